@@ -1,0 +1,161 @@
+# relearnfs: `make demo` shows the main job, `make check` runs the tests. `make help` lists the rest.
+#
+# Folders and the arrows between them. A folder sees the public header of the folders in its USES line, and of no
+# other: each folder is compiled with its own include directory, so a forbidden arrow does not compile.
+FOLDERS := base nn image purify cache fused train cli
+USES.base   :=
+USES.nn     := base
+USES.image  := base
+USES.cache  := base
+USES.purify := base image nn
+USES.fused  := base image cache purify
+USES.train  := base image nn purify
+USES.cli    := base image cache purify train fused
+
+CC       ?= cc
+BUILD    ?= build$(if $(SAN),-san-$(subst $(comma),-,$(SAN)))
+PREFIX   ?= /usr/local
+DESTDIR  ?=
+OPT      ?= -O2
+comma    := ,
+MAKEFLAGS += --no-builtin-rules
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell nproc)
+endif
+
+PKGS.nn     := openblas
+PKGS.image  := libpng libturbojpeg libjpeg zlib
+PKGS.cache  := sqlite3
+PKGS.purify := inih
+PKGS.fused  := fuse3 jansson
+PKGS.train  := jansson
+PKGS.cli    := jansson
+PKGS.base   := libcrypto libxxhash
+LIBS.nn     := -ldnnl -lgomp
+PKGS        := $(sort $(foreach f,$(FOLDERS),$(PKGS.$(f))))
+
+WARN := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wimplicit-fallthrough -Werror
+ifneq ($(findstring clang,$(shell $(CC) --version 2>/dev/null)),)
+OMP  := -fopenmp=libgomp
+else
+WARN += -Wjump-misses-init
+OMP  := -fopenmp
+endif
+SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
+CFLAGS   ?= -g
+ALL_CFLAGS  = -std=c17 -D_GNU_SOURCE $(OPT) $(CFLAGS) $(WARN) $(SANFLAGS) -pthread -fvisibility=hidden
+ALL_LDFLAGS = $(LDFLAGS) $(SANFLAGS) -pthread
+ARCHFLAGS ?= $(if $(filter x86_64,$(shell uname -m)),-march=x86-64-v3)
+
+all: $(BUILD)/bin/relearn $(BUILD)/bin/relearnfsd $(BUILD)/share/relearnfs
+
+help:
+	@echo 'make demo       the main job on Fashion-MNIST: protect, mount, train, compare (report in demo/report.html)'
+	@echo 'make check      build and run every test'
+	@echo 'make bench      speed against PyTorch and against the hardware'
+	@echo 'make deps       install the Debian packages that are missing'
+	@echo 'make install    PREFIX=$(PREFIX) DESTDIR=$(DESTDIR); make uninstall undoes it'
+	@echo 'make SAN=address,undefined check    make SAN=thread check'
+	@echo 'make fmt check-headers test-FOLDER'
+
+# ---- folders ----
+# Every folder/x.c goes into one archive, except *_test.c (a test program each) and *_main.c (a program).
+define folder_rules
+SRC.$(1)   := $$(filter-out %_test.c %_main.c,$$(wildcard $(1)/*.c $(1)/*/*.c))
+TESTS.$(1) := $$(patsubst %.c,$(BUILD)/%,$$(wildcard $(1)/*_test.c $(1)/*/*_test.c))
+OBJ.$(1)   := $$(SRC.$(1):%.c=$(BUILD)/%.o)
+CFLAGS.$(1) = -I $(BUILD)/inc/$(1) $$(shell pkg-config --cflags $$(PKGS.$(1)) 2>/dev/null) $(if $(filter nn,$(1)),$(OMP) $(ARCHFLAGS) -O3 -fno-math-errno -fno-trapping-math)
+
+$(BUILD)/inc/$(1)/.made: Makefile | $(addsuffix /.,$(USES.$(1)))
+	@rm -rf $$(@D); mkdir -p $$(@D)
+	@for dep in $(USES.$(1)); do \
+	    if [ $$$$dep = base ]; then ln -s $(CURDIR)/base $$(@D)/base; \
+	    else mkdir -p $$(@D)/$$$$dep; ln -s $(CURDIR)/$$$$dep/$$$$dep.h $$(@D)/$$$$dep/$$$$dep.h; fi; done
+	@touch $$@
+
+$(BUILD)/$(1)/%.o: $(1)/%.c $(BUILD)/inc/$(1)/.made
+	@mkdir -p $$(@D)
+	$$(CC) $$(ALL_CFLAGS) $$(CFLAGS.$(1)) -I $(1) -MMD -MP -c $$< -o $$@
+
+$(BUILD)/$(1).a: $$(OBJ.$(1))
+	@rm -f $$@
+	ar rcs $$@ $$^
+
+$(BUILD)/$(1)/%_test: $(BUILD)/$(1)/%_test.o $(BUILD)/$(1).a $(foreach d,$(USES.$(1)),$(BUILD)/$(d).a)
+	@mkdir -p $$(@D)
+	$$(CC) $$(ALL_LDFLAGS) -o $$@ $$< -Wl,--start-group $(BUILD)/$(1).a $(foreach d,$(USES.$(1)),$(BUILD)/$(d).a) -Wl,--end-group \
+	    $$(shell pkg-config --libs $$(sort $$(PKGS.$(1)) $(foreach d,$(USES.$(1)),$$(PKGS.$(d))))) $$(LIBS.$(1)) $(foreach d,$(USES.$(1)),$$(LIBS.$(d))) -lcmocka -lm
+
+test-$(1): $(BUILD)/share/relearnfs $$(TESTS.$(1))
+	@tests/run $$(TESTS.$(1))
+endef
+$(foreach f,$(FOLDERS),$(eval $(call folder_rules,$(f))))
+.SECONDARY:
+
+base/. nn/. image/. purify/. cache/. fused/. train/. cli/.:
+
+ARCHIVES := $(FOLDERS:%=$(BUILD)/%.a)
+LINK = $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(ARCHIVES) -Wl,--end-group \
+       $(shell pkg-config --libs $(PKGS)) $(sort $(foreach f,$(FOLDERS),$(LIBS.$(f)))) -lm
+
+$(BUILD)/bin/relearn: $(BUILD)/cli/relearn_main.o $(ARCHIVES)
+	@mkdir -p $(@D)
+	$(LINK)
+$(BUILD)/bin/relearnfsd: $(BUILD)/fused/relearnfsd_main.o $(ARCHIVES)
+	@mkdir -p $(@D)
+	$(LINK)
+$(BUILD)/share/relearnfs:
+	@mkdir -p $@
+	@ln -sfn $(CURDIR)/models $@/models
+	@ln -sfn $(CURDIR)/profiles $@/profiles
+
+# ---- tests ----
+ALL_TESTS := $(foreach f,$(FOLDERS),$(TESTS.$(f)))
+check: deps
+	@$(MAKE) check-built
+check-built: all check-headers $(ALL_TESTS)
+	@BUILD=$(CURDIR)/$(BUILD) tests/run $(ALL_TESTS) $(wildcard tests/*.bats)
+
+# Each public header compiles alone; no file reaches into another folder's private headers; each foreign
+# library is included by one folder only.
+check-headers: $(FOLDERS:%=$(BUILD)/inc/%/.made)
+	@for h in base/*.h $(foreach f,$(filter-out base,$(FOLDERS)),$(wildcard $(f)/$(f).h)); do \
+	    d=$${h%%/*}; $(CC) -std=c17 -D_GNU_SOURCE -fsyntax-only -Wall -Werror -x c -I $(BUILD)/inc/$$d $$h || exit 1; done
+	@tests/check-borders
+
+fmt:
+	clang-format -i $(wildcard $(FOLDERS:%=%/*.[ch]) $(FOLDERS:%=%/*/*.[ch]))
+
+bench: all
+	@BUILD=$(CURDIR)/$(BUILD) tests/bench/run $(BENCH)
+
+demo: deps
+	@$(MAKE) all
+	@BUILD=$(CURDIR)/$(BUILD) tests/demo/run
+
+deps:
+	@tests/deps
+
+# ---- install ----
+MAN := $(wildcard man/*.[158])
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/relearnfs/models \
+	    $(DESTDIR)$(PREFIX)/share/relearnfs/profiles $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -m 755 $(BUILD)/bin/relearn $(BUILD)/bin/relearnfsd $(DESTDIR)$(PREFIX)/bin/
+	ln -sfn ../bin/relearnfsd $(DESTDIR)$(PREFIX)/sbin/mount.fuse.relearnfs
+	install -m 644 models/*.safetensors $(DESTDIR)$(PREFIX)/share/relearnfs/models/
+	install -m 644 profiles/*.ini $(DESTDIR)$(PREFIX)/share/relearnfs/profiles/
+	sed 's|@PREFIX@|$(PREFIX)|g' systemd/relearnfs@.service.in > $(DESTDIR)$(PREFIX)/lib/systemd/system/relearnfs@.service
+	for m in $(MAN); do s=$${m##*.}; install -d $(DESTDIR)$(PREFIX)/share/man/man$$s; \
+	    install -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$$s/; done
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/relearn $(DESTDIR)$(PREFIX)/bin/relearnfsd $(DESTDIR)$(PREFIX)/sbin/mount.fuse.relearnfs
+	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/relearnfs@.service
+	rm -rf $(DESTDIR)$(PREFIX)/share/relearnfs
+	for m in $(MAN); do rm -f $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/$${m##*/}; done
+
+clean:
+	rm -rf build build-*
+
+-include $(foreach f,$(FOLDERS),$(wildcard $(BUILD)/$(f)/*.d $(BUILD)/$(f)/*/*.d))
+.PHONY: all help check check-built check-headers fmt bench demo deps install uninstall clean $(FOLDERS:%=test-%)

@@ -1,0 +1,17 @@
+#ifndef BASE_BASE_H
+#define BASE_BASE_H
+/* The one folder every other may use: status codes, the seam, buffers, log, threads, paths. */
+#include "buf.h"
+#include "check.h"
+#include "cleanup.h"
+#include "digest.h"
+#include "log.h"
+#include "paths.h"
+#include "pool.h"
+#include "progress.h"
+#include "seam.h"
+#include "status.h"
+#include "stop.h"
+
+#include "banned.h"
+#endif

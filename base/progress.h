@@ -1,0 +1,27 @@
+#ifndef BASE_PROGRESS_H
+#define BASE_PROGRESS_H
+/*
+ * progress: how long work is shown. On a terminal a bar that is redrawn in place; otherwise one
+ * plain line at most every ten seconds; nothing when `quiet`. Text goes to standard error.
+ * One thread drives a struct progress; init/update/done need no heap.
+ */
+#include <stdint.h>
+
+struct progress {
+    char label[48];
+    uint64_t total; /* 0: unknown */
+    uint64_t start_ns;
+    uint64_t next_ns;
+    uint64_t first; /* where a resumed run began */
+    int tty;
+    int quiet;
+    int drawn;
+};
+
+void progress_init(struct progress *p, const char *label, uint64_t first, uint64_t total, int quiet);
+/* extra: a short text behind the numbers ("loss 0.12"), may be NULL. */
+void progress_update(struct progress *p, uint64_t now, const char *extra);
+/* Draws the final state and ends the line. */
+void progress_done(struct progress *p, uint64_t now, const char *extra);
+
+#endif
