@@ -1,0 +1,228 @@
+#ifndef PURIFY_PURIFY_H
+#define PURIFY_PURIFY_H
+/*
+ * purify: removes protective perturbations from images by Joint-Conditional Diffusion Purification
+ * (JCDP; Jiang et al., "Unlearnable Examples Give a False Sense of Security", arXiv 2305.09241,
+ * eq. 16-20), a DDPM (Ho et al. 2020) guided towards the protected image.
+ *
+ * Parts, bottom up: noise schedule -> UNet -> perceptual distance -> sampler (one image tile) ->
+ * engine (one image of any size) -> service (many images, many threads, two priorities).
+ *
+ * The promise: the output is a pure function of (width, height, channels, pixels, profile). Not of
+ * neighbours, threads, order, or caller. Every random number comes from Philox keyed by the SHA-256 of
+ * shape and pixels and by the profile id; every network evaluation is made in a micro-batch of fixed
+ * size, on one thread.
+ *
+ * Images are `struct image`: 8-bit grey or RGB, alpha carried through untouched. Inside, pixels are
+ * floats in [-1,1], NHWC; the result is clipped and rounded half to even.
+ */
+#include "base/base.h"
+#include "image/image.h"
+#include "nn/nn.h"
+
+/* ================================ noise schedule ================================ */
+
+enum purify_beta { PURIFY_BETA_LINEAR, PURIFY_BETA_COSINE, PURIFY_BETA_COUNT };
+enum purify_variance { PURIFY_FIXED_LARGE, PURIFY_FIXED_SMALL, PURIFY_VARIANCE_COUNT };
+
+/* A respaced schedule: the steps t of 0..T-1 a sampler visits, ascending, with the quantities of
+   Ho et al. 2020 eq. 4-7 recomputed for the gaps (Nichol & Dhariwal 2021, section 4). */
+struct purify_schedule {
+    int steps;
+    int *t;               /* (steps) index in the full schedule: what the network is told */
+    double *alpha_bar;    /* (steps) */
+    double *beta;         /* (steps) of the respaced chain */
+    double *variance;     /* (steps) by the chosen rule; [0] is the posterior variance of step 1 */
+};
+/* alpha_bar of the full chain at t (0-based); NAN outside 0..total-1. */
+double purify_alpha_bar(enum purify_beta kind, int total, int t);
+/* The respaced chain that covers t_start-1 .. 0 in `steps` steps (steps <= t_start). */
+status purify_schedule_new(enum purify_beta kind, int total, int t_start, int steps,
+                           enum purify_variance variance, struct purify_schedule **out) MUST_USE;
+void purify_schedule_free(struct purify_schedule *s);
+DEFINE_FREEP(struct purify_schedule *, purify_schedule_free)
+
+/* ================================ UNet ================================ */
+/*
+ * The DDPM CIFAR-10 architecture (Ho et al. 2020, appendix B); parameter names are those of the
+ * PyTorch port whose checkpoints are published: temb.dense.{0,1}, conv_in,
+ * down.L.block.B.{norm1,conv1,temb_proj,norm2,conv2,nin_shortcut}, down.L.attn.B.{norm,q,k,v,proj_out},
+ * down.L.downsample.conv, mid.{block_1,attn_1,block_2}, up.L.…, norm_out, conv_out.
+ */
+enum { PURIFY_LEVELS_MAX = 6 };
+struct purify_unet {
+    int in_channels;   /* 1 or 3; output has the same */
+    int size;          /* side in pixels the network was trained on */
+    int ch;            /* base channels */
+    int levels;        /* number of multipliers */
+    int ch_mult[PURIFY_LEVELS_MAX];
+    int res_blocks;    /* per level */
+    int attn_count;
+    int attn[PURIFY_LEVELS_MAX]; /* resolutions (sides) with attention */
+    bool mid_attn;     /* attention in the middle (the published networks: true) */
+    int groups;        /* of group norm; 32 in the published networks */
+    float dropout;     /* only for training */
+    int total;         /* T, 1000 */
+    enum purify_beta beta;
+    int t_max;         /* trained on t < t_max; total when trained on all */
+};
+/* x (N,size,size,C), t (N) f32 -> predicted noise, shape of x. Any size divisible by 2^(levels-1)
+   works, attention is placed by the ratio to cfg->size. */
+struct nn_val purify_unet_build(struct nn_graph *g, const struct purify_unet *cfg, struct nn_val x,
+                                struct nn_val t, bool training);
+/* Metadata in a weights file <-> configuration. The strings live in the buf. */
+status purify_unet_from_file(const struct nn_file *f, struct purify_unet *out, struct errmsg *e) MUST_USE;
+/* Key/value pairs for nn_params_save; *out_n entries of storage that *store owns. */
+struct purify_meta {
+    struct nn_meta pair[24];
+    int n;
+    char text[24][64];
+};
+void purify_unet_to_meta(const struct purify_unet *cfg, struct purify_meta *out);
+
+/* ================================ perceptual distance ================================ */
+/*
+ * LPIPS form (Zhang et al. 2018, eq. 1): features of a fixed network at several depths, unit-normalised
+ * over channels, squared differences weighted per channel, averaged over space, summed over depths.
+ * The default network is small and was trained by `relearn train` on unprotected photographs;
+ * its file's metadata says architecture "percept-vgg", widths, and which layers are compared.
+ */
+struct purify_percept_cfg {
+    int in_channels;
+    int stages;
+    int width[PURIFY_LEVELS_MAX]; /* channels of each stage: two 3x3 convolutions + ReLU, then 2x2 max pool */
+    int classes;                  /* of the classifier it was trained as */
+};
+/* x (N,H,W,C) in [-1,1]; writes the stages' activations (before pooling) to out_feature[stages]. */
+void purify_percept_features(struct nn_graph *g, const struct purify_percept_cfg *cfg, struct nn_val x,
+                             struct nn_val *out_feature);
+/* Classifier head on the same body, for training it: logits (N,classes). */
+struct nn_val purify_percept_logits(struct nn_graph *g, const struct purify_percept_cfg *cfg,
+                                    struct nn_val x);
+/* a, b (N,H,W,C) -> (N). Weights lin.S.weight (C_S) are parameters of the graph. */
+struct nn_val purify_percept_distance(struct nn_graph *g, const struct purify_percept_cfg *cfg,
+                                      struct nn_val a, struct nn_val b);
+status purify_percept_from_file(const struct nn_file *f, struct purify_percept_cfg *out,
+                                struct errmsg *e) MUST_USE;
+void purify_percept_to_meta(const struct purify_percept_cfg *cfg, struct purify_meta *out);
+
+/* ================================ profile ================================ */
+/*
+ * What is done to an image, as a small INI file. The id is the SHA-256 of the canonical form (every
+ * field in fixed order and spelling, the model files by their digests), so two profiles that do the
+ * same have the same id, and any change that can change a byte of output changes the id.
+ */
+enum purify_guidance {
+    PURIFY_GUIDE_NONE,
+    PURIFY_GUIDE_JOINT,  /* both distances at every step: the paper's eq. 16-20 */
+    PURIFY_GUIDE_PHASED, /* pixel for t > 10, perceptual for t <= 10: as the authors released it */
+    PURIFY_GUIDE_COUNT
+};
+struct purify_profile {
+    char name[64];
+    char model[256];      /* file, or a name looked up in the shipped models */
+    char percept[256];    /* the same; "" when perceptual_scale is 0 or guidance none */
+    int t_start;          /* t*: diffused to alpha_bar[t*-1], then t*-1 .. 0 */
+    int rounds;           /* K */
+    int steps;            /* evaluations of the network a round, <= t_start */
+    float eta;            /* 1: ancestral sampling (DDPM); 0: deterministic (DDIM, Song et al. 2021) */
+    int average;          /* independent samples whose mean is the result, >= 1 */
+    enum purify_variance variance;
+    enum purify_guidance guidance;
+    /* Per image, independent of any batch: x += variance * scale_t * grad(D), with scale_t =
+       scale * sqrt(1-alpha_bar_t)/sqrt(alpha_bar_t), the released code's schedule of s_t; D_pix = -MSE(x_t, y_t)
+       over the image, D_perc = -LPIPS(x_t, y_t). */
+    float pixel_scale;
+    float perceptual_scale;
+    int overlap;          /* px by which tiles of larger images overlap, < model size */
+    struct digest id;     /* set by load/finish */
+    struct digest model_digest, percept_digest;
+};
+/* name_or_path: a path with a '/' or ending in .ini, else NAME.ini in the user's then the shipped
+   profiles. Unknown keys and out-of-range values are errors that name file and line. */
+status purify_profile_load(const char *name_or_path, struct purify_profile *out, struct errmsg *e) MUST_USE;
+/* Checks ranges, resolves and digests the models, sets id. For profiles built in code. */
+status purify_profile_finish(struct purify_profile *p, struct errmsg *e) MUST_USE;
+/* The INI text that loads back to the same id. */
+status purify_profile_text(const struct purify_profile *p, struct buf *out) MUST_USE;
+/* Evaluations of the network for one tile. */
+int purify_profile_evaluations(const struct purify_profile *p);
+/* Names of profiles found (user's, then shipped); calls fn(name, path, arg). */
+status purify_profile_list(void (*fn)(const char *name, const char *path, void *arg), void *arg) MUST_USE;
+
+/* ================================ engine: one image at a time ================================ */
+
+/* SHA-256 over (width, height, channels as little-endian u32) and pixels; alpha does not take part. */
+status purify_pixel_digest(const struct image *img, struct digest *out) MUST_USE;
+
+/* Loaded networks of one profile, shared read-only by any number of engines. */
+struct purify_model;
+status purify_model_load(const struct purify_profile *p, struct purify_model **out, struct errmsg *e) MUST_USE;
+void purify_model_free(struct purify_model *m);
+DEFINE_FREEP(struct purify_model *, purify_model_free)
+const struct purify_profile *purify_model_profile(const struct purify_model *m);
+/* Side of the tiles. */
+int purify_model_size(const struct purify_model *m);
+/* The largest image (pixels) that will be accepted; larger ones are STATUS_LIMIT. */
+int64_t purify_max_pixels(void);
+
+/* One thread's plans and arenas. */
+struct purify_engine;
+status purify_engine_new(const struct purify_model *m, struct purify_engine **out, struct errmsg *e) MUST_USE;
+void purify_engine_free(struct purify_engine *en);
+DEFINE_FREEP(struct purify_engine *, purify_engine_free)
+/* Asked between network evaluations; nonzero stops with STATUS_CANCELLED. May be NULL. */
+typedef int purify_stop_fn(void *arg);
+/* Purifies img in place (pixels only). On failure img is unchanged. */
+status purify_engine_run(struct purify_engine *en, struct image *img, purify_stop_fn *stop, void *arg,
+                         struct errmsg *e) MUST_USE;
+
+/* ================================ service: many images ================================ */
+/*
+ * Worker threads with an engine each take jobs from two bounded queues: urgent (a reader is waiting)
+ * before sweep. Images are purified largest-first-ready in fixed micro-batches of tiles; which
+ * neighbours a tile gets never shows in its bytes.
+ *
+ * A job is accepted or refused by purify_submit; an accepted job's done() is called exactly once, from
+ * a worker thread or from purify_service_free, with no lock held: STATUS_OK and the purified pixels in
+ * job->img, or a failure and img as it was. done() may submit.
+ */
+enum purify_priority { PURIFY_URGENT, PURIFY_SWEEP, PURIFY_PRIORITY_COUNT };
+struct purify_job;
+typedef void purify_done_fn(struct purify_job *job, status st, const struct errmsg *e);
+struct purify_job {
+    struct image *img;      /* owned by the caller, untouched by it until done() */
+    purify_done_fn *done;
+    void *arg;              /* the caller's */
+    /* private to the service */
+    enum purify_priority priority;
+    int state;
+    int cancel;
+    struct purify_job *prev, *next;
+};
+struct purify_service;
+struct purify_service_options {
+    int threads;   /* 0: cpu_count() */
+    int queue_max; /* jobs waiting, per priority; 0: 4096 */
+};
+struct purify_service_stats {
+    uint64_t submitted, done, failed, cancelled;
+    uint64_t queued[PURIFY_PRIORITY_COUNT], running;
+    uint64_t evaluations;    /* of the network, tiles */
+    uint64_t busy_ns;        /* summed over workers */
+};
+status purify_service_new(const struct purify_model *m, const struct purify_service_options *opt,
+                          struct purify_service **out, struct errmsg *e) MUST_USE;
+/* Cancels what is queued (each done() is called with STATUS_CANCELLED), finishes what runs, joins. */
+void purify_service_free(struct purify_service *s);
+DEFINE_FREEP(struct purify_service *, purify_service_free)
+/* STATUS_AGAIN when that queue is full (nothing was taken), STATUS_CANCELLED while being freed. */
+status purify_submit(struct purify_service *s, struct purify_job *job, enum purify_priority prio) MUST_USE;
+/* A sweep job that a reader now waits for moves to the urgent queue; no-op when it runs or is done. */
+void purify_promote(struct purify_service *s, struct purify_job *job);
+/* A queued job is answered STATUS_CANCELLED soon; a running one stops at its next evaluation. */
+void purify_cancel(struct purify_service *s, struct purify_job *job);
+void purify_service_stats(struct purify_service *s, struct purify_service_stats *out);
+void purify_wait_idle(struct purify_service *s);
+
+#endif
