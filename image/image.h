@@ -1,0 +1,249 @@
+#ifndef IMAGE_IMAGE_H
+#define IMAGE_IMAGE_H
+/*
+ * image: PNG and JPEG files in and out at a size known in advance, directory walks, ImageFolder
+ * trees, and the array files (IDX, CIFAR binary) that data sets are published in.
+ *
+ * Invariants
+ * - Pixels are 8-bit, interleaved, row-major, without padding: (H,W,C), C = 1 (grey) or 3 (RGB).
+ *   Alpha is a plane of its own (H,W), never purified, carried as it is.
+ * - image_info.encoded_size is a pure function of the file's header, and image_encode writes
+ * exactly that many bytes whatever the pixels are. (Design, promise 2.)
+ * - The encoders' output is a pure function of (pixels, alpha, kept metadata bytes): no time, no
+ *   thread count, no library version that we know of changes it.
+ * - A damaged or truncated file is an error, never a partly grey image.
+ *
+ * What is kept: PNG iCCP, sRGB, gAMA, cHRM, eXIf when they stand before the image data; JPEG EXIF
+ * (APP1) and ICC (APP2, not from CMYK files: the output is RGB) before the first scan; verbatim.
+ * Pixels are not rotated and gamma is not applied, so that the kept EXIF and ICC stay true. What is
+ * not: text, XMP, thumbnails outside EXIF, bit depths other than 8 (16 bits are rounded, palettes
+ * become RGB).
+ *
+ * What is written
+ * - PNG: 8-bit grey, grey+alpha, RGB or RGBA, not interlaced, filter 0, deflate "stored" blocks.
+ * Its size must be reachable for noise, so it has to be the stored size for every image;
+ * compressing and padding to that same size would only make writing and reading slower.
+ * - JPEG: baseline 4:4:4, standard Huffman tables, the highest quality <= 95 whose bytes fit a
+ *   budget of 80 (colour) or 56 (grey) bytes per 8x8 block, then padded with COM segments.
+ *   Quality 1 fits for any pixels (the proof is in jpeg_encode.c); photographs fit at 95.
+ *
+ * Threads: every call is reentrant; one object belongs to one thread at a time.
+ * Blocking: image_probe_fd, image_load_at, walks, trees and arrays read files; the others compute.
+ *
+ *     struct image_limits lim = image_limits_default();
+ *     struct image img;
+ *     struct image_info info;
+ *     st = image_probe_fd(fd, size, &lim, &info, &e);          // stat: info.encoded_size
+ *     st = image_decode(data, len, &lim, &img, &info, &e);     // img: image_done
+ *     ... change img.pixels ...
+ *     out = mem_alloc(info.encoded_size);
+ *     st = image_encode(&img, &info, data, info.header_bytes, out, info.encoded_size, &e);
+ *     image_done(&img);
+ */
+#include "base/base.h"
+
+#include <stdbool.h>
+
+/* ---- pixels ---- */
+struct image {
+    int width, height;
+    int channels;    /* 1 or 3 */
+    uint8_t *pixels; /* (H,W,C), owned */
+    uint8_t *alpha;  /* (H,W), owned; NULL when the image has none */
+};
+
+/* An empty image: nothing owned, image_done allowed. */
+#define IMAGE_INIT                                                                                 \
+    {                                                                                              \
+        0, 0, 0, NULL, NULL                                                                        \
+    }
+
+/* Uninitialised pixels (and alpha). NOMEM; INVALID for sizes < 1 or channels other than 1 and 3. */
+status image_alloc(int width, int height, int channels, bool alpha, struct image *out) MUST_USE;
+status image_copy(const struct image *src, struct image *out) MUST_USE;
+/* Frees what img owns and leaves an empty image. NULL allowed. */
+void image_done(struct image *img);
+__attribute__((unused)) static inline void image_donep(struct image *img)
+{
+    image_done(img);
+}
+size_t image_pixel_bytes(const struct image *img); /* H*W*C */
+
+/* [0,255] -> [-1,1]: x/127.5 - 1. dst is (H,W,C) floats, n = H*W*C. */
+void image_to_f32(const uint8_t *src, size_t n, float *dst);
+/* The inverse: clipped to [-1,1], rounded half to even; NaN gives 0 (so that it is seen). */
+void image_from_f32(const float *src, size_t n, uint8_t *dst);
+/* ITU-R 601 luma in 16-bit fixed point, as PIL's convert("L"). dst (H,W) may be src (H,W,3). */
+void image_rgb_to_grey(const uint8_t *src, size_t pixels, uint8_t *dst);
+/* (H,W) -> (H,W,3); the buffers must not overlap. */
+void image_grey_to_rgb(const uint8_t *src, size_t pixels, uint8_t *dst);
+
+/* ---- files ---- */
+enum image_format { IMAGE_PNG, IMAGE_JPEG, IMAGE_FORMAT_COUNT };
+
+/* "PNG", "JPEG"; "?" outside the enum. */
+const char *image_format_name(enum image_format format);
+
+struct image_limits {
+    uint64_t max_pixels;         /* width * height */
+    uint64_t max_file_bytes;     /* the encoded source */
+    uint64_t max_metadata_bytes; /* what is kept of EXIF, ICC and the like */
+};
+/* 64 Mi pixels, 256 MiB, 16 MiB. */
+struct image_limits image_limits_default(void);
+
+struct image_info {
+    enum image_format format;
+    int width, height;
+    int channels;    /* 1 or 3: of the decoded pixels and of the encoded file */
+    bool has_alpha;  /* PNG only: an alpha channel or tRNS */
+    bool complete;   /* the file ends with its end mark (IEND, EOI): when false, image_decode will
+                        almost certainly refuse it, so decode before promising a size */
+    int source_bits; /* per sample: 1, 2, 4, 8, 16 */
+    int orientation; /* EXIF 1..8; 1 when the file says nothing */
+    size_t header_bytes;   /* leading bytes of the file that hold all kept metadata */
+    size_t metadata_bytes; /* kept bytes, with their chunk or segment framing */
+    uint64_t encoded_size; /* bytes that image_encode will write */
+};
+
+/*
+ * Reads the header of a whole file in memory, or of a prefix that reaches the image data (PNG IDAT,
+ * JPEG SOS); `complete` is then about the prefix.
+ * UNSUPPORTED: no PNG or JPEG, or a kind of them that is not decoded (lossless JPEG, 12 bit).
+ * CORRUPT: damaged or cut within the header. LIMIT: over one of the limits.
+ */
+status image_probe(const void *data, size_t len, const struct image_limits *lim,
+                   struct image_info *out_info, struct errmsg *e) MUST_USE;
+/* The same through preads of a few KiB (segments that are not needed are skipped, the file offset
+   is not used). file_size is the caller's fstat. Also IO. */
+status image_probe_fd(int fd, uint64_t file_size, const struct image_limits *lim,
+                      struct image_info *out_info, struct errmsg *e) MUST_USE;
+
+/* The whole file to 8-bit pixels. out_info (NULL allowed) is what image_probe says of the same
+   bytes. As image_probe, and NOMEM; CORRUPT also for damage in the image data. */
+status image_decode(const void *data, size_t len, const struct image_limits *lim,
+                    struct image *out_img, struct image_info *out_info, struct errmsg *e) MUST_USE;
+
+/* Opens (relative to dirfd, or AT_FDCWD), reads and decodes. Also IO, NOT_FOUND, DENIED. */
+status image_load_at(int dirfd, const char *path, const struct image_limits *lim,
+                     struct image *out_img, struct image_info *out_info, struct errmsg *e) MUST_USE;
+
+/* The info of a new file without metadata, for image_encode of pixels that came from no file.
+   INVALID: alpha in a JPEG, a size the format cannot hold. */
+status image_info_new(enum image_format format, const struct image *img,
+                      struct image_info *out_info, struct errmsg *e) MUST_USE;
+
+/*
+ * Writes exactly info->encoded_size bytes to out (out_len must say the same number), in
+ * info->format. head: at least the first info->header_bytes bytes of the file that info was read
+ * from, for its metadata; NULL, 0 when info->metadata_bytes is 0. INVALID: img, info, head or
+ * out_len contradict each other. NOMEM (JPEG). Out is undefined after a failure.
+ */
+status image_encode(const struct image *img, const struct image_info *info, const void *head,
+                    size_t head_len, void *out, size_t out_len, struct errmsg *e) MUST_USE;
+
+/* True for the names torchvision's ImageFolder takes: .jpg .jpeg .png .ppm .bmp .pgm .tif .tiff
+   .webp, in any case. (Of these only PNG and JPEG are decoded.) */
+bool image_name_is_image(const char *name);
+
+/* ---- directory walk ---- */
+enum image_entry_kind {
+    IMAGE_ENTRY_FILE, /* regular */
+    IMAGE_ENTRY_DIR,
+    IMAGE_ENTRY_SYMLINK,
+    IMAGE_ENTRY_OTHER, /* device, socket, fifo */
+    IMAGE_ENTRY_ERROR, /* an entry or directory that could not be read: `error` says why */
+    IMAGE_ENTRY_KIND_COUNT
+};
+
+struct image_entry {
+    enum image_entry_kind kind;
+    const char *path; /* relative to the root, "a/b.png"; lives until the callback returns */
+    const char *name; /* its last component */
+    int dirfd;        /* the directory that holds name, for openat; the walk closes it */
+    status error;     /* STATUS_OK unless kind is IMAGE_ENTRY_ERROR */
+};
+
+struct image_walk_opts {
+    bool follow_symlinks; /* links are reported as what they point to and directories are entered;
+                             a link to a directory that is being walked is an IMAGE_ENTRY_ERROR */
+};
+
+/* Called once per entry, a directory before what it holds. A status other than OK ends the walk
+   with that status; CANCELLED is the usual one. */
+typedef status image_walk_fn(const struct image_entry *entry, void *arg);
+
+/*
+ * Every entry below root (not root itself), in the order of the names' bytes within each directory.
+ * opts NULL: all defaults. Open descriptors: one per level; more than 64 levels is an
+ * IMAGE_ENTRY_ERROR with LIMIT. Errors at the root itself are returned.
+ */
+status image_walk(const char *root, const struct image_walk_opts *opts, image_walk_fn *fn,
+                  void *arg, struct errmsg *e) MUST_USE;
+
+/* ---- ImageFolder ---- */
+struct image_tree_file {
+    char *path; /* relative to the root: "class/sub/x.png" */
+    int class_index;
+};
+
+/* Owned by the tree; read-only after loading, so any thread may read it. */
+struct image_tree {
+    char *root;
+    char **classes; /* [n_classes], sorted by bytes */
+    size_t n_classes;
+    struct image_tree_file *files; /* [n_files], in ImageFolder's order */
+    size_t n_files;
+};
+
+#define IMAGE_TREE_INIT                                                                            \
+    {                                                                                              \
+        NULL, NULL, 0, NULL, 0                                                                     \
+    }
+
+/*
+ * torchvision's ImageFolder: classes are the subdirectories of root, files the image names below
+ * them (links followed), ordered by class, directory, name. NOT_FOUND: no root, no class, or a
+ * class without images, each named in e.
+ */
+status image_tree_load(const char *root, struct image_tree *out_tree, struct errmsg *e) MUST_USE;
+void image_tree_done(struct image_tree *tree);
+__attribute__((unused)) static inline void image_tree_donep(struct image_tree *tree)
+{
+    image_tree_done(tree);
+}
+
+/* ---- array files ---- */
+enum image_array_format {
+    IMAGE_ARRAY_IDX,      /* MNIST's: (N,H,W) or (N,H,W,C) of uint8, labels in a second file */
+    IMAGE_ARRAY_CIFAR10,  /* records of label, 32x32 planes R, G, B */
+    IMAGE_ARRAY_CIFAR100, /* records of coarse label, fine label, 32x32 planes R, G, B */
+    IMAGE_ARRAY_FORMAT_COUNT
+};
+
+struct image_array; /* read-only after opening; any thread may read it */
+
+/*
+ * Reads an array file whole, plain or gzip. The format is told by the content. labels_path: the IDX
+ * label file, or NULL for none (CIFAR files hold their labels; giving one is INVALID).
+ * UNSUPPORTED: none of the formats. CORRUPT: sizes that contradict the file or each other.
+ * LIMIT: more than 4 GiB.
+ */
+status image_array_open(const char *path, const char *labels_path, struct image_array **out_array,
+                        struct errmsg *e) MUST_USE;
+void image_array_close(struct image_array *a); /* NULL allowed */
+DEFINE_FREEP(struct image_array *, image_array_close)
+
+enum image_array_format image_array_format(const struct image_array *a);
+size_t image_array_count(const struct image_array *a);
+int image_array_width(const struct image_array *a);
+int image_array_height(const struct image_array *a);
+int image_array_channels(const struct image_array *a); /* 1 or 3 */
+int image_array_has_labels(const struct image_array *a);
+/* Label of image i < count (CIFAR-100: the fine one); -1 without labels. */
+int image_array_label(const struct image_array *a, size_t i);
+int image_array_coarse_label(const struct image_array *a, size_t i); /* -1 unless CIFAR-100 */
+/* A new image (H,W,C), for image_done. INVALID for i >= count. */
+status image_array_get(const struct image_array *a, size_t i, struct image *out_img) MUST_USE;
+
+#endif
