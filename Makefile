@@ -38,7 +38,8 @@ WARN := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -W
 ifneq ($(findstring clang,$(shell $(CC) --version 2>/dev/null)),)
 OMP  := -fopenmp=libgomp
 else
-WARN += -Wjump-misses-init
+# Messages are cut on purpose where a buffer is full; gcc cannot tell that from a mistake.
+WARN += -Wjump-misses-init -Wno-format-truncation
 OMP  := -fopenmp
 endif
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
@@ -46,6 +47,8 @@ CFLAGS   ?= -g
 ALL_CFLAGS  = -std=c17 -D_GNU_SOURCE $(OPT) $(CFLAGS) $(WARN) $(SANFLAGS) -pthread -fvisibility=hidden
 ALL_LDFLAGS = $(LDFLAGS) $(SANFLAGS) -pthread
 ARCHFLAGS ?= $(if $(filter x86_64,$(shell uname -m)),-march=x86-64-v3)
+
+Q := $(if $(V),,@)
 
 all: $(BUILD)/bin/relearn $(BUILD)/bin/relearnfsd $(BUILD)/share/relearnfs
 
@@ -75,15 +78,17 @@ $(BUILD)/inc/$(1)/.made: Makefile | $(addsuffix /.,$(USES.$(1)))
 
 $(BUILD)/$(1)/%.o: $(1)/%.c $(BUILD)/inc/$(1)/.made
 	@mkdir -p $$(@D)
-	$$(CC) $$(ALL_CFLAGS) $$(CFLAGS.$(1)) -I $(1) -MMD -MP -c $$< -o $$@
+	@echo "  CC $$<"
+	$(Q)$$(CC) $$(ALL_CFLAGS) $$(CFLAGS.$(1)) -I $(1) -MMD -MP -c $$< -o $$@
 
 $(BUILD)/$(1).a: $$(OBJ.$(1))
 	@rm -f $$@
-	ar rcs $$@ $$^
+	@ar rcs $$@ $$^
 
 $(BUILD)/$(1)/%_test: $(BUILD)/$(1)/%_test.o $(BUILD)/$(1).a $(foreach d,$(USES.$(1)),$(BUILD)/$(d).a)
 	@mkdir -p $$(@D)
-	$$(CC) $$(ALL_LDFLAGS) -o $$@ $$< -Wl,--start-group $(BUILD)/$(1).a $(foreach d,$(USES.$(1)),$(BUILD)/$(d).a) -Wl,--end-group \
+	@echo "  LD $$@"
+	$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$< -Wl,--start-group $(BUILD)/$(1).a $(foreach d,$(USES.$(1)),$(BUILD)/$(d).a) -Wl,--end-group \
 	    $$(shell pkg-config --libs $$(sort $$(PKGS.$(1)) $(foreach d,$(USES.$(1)),$$(PKGS.$(d))))) $$(LIBS.$(1)) $(foreach d,$(USES.$(1)),$$(LIBS.$(d))) -lcmocka -lm
 
 test-$(1): $(BUILD)/share/relearnfs $$(TESTS.$(1))
@@ -100,10 +105,12 @@ LINK = $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(ARCHIVES)
 
 $(BUILD)/bin/relearn: $(BUILD)/cli/relearn_main.o $(ARCHIVES)
 	@mkdir -p $(@D)
-	$(LINK)
+	@echo "  LD $@"
+	$(Q)$(LINK)
 $(BUILD)/bin/relearnfsd: $(BUILD)/fused/relearnfsd_main.o $(ARCHIVES)
 	@mkdir -p $(@D)
-	$(LINK)
+	@echo "  LD $@"
+	$(Q)$(LINK)
 $(BUILD)/share/relearnfs:
 	@mkdir -p $@
 	@ln -sfn $(CURDIR)/models $@/models
