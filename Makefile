@@ -63,11 +63,15 @@ help:
 
 # ---- folders ----
 # Every folder/x.c goes into one archive, except *_test.c (a test program each) and *_main.c (a program).
+# What a test of a folder links with: the folders it sees and those they see.
+below = $(sort $(USES.$(1)) $(foreach d,$(USES.$(1)),$(USES.$(d))))
+# The two folders that compute get vector code; everything else runs on any CPU of the architecture.
+NUMERIC := nn purify
 define folder_rules
 SRC.$(1)   := $$(filter-out %_test.c %_main.c,$$(wildcard $(1)/*.c $(1)/*/*.c))
 TESTS.$(1) := $$(patsubst %.c,$(BUILD)/%,$$(wildcard $(1)/*_test.c $(1)/*/*_test.c))
 OBJ.$(1)   := $$(SRC.$(1):%.c=$(BUILD)/%.o)
-CFLAGS.$(1) = -I $(BUILD)/inc/$(1) $$(shell pkg-config --cflags $$(PKGS.$(1)) 2>/dev/null) $(if $(filter nn,$(1)),$(OMP) $(ARCHFLAGS) -O3 -fno-math-errno -fno-trapping-math)
+CFLAGS.$(1) = -I $(BUILD)/inc/$(1) $$(shell pkg-config --cflags $$(PKGS.$(1)) 2>/dev/null) $(if $(filter nn,$(1)),$(OMP)) $(if $(filter $(NUMERIC),$(1)),$(ARCHFLAGS) -O3 -fno-math-errno -fno-trapping-math)
 
 $(BUILD)/inc/$(1)/.made: Makefile | $(addsuffix /.,$(USES.$(1)))
 	@rm -rf $$(@D); mkdir -p $$(@D)
@@ -85,11 +89,11 @@ $(BUILD)/$(1).a: $$(OBJ.$(1))
 	@rm -f $$@
 	@ar rcs $$@ $$^
 
-$(BUILD)/$(1)/%_test: $(BUILD)/$(1)/%_test.o $(BUILD)/$(1).a $(foreach d,$(USES.$(1)),$(BUILD)/$(d).a)
+$(BUILD)/$(1)/%_test: $(BUILD)/$(1)/%_test.o $(BUILD)/$(1).a $(foreach d,$(call below,$(1)),$(BUILD)/$(d).a)
 	@mkdir -p $$(@D)
 	@echo "  LD $$@"
-	$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$< -Wl,--start-group $(BUILD)/$(1).a $(foreach d,$(USES.$(1)),$(BUILD)/$(d).a) -Wl,--end-group \
-	    $$(shell pkg-config --libs $$(sort $$(PKGS.$(1)) $(foreach d,$(USES.$(1)),$$(PKGS.$(d))))) $$(LIBS.$(1)) $(foreach d,$(USES.$(1)),$$(LIBS.$(d))) -lcmocka -lm
+	$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$< -Wl,--start-group $(BUILD)/$(1).a $(foreach d,$(call below,$(1)),$(BUILD)/$(d).a) -Wl,--end-group \
+	    $$(shell pkg-config --libs $$(sort $$(PKGS.$(1)) $(foreach d,$(call below,$(1)),$$(PKGS.$(d))))) $$(LIBS.$(1)) $(foreach d,$(call below,$(1)),$$(LIBS.$(d))) -lcmocka -lm
 
 test-$(1): $(BUILD)/share/relearnfs $$(TESTS.$(1))
 	@tests/run $$(TESTS.$(1))
