@@ -1,0 +1,421 @@
+#ifndef TRAIN_TRAIN_H
+#define TRAIN_TRAIN_H
+/*
+ * train: classifiers and diffusion models trained on image directories, generators of unlearnable
+ * examples, evaluation, and the report.
+ *
+ * It reads DIR/<class>/<image> like any other program: a purified mount and a plain directory are
+ * the same to it. It knows nothing of caches or mounts.
+ *
+ * Parts, bottom up: image set -> loader (batches, decoded ahead) -> networks -> evaluation ->
+ * recipes (standard, staged) -> training run (checkpoints, log); beside them diffusion training,
+ * protections, unpacking of array archives, report.
+ *
+ * What depends on what: a batch is a pure function of (files, options, seed, epoch, batch number);
+ * a run is a pure function of (files, options, seed, thread count) on one machine. A run that was
+ * interrupted and resumed ends with the same bits as one that was not.
+ *
+ * Images are 8-bit grey or RGB; a network sees (pixel/255 - mean) / std per channel. Alpha is
+ * ignored.
+ *
+ * Threads: every object belongs to one thread at a time; a loader has decoding threads of its own.
+ * Long calls ask stop_requested() between steps, leave what can be resumed, and return
+ * STATUS_CANCELLED. Calls that show progress or log say so; nothing here prints results.
+ *
+ *     struct train_options opt = train_options_default();
+ *     opt.data_dir = "mnt/train"; opt.test_dir = "clean/test"; opt.out_dir = "run1";
+ *     struct train_result r;
+ *     st = train_run(&opt, &r, &err);          // r.test_accuracy; run1/{config.json,log.jsonl,...}
+ */
+#include "base/base.h"
+#include "nn/nn.h"
+#include "purify/purify.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { TRAIN_CHANNELS_MAX = 3, TRAIN_STAGES_MAX = 6, TRAIN_CLASSES_MAX = 10000 };
+
+/* ================================ image sets ================================ */
+/*
+ * A set is the list of files below a directory with their labels, in bytewise order of class name,
+ * then of path: the order torchvision's ImageFolder gives. All images must have one size unless
+ * `size` or `crop` says what to do about it; nothing is resized silently.
+ */
+struct train_data_options {
+    const char *dir;
+    bool flat;     /* no labels: every image below dir, at any depth; label -1 */
+    int limit;     /* at most so many, the 1st of each class, then the 2nd of each, ...; 0: all */
+    int size;      /* resize every image to size x size (box average down, bilinear up); 0: no */
+    int downscale; /* divide both sides by this whole factor, box average, before all else; 0: 1 */
+    int min_side;  /* images may differ in size but no side may be smaller; 0: one size for all */
+    int channels;  /* 1 or 3: converted to that (Rec. 601 luma; grey repeated); 0: as the first */
+    bool skip_bad; /* leave out files that do not decode (counted) instead of failing */
+    size_t memory_bytes; /* keep decoded pixels while the whole set needs no more; 0: 1 GiB */
+    int threads;         /* decoding threads; 0: cpu_count() */
+};
+struct train_set_info {
+    int samples, classes;
+    int width, height,
+        channels;        /* of every sample; of the smallest allowed one when min_side is set */
+    int bad;             /* files left out so far */
+    char first_bad[256]; /* "" when bad is 0 */
+    bool in_memory;
+};
+struct train_set;
+/* Lists the directory and decodes the first image. STATUS_NOT_FOUND: no directory or no image in
+   it; STATUS_INVALID: fewer than two classes (unless flat). */
+status train_set_open(const struct train_data_options *opt, struct train_set **out,
+                      struct errmsg *e) MUST_USE;
+void train_set_free(struct train_set *s);
+DEFINE_FREEP(struct train_set *, train_set_free)
+struct train_set_info train_set_info(const struct train_set *s);
+const char *train_set_class(const struct train_set *s, int k); /* name of class k; NULL when flat */
+const char *train_set_path(const struct train_set *s, int i);  /* relative to the directory */
+int train_set_label(const struct train_set *s, int i);
+/* SHA-256 over (path, label, size, pixels as used) of all samples; decodes what was not yet. */
+status train_set_digest(struct train_set *s, struct digest *out, struct errmsg *e) MUST_USE;
+/* 8-bit pixels (H,W,C) of one sample into out (w*h*c bytes of train_set_info). */
+status train_set_pixels(struct train_set *s, int i, uint8_t *out, struct errmsg *e) MUST_USE;
+
+/* ================================ loader ================================ */
+/*
+ * Batches of an epoch in a Philox permutation of (seed, epoch), decoded by threads into a bounded
+ * ring ahead of the consumer. A crop of (H,W) is taken at an offset uniform over [-pad, side - crop
+ * + pad] (zeros outside), then mirrored with probability 1/2; both from Philox of (seed, epoch,
+ * sample), so batches do not depend on thread timing.
+ */
+struct train_loader_options {
+    int batch;
+    bool shuffle;   /* false: in the order of the set */
+    bool drop_last; /* leave out the last, smaller batch */
+    int crop;       /* side of the crop; 0: the image's own size */
+    int pad;        /* zeros around the image that a crop may reach into; 0 with crop 0: no crop */
+    bool flip;
+    uint64_t seed;
+    float mean[TRAIN_CHANNELS_MAX], std[TRAIN_CHANNELS_MAX]; /* std 0 counts as 1 */
+    int threads;                                             /* 0: cpu_count() */
+    int ahead;                                               /* batches in the ring; 0: 4 */
+};
+struct train_batch {
+    int n;
+    const float *x;       /* (batch,H,W,C); rows n.. are zero */
+    const int32_t *label; /* (batch); -1 in rows n.. */
+    const int *index;     /* (batch) sample numbers */
+};
+struct train_loader;
+status train_loader_new(struct train_set *s, const struct train_loader_options *opt,
+                        struct train_loader **out, struct errmsg *e) MUST_USE;
+void train_loader_free(struct train_loader *l); /* before the set */
+DEFINE_FREEP(struct train_loader *, train_loader_free)
+int train_loader_batches(const struct train_loader *l); /* in an epoch */
+/* Begins an epoch at batch `first`, whatever was in progress. */
+status train_loader_start(struct train_loader *l, uint64_t epoch, int first) MUST_USE;
+/* The next batch, valid until the next call; NULL after the last. Blocks while it is being decoded.
+ */
+status train_loader_next(struct train_loader *l, const struct train_batch **out,
+                         struct errmsg *e) MUST_USE;
+
+/* ================================ networks ================================ */
+/*
+ * One row per architecture. `build` returns logits (N,classes) and the activation at the end of
+ * each stage, shallow to deep; parameters of stage s are those whose name starts with one of the
+ * `|`-separated prefixes of groups[s] (the head belongs to no stage).
+ */
+struct train_net_shape {
+    int width, height, channels, classes;
+};
+struct train_net {
+    const char *name, *summary;
+    int stages;
+    const char *groups[TRAIN_STAGES_MAX];
+    float mean, std; /* how pixels are scaled before the network, all channels alike */
+    struct nn_val (*build)(struct nn_graph *g, struct train_net_shape s, struct nn_val x,
+                           bool training, struct nn_val out_stage[TRAIN_STAGES_MAX]);
+};
+const struct train_net *train_net_find(const char *name); /* NULL if there is none */
+const struct train_net *train_net_at(int i);              /* NULL past the end */
+
+/* A network with weights, as a weights file describes it. */
+struct train_model {
+    const struct train_net *net;
+    struct train_net_shape shape;
+    float mean[TRAIN_CHANNELS_MAX], std[TRAIN_CHANNELS_MAX];
+    char **class_name; /* (classes); NULL when the file names none */
+    struct nn_params *params;
+};
+/* arch NULL: from the file's metadata. Foreign files without metadata need arch and classes. */
+struct train_model_hint {
+    const char *arch;
+    struct train_net_shape shape; /* zeros: from the file */
+    const float *mean, *std;      /* (channels) or NULL: from the file, else the architecture's */
+};
+status train_model_load(const char *path, const struct train_model_hint *hint,
+                        struct train_model **out, struct errmsg *e) MUST_USE;
+void train_model_free(struct train_model *m);
+DEFINE_FREEP(struct train_model *, train_model_free)
+
+/* ================================ evaluation ================================ */
+
+struct train_eval {
+    int classes;
+    int64_t samples, correct;
+    double loss;        /* mean cross entropy */
+    int64_t *confusion; /* (K,K): row = label, column = prediction */
+    double images_per_s;
+};
+status train_eval_init(struct train_eval *ev, int classes) MUST_USE;
+void train_eval_done(struct train_eval *ev);
+/* Counts rows of logits (n,K); labels outside 0..K-1 are not counted. Ties go to the lower class.
+ */
+void train_eval_add(struct train_eval *ev, const float *logits, const int32_t *labels, int n);
+double train_eval_accuracy(const struct train_eval *ev); /* 0 when nothing was counted */
+double train_eval_class_accuracy(const struct train_eval *ev,
+                                 int k); /* recall; NAN without samples */
+
+/* The model on a directory whose class names must be those of the model (when both have names).
+   Shows progress unless quiet. out is initialised by the call. */
+struct train_eval_options {
+    struct train_data_options data;
+    int batch;   /* 0: 256 */
+    int threads; /* 0: cpu_count() */
+    bool quiet;
+};
+status train_evaluate(const struct train_model *m, const struct train_eval_options *opt,
+                      struct train_eval *out, struct errmsg *e) MUST_USE;
+
+/* ================================ staged training ================================ */
+/*
+ * ST-style staged training. Published about the method (Jiang et al., "Flew Over Learning Trap" /
+ * "...Progressive Staged Training", arXiv 2306.02064): networks trained on unlearnable examples
+ * fall into a trap of perturbation features that SHALLOW layers learn first; an "Activation Cluster
+ * Measurement" (ACM) tells how far; a self-adaptive, layer-wise learning-rate schedule that slows
+ * shallow layers when it does, avoids it. Its formulas are not public. Everything below is OURS, is
+ * named so in logs and reports ("ST-style"), and no number of theirs is claimed for it.
+ *
+ * Our ACM of a stage. Let f_i be the stage's output for probe image i, averaged over space, mu_k
+ * the mean of class k, mu of all. Then ACM = sum_k n_k |mu_k - mu|^2  /  sum_k sum_{i in k} |f_i -
+ * mu_k|^2 , between-class over within-class scatter in trace form: 0 when the labels explain
+ * nothing (about (K-1)/(n-K) for noise), growing without bound as activations collapse onto one
+ * point per class. It does not change when features are scaled, rotated or shifted. The probe is a
+ * fixed, label-balanced subset of the training images, without augmentation, seen in evaluation
+ * mode. Trace form, because it needs no inverse, no distance matrix and no embedding, and its
+ * gradient-free cost is one forward pass.
+ *
+ * Why it may warn: a perturbation is the same (or linearly coded) for all images of a class and
+ * sits in texture, so the first stages can separate the classes by it at once; natural classes are
+ * separated by depth, and the first stages of a network trained on them stay near what random
+ * weights give.
+ *
+ * Control, after each epoch e, with A_s(e) the ACM of stage s and A_s(0) that of the random
+ * network:
+ *  - stage s signals when A_s(e) > rise * A_s(0); the last stage never does: clustering is its job;
+ *  - a signal multiplies the stage's learning-rate factor m_s by `slow` (not below `floor`); an
+ * epoch without divides by it (not above 1);
+ *  - then m_s <= m_{s+1} is enforced from deep to shallow: shallow stages are never faster;
+ *  - with rollbacks left, an epoch whose signal is new (no stage signalled the epoch before) is
+ * undone: weights go back to the last epoch that ended without signal, and go on with the slowed
+ * factors. So shallow stages are held where classes are not much more clustered than by random
+ * features, and depth has to do the rest. On data without perturbation a false alarm costs little:
+ * shallow stages of such networks change little once they are useful.
+ */
+status train_acm(const float *feature /* (n,c) */, const int32_t *label, int n, int c, int classes,
+                 double *out) MUST_USE;
+
+struct train_staged_options {
+    double rise;   /* > 1 */
+    double slow;   /* 0..1 */
+    double floor;  /* 0..1 */
+    int rollbacks; /* how many epochs may be undone in a run; 0: never */
+    int probe;     /* images in the probe set */
+};
+struct train_staged_options train_staged_default(void);
+struct train_staged {
+    struct train_staged_options opt;
+    int stages;
+    int rollbacks_left;
+    bool signalled;                 /* the epoch before */
+    double start[TRAIN_STAGES_MAX]; /* A_s(0) */
+    double scale[TRAIN_STAGES_MAX]; /* m_s */
+};
+struct train_staged_verdict {
+    bool signal[TRAIN_STAGES_MAX];
+    bool any;
+    bool rollback; /* the caller restores the weights of the last epoch that ended without signal */
+};
+/* acm: of the network before any training. */
+void train_staged_init(struct train_staged *s, const struct train_staged_options *opt, int stages,
+                       const double *acm);
+struct train_staged_verdict train_staged_step(struct train_staged *s, const double *acm);
+
+/* ================================ training run ================================ */
+/*
+ * RUNDIR/config.json            every option and what was found (classes, shape, digest of the
+ * data) RUNDIR/log.jsonl              one line per epoch, in order RUNDIR/checkpoint.safetensors
+ * after each epoch and on interruption: weights, momentum, position RUNDIR/weights.safetensors when
+ * finished
+ */
+struct train_options {
+    const char *data_dir, *test_dir /* NULL: none */, *out_dir;
+    const char *arch;   /* of train_net_at */
+    const char *recipe; /* "standard", "staged" */
+    int epochs, batch;
+    float lr, momentum, weight_decay; /* SGD; lr falls from lr to 0 by a cosine over all steps */
+    float clip;                       /* joint gradient norm; 0: none */
+    int warmup;                       /* steps of linear rise to lr */
+    int pad;                          /* of the random crop; 0: none */
+    bool flip;
+    uint64_t seed;
+    int limit, test_limit, size, channels;
+    bool skip_bad;
+    int threads;    /* 0: cpu_count() */
+    int test_every; /* epochs between evaluations; the last is always evaluated; 0: only the last */
+    bool resume;    /* go on from RUNDIR/checkpoint; options must be those it was started with */
+    bool force;     /* an existing run in RUNDIR is replaced */
+    bool quiet;
+    struct train_staged_options staged;
+};
+struct train_options train_options_default(void);
+struct train_result {
+    int epochs;
+    double train_loss, train_accuracy;        /* of the last epoch */
+    double test_accuracy, best_test_accuracy; /* NAN without a test set */
+    int best_epoch;
+    double images_per_s; /* training steps only */
+    double seconds;
+    int bad_files;
+};
+/* Shows progress unless quiet, logs warnings. STATUS_CANCELLED on SIGINT (resumable); STATUS_EXISTS
+   when RUNDIR holds a run; STATUS_INVALID when options or data contradict each other;
+   STATUS_CORRUPT with the step when the loss is no longer a number. */
+status train_run(const struct train_options *opt, struct train_result *out,
+                 struct errmsg *e) MUST_USE;
+
+/* ================================ diffusion models ================================ */
+/*
+ * eps-MSE (Ho et al. 2020, eq. 14) with t uniform in 0..t_max-1; Adam with linear warm-up, gradient
+ * norm 1, an exponential moving average of the weights is what is saved. Labels are not used: any
+ * tree.
+ */
+struct train_diffusion_options {
+    const char *data_dir, *out_file;
+    const char *from; /* weights to start from (fine-tuning): cfg is then read from it; or NULL */
+    const char *log_file;   /* JSON lines, appended; or NULL */
+    struct purify_unet cfg; /* in_channels 0: as the first image */
+    int steps, batch, warmup;
+    float lr, ema;
+    bool flip;
+    int downscale, limit; /* images larger than cfg.size are cropped at random */
+    uint64_t seed;
+    int threads;
+    int save_every; /* steps between checkpoints (out_file.checkpoint); 0: 1000 */
+    bool resume, skip_bad, quiet;
+};
+struct train_diffusion_options train_diffusion_default(void);
+struct train_diffusion_result {
+    int steps;
+    double loss; /* mean of the last 100 steps */
+    double images_per_s;
+    int64_t parameters;
+};
+status train_diffusion_run(const struct train_diffusion_options *opt,
+                           struct train_diffusion_result *out, struct errmsg *e) MUST_USE;
+
+struct train_sample_options {
+    const char *weights, *out_file; /* a PNG grid */
+    const char *data_dir; /* t_max < T: images that are diffused to t_max, the start of the chain */
+    int rows, columns;
+    int steps; /* evaluations; 0: every t */
+    uint64_t seed;
+    int threads;
+    bool quiet;
+};
+/* STATUS_INVALID without data_dir for a model that was trained on t < t_max < T only: it cannot
+   start from noise. With data_dir the grid's upper half of each pair of rows shows the images. */
+status train_diffusion_sample(const struct train_sample_options *opt, struct errmsg *e) MUST_USE;
+
+/* ================================ protections ================================ */
+/*
+ * Unlearnable examples: DST mirrors SRC's class folders as PNG (lossless whatever the source was);
+ * DST/protection.json records method, parameters, seed and rule of quantisation; signed float
+ * perturbations, before quantisation and clipping, lie beside DST in DST.perturbation.safetensors:
+ * "delta" (K,H,W,C) for class-wise, (N,H,W,C) as F16 for sample-wise methods, images in set order.
+ */
+enum train_quantise {
+    TRAIN_ROUND,         /* clip(x + 255 delta) to 0..255, rounded half up */
+    TRAIN_TRUNCATE,      /* clip, then towards zero: what LSP's released code does */
+    TRAIN_POSITIVE_HALF, /* negative parts of 255 delta dropped first, then truncated: released "EM"
+                            data */
+    TRAIN_QUANTISE_COUNT
+};
+const char *train_quantise_name(enum train_quantise q);
+status train_quantise_parse(const char *name, enum train_quantise *out) MUST_USE;
+
+struct train_protect_options {
+    const char *method; /* of train_protect_method */
+    const char *src_dir, *dst_dir;
+    uint64_t seed;
+    int quantise;          /* enum train_quantise; -1: the method's own */
+    double eps;            /* in grey levels; 0: the method's own */
+    int patch;             /* lsp: side of a block; 0: 8 */
+    const char *surrogate; /* emn-class: architecture; NULL: resnet18 */
+    int batch;             /* emn-class; 0: 128 */
+    double stop_error;     /* emn-class; 0: 0.1 */
+    int rounds;            /* emn-class: at most; 0: 100 */
+    int limit;
+    bool skip_bad, force, quiet;
+    int threads;
+};
+struct train_protect_result {
+    int images;
+    double mean_l2, max_abs; /* of the deltas before quantisation, images in [0,1] */
+    double psnr_db;          /* of what was written against the source */
+    int rounds;              /* emn-class */
+    double surrogate_error;  /* emn-class, last measured */
+};
+/* Name and one-line summary of method i; NULL past the end. */
+const char *train_protect_method(int i, const char **out_summary);
+/* STATUS_EXISTS when dst_dir exists and is not empty (force replaces what is in the way). Nothing
+   is written below src_dir. Shows progress unless quiet. */
+status train_protect(const struct train_protect_options *opt, struct train_protect_result *out,
+                     struct errmsg *e) MUST_USE;
+
+/* ================================ unpacking ================================ */
+/*
+ * IDX (MNIST family, .gz too) and CIFAR-10/100 binaries -> DIR/<class>/NNNNN.png, NNNNN the
+ * position in the archive. Class names are digits (two for CIFAR-100) unless given.
+ */
+struct train_unpack_options {
+    const char *images; /* IDX images or a CIFAR binary */
+    const char *labels; /* IDX labels; NULL for CIFAR or flat */
+    const char *out_dir;
+    const char *class_names; /* comma-separated; NULL: digits */
+    int limit;               /* first N of the archive; 0: all */
+    bool flat;               /* DIR/NNNNN.png */
+    bool quiet;
+};
+status train_unpack(const struct train_unpack_options *opt, int *out_images,
+                    struct errmsg *e) MUST_USE;
+
+/* ================================ report ================================ */
+
+struct train_report_options {
+    const char *out_file;        /* one self-contained HTML file */
+    const char *title;           /* NULL: "relearn report" */
+    const char *const *run_dirs; /* their log.jsonl and config.json */
+    int n_runs;
+    const char *const *facts; /* "key=value", shown as a table */
+    int n_facts;
+    const char *clean_dir, *protected_dir, *purified_dir; /* contact sheet; NULL: none */
+    int sheet_columns;                                    /* 0: 10 */
+};
+/* STATUS_CORRUPT names the run and line that cannot be read. */
+status train_report(const struct train_report_options *opt, struct errmsg *e) MUST_USE;
+/* PNG bytes: rows clean | protected | purified | 8 x (protected - clean) around grey | the same for
+   purified; one column per image, the first of each class in turn, each enlarged to about 64 px.
+   The three trees must hold the same paths up to the extension. */
+status train_contact_sheet(const char *clean_dir, const char *protected_dir,
+                           const char *purified_dir, int columns, struct buf *out_png,
+                           struct errmsg *e) MUST_USE;
+
+#endif
