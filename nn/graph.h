@@ -9,7 +9,7 @@
  * - Value ids start at 1; values[0] is a blank, so that 0 means "absent" in nn_node.in and .out.
  * - The first error is kept; from then on every builder returns NN_NONE and changes nothing.
  */
-#include "nn.h"
+#include "params.h"
 
 enum { NN_IN_MAX = 8, NN_OUT_MAX = 4 };
 
@@ -154,8 +154,8 @@ struct nn_value {
     enum nn_dtype dtype;
     enum nn_source source;
     int node;  /* NN_FROM_NODE: index in graph.nodes */
-    int param; /* NN_FROM_PARAM: index in nn_params */
-    int grad_of; /* 1 + index of the parameter whose gradient this value is; 0: none */
+    struct nn_param_entry *param;   /* NN_FROM_PARAM */
+    struct nn_param_entry *grad_of; /* this value is that parameter's gradient; NULL: of none */
     bool is_output;
     char *name; /* inputs and outputs; NULL otherwise */
 };

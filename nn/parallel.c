@@ -1,0 +1,102 @@
+/*
+ * The parallel loop and the rows of bf16 tensors.
+ *
+ * The range is cut into one contiguous part per thread by a formula, not by a scheduler: which thread
+ * sums what is the same in every run, hence so are the bits of sums kept by thread.
+ */
+#include "device.h"
+
+#include <omp.h>
+#include <string.h>
+
+static int64_t part_start(int64_t n, int threads, int i)
+{
+    return n / threads * i + (n % threads < i ? n % threads : i);
+}
+
+void nn_for_range(int threads, int64_t n, nn_range_fn *fn, const void *ctx)
+{
+    if (n <= 0)
+        return;
+    if (threads > n)
+        threads = (int)n;
+    if (threads <= 1) {
+        fn(ctx, 0, n, 0);
+        return;
+    }
+    /* The runtime may give fewer threads than asked for: parts are handed out by number. */
+#pragma omp parallel num_threads(threads)
+    {
+        for (int i = omp_get_thread_num(); i < threads; i += omp_get_num_threads())
+            fn(ctx, part_start(n, threads, i), part_start(n, threads, i + 1), i);
+    }
+}
+
+size_t nn_store_bytes(enum nn_store s)
+{
+    return s == NN_STORE_BF16 ? 2 : 4;
+}
+
+static void from_bf16(const uint16_t *in, int n, float *out)
+{
+    uint32_t *bits = (uint32_t *)(void *)out;
+    for (int i = 0; i < n; i++)
+        bits[i] = (uint32_t)in[i] << 16;
+}
+
+/* Round to nearest, ties to even; a NaN stays one because its top mantissa bit is set first. */
+static void to_bf16(const float *in, int n, uint16_t *out)
+{
+    for (int i = 0; i < n; i++) {
+        uint32_t u;
+        memcpy(&u, &in[i], 4);
+        uint32_t rounded = (u + 0x7fff + ((u >> 16) & 1)) >> 16;
+        out[i] = (uint16_t)((u & 0x7fffffff) > 0x7f800000 ? (u >> 16) | 0x40 : rounded);
+    }
+}
+
+const float *nn_row(const struct nn_tensor *t, int64_t at, int n, float *scratch)
+{
+    if (t->store != NN_STORE_BF16)
+        return (const float *)t->data + at;
+    from_bf16((const uint16_t *)t->data + at, n, scratch);
+    return scratch;
+}
+
+float *nn_row_out(const struct nn_tensor *t, int64_t at, float *scratch)
+{
+    return t->store == NN_STORE_BF16 ? scratch : (float *)t->data + at;
+}
+
+void nn_row_put(const struct nn_tensor *t, int64_t at, int n, const float *scratch)
+{
+    if (t->store == NN_STORE_BF16)
+        to_bf16(scratch, n, (uint16_t *)t->data + at);
+}
+
+bool nn_all_f32(const struct nn_step *s)
+{
+    for (int i = 0; i < s->n_in; i++)
+        if (s->in[i].store == NN_STORE_BF16)
+            return false;
+    for (int i = 0; i < s->n_out; i++)
+        if (s->out[i].store == NN_STORE_BF16)
+            return false;
+    return true;
+}
+
+bool nn_plain_step(const struct nn_step *s)
+{
+    if (!nn_all_f32(s) || s->attr.post)
+        return false;
+    switch (s->op) {
+    case NN_OP_CONV2D:
+        return !nn_has(&s->in[3]) && !nn_has(&s->in[4]);
+    case NN_OP_CONV2D_DATA:
+        return !nn_has(&s->in[2]);
+    case NN_OP_BATCH_NORM:
+        return !nn_has(&s->in[5]);
+    default:
+        return true;
+    }
+}
