@@ -1,0 +1,89 @@
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+/*
+ * cli: the command `relearn`. One file per subcommand (cli/cmd_NAME.c), one row in the table of
+ * cli/relearn_main.c. A command parses, calls the library that does the work, prints, and returns its exit
+ * status: 0 done, 1 failed, 2 usage. Results go to stdout, talk and progress to stderr.
+ *
+ *     int cmd_eval(int argc, char **argv)          // argv[0] is "eval"
+ *     {
+ *         const char *data = NULL; int json = 0;
+ *         const struct cli_option options[] = {
+ *             {"data", 'd', CLI_STRING, &data, "DIR", "ImageFolder tree to evaluate on"},
+ *             {"json", 0, CLI_FLAG, &json, NULL, "print a JSON object"},
+ *         };
+ *         const struct cli_spec spec = {"relearn eval", "--data DIR --weights FILE", "What it does.",
+ *                                       options, ARRAY_LEN(options), 0, 0};
+ *         int first, rc = cli_parse(&spec, argc, argv, &first);
+ *         if (rc != CLI_GO) return rc;
+ *         ...
+ *         return st ? cli_fail(st, &e) : 0;
+ *     }
+ *
+ * Values keep what they were set to before the call when the option is absent: that is the default.
+ */
+#include "base/base.h"
+
+#include <stdint.h>
+
+enum cli_kind {
+    CLI_FLAG,   /* int: set to 1; --no-NAME sets it to 0 */
+    CLI_INT,    /* int */
+    CLI_U64,    /* uint64_t */
+    CLI_SIZE,   /* uint64_t bytes: 10M, 2G, 512K; powers of 1024 */
+    CLI_DOUBLE, /* double */
+    CLI_STRING, /* const char *, into argv */
+    CLI_LIST,   /* struct cli_list: may be given more than once */
+};
+
+enum { CLI_LIST_MAX = 64 };
+struct cli_list {
+    const char *item[CLI_LIST_MAX];
+    int n;
+};
+
+struct cli_option {
+    const char *name; /* long name without dashes */
+    char letter;      /* short name or 0 */
+    enum cli_kind kind;
+    void *value;
+    const char *arg; /* what the argument is called in --help; NULL for flags */
+    const char *help;
+};
+
+struct cli_spec {
+    const char *command; /* "relearn eval" */
+    const char *usage;   /* what follows it on the usage line */
+    const char *about;   /* a sentence or a few lines */
+    const struct cli_option *option;
+    size_t n_options;
+    int min_args, max_args; /* positional arguments; max < 0: any number */
+};
+
+/* Returned by cli_parse when the command should go on; any other value is an exit status. */
+#define CLI_GO (-1)
+/* *out_first: index of the first positional argument (positionals are moved to the end). --help prints
+   and gives 0; a mistake prints the sentence and the usage line and gives 2. */
+int cli_parse(const struct cli_spec *spec, int argc, char **argv, int *out_first);
+/* Prints "relearn: <what e says>" and gives the exit status of st. */
+int cli_fail(status st, const struct errmsg *e);
+/* A mistake in how the command was called: prints it with a hint to --help, gives 2. */
+int cli_usage_error(const struct cli_spec *spec, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+typedef int cli_run_fn(int argc, char **argv);
+struct cli_command {
+    const char *name;
+    cli_run_fn *run;
+    const char *help; /* one line */
+};
+/* Runs the row named argv[1] with argc-1, argv+1; prints the list for --help or when it is missing. */
+int cli_dispatch(const char *command, const char *about, const struct cli_command *table, size_t n,
+                 int argc, char **argv);
+
+/* "1.5 MiB" and the like; returns out. */
+const char *cli_bytes(uint64_t n, char out[32]);
+
+cli_run_fn cmd_mount, cmd_umount, cmd_status, cmd_warm, cmd_purify, cmd_cache, cmd_profile, cmd_model,
+    cmd_diffusion, cmd_train, cmd_eval, cmd_protect, cmd_unpack, cmd_report;
+
+#endif

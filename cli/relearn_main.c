@@ -1,0 +1,35 @@
+#include "cli.h"
+
+#include <string.h>
+
+#include "base/banned.h"
+
+#define RELEARN_VERSION "0.1.0"
+
+static const struct cli_command commands[] = {
+    {"mount", cmd_mount, "mount a purified view of an image directory"},
+    {"umount", cmd_umount, "unmount it"},
+    {"status", cmd_status, "what a mount is doing, and what could not be purified"},
+    {"warm", cmd_warm, "purify ahead, in the order a job will read"},
+    {"purify", cmd_purify, "purify files or trees without a mount"},
+    {"cache", cmd_cache, "look at and look after the cache of purified pixels"},
+    {"profile", cmd_profile, "list, show and make purification profiles"},
+    {"model", cmd_model, "show what a weights file holds"},
+    {"diffusion", cmd_diffusion, "train, fine-tune and sample diffusion models"},
+    {"train", cmd_train, "train a classifier on an ImageFolder tree"},
+    {"eval", cmd_eval, "evaluate a classifier"},
+    {"protect", cmd_protect, "write an unlearnable version of a tree"},
+    {"unpack", cmd_unpack, "turn IDX and CIFAR files into an ImageFolder tree"},
+    {"report", cmd_report, "an HTML page about training runs"},
+};
+
+int main(int argc, char **argv)
+{
+    log_init("relearn");
+    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+        puts("relearn " RELEARN_VERSION);
+        return 0;
+    }
+    return cli_dispatch("relearn", "Purifies image directories of protective perturbations, and measures it.",
+                        commands, ARRAY_LEN(commands), argc, argv);
+}
