@@ -23,7 +23,7 @@ ifeq ($(filter -j%,$(MAKEFLAGS)),)
 MAKEFLAGS += -j$(shell nproc)
 endif
 
-PKGS.nn     := openblas
+PKGS.nn     := openblas jansson
 PKGS.image  := libpng libturbojpeg libjpeg zlib
 PKGS.cache  := sqlite3
 PKGS.purify := inih
