@@ -75,7 +75,7 @@ CFLAGS.$(1) = -I $(BUILD)/inc/$(1) $$(shell pkg-config --cflags $$(PKGS.$(1)) 2>
 
 $(BUILD)/inc/$(1)/.made: Makefile | $(addsuffix /.,$(USES.$(1)))
 	@rm -rf $$(@D); mkdir -p $$(@D)
-	@for dep in $(USES.$(1)); do \
+	@for dep in $(1) $(USES.$(1)); do \
 	    if [ $$$$dep = base ]; then ln -s $(CURDIR)/base $$(@D)/base; \
 	    else mkdir -p $$(@D)/$$$$dep; ln -s $(CURDIR)/$$$$dep/$$$$dep.h $$(@D)/$$$$dep/$$$$dep.h; fi; done
 	@touch $$@

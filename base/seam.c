@@ -83,17 +83,22 @@ unsigned long fault_calls(enum fault_kind kind)
 
 void *mem_alloc(size_t size)
 {
-    return fault_hit(FAULT_MEM) ? NULL : malloc(size ? size : 1);
+    if (size > PTRDIFF_MAX || fault_hit(FAULT_MEM))
+        return NULL;
+    return malloc(size ? size : 1);
 }
 
 void *mem_zalloc(size_t n, size_t size)
 {
-    return fault_hit(FAULT_MEM) ? NULL : calloc(n ? n : 1, size ? size : 1);
+    size_t bytes;
+    if (__builtin_mul_overflow(n, size, &bytes) || bytes > PTRDIFF_MAX || fault_hit(FAULT_MEM))
+        return NULL;
+    return calloc(1, bytes ? bytes : 1);
 }
 
 void *mem_alloc_aligned(size_t size)
 {
-    if (size > SIZE_MAX - 64 || fault_hit(FAULT_MEM))
+    if (size > PTRDIFF_MAX - 64 || fault_hit(FAULT_MEM))
         return NULL;
     return aligned_alloc(64, size ? (size + 63) / 64 * 64 : 64);
 }
