@@ -62,10 +62,12 @@ void nn_ema_update(struct nn_ema *e)
     e->step++;
     for (int i = 0; i < e->count; i++) {
         const struct nn_param_entry *p = nn_params_at(e->params, i);
-        float k = p->trainable ? keep : 0;
         int64_t n = nn_shape_count(p->shape);
-        nn_for_range(nn_optim_threads(n), n, average,
-                     &(struct averaging){k, 1 - k, e->value[i], p->value});
+        if (p->trainable)
+            nn_for_range(nn_optim_threads(n), n, average,
+                         &(struct averaging){keep, 1 - keep, e->value[i], p->value});
+        else
+            memcpy(e->value[i], p->value, (size_t)n * sizeof(float));
     }
 }
 

@@ -76,11 +76,11 @@ static void normal_matches_libm(void **state)
     struct nn_rng r = nn_rng(5, 6);
     nn_rng_normal(r, 0, out, N);
     for (int i = 0; i < N; i += 2) {
-        double u = (floor(nn_rng_u32(r, (uint64_t)i) / 2.0) + 0.5) * 0x1p-31;
-        double a = nn_rng_u32(r, (uint64_t)i + 1) * 2 * 3.14159265358979323846 * 0x1p-32;
-        double rad = sqrt(-2 * log(u));
-        assert_true(fabs(out[i] - rad * cos(a)) < 2e-6 + 1e-6 * rad);
-        assert_true(fabs(out[i + 1] - rad * sin(a)) < 2e-6 + 1e-6 * rad);
+        float u = (float)(int32_t)(nn_rng_u32(r, (uint64_t)i) >> 1) * 0x1p-31f + 0x1p-32f;
+        double turn = nn_rng_u32(r, (uint64_t)i + 1) * 2 * 3.14159265358979323846 * 0x1p-32;
+        double rad = sqrt(-2 * log((double)u));
+        assert_true(fabs(out[i] - rad * cos(turn)) < 1e-6 * rad);
+        assert_true(fabs(out[i + 1] - rad * sin(turn)) < 1e-6 * rad);
     }
 }
 
