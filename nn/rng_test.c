@@ -77,7 +77,7 @@ static void normal_matches_libm(void **state)
     nn_rng_normal(r, 0, out, N);
     for (int i = 0; i < N; i += 2) {
         float u = (float)(int32_t)(nn_rng_u32(r, (uint64_t)i) >> 1) * 0x1p-31f + 0x1p-32f;
-        double turn = nn_rng_u32(r, (uint64_t)i + 1) * 2 * 3.14159265358979323846 * 0x1p-32;
+        double turn = 3.14159265358979323846 * 0x1p-31 * nn_rng_u32(r, (uint64_t)i + 1);
         double rad = sqrt(-2 * log((double)u));
         assert_true(fabs(out[i] - rad * cos(turn)) < 1e-6 * rad);
         assert_true(fabs(out[i + 1] - rad * sin(turn)) < 1e-6 * rad);
