@@ -1,0 +1,277 @@
+/* The table of formats, and the public calls, which are the only users of it. */
+#include "codec.h"
+
+#include <assert.h>
+#include <string.h>
+
+static const struct image_codec *const codecs[] = {
+    [IMAGE_PNG] = &image_png_codec,
+    [IMAGE_JPEG] = &image_jpeg_codec,
+};
+static_assert(ARRAY_LEN(codecs) == IMAGE_FORMAT_COUNT, "one row per enum image_format");
+
+/*
+ * More than this many bytes of samples would not fit the 31-bit length of one PNG chunk with its
+ * framing; far beyond any limit that makes sense.
+ */
+static const uint64_t MAX_SAMPLE_BYTES = 0x7f000000;
+
+const char *image_format_name(enum image_format format)
+{
+    return (unsigned)format < IMAGE_FORMAT_COUNT ? codecs[format]->name : "?";
+}
+
+uint8_t *header_copy_pieces(const struct header *h, const uint8_t *head, uint8_t *out)
+{
+    for (int i = 0; i < h->n_pieces; i++) {
+        memcpy(out, head + h->pieces[i].off, h->pieces[i].len);
+        out += h->pieces[i].len;
+    }
+    return out;
+}
+
+status header_add_piece(struct header *h, uint64_t off, uint32_t len, struct errmsg *e)
+{
+    if (h->n_pieces == HEADER_MAX_PIECES)
+        return errmsg_set(e, STATUS_LIMIT, "more than %d metadata segments", HEADER_MAX_PIECES);
+    h->pieces[h->n_pieces++] = (struct header_piece){off, len};
+    h->info.metadata_bytes += len;
+    return STATUS_OK;
+}
+
+/* ---- probe ---- */
+
+static status check_size(const struct image_info *i, struct errmsg *e)
+{
+    const struct image_codec *c = codecs[i->format];
+    if (i->width < 1 || i->height < 1)
+        return errmsg_set(e, STATUS_CORRUPT, "%s of size %dx%d", c->name, i->width, i->height);
+    uint64_t row = (uint64_t)i->width * (uint64_t)(i->channels + i->has_alpha) + 1;
+    if ((uint64_t)i->width > c->max_width || (uint64_t)i->height > c->max_height ||
+        row > MAX_SAMPLE_BYTES / (uint64_t)i->height)
+        return errmsg_set(e, STATUS_LIMIT, "%dx%d pixels cannot be written as one %s", i->width,
+                          i->height, c->name);
+    return STATUS_OK;
+}
+
+static status check_limits(const struct image_info *i, const struct image_limits *lim,
+                           struct errmsg *e)
+{
+    status st = check_size(i, e);
+    if (st)
+        return st;
+    if ((uint64_t)i->width * (uint64_t)i->height > lim->max_pixels)
+        return errmsg_set(e, STATUS_LIMIT, "%dx%d pixels are over the limit of %llu", i->width,
+                          i->height, (unsigned long long)lim->max_pixels);
+    if (i->metadata_bytes > lim->max_metadata_bytes)
+        return errmsg_set(e, STATUS_LIMIT, "%zu bytes of EXIF and ICC are over the limit of %llu",
+                          i->metadata_bytes, (unsigned long long)lim->max_metadata_bytes);
+    return STATUS_OK;
+}
+
+static status find_codec(struct source *s, const struct image_codec **out, struct errmsg *e)
+{
+    for (size_t i = 0; i < ARRAY_LEN(codecs); i++) {
+        const uint8_t *p;
+        if (s->size < codecs[i]->magic_len)
+            continue;
+        status st = source_at(s, 0, codecs[i]->magic_len, &p, e);
+        if (st)
+            return st;
+        if (memcmp(p, codecs[i]->magic, codecs[i]->magic_len) == 0) {
+            *out = codecs[i];
+            return STATUS_OK;
+        }
+    }
+    return errmsg_set(e, STATUS_UNSUPPORTED, "neither a PNG nor a JPEG file");
+}
+
+static status find_end(struct source *s, const struct image_codec *c, bool *out_complete,
+                       struct errmsg *e)
+{
+    const uint8_t *p;
+    *out_complete = false;
+    if (s->size < c->end_mark_len)
+        return STATUS_OK;
+    status st = source_at(s, s->size - c->end_mark_len, c->end_mark_len, &p, e);
+    if (st)
+        return st;
+    *out_complete = memcmp(p, c->end_mark, c->end_mark_len) == 0;
+    return STATUS_OK;
+}
+
+/* out is undefined after a failure. */
+static status scan(struct source *s, const struct image_limits *lim, struct header *out,
+                   struct errmsg *e)
+{
+    const struct image_codec *c = NULL;
+    if (s->size > lim->max_file_bytes)
+        return errmsg_set(e, STATUS_LIMIT, "%llu bytes are over the limit of %llu",
+                          (unsigned long long)s->size, (unsigned long long)lim->max_file_bytes);
+    status st = find_codec(s, &c, e);
+    if (st)
+        return st;
+    memset(&out->info, 0, sizeof out->info);
+    out->info.orientation = 1;
+    out->n_pieces = 0;
+    st = c->scan(s, out, e);
+    if (!st)
+        st = check_limits(&out->info, lim, e);
+    if (!st)
+        st = find_end(s, c, &out->info.complete, e);
+    if (st)
+        return st;
+    out->info.encoded_size = c->encoded_size(&out->info);
+    return STATUS_OK;
+}
+
+/* A file that is too small for what its header claims is refused before anything is allocated for
+ * it. */
+static status check_plausible(const struct header *h, uint64_t file_bytes, struct errmsg *e)
+{
+    const struct image_codec *c = codecs[h->info.format];
+    if (c->least_file_bytes && file_bytes < c->least_file_bytes(h))
+        return errmsg_set(e, STATUS_CORRUPT, "claims %dx%d pixels, which %llu bytes cannot hold",
+                          h->info.width, h->info.height, (unsigned long long)file_bytes);
+    return STATUS_OK;
+}
+
+status image_probe(const void *data, size_t len, const struct image_limits *lim,
+                   struct image_info *out_info, struct errmsg *e)
+{
+    struct source s;
+    struct header h;
+    source_init_memory(&s, data, len);
+    status st = scan(&s, lim, &h, e);
+    if (st)
+        return st;
+    *out_info = h.info;
+    return STATUS_OK;
+}
+
+status image_probe_fd(int fd, uint64_t file_size, const struct image_limits *lim,
+                      struct image_info *out_info, struct errmsg *e)
+{
+    struct source s;
+    struct header h;
+    source_init_fd(&s, fd, file_size);
+    status st = scan(&s, lim, &h, e);
+    if (!st)
+        st = check_plausible(&h, file_size, e);
+    if (st)
+        return st;
+    *out_info = h.info;
+    return STATUS_OK;
+}
+
+/* ---- decode ---- */
+
+status image_decode(const void *data, size_t len, const struct image_limits *lim,
+                    struct image *out_img, struct image_info *out_info, struct errmsg *e)
+{
+    struct source s;
+    struct header h;
+    struct image img;
+    source_init_memory(&s, data, len);
+    status st = scan(&s, lim, &h, e);
+    if (!st)
+        st = check_plausible(&h, len, e);
+    if (st)
+        return st;
+    const struct image_info *i = &h.info;
+    st = image_alloc(i->width, i->height, i->channels, i->has_alpha, &img);
+    if (st)
+        return errmsg_set(e, st, "%dx%d pixels: %s", i->width, i->height, status_text(st));
+    st = codecs[i->format]->decode(data, len, &h, &img, e);
+    if (st) {
+        image_done(&img);
+        return st;
+    }
+    *out_img = img;
+    if (out_info)
+        *out_info = h.info;
+    return STATUS_OK;
+}
+
+status image_load_at(int dirfd, const char *path, const struct image_limits *lim,
+                     struct image *out_img, struct image_info *out_info, struct errmsg *e)
+{
+    AUTO(mem_free) void *data = NULL;
+    size_t len = 0;
+    status st = io_read_file_at(dirfd, path, (size_t)lim->max_file_bytes, &data, &len, e);
+    if (st)
+        return st;
+    st = image_decode(data, len, lim, out_img, out_info, e);
+    return st ? errmsg_prefix(e, st, "%s", path) : STATUS_OK;
+}
+
+/* ---- encode ---- */
+
+status image_info_new(enum image_format format, const struct image *img,
+                      struct image_info *out_info, struct errmsg *e)
+{
+    if ((unsigned)format >= IMAGE_FORMAT_COUNT)
+        return errmsg_set(e, STATUS_INVALID, "no such image format");
+    if (img->alpha && !codecs[format]->alpha)
+        return errmsg_set(e, STATUS_INVALID, "%s cannot hold alpha", codecs[format]->name);
+    struct image_info info = {
+        .format = format,
+        .width = img->width,
+        .height = img->height,
+        .channels = img->channels,
+        .has_alpha = img->alpha != NULL,
+        .complete = true,
+        .source_bits = 8,
+        .orientation = 1,
+    };
+    if (check_size(&info, e))
+        return STATUS_INVALID;
+    info.encoded_size = codecs[format]->encoded_size(&info);
+    *out_info = info;
+    return STATUS_OK;
+}
+
+static bool same_image(const struct image_info *a, const struct image_info *b)
+{
+    return a->format == b->format && a->width == b->width && a->height == b->height &&
+           a->channels == b->channels && a->has_alpha == b->has_alpha &&
+           a->metadata_bytes == b->metadata_bytes;
+}
+
+/* The header that tells where in head the kept metadata is. */
+static status encode_header(const struct image_info *info, const void *head, size_t head_len,
+                            struct header *out, struct errmsg *e)
+{
+    static const struct image_limits none = {UINT64_MAX, UINT64_MAX, UINT64_MAX};
+    out->n_pieces = 0;
+    if (info->metadata_bytes) {
+        struct source s;
+        source_init_memory(&s, head, head ? head_len : 0);
+        status st = scan(&s, &none, out, e);
+        if (st || !same_image(&out->info, info))
+            return errmsg_set(e, STATUS_INVALID,
+                              "the metadata is not from the file that was probed");
+    }
+    out->info = *info;
+    return STATUS_OK;
+}
+
+status image_encode(const struct image *img, const struct image_info *info, const void *head,
+                    size_t head_len, void *out, size_t out_len, struct errmsg *e)
+{
+    struct header h;
+    if ((unsigned)info->format >= IMAGE_FORMAT_COUNT || info->width != img->width ||
+        info->height != img->height || info->channels != img->channels ||
+        info->has_alpha != (img->alpha != NULL) || (img->channels != 1 && img->channels != 3))
+        return errmsg_set(e, STATUS_INVALID, "the image is not of the kind that was probed");
+    const struct image_codec *c = codecs[info->format];
+    if ((img->alpha && !c->alpha) || check_size(info, NULL))
+        return errmsg_set(e, STATUS_INVALID, "%s cannot hold this image", c->name);
+    if (info->encoded_size != c->encoded_size(info) || out_len != info->encoded_size)
+        return errmsg_set(e, STATUS_INVALID, "room for %zu bytes, but the file has %llu", out_len,
+                          (unsigned long long)c->encoded_size(info));
+    status st = encode_header(info, head, head_len, &h, e);
+    if (st)
+        return st;
+    return c->encode(img, &h, head, out, e);
+}

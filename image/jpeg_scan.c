@@ -1,0 +1,171 @@
+/*
+ * The header of a JPEG file: the segments up to the first SOS. Each is FF, marker, length (2,
+ * counts itself), content; FF may be repeated before a marker.
+ */
+#include "exif.h"
+#include "jpeg_format.h"
+
+#include <string.h>
+
+static const char exif_name[6] = "Exif\0";      /* with two zero bytes */
+static const char icc_name[12] = "ICC_PROFILE"; /* with one zero byte */
+
+struct jpeg_scan {
+    struct header *h;
+    int components; /* 0 before SOF */
+    int exif_piece; /* index of the first EXIF segment, the one that is kept; -1: none yet */
+};
+
+/* off: of a byte that must be FF. Gives the marker and the place behind it. */
+static status read_marker(struct source *s, uint64_t *off, int *out, struct errmsg *e)
+{
+    const uint8_t *p;
+    status st = source_at(s, *off, 1, &p, e);
+    if (!st && *p != 0xff)
+        return errmsg_set(e, STATUS_CORRUPT, "JPEG: no marker where one should be");
+    while (!st && *p == 0xff)
+        st = source_at(s, ++*off, 1, &p, e);
+    if (st)
+        return st;
+    *out = *p;
+    ++*off;
+    return STATUS_OK;
+}
+
+static status check_sof(int marker, int precision, struct errmsg *e)
+{
+    switch (marker) {
+    case MARKER_SOF0:      /* baseline */
+    case MARKER_SOF0 + 1:  /* extended */
+    case MARKER_SOF0 + 2:  /* progressive */
+    case MARKER_SOF0 + 9:  /* extended, arithmetic */
+    case MARKER_SOF0 + 10: /* progressive, arithmetic */
+        break;
+    default:
+        return errmsg_set(e, STATUS_UNSUPPORTED,
+                          "JPEG: lossless and hierarchical files are not read");
+    }
+    if (precision != 8)
+        return errmsg_set(e, STATUS_UNSUPPORTED, "JPEG: %d bits per sample are not read",
+                          precision);
+    return STATUS_OK;
+}
+
+/* off, len: the segment's content. */
+static status scan_sof(struct source *s, int marker, uint64_t off, uint32_t len,
+                       struct jpeg_scan *js, struct errmsg *e)
+{
+    const uint8_t *p;
+    struct image_info *i = &js->h->info;
+    if (len < 6 || js->components)
+        return errmsg_set(e, STATUS_CORRUPT, "JPEG: a damaged frame header");
+    status st = source_at(s, off, 6, &p, e);
+    if (!st)
+        st = check_sof(marker, p[0], e);
+    if (st)
+        return st;
+    js->components = p[5];
+    i->height = (int)read_be16(p + 1);
+    i->width = (int)read_be16(p + 3);
+    i->source_bits = p[0];
+    i->channels = js->components == 1 ? 1 : 3;
+    if (len != 6 + 3 * (uint32_t)js->components)
+        return errmsg_set(e, STATUS_CORRUPT, "JPEG: a damaged frame header");
+    if (js->components != 1 && js->components != 3 && js->components != 4)
+        return errmsg_set(e, STATUS_UNSUPPORTED, "JPEG: %d components are not read",
+                          js->components);
+    if (i->height == 0)
+        return errmsg_set(e, STATUS_UNSUPPORTED, "JPEG: no height in the header");
+    return STATUS_OK;
+}
+
+/* Whether the content begins with name. */
+static status has_name(struct source *s, uint64_t off, uint32_t len, const void *name, size_t n,
+                       bool *out, struct errmsg *e)
+{
+    const uint8_t *p;
+    *out = false;
+    if (len < n)
+        return STATUS_OK;
+    status st = source_at(s, off, n, &p, e);
+    if (!st)
+        *out = memcmp(p, name, n) == 0;
+    return st;
+}
+
+static status scan_app(struct source *s, int marker, uint64_t off, uint32_t len,
+                       struct jpeg_scan *js, struct errmsg *e)
+{
+    bool exif = marker == MARKER_APP1, found;
+    status st = has_name(s, off, len, exif ? exif_name : icc_name,
+                         exif ? sizeof exif_name : sizeof icc_name, &found, e);
+    if (st || !found || (exif && js->exif_piece >= 0))
+        return st;
+    if (exif) {
+        js->exif_piece = js->h->n_pieces;
+        st = exif_orientation(s, off + sizeof exif_name, len - sizeof exif_name,
+                              &js->h->info.orientation);
+        if (st)
+            return st;
+    }
+    return header_add_piece(js->h, off - 4, len + 4, e);
+}
+
+static status scan_segment(struct source *s, int marker, uint64_t *off, struct jpeg_scan *js,
+                           struct errmsg *e)
+{
+    const uint8_t *p;
+    status st = source_at(s, *off, 2, &p, e);
+    if (st)
+        return st;
+    uint32_t len = read_be16(p);
+    if (len < 2 || len > s->size - *off)
+        return errmsg_set(e, STATUS_CORRUPT, "JPEG: a damaged segment length");
+    uint64_t content = *off + 2;
+    *off += len;
+    if (marker == MARKER_APP1 || marker == MARKER_APP2)
+        return scan_app(s, marker, content, len - 2, js, e);
+    if (marker >= MARKER_SOF0 && marker <= MARKER_SOF15 && marker != MARKER_DHT &&
+        marker != MARKER_DAC && marker != MARKER_JPG)
+        return scan_sof(s, marker, content, len - 2, js, e);
+    return STATUS_OK;
+}
+
+/* A profile of a four-component file is one for inks, and would be wrong for the RGB we write. */
+static void drop_icc(struct header *h, int exif_piece)
+{
+    h->n_pieces = exif_piece >= 0;
+    h->info.metadata_bytes = 0;
+    if (exif_piece >= 0) {
+        h->pieces[0] = h->pieces[exif_piece];
+        h->info.metadata_bytes = h->pieces[0].len;
+    }
+}
+
+status image_jpeg_scan(struct source *s, struct header *out, struct errmsg *e)
+{
+    struct jpeg_scan js = {.h = out, .exif_piece = -1};
+    uint64_t off = 2; /* behind SOI */
+    int marker = 0;
+    out->info.format = IMAGE_JPEG;
+    for (;;) {
+        status st = read_marker(s, &off, &marker, e);
+        if (st)
+            return st;
+        if (marker == MARKER_SOS)
+            break;
+        if (marker == MARKER_TEM || (marker >= MARKER_RST0 && marker <= MARKER_RST7))
+            continue; /* these have no content */
+        if (marker == 0 || marker == MARKER_SOI || marker == MARKER_EOI)
+            return errmsg_set(e, STATUS_CORRUPT, "JPEG: marker %02x in the header", marker);
+        st = scan_segment(s, marker, &off, &js, e);
+        if (st)
+            return st;
+    }
+    if (!js.components)
+        return errmsg_set(e, STATUS_CORRUPT, "JPEG: image data without a frame header");
+    if (js.components == 4)
+        drop_icc(out, js.exif_piece);
+    out->info.header_bytes = (size_t)off;
+    return STATUS_OK;
+}
