@@ -22,6 +22,7 @@
 
 /* ================================ noise schedule ================================ */
 
+enum { PURIFY_TOTAL_MAX = 10000 }; /* T */
 enum purify_beta { PURIFY_BETA_LINEAR, PURIFY_BETA_COSINE, PURIFY_BETA_COUNT };
 enum purify_variance { PURIFY_FIXED_LARGE, PURIFY_FIXED_SMALL, PURIFY_VARIANCE_COUNT };
 
@@ -32,11 +33,13 @@ struct purify_schedule {
     int *t;               /* (steps) index in the full schedule: what the network is told */
     double *alpha_bar;    /* (steps) */
     double *beta;         /* (steps) of the respaced chain */
-    double *variance;     /* (steps) by the chosen rule; [0] is the posterior variance of step 1 */
+    double *variance;     /* (steps) by the chosen rule; [0] is the posterior variance of step 1
+                             (the only step of a chain of one: its beta) */
 };
 /* alpha_bar of the full chain at t (0-based); NAN outside 0..total-1. */
 double purify_alpha_bar(enum purify_beta kind, int total, int t);
-/* The respaced chain that covers t_start-1 .. 0 in `steps` steps (steps <= t_start). */
+/* The respaced chain that covers t_start-1 .. 0 in `steps` evenly spaced steps, both ends included
+   (1 <= steps <= t_start <= total; STATUS_INVALID otherwise). */
 status purify_schedule_new(enum purify_beta kind, int total, int t_start, int steps,
                            enum purify_variance variance, struct purify_schedule **out) MUST_USE;
 void purify_schedule_free(struct purify_schedule *s);
@@ -66,15 +69,17 @@ struct purify_unet {
     enum purify_beta beta;
     int t_max;         /* trained on t < t_max; total when trained on all */
 };
-/* x (N,size,size,C), t (N) f32 -> predicted noise, shape of x. Any size divisible by 2^(levels-1)
-   works, attention is placed by the ratio to cfg->size. */
+/* Says what is wrong with a configuration (STATUS_INVALID); the graph builder relies on it. */
+status purify_unet_check(const struct purify_unet *cfg, struct errmsg *e) MUST_USE;
+/* x (N,H,W,C), t (N) f32 -> predicted noise, shape of x. H and W divisible by 2^(levels-1); attention
+   is placed by the ratio to cfg->size. */
 struct nn_val purify_unet_build(struct nn_graph *g, const struct purify_unet *cfg, struct nn_val x,
                                 struct nn_val t, bool training);
 /* Metadata in a weights file <-> configuration. The strings live in the buf. */
 status purify_unet_from_file(const struct nn_file *f, struct purify_unet *out, struct errmsg *e) MUST_USE;
 /* Key/value pairs for nn_params_save; *out_n entries of storage that *store owns. */
 struct purify_meta {
-    struct nn_meta pair[24];
+    struct nn_meta pair[24]; /* n of them; the caller may add its own behind them */
     int n;
     char text[24][64];
 };
@@ -83,7 +88,9 @@ void purify_unet_to_meta(const struct purify_unet *cfg, struct purify_meta *out)
 /* ================================ perceptual distance ================================ */
 /*
  * LPIPS form (Zhang et al. 2018, eq. 1): features of a fixed network at several depths, unit-normalised
- * over channels, squared differences weighted per channel, averaged over space, summed over depths.
+ * over channels, squared differences weighted per channel, averaged over channels and space, summed
+ * over depths. The weights lin.S.weight (C_S) are buffers, 1 unless somebody learned them; LPIPS's own
+ * linear layers are these divided by C_S.
  * The default network is small and was trained by `relearn train` on unprotected photographs;
  * its file's metadata says architecture "percept-vgg", widths, and which layers are compared.
  */
@@ -96,10 +103,11 @@ struct purify_percept_cfg {
 /* x (N,H,W,C) in [-1,1]; writes the stages' activations (before pooling) to out_feature[stages]. */
 void purify_percept_features(struct nn_graph *g, const struct purify_percept_cfg *cfg, struct nn_val x,
                              struct nn_val *out_feature);
-/* Classifier head on the same body, for training it: logits (N,classes). */
+/* Classifier head on the same body, for training it: logits (N,classes). Declares lin.S.weight too, so
+   that the saved classifier is a whole distance. */
 struct nn_val purify_percept_logits(struct nn_graph *g, const struct purify_percept_cfg *cfg,
                                     struct nn_val x);
-/* a, b (N,H,W,C) -> (N). Weights lin.S.weight (C_S) are parameters of the graph. */
+/* a, b (N,H,W,C) -> (N); each sample's own. */
 struct nn_val purify_percept_distance(struct nn_graph *g, const struct purify_percept_cfg *cfg,
                                       struct nn_val a, struct nn_val b);
 status purify_percept_from_file(const struct nn_file *f, struct purify_percept_cfg *out,
@@ -121,7 +129,7 @@ enum purify_guidance {
 struct purify_profile {
     char name[64];
     char model[256];      /* file, or a name looked up in the shipped models */
-    char percept[256];    /* the same; "" when perceptual_scale is 0 or guidance none */
+    char percept[256];    /* the same; finish makes it "" when perceptual_scale is 0 or guidance none */
     int t_start;          /* t*: diffused to alpha_bar[t*-1], then t*-1 .. 0 */
     int rounds;           /* K */
     int steps;            /* evaluations of the network a round, <= t_start */
@@ -138,12 +146,17 @@ struct purify_profile {
     struct digest id;     /* set by load/finish */
     struct digest model_digest, percept_digest;
 };
+/* The values a file that says nothing gives: models "default" and "percept", t* 20, 4 rounds of 5 steps,
+   eta 1, one sample, fixedlarge, no guidance, overlap 8. */
+void purify_profile_init(struct purify_profile *p);
 /* name_or_path: a path with a '/' or ending in .ini, else NAME.ini in the user's then the shipped
-   profiles. Unknown keys and out-of-range values are errors that name file and line. */
+   profiles. Unknown keys and out-of-range values are errors that name file and line. Relative paths
+   of models in a file are relative to that file. */
 status purify_profile_load(const char *name_or_path, struct purify_profile *out, struct errmsg *e) MUST_USE;
-/* Checks ranges, resolves and digests the models, sets id. For profiles built in code. */
+/* Checks ranges, resolves and digests the models, sets id. For profiles built in code, where relative
+   paths are relative to the working directory. p is unchanged on failure. */
 status purify_profile_finish(struct purify_profile *p, struct errmsg *e) MUST_USE;
-/* The INI text that loads back to the same id. */
+/* Adds the INI text that loads back to the same id. */
 status purify_profile_text(const struct purify_profile *p, struct buf *out) MUST_USE;
 /* Evaluations of the network for one tile. */
 int purify_profile_evaluations(const struct purify_profile *p);

@@ -1,0 +1,52 @@
+#include "names.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+const char *const purify_beta_names[PURIFY_BETA_COUNT] = {
+    [PURIFY_BETA_LINEAR] = "linear",
+    [PURIFY_BETA_COSINE] = "cosine",
+};
+const char *const purify_variance_names[PURIFY_VARIANCE_COUNT] = {
+    [PURIFY_FIXED_LARGE] = "fixedlarge",
+    [PURIFY_FIXED_SMALL] = "fixedsmall",
+};
+const char *const purify_guidance_names[PURIFY_GUIDE_COUNT] = {
+    [PURIFY_GUIDE_NONE] = "none",
+    [PURIFY_GUIDE_JOINT] = "joint",
+    [PURIFY_GUIDE_PHASED] = "phased",
+};
+
+int purify_name_find(const char *const *names, int n, const char *text)
+{
+    for (int i = 0; i < n; i++)
+        if (strcmp(names[i], text) == 0)
+            return i;
+    return -1;
+}
+
+bool purify_parse_int(const char *text, long lo, long hi, int *out)
+{
+    if (!*text || text[strspn(text, "+-0123456789")])
+        return false;
+    char *end;
+    errno = 0;
+    long v = strtol(text, &end, 10);
+    if (errno || *end || end == text || v < lo || v > hi)
+        return false;
+    *out = (int)v;
+    return true;
+}
+
+bool purify_parse_float(const char *text, double lo, double hi, float *out)
+{
+    if (!*text || text[strspn(text, "+-.eE0123456789")])
+        return false;
+    char *end;
+    float v = strtof(text, &end);
+    if (*end || end == text || !isfinite(v) || v < lo || v > hi)
+        return false;
+    *out = v + 0.0f; /* no negative zero */
+    return true;
+}

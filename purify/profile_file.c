@@ -1,0 +1,340 @@
+/*
+ * Profiles on disk. A file is INI with one section, [purify]; inih parses it, our line source counts
+ * lines for the messages and refuses what inih would cut (long lines, NUL bytes).
+ */
+#include "profile.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <ini.h>
+#include <string.h>
+
+enum {
+    FILE_MAX = 64 << 10,
+    NAMES_MAX = 1024, /* profiles listed of one directory */
+};
+
+/* ---- where ---- */
+
+static bool ends_with(const char *s, const char *suffix)
+{
+    size_t n = strlen(s), m = strlen(suffix);
+    return n >= m && strcmp(s + n - m, suffix) == 0;
+}
+
+bool profile_is_path(const char *value)
+{
+    return strchr(value, '/') || ends_with(value, ".safetensors");
+}
+
+status profile_weights_path(const char *value, char **out)
+{
+    AUTO(mem_free) char *dir = NULL;
+    status st = profile_is_path(value) ? STATUS_OK : path_data_dir(&dir);
+    if (st)
+        return st;
+    char *path = dir ? mem_printf("%s/models/%s.safetensors", dir, value) : mem_strdup(value);
+    if (!path)
+        return STATUS_NOMEM;
+    *out = path;
+    return STATUS_OK;
+}
+
+static bool name_char(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           strchr("._+-", c);
+}
+
+/* The file's name without directory and ".ini", with what may not be in a name as '_'. */
+static void name_of(const char *path, char *out, size_t size)
+{
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+    size_t n = strlen(base) - (ends_with(base, ".ini") ? 4 : 0);
+    n = n < size ? n : size - 1;
+    for (size_t i = 0; i < n; i++)
+        out[i] = name_char(base[i]) ? base[i] : '_';
+    out[n] = 0;
+    if (!n)
+        snprintf(out, size, "unnamed");
+}
+
+/* The user's directory of profiles (0) or the shipped one (1). */
+static status profiles_dir(int which, char **out)
+{
+    AUTO(mem_free) char *base = NULL;
+    status st = which == 0 ? path_config_dir(&base) : path_data_dir(&base);
+    if (st)
+        return st;
+    char *dir = mem_printf("%s/profiles", base);
+    if (!dir)
+        return STATUS_NOMEM;
+    *out = dir;
+    return STATUS_OK;
+}
+
+static status read_named(const char *name, char **out_path, void **out_data, size_t *out_len,
+                         struct errmsg *e)
+{
+    for (const char *c = name; *c; c++)
+        if (!name_char(*c))
+            return errmsg_set(e, STATUS_INVALID, "\"%.64s\" is no name of a profile", name);
+    for (int which = 0; which < 2; which++) {
+        AUTO(mem_free) char *dir = NULL;
+        AUTO(mem_free) char *path = NULL;
+        status st = profiles_dir(which, &dir);
+        if (st == STATUS_NOT_FOUND)
+            continue;
+        if (!st && !(path = mem_printf("%s/%s.ini", dir, name)))
+            st = STATUS_NOMEM;
+        if (!st)
+            st = io_read_file(path, FILE_MAX, out_data, out_len, e);
+        if (!st)
+            *out_path = TAKE(path);
+        if (st != STATUS_NOT_FOUND)
+            return st;
+    }
+    return errmsg_set(e, STATUS_NOT_FOUND,
+                      "no profile is named \"%.64s\" (relearn profile ls shows them)", name);
+}
+
+static status read_profile(const char *name_or_path, char **out_path, void **out_data,
+                           size_t *out_len, struct errmsg *e)
+{
+    if (!strchr(name_or_path, '/') && !ends_with(name_or_path, ".ini"))
+        return read_named(name_or_path, out_path, out_data, out_len, e);
+    AUTO(mem_free) char *path = mem_strdup(name_or_path);
+    status st = path ? io_read_file(path, FILE_MAX, out_data, out_len, e) : STATUS_NOMEM;
+    if (!st)
+        *out_path = TAKE(path);
+    return st;
+}
+
+/* ---- reading ---- */
+
+struct reader {
+    const char *path, *text;
+    size_t len, at;
+    int line;                      /* the last one handed to inih */
+    int line_of[PROFILE_FIELDS];   /* where each field was given; 0: nowhere */
+    struct purify_profile *profile;
+    status st;
+    struct errmsg *e;
+};
+
+static status fail_at(struct reader *r, int line, status st, const char *what)
+{
+    if (!r->st)
+        r->st = errmsg_set(r->e, st, "%s:%d: %s", r->path, line, what);
+    return r->st;
+}
+
+/* inih's line source: like fgets. */
+static char *next_line(char *str, int num, void *stream)
+{
+    struct reader *r = stream;
+    if (r->at >= r->len || r->st)
+        return NULL;
+    const char *start = r->text + r->at, *nl = memchr(start, '\n', r->len - r->at);
+    size_t n = nl ? (size_t)(nl - start) + 1 : r->len - r->at;
+    r->line++;
+    if (num < 1 || n > (size_t)num - 1) {
+        fail_at(r, r->line, STATUS_INVALID, "the line is too long");
+        return NULL;
+    }
+    memcpy(str, start, n);
+    str[n] = 0;
+    r->at += n;
+    return str;
+}
+
+/* inih's handler: 0 is an error. */
+static int take_value(void *user, const char *section, const char *key, const char *value)
+{
+    struct reader *r = user;
+    if (r->st)
+        return 0;
+    const struct profile_field *f = profile_find(key);
+    struct errmsg why = {""};
+    if (strcmp(section, "purify") != 0)
+        errmsg_set(&why, STATUS_INVALID, "\"%.40s\" is not under [purify]", key);
+    else if (!f)
+        errmsg_set(&why, STATUS_INVALID, "unknown key \"%.40s\"", key);
+    else if (r->line_of[f - profile_fields])
+        errmsg_set(&why, STATUS_INVALID, "%s is given twice (an indented line continues the last)",
+                   key);
+    else if (!profile_set(r->profile, f, value ? value : "", &why))
+        return r->line_of[f - profile_fields] = r->line;
+    fail_at(r, r->line, STATUS_INVALID, why.text);
+    return 0;
+}
+
+static status parse(struct reader *r)
+{
+    size_t text_len = strlen(r->text); /* io_read_file ends it with a NUL */
+    if (text_len < r->len) {
+        int line = 1;
+        for (size_t i = 0; i < text_len; i++)
+            line += r->text[i] == '\n';
+        return fail_at(r, line, STATUS_INVALID, "a NUL byte: this is no text file");
+    }
+    int bad_line = ini_parse_stream(next_line, r, take_value, r);
+    if (r->st)
+        return r->st;
+    if (bad_line > 0)
+        return fail_at(r, bad_line, STATUS_INVALID, "neither [section], key = value nor # comment");
+    return bad_line < 0 ? STATUS_NOMEM : STATUS_OK;
+}
+
+/* A relative path of weights is relative to the profile's directory, wherever the program runs. */
+static status anchor(struct reader *r, const char *key, char *value, size_t size)
+{
+    if (!value[0] || value[0] == '/' || !profile_is_path(value))
+        return STATUS_OK;
+    AUTO(mem_free) char *dir = mem_strdup(r->path);
+    if (!dir)
+        return STATUS_NOMEM;
+    char *slash = strrchr(dir, '/');
+    if (slash)
+        slash[slash == dir] = 0;
+    char *real = realpath(slash ? dir : ".", NULL);
+    if (!real)
+        return errmsg_set(r->e, status_from_errno(errno), "%s: where is its directory?", r->path);
+    AUTO(mem_free) char *full = mem_printf("%s/%s", real, value);
+    free(real);
+    if (!full)
+        return STATUS_NOMEM;
+    struct errmsg why = {""};
+    const struct profile_field *f = profile_find(key);
+    if (strlen(full) >= size || profile_set(r->profile, f, full, &why))
+        return fail_at(r, r->line_of[f - profile_fields], STATUS_INVALID,
+                       why.text[0] ? why.text : "the path is too long");
+    return STATUS_OK;
+}
+
+/* An error of one field is told with the line it stands on, any other with the file. */
+static status finish(struct reader *r)
+{
+    struct errmsg why = {""};
+    const char *key = NULL;
+    status st = profile_finish(r->profile, &key, &why);
+    if (!st)
+        return STATUS_OK;
+    const char *text = errmsg_text(&why, st);
+    int line = key ? r->line_of[profile_find(key) - profile_fields] : 0;
+    return line ? errmsg_set(r->e, st, "%s:%d: %s", r->path, line, text)
+                : errmsg_set(r->e, st, "%s: %s", r->path, text);
+}
+
+status purify_profile_load(const char *name_or_path, struct purify_profile *out, struct errmsg *e)
+{
+    AUTO(mem_free) char *path = NULL;
+    AUTO(mem_free) void *data = NULL;
+    size_t len = 0;
+    status st = read_profile(name_or_path, &path, &data, &len, e);
+    if (st)
+        return st;
+    struct purify_profile p;
+    purify_profile_init(&p);
+    name_of(path, p.name, sizeof p.name);
+    struct reader r = {.path = path, .text = data, .len = len, .profile = &p, .e = e};
+    st = parse(&r);
+    if (!st)
+        st = anchor(&r, "model", p.model, sizeof p.model);
+    if (!st)
+        st = anchor(&r, "percept", p.percept, sizeof p.percept);
+    if (!st)
+        st = finish(&r);
+    if (!st)
+        *out = p;
+    return st;
+}
+
+/* ---- listing ---- */
+
+struct names {
+    char *name[NAMES_MAX]; /* "x.ini", for mem_free */
+    int n;
+};
+
+static void names_free(struct names *l)
+{
+    for (int i = 0; l && i < l->n; i++)
+        mem_free(l->name[i]);
+    mem_free(l);
+}
+DEFINE_FREEP(struct names *, names_free)
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static status names_read(const char *dir, struct names **out)
+{
+    AUTO(names_free) struct names *l = mem_zalloc(1, sizeof *l);
+    if (!l)
+        return STATUS_NOMEM;
+    DIR *d = opendir(dir);
+    const struct dirent *entry;
+    status st = STATUS_OK;
+    while (d && !st && l->n < NAMES_MAX && (entry = readdir(d))) {
+        if (entry->d_name[0] == '.' || !ends_with(entry->d_name, ".ini"))
+            continue;
+        if ((l->name[l->n] = mem_strdup(entry->d_name)))
+            l->n++;
+        else
+            st = STATUS_NOMEM;
+    }
+    if (d)
+        closedir(d);
+    if (st)
+        return st;
+    qsort(l->name, (size_t)l->n, sizeof *l->name, by_name);
+    *out = TAKE(l);
+    return STATUS_OK;
+}
+
+static bool names_has(const struct names *l, const char *name)
+{
+    for (int i = 0; l && i < l->n; i++)
+        if (strcmp(l->name[i], name) == 0)
+            return true;
+    return false;
+}
+
+static status list_dir(const char *dir, const struct names *l, const struct names *hidden_by,
+                       void (*fn)(const char *name, const char *path, void *arg), void *arg)
+{
+    for (int i = 0; i < l->n; i++) {
+        if (names_has(hidden_by, l->name[i]))
+            continue;
+        AUTO(mem_free) char *path = mem_printf("%s/%s", dir, l->name[i]);
+        if (!path)
+            return STATUS_NOMEM;
+        char name[sizeof ((struct purify_profile *)0)->name];
+        name_of(path, name, sizeof name);
+        fn(name, path, arg);
+    }
+    return STATUS_OK;
+}
+
+status purify_profile_list(void (*fn)(const char *name, const char *path, void *arg), void *arg)
+{
+    AUTO(names_free) struct names *user = NULL;
+    AUTO(names_free) struct names *shipped = NULL;
+    struct names **lists[2] = {&user, &shipped};
+    for (int which = 0; which < 2; which++) {
+        AUTO(mem_free) char *dir = NULL;
+        status st = profiles_dir(which, &dir);
+        if (st == STATUS_NOT_FOUND)
+            continue;
+        if (!st)
+            st = names_read(dir, lists[which]);
+        if (!st)
+            st = list_dir(dir, *lists[which], which == 1 ? user : NULL, fn, arg);
+        if (st)
+            return st;
+    }
+    return STATUS_OK;
+}

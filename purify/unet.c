@@ -1,0 +1,243 @@
+/*
+ * The DDPM UNet of Ho et al. 2020, appendix B, as the PyTorch port of it is laid out: same order of
+ * operations, same names, so that published checkpoints map one to one. Initial values are Ho et al.'s
+ * (Xavier uniform, zero for the last convolution of every residual branch).
+ */
+#include "purify/purify.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    RES_BLOCKS_MAX = 8,
+    SKIPS_MAX = PURIFY_LEVELS_MAX * (RES_BLOCKS_MAX + 1),
+    CHANNELS_MAX = 4096,
+    SIZE_MAX_PX = 1024,
+};
+#define NORM_EPS 1e-6f
+
+struct builder {
+    struct nn_graph *g;
+    const struct purify_unet *cfg;
+    bool training;
+    struct nn_val temb; /* silu of the time embedding, (N,4ch): every block projects the same */
+};
+
+static int channels_of(const struct builder *b, struct nn_val x)
+{
+    struct nn_shape s = nn_val_shape(b->g, x);
+    return s.rank ? s.dim[s.rank - 1] : 0;
+}
+
+static struct nn_val param(struct builder *b, const char *name, const char *leaf, struct nn_shape s,
+                           enum nn_init init)
+{
+    char full[NN_NAME_MAX];
+    snprintf(full, sizeof full, "%s.%s", name, leaf);
+    return nn_param(b->g, full, s, init);
+}
+
+static struct nn_val linear(struct builder *b, struct nn_val x, const char *name, int out)
+{
+    int in = channels_of(b, x);
+    return nn_linear(b->g, x, param(b, name, "weight", nn_shape2(out, in), NN_INIT_XAVIER),
+                     param(b, name, "bias", nn_shape1(out), NN_INIT_ZERO));
+}
+
+static struct nn_val conv(struct builder *b, struct nn_val x, const char *name, int out, int kernel,
+                          struct nn_conv attr, enum nn_init init)
+{
+    struct nn_shape w = nn_shape4(out, channels_of(b, x), kernel, kernel);
+    return nn_conv2d(b->g, x, param(b, name, "weight", w, init),
+                     param(b, name, "bias", nn_shape1(out), NN_INIT_ZERO), attr);
+}
+
+static struct nn_val norm(struct builder *b, struct nn_val x, const char *name)
+{
+    struct nn_shape s = nn_shape1(channels_of(b, x));
+    return nn_group_norm(b->g, x, param(b, name, "weight", s, NN_INIT_ONE),
+                         param(b, name, "bias", s, NN_INIT_ZERO), b->cfg->groups, NORM_EPS);
+}
+
+static struct nn_val silu(struct builder *b, struct nn_val x)
+{
+    return nn_act(b->g, x, NN_SILU);
+}
+
+/* prefix.leaf, for the parts of a block. */
+struct name {
+    char text[NN_NAME_MAX];
+};
+__attribute__((format(printf, 1, 2))) static struct name name(const char *fmt, ...)
+{
+    struct name n;
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(n.text, sizeof n.text, fmt, ap);
+    va_end(ap);
+    return n;
+}
+
+static struct nn_val res_block(struct builder *b, struct nn_val x, const char *pre, int out)
+{
+    int in = channels_of(b, x);
+    struct nn_conv same3 = nn_conv_same(3, 1), same1 = nn_conv_same(1, 1);
+    struct nn_val h = silu(b, norm(b, x, name("%s.norm1", pre).text));
+    h = conv(b, h, name("%s.conv1", pre).text, out, 3, same3, NN_INIT_XAVIER);
+    h = nn_add_nc(b->g, h, linear(b, b->temb, name("%s.temb_proj", pre).text, out));
+    h = silu(b, norm(b, h, name("%s.norm2", pre).text));
+    if (b->training && b->cfg->dropout > 0)
+        h = nn_dropout(b->g, h, b->cfg->dropout);
+    h = conv(b, h, name("%s.conv2", pre).text, out, 3, same3, NN_INIT_ZERO);
+    if (in != out)
+        x = conv(b, x, name("%s.nin_shortcut", pre).text, out, 1, same1, NN_INIT_XAVIER);
+    return nn_add(b->g, x, h);
+}
+
+static struct nn_val attn_block(struct builder *b, struct nn_val x, const char *pre)
+{
+    int c = channels_of(b, x);
+    struct nn_conv same = nn_conv_same(1, 1);
+    struct nn_val h = norm(b, x, name("%s.norm", pre).text);
+    struct nn_val q = conv(b, h, name("%s.q", pre).text, c, 1, same, NN_INIT_XAVIER);
+    struct nn_val k = conv(b, h, name("%s.k", pre).text, c, 1, same, NN_INIT_XAVIER);
+    struct nn_val v = conv(b, h, name("%s.v", pre).text, c, 1, same, NN_INIT_XAVIER);
+    h = nn_attention(b->g, q, k, v, 1);
+    h = conv(b, h, name("%s.proj_out", pre).text, c, 1, same, NN_INIT_ZERO);
+    return nn_add(b->g, x, h);
+}
+
+/* Attention belongs to a level, whatever the size of the input at hand. */
+static bool has_attn(const struct purify_unet *cfg, int level)
+{
+    for (int i = 0; i < cfg->attn_count; i++)
+        if (cfg->attn[i] == cfg->size >> level)
+            return true;
+    return false;
+}
+
+/* One residual block of a level ("down" or "up") with its attention. */
+static struct nn_val level_block(struct builder *b, struct nn_val x, const char *path, int level,
+                                 int block)
+{
+    int out = b->cfg->ch * b->cfg->ch_mult[level];
+    x = res_block(b, x, name("%s.%d.block.%d", path, level, block).text, out);
+    return has_attn(b->cfg, level)
+               ? attn_block(b, x, name("%s.%d.attn.%d", path, level, block).text)
+               : x;
+}
+
+struct skips {
+    struct nn_val val[SKIPS_MAX + 1];
+    int n;
+};
+
+static struct nn_val down_path(struct builder *b, struct nn_val x, struct skips *skips)
+{
+    const struct nn_conv halve = {2, 0, 0, 1, 1, 1}; /* one row and column of zeros at the far ends */
+    x = conv(b, x, "conv_in", b->cfg->ch, 3, nn_conv_same(3, 1), NN_INIT_XAVIER);
+    skips->val[skips->n++] = x;
+    for (int level = 0; level < b->cfg->levels; level++) {
+        for (int block = 0; block < b->cfg->res_blocks; block++)
+            skips->val[skips->n++] = x = level_block(b, x, "down", level, block);
+        if (level + 1 < b->cfg->levels) {
+            struct name n = name("down.%d.downsample.conv", level);
+            skips->val[skips->n++] = x =
+                conv(b, x, n.text, channels_of(b, x), 3, halve, NN_INIT_XAVIER);
+        }
+    }
+    return x;
+}
+
+static struct nn_val up_path(struct builder *b, struct nn_val x, struct skips *skips)
+{
+    for (int level = b->cfg->levels - 1; level >= 0; level--) {
+        for (int block = 0; block <= b->cfg->res_blocks; block++) {
+            x = nn_concat(b->g, x, skips->val[--skips->n]);
+            x = level_block(b, x, "up", level, block);
+        }
+        if (level > 0) {
+            struct name n = name("up.%d.upsample.conv", level);
+            x = conv(b, nn_upsample2(b->g, x), n.text, channels_of(b, x), 3, nn_conv_same(3, 1),
+                     NN_INIT_XAVIER);
+        }
+    }
+    return x;
+}
+
+struct nn_val purify_unet_build(struct nn_graph *g, const struct purify_unet *cfg, struct nn_val x,
+                                struct nn_val t, bool training)
+{
+    CHECK(purify_unet_check(cfg, NULL) == STATUS_OK);
+    struct builder b = {.g = g, .cfg = cfg, .training = training};
+    struct nn_val e = nn_timestep_embedding(g, t, cfg->ch);
+    e = silu(&b, linear(&b, e, "temb.dense.0", 4 * cfg->ch));
+    b.temb = silu(&b, linear(&b, e, "temb.dense.1", 4 * cfg->ch));
+
+    struct skips skips = {.n = 0};
+    struct nn_val h = down_path(&b, x, &skips);
+    int c = channels_of(&b, h);
+    h = res_block(&b, h, "mid.block_1", c);
+    if (cfg->mid_attn)
+        h = attn_block(&b, h, "mid.attn_1");
+    h = res_block(&b, h, "mid.block_2", c);
+    h = up_path(&b, h, &skips);
+    h = silu(&b, norm(&b, h, "norm_out"));
+    return conv(&b, h, "conv_out", cfg->in_channels, 3, nn_conv_same(3, 1), NN_INIT_ZERO);
+}
+
+/* ---- checking ---- */
+
+static status check_levels(const struct purify_unet *u, struct errmsg *e)
+{
+    if (u->levels < 1 || u->levels > PURIFY_LEVELS_MAX)
+        return errmsg_set(e, STATUS_INVALID, "%d levels, not 1 to %d", u->levels,
+                          PURIFY_LEVELS_MAX);
+    if (u->size < 4 || u->size > SIZE_MAX_PX || u->size % (1 << (u->levels - 1)))
+        return errmsg_set(e, STATUS_INVALID,
+                          "size is %d, not 4 to %d and divisible by %d (as %d levels need)", u->size,
+                          SIZE_MAX_PX, 1 << (u->levels - 1), u->levels);
+    for (int i = 0; i < u->levels; i++) {
+        int64_t c = (int64_t)u->ch * u->ch_mult[i];
+        if (u->ch_mult[i] < 1 || c > CHANNELS_MAX || c % u->groups)
+            return errmsg_set(e, STATUS_INVALID,
+                              "channels of level %d: %d * %d is over %d or no multiple of %d groups",
+                              i, u->ch, u->ch_mult[i], CHANNELS_MAX, u->groups);
+    }
+    if (u->attn_count < 0 || u->attn_count > PURIFY_LEVELS_MAX)
+        return errmsg_set(e, STATUS_INVALID, "attention at %d sizes", u->attn_count);
+    for (int i = 0; i < u->attn_count; i++) {
+        bool found = false;
+        for (int level = 0; level < u->levels; level++)
+            found |= u->attn[i] == u->size >> level;
+        if (!found)
+            return errmsg_set(e, STATUS_INVALID, "attention at size %d, which no level has",
+                              u->attn[i]);
+    }
+    return STATUS_OK;
+}
+
+status purify_unet_check(const struct purify_unet *u, struct errmsg *e)
+{
+    if (u->in_channels != 1 && u->in_channels != 3)
+        return errmsg_set(e, STATUS_INVALID, "%d image channels, not 1 or 3", u->in_channels);
+    /* 4: the embedding divides by ch/2 - 1 */
+    if (u->ch < 4 || u->ch > CHANNELS_MAX || u->ch % 2)
+        return errmsg_set(e, STATUS_INVALID, "ch is %d, not an even number from 4 to %d", u->ch,
+                          CHANNELS_MAX);
+    if (u->groups < 1 || u->ch % u->groups)
+        return errmsg_set(e, STATUS_INVALID, "%d groups do not divide %d channels", u->groups,
+                          u->ch);
+    if (u->res_blocks < 1 || u->res_blocks > RES_BLOCKS_MAX)
+        return errmsg_set(e, STATUS_INVALID, "%d residual blocks, not 1 to %d", u->res_blocks,
+                          RES_BLOCKS_MAX);
+    if (!(u->dropout >= 0 && u->dropout < 1))
+        return errmsg_set(e, STATUS_INVALID, "dropout is %g, not from 0 to below 1",
+                          (double)u->dropout);
+    if ((unsigned)u->beta >= PURIFY_BETA_COUNT || u->total < 1 || u->total > PURIFY_TOTAL_MAX ||
+        u->t_max < 1 || u->t_max > u->total)
+        return errmsg_set(e, STATUS_INVALID, "schedule of %d steps, trained on the first %d",
+                          u->total, u->t_max);
+    return check_levels(u, e);
+}
