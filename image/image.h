@@ -227,7 +227,7 @@ struct image_array; /* read-only after opening; any thread may read it */
  * Reads an array file whole, plain or gzip. The format is told by the content. labels_path: the IDX
  * label file, or NULL for none (CIFAR files hold their labels; giving one is INVALID).
  * UNSUPPORTED: none of the formats. CORRUPT: sizes that contradict the file or each other.
- * LIMIT: more than 4 GiB.
+ * LIMIT: more than 2 GiB.
  */
 status image_array_open(const char *path, const char *labels_path, struct image_array **out_array,
                         struct errmsg *e) MUST_USE;
@@ -239,7 +239,7 @@ size_t image_array_count(const struct image_array *a);
 int image_array_width(const struct image_array *a);
 int image_array_height(const struct image_array *a);
 int image_array_channels(const struct image_array *a); /* 1 or 3 */
-int image_array_has_labels(const struct image_array *a);
+bool image_array_has_labels(const struct image_array *a);
 /* Label of image i < count (CIFAR-100: the fine one); -1 without labels. */
 int image_array_label(const struct image_array *a, size_t i);
 int image_array_coarse_label(const struct image_array *a, size_t i); /* -1 unless CIFAR-100 */
