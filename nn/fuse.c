@@ -1,0 +1,282 @@
+/*
+ * Pruning and fusion: both rewrite the program's node array.
+ *
+ * A fused node stands where the last of its parts stood, so every operand exists by then. The value
+ * between the parts disappears, hence nobody else may read it. A rewrite is made only when the
+ * kernel that takes the fused node sits no deeper in the device chain than the one that took the
+ * node before: fusion never moves work from a fast kernel to a slow one.
+ *
+ *     conv2d -> add_nc                 conv2d with nc
+ *     conv2d | conv2d_data | batch_norm -> add       the same with res
+ *     conv2d | norm | add -> act       the same with post
+ *     act_back -> norm_back            norm_back with post, when the forward pair was fused: the
+ *                                      value before the activation is computed again, not kept
+ */
+#include "plan.h"
+
+#include <string.h>
+
+enum { GONE = NN_OP_COUNT };
+
+struct fuser {
+    struct nn_plan *plan;
+    struct nn_graph *g;
+    int *uses; /* [n_values] how many operands name the value */
+};
+
+static bool kept(const struct nn_value *v)
+{
+    return v->is_output || v->grad_of;
+}
+
+static void count_uses(const struct nn_graph *g, int *uses)
+{
+    memset(uses, 0, (size_t)g->n_values * sizeof *uses);
+    for (int i = 0; i < g->n_nodes; i++)
+        for (int k = 0; g->nodes[i].op != GONE && k < g->nodes[i].n_in; k++)
+            uses[g->nodes[i].in[k]]++;
+}
+
+/* Drops nodes marked GONE and points values at their producers' new places. */
+static void compact(struct nn_graph *g)
+{
+    int n = 0;
+    for (int i = 0; i < g->n_nodes; i++) {
+        if (g->nodes[i].op == GONE)
+            continue;
+        g->nodes[n] = g->nodes[i];
+        for (int k = 0; k < g->nodes[n].n_out; k++)
+            g->values[g->nodes[n].out[k]].node = n;
+        n++;
+    }
+    g->n_nodes = n;
+}
+
+static bool has_effect(const struct nn_node *node)
+{
+    return nn_op_row(node->op)->effects && node->attr.training;
+}
+
+status nn_prune(struct nn_graph *g)
+{
+    AUTO(mem_free) bool *needed = mem_zalloc((size_t)g->n_values, sizeof *needed);
+    if (!needed)
+        return STATUS_NOMEM;
+    for (int v = 1; v < g->n_values; v++)
+        needed[v] = kept(&g->values[v]);
+    for (int i = g->n_nodes; i-- > 0;) {
+        struct nn_node *node = &g->nodes[i];
+        bool any = has_effect(node);
+        for (int k = 0; k < node->n_out; k++)
+            any |= node->out[k] && needed[node->out[k]];
+        if (!any) {
+            node->op = GONE;
+            continue;
+        }
+        for (int k = 0; k < node->n_out; k++)
+            if (!needed[node->out[k]] && !(k == 0 && has_effect(node)))
+                node->out[k] = 0;
+        for (int k = 0; k < node->n_in; k++)
+            needed[node->in[k]] = node->in[k] > 0;
+    }
+    compact(g);
+    return STATUS_OK;
+}
+
+struct nn_step nn_step_of(const struct nn_plan *p, const struct nn_node *node)
+{
+    struct nn_step s = {.op = node->op, .attr = node->attr, .n_in = node->n_in,
+                        .n_out = node->n_out, .threads = p->threads, .precision = p->precision,
+                        .run = &p->run};
+    for (int k = 0; k < node->n_in; k++)
+        if (node->in[k]) {
+            const struct nn_value *v = &p->program->values[node->in[k]];
+            s.in[k] = (struct nn_tensor){.shape = v->shape, .store = p->store[node->in[k]],
+                                         .constant = v->source == NN_FROM_PARAM};
+        }
+    for (int k = 0; k < node->n_out; k++)
+        if (node->out[k])
+            s.out[k] = (struct nn_tensor){.shape = p->program->values[node->out[k]].shape,
+                                          .store = p->store[node->out[k]]};
+    return s;
+}
+
+static bool accepted(const struct fuser *f, const struct nn_node *fused, const struct nn_node *before)
+{
+    struct nn_step a = nn_step_of(f->plan, before), b = nn_step_of(f->plan, fused);
+    int depth_before, depth_fused;
+    if (!nn_kernel_pick(f->plan->device, &b, &depth_fused))
+        return false;
+    return !nn_kernel_pick(f->plan->device, &a, &depth_before) || depth_fused <= depth_before;
+}
+
+/* The node that makes v, if v is read `uses` times and by nobody outside; NULL otherwise. */
+static struct nn_node *private_maker(const struct fuser *f, int v, int uses)
+{
+    const struct nn_value *value = &f->g->values[v];
+    if (v == 0 || value->source != NN_FROM_NODE || kept(value) || f->uses[v] != uses)
+        return NULL;
+    struct nn_node *node = &f->g->nodes[value->node];
+    return node->op != GONE && node->out[0] == v ? node : NULL;
+}
+
+/* Puts `fused` in the place of `last`; the maker it grew from goes. */
+static void replace(struct fuser *f, struct nn_node *maker, struct nn_node *last,
+                    const struct nn_node *fused)
+{
+    *last = *fused;
+    maker->op = GONE;
+    for (int k = 0; k < last->n_out; k++)
+        f->g->values[last->out[k]].node = (int)(last - f->g->nodes);
+    count_uses(f->g, f->uses);
+    f->plan->info.fused++;
+}
+
+/* Position of the residual operand, 0 when the op has none. */
+static int res_operand(enum nn_op op)
+{
+    switch (op) {
+    case NN_OP_CONV2D:
+        return 4;
+    case NN_OP_CONV2D_DATA:
+        return 2;
+    case NN_OP_BATCH_NORM:
+        return 5;
+    default:
+        return 0;
+    }
+}
+
+/* maker, then `last` which reads its result at operand k, whose other operand goes to `slot`. */
+static bool fuse_operand(struct fuser *f, struct nn_node *maker, struct nn_node *last, int k, int slot)
+{
+    struct nn_node fused = *maker;
+    if (maker->attr.post || (slot < maker->n_in && maker->in[slot]))
+        return false;
+    for (int i = fused.n_in; i <= slot; i++)
+        fused.in[i] = 0;
+    if (fused.n_in <= slot)
+        fused.n_in = slot + 1;
+    fused.in[slot] = last->in[1 - k];
+    fused.out[0] = last->out[0];
+    if (!accepted(f, &fused, maker))
+        return false;
+    replace(f, maker, last, &fused);
+    return true;
+}
+
+static bool fuse_add_nc(struct fuser *f, struct nn_node *add)
+{
+    struct nn_node *conv = private_maker(f, add->in[0], 1);
+    if (!conv || conv->op != NN_OP_CONV2D || (conv->n_in > 4 && conv->in[4]))
+        return false;
+    return fuse_operand(f, conv, add, 0, 3);
+}
+
+static bool fuse_add(struct fuser *f, struct nn_node *add)
+{
+    struct nn_node *maker[2];
+    for (int k = 0; k < 2; k++) {
+        maker[k] = private_maker(f, add->in[k], 1);
+        if (maker[k] && !res_operand(maker[k]->op))
+            maker[k] = NULL;
+    }
+    /* The later one first: its result is the one still warm. */
+    int first = maker[1] > maker[0];
+    for (int i = 0; i < 2; i++) {
+        int k = i ? !first : first;
+        if (maker[k] && !add->attr.post && fuse_operand(f, maker[k], add, k, res_operand(maker[k]->op)))
+            return true;
+    }
+    return false;
+}
+
+static enum nn_op norm_back(enum nn_op op)
+{
+    return op == NN_OP_GROUP_NORM ? NN_OP_GROUP_NORM_BACK
+                                  : op == NN_OP_BATCH_NORM ? NN_OP_BATCH_NORM_BACK : GONE;
+}
+
+/* The backward twins of norm and act, when act's gradient flows into norm's and nowhere else. */
+static bool find_back_pair(const struct fuser *f, const struct nn_node *norm,
+                           const struct nn_node *act, struct nn_node **out_act_back,
+                           struct nn_node **out_norm_back)
+{
+    int saved = act->attr.act == NN_SILU ? act->in[0] : act->out[0];
+    for (int i = 0; i < f->g->n_nodes; i++) {
+        struct nn_node *node = &f->g->nodes[i];
+        if (node->op != norm_back(norm->op) || node->attr.post || node->in[1] != norm->in[0] ||
+            node->in[2] != norm->in[1] || node->in[node->n_in - 1] != norm->out[1])
+            continue;
+        struct nn_node *back = private_maker(f, node->in[0], 1);
+        if (!back || back->op != NN_OP_ACT_BACK || back->in[1] != saved ||
+            back->attr.act != act->attr.act)
+            continue;
+        *out_act_back = back;
+        *out_norm_back = node;
+        return true;
+    }
+    return false;
+}
+
+static bool fuse_back_pair(struct fuser *f, struct nn_node *act_back, struct nn_node *back)
+{
+    struct nn_node fused = *back;
+    fused.in[0] = act_back->in[0];
+    fused.attr.post = NN_POST(act_back->attr.act);
+    if (!accepted(f, &fused, back))
+        return false;
+    replace(f, act_back, back, &fused);
+    return true;
+}
+
+static bool fuse_act(struct fuser *f, struct nn_node *act)
+{
+    int v = act->in[0];
+    const struct nn_value *value = &f->g->values[v];
+    struct nn_node *maker = value->source == NN_FROM_NODE ? private_maker(f, v, f->uses[v]) : NULL;
+    if (!maker || maker->attr.post ||
+        (maker->op != NN_OP_CONV2D && maker->op != NN_OP_ADD && norm_back(maker->op) == GONE))
+        return false;
+    struct nn_node fused = *maker, *act_back, *back;
+    fused.out[0] = act->out[0];
+    fused.attr.post = NN_POST(act->attr.act);
+    if (!accepted(f, &fused, maker))
+        return false;
+    bool residual = maker->op == NN_OP_BATCH_NORM && maker->in[5];
+    if (norm_back(maker->op) != GONE && !residual && find_back_pair(f, maker, act, &act_back, &back))
+        fuse_back_pair(f, act_back, back);
+    /* Without that, SiLU's own backward still reads the value between. */
+    if (f->uses[v] != 1)
+        return false;
+    replace(f, maker, act, &fused);
+    return true;
+}
+
+static bool fuse_at(struct fuser *f, struct nn_node *node)
+{
+    switch (node->op) {
+    case NN_OP_ADD_NC:
+        return fuse_add_nc(f, node);
+    case NN_OP_ADD:
+        return fuse_add(f, node);
+    case NN_OP_ACT:
+        return fuse_act(f, node);
+    default:
+        return false;
+    }
+}
+
+status nn_fuse(struct nn_plan *p)
+{
+    struct nn_graph *g = p->program;
+    AUTO(mem_free) int *uses = mem_alloc((size_t)g->n_values * sizeof *uses);
+    if (!uses)
+        return STATUS_NOMEM;
+    struct fuser f = {.plan = p, .g = g, .uses = uses};
+    count_uses(g, uses);
+    for (int i = 0; i < g->n_nodes; i++)
+        fuse_at(&f, &g->nodes[i]);
+    compact(g);
+    return STATUS_OK;
+}

@@ -1,0 +1,148 @@
+/* Sum, difference, product, affine map, copy (and cast), activations: any shape, any mix of stores. */
+#include "kernels/kernels.h"
+
+#include <math.h>
+
+static bool anything(const struct nn_step *s)
+{
+    (void)s;
+    return true;
+}
+
+typedef void row_fn(const struct nn_attr *attr, const float *a, const float *b, float *y, int n);
+
+static void add_row(const struct nn_attr *attr, const float *a, const float *b, float *y, int n)
+{
+#pragma omp simd
+    for (int i = 0; i < n; i++)
+        y[i] = a[i] + b[i];
+    nn_post_row(attr->post, y, n);
+}
+static void sub_row(const struct nn_attr *attr, const float *a, const float *b, float *y, int n)
+{
+    (void)attr;
+#pragma omp simd
+    for (int i = 0; i < n; i++)
+        y[i] = a[i] - b[i];
+}
+static void mul_row(const struct nn_attr *attr, const float *a, const float *b, float *y, int n)
+{
+    (void)attr;
+#pragma omp simd
+    for (int i = 0; i < n; i++)
+        y[i] = a[i] * b[i];
+}
+static void affine_row(const struct nn_attr *attr, const float *a, const float *b, float *y, int n)
+{
+    (void)b;
+    float scale = attr->scale, shift = attr->shift;
+#pragma omp simd
+    for (int i = 0; i < n; i++)
+        y[i] = scale * a[i] + shift;
+}
+static void copy_row(const struct nn_attr *attr, const float *a, const float *b, float *y, int n)
+{
+    (void)attr, (void)b;
+    if (y != a)
+        memcpy(y, a, (size_t)n * sizeof *y);
+}
+static void act_row(const struct nn_attr *attr, const float *a, const float *b, float *y, int n)
+{
+    copy_row(attr, a, b, y, n);
+    nn_post_row(NN_POST(attr->act), y, n);
+}
+/* b is the result, except for SiLU, where it is the input (graph.h). */
+static void act_back_row(const struct nn_attr *attr, const float *a, const float *b, float *y, int n)
+{
+    switch (attr->act) {
+    case NN_SIGMOID:
+#pragma omp simd
+        for (int i = 0; i < n; i++)
+            y[i] = a[i] * (b[i] * (1 - b[i]));
+        break;
+    case NN_TANH:
+#pragma omp simd
+        for (int i = 0; i < n; i++)
+            y[i] = a[i] * (1 - b[i] * b[i]);
+        break;
+    default:
+        nn_post_back_row(NN_POST(attr->act), a, b, y, n);
+    }
+}
+
+struct job {
+    const struct nn_step *s;
+    row_fn *row;
+};
+
+static void rows(const void *ctx, int64_t first, int64_t last, int thread)
+{
+    const struct job *job = ctx;
+    const struct nn_step *s = job->s;
+    _Alignas(64) float sa[NN_ROW_MAX], sb[NN_ROW_MAX], sy[NN_ROW_MAX];
+    (void)thread;
+    for (int64_t at = first; at < last; at += NN_ROW_MAX) {
+        int n = (int)nn_min(NN_ROW_MAX, last - at);
+        const float *a = nn_row(&s->in[0], at, n, sa);
+        const float *b = s->n_in > 1 ? nn_row(&s->in[1], at, n, sb) : NULL;
+        float *y = nn_row_out(&s->out[0], at, sy);
+        job->row(&s->attr, a, b, y, n);
+        nn_row_put(&s->out[0], at, n, y);
+    }
+}
+
+static status run_rows(const struct nn_step *s, row_fn *row)
+{
+    int64_t n = nn_shape_count(s->out[0].shape);
+    nn_for_range(nn_threads_for(s, n), n, rows, &(struct job){s, row});
+    return STATUS_OK;
+}
+
+#define ELEMENTWISE(OP, op)                                                                        \
+    static status op##_run(const struct nn_step *s)                                                \
+    {                                                                                              \
+        return run_rows(s, op##_row);                                                              \
+    }                                                                                              \
+    const struct nn_kernel nn_common_##op = {                                                      \
+        .op = NN_OP_##OP, .name = "common." #op, .supports = anything, .run = op##_run};
+ELEMENTWISE(ADD, add)
+ELEMENTWISE(SUB, sub)
+ELEMENTWISE(MUL, mul)
+ELEMENTWISE(AFFINE, affine)
+ELEMENTWISE(COPY, copy)
+ELEMENTWISE(ACT, act)
+ELEMENTWISE(ACT_BACK, act_back)
+
+static void dropout_rows(const void *ctx, int64_t first, int64_t last, int thread)
+{
+    const struct nn_step *s = ctx;
+    struct nn_rng rng = nn_rng(s->run->seed, s->run->counter << 20 | s->attr.stream);
+    uint32_t limit = (uint32_t)((double)s->attr.shift * 4294967296.0);
+    int64_t n = nn_shape_count(s->out[0].shape);
+    _Alignas(64) float sx[NN_ROW_MAX], sy[NN_ROW_MAX];
+    (void)thread;
+    for (int64_t at = 4 * first; at < nn_min(4 * last, n); at += NN_ROW_MAX) {
+        int len = (int)nn_min(NN_ROW_MAX, nn_min(4 * last, n) - at);
+        const float *x = nn_row(&s->in[0], at, len, sx);
+        float *y = nn_row_out(&s->out[0], at, sy);
+        for (int i = 0; i < len; i += 4) {
+            uint64_t quad = (uint64_t)(at + i) / 4;
+            uint32_t counter[4] = {(uint32_t)quad, (uint32_t)(quad >> 32), rng.stream[0],
+                                   rng.stream[1]};
+            uint32_t word[4];
+            nn_philox(rng.key, counter, word);
+            for (int k = 0; k < 4 && i + k < len; k++)
+                y[i + k] = word[k] < limit ? 0 : s->attr.scale * x[i + k];
+        }
+        nn_row_put(&s->out[0], at, len, y);
+    }
+}
+
+static status dropout_run(const struct nn_step *s)
+{
+    int64_t n = nn_shape_count(s->out[0].shape);
+    nn_for_range(nn_threads_for(s, n), (n + 3) / 4, dropout_rows, s);
+    return STATUS_OK;
+}
+const struct nn_kernel nn_common_dropout = {
+    .op = NN_OP_DROPOUT, .name = "common.dropout", .supports = anything, .run = dropout_run};

@@ -1,0 +1,120 @@
+#ifndef NN_KERNELS_H
+#define NN_KERNELS_H
+/*
+ * kernels: what the optimised plain C kernels (device "common") share.
+ *
+ * They take f32 and bf16 tensors alike, by rows (device.h), and loop over channels innermost, so that
+ * the compiler makes vectors of it. Each loop over pixels is cut by nn_for_range; what is summed over
+ * pixels is summed in an order that depends on shapes and the thread count only.
+ */
+#include "device.h"
+
+#include <string.h>
+
+/* exp to about 1.2e-7 relative for results that are normal numbers, in operations a compiler vectorises:
+   2^n * P(r), r in +-ln2/2, P of degree 6. Below -87.3 it gives 1.2e-38, above 88.7 a large number. */
+static inline float nn_expf(float x)
+{
+    x = x > 88.37626f ? 88.37626f : x;
+    x = x < -87.33654f ? -87.33654f : x;
+    float n = __builtin_rintf(x * 1.44269504f);
+    float r = x - n * 0.693359375f; /* ln 2 in two parts: the first is exact times n */
+    r = r - n * -2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * (r * r) + r + 1.0f;
+    uint32_t bits = (uint32_t)((int32_t)n + 127) << 23;
+    float scale;
+    memcpy(&scale, &bits, sizeof scale);
+    return p * scale;
+}
+static inline float nn_sigmoidf(float x)
+{
+    return 1.0f / (1.0f + nn_expf(-x));
+}
+static inline float nn_siluf(float x)
+{
+    return x / (1.0f + nn_expf(-x));
+}
+
+/* y[i] = post(y[i]) */
+void nn_post_row(int post, float *y, int n);
+/* dx[i] = dy[i] * post'(v[i]) where v is the value before the activation. */
+void nn_post_back_row(int post, const float *dy, const float *v, float *dx, int n);
+
+/* Threads worth waking for so many elements of cheap work. */
+static inline int nn_threads_for(const struct nn_step *s, int64_t elements)
+{
+    return elements < 16384 ? 1 : s->threads;
+}
+
+/* (N,H,W,C) as N, pixels of one sample, C. */
+struct nn_nhwc {
+    int64_t n, pixels;
+    int c;
+};
+static inline struct nn_nhwc nn_nhwc(struct nn_shape s)
+{
+    return (struct nn_nhwc){s.dim[0], (int64_t)s.dim[1] * s.dim[2], s.dim[3]};
+}
+/* Whole pixels of c channels that fit a row, at least 1 (c <= NN_ROW_MAX). */
+static inline int nn_row_pixels(int c)
+{
+    return NN_ROW_MAX / c;
+}
+static inline int64_t nn_min(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+/* Channels fit a row, and the tensor has them last. */
+static inline bool nn_channels_fit(const struct nn_tensor *t)
+{
+    return t->shape.rank == 4 && t->shape.dim[3] <= NN_ROW_MAX;
+}
+
+#define NN_COMMON_KERNELS(X)                                                                       \
+    X(add)                                                                                         \
+    X(sub)                                                                                         \
+    X(mul)                                                                                         \
+    X(affine)                                                                                      \
+    X(copy)                                                                                        \
+    X(act)                                                                                         \
+    X(act_back)                                                                                    \
+    X(group_norm)                                                                                  \
+    X(group_norm_back)                                                                             \
+    X(batch_norm)                                                                                  \
+    X(batch_norm_back)                                                                             \
+    X(add_nc)                                                                                      \
+    X(mul_nc)                                                                                      \
+    X(sum_hw)                                                                                      \
+    X(dot_hw)                                                                                      \
+    X(spread_hw)                                                                                   \
+    X(concat)                                                                                      \
+    X(slice_c)                                                                                     \
+    X(pad_c)                                                                                       \
+    X(upsample2)                                                                                   \
+    X(upsample2_back)                                                                              \
+    X(max_pool)                                                                                    \
+    X(max_pool_back)                                                                               \
+    X(avg_pool)                                                                                    \
+    X(avg_pool_back)                                                                               \
+    X(linear)                                                                                      \
+    X(linear_data)                                                                                 \
+    X(linear_weights)                                                                              \
+    X(dropout)                                                                                     \
+    X(unit_norm)                                                                                   \
+    X(unit_norm_back)                                                                              \
+    X(wsq_diff)                                                                                    \
+    X(wsq_diff_back)                                                                               \
+    X(mse)                                                                                         \
+    X(mse_back)
+
+#define X(name) extern const struct nn_kernel nn_common_##name;
+NN_COMMON_KERNELS(X)
+#undef X
+
+#endif

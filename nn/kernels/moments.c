@@ -1,0 +1,62 @@
+#include "kernels/moments.h"
+
+enum { BLOCK = 64 }; /* pixels summed in f32 before they go to double */
+
+/* sum[c] and square[c] over the row's pixels. Four channels' worth of vectors stay in registers when c is
+   a multiple of 32; the general loop keeps the sums in L1. */
+static void add_row(const float *x, int pixels, int c, const float *pivot, float *sum, float *square)
+{
+    int k = 0;
+    for (; k + 16 <= c; k += 16) {
+        float s[16], q[16];
+        memcpy(s, sum + k, sizeof s);
+        memcpy(q, square + k, sizeof q);
+        for (int i = 0; i < pixels; i++) {
+#pragma omp simd
+            for (int j = 0; j < 16; j++) {
+                float d = x[(int64_t)i * c + k + j] - pivot[k + j];
+                s[j] += d;
+                q[j] += d * d;
+            }
+        }
+        memcpy(sum + k, s, sizeof s);
+        memcpy(square + k, q, sizeof q);
+    }
+    for (int i = 0; k < c && i < pixels; i++)
+        for (int j = k; j < c; j++) {
+            float d = x[(int64_t)i * c + j] - pivot[j];
+            sum[j] += d;
+            square[j] += d * d;
+        }
+}
+
+void nn_moments(const struct nn_tensor *t, int64_t pivot, int64_t first, int64_t last, int c,
+                struct nn_sums out)
+{
+    _Alignas(64) float sx[NN_ROW_MAX], sum[NN_ROW_MAX], square[NN_ROW_MAX];
+    memset(out.first, 0, 2 * (size_t)c * sizeof *out.first);
+    memcpy(out.pivot, nn_row(t, pivot * c, c, sx), (size_t)c * sizeof *out.pivot);
+    int step = nn_row_pixels(c) < BLOCK ? nn_row_pixels(c) : BLOCK;
+    for (int64_t block = first; block < last; block += BLOCK) {
+        int64_t end = nn_min(block + BLOCK, last);
+        memset(sum, 0, (size_t)c * sizeof *sum);
+        memset(square, 0, (size_t)c * sizeof *square);
+        for (int64_t i = block; i < end; i += step) {
+            int n = (int)nn_min(step, end - i);
+            add_row(nn_row(t, i * c, n * c, sx), n, c, out.pivot, sum, square);
+        }
+#pragma omp simd
+        for (int j = 0; j < c; j++) {
+            out.first[j] += (double)sum[j];
+            out.second[j] += (double)square[j];
+        }
+    }
+}
+
+void nn_sums_add(struct nn_sums a, struct nn_sums b, int c)
+{
+    for (int j = 0; j < c; j++) {
+        a.first[j] += b.first[j];
+        a.second[j] += b.second[j];
+    }
+}
