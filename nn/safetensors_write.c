@@ -149,28 +149,21 @@ static status write_aside(const struct out_file *f, int n, const char *tmp, cons
     return st ? st : io_rename(AT_FDCWD, tmp, path);
 }
 
-static status sync_parent(const char *path)
-{
-    AUTO(mem_free) char *dir = mem_strdup(path);
-    if (!dir)
-        return STATUS_NOMEM;
-    char *slash = strrchr(dir, '/');
-    if (slash)
-        *slash = 0;
-    return io_sync_dir(slash ? dir : ".");
-}
-
 static status save(struct out_file *f, int n, const char *path)
 {
     AUTO(mem_free) char *tmp = mem_printf("%s.tmp.%ld", path, (long)getpid());
-    if (!tmp)
+    AUTO(mem_free) char *dir = mem_strdup(path);
+    if (!tmp || !dir)
         return STATUS_NOMEM;
     status st = write_aside(f, n, tmp, path);
     if (st) {
         unlink(tmp);
         return st;
     }
-    return sync_parent(path);
+    char *slash = strrchr(dir, '/');
+    if (slash)
+        *slash = 0;
+    return io_sync_dir(slash ? dir : ".");
 }
 
 status nn_file_save(const char *path, const struct nn_save_tensor *tensors, int n,
