@@ -50,15 +50,16 @@ struct train_data_options {
     int downscale; /* divide both sides by this whole factor, box average, before all else; 0: 1 */
     int min_side;  /* images may differ in size but no side may be smaller; 0: one size for all */
     int channels;  /* 1 or 3: converted to that (Rec. 601 luma; grey repeated); 0: as the first */
-    bool skip_bad; /* leave out files that do not decode (counted) instead of failing */
-    size_t memory_bytes; /* keep decoded pixels while the whole set needs no more; 0: 1 GiB */
+    bool skip_bad; /* leave out files that do not decode, counted, instead of failing; decodes the
+                      whole set at once to know them */
+    size_t memory_bytes; /* decoded pixels are kept up to so many bytes in all; 0: 1 GiB */
     int threads;         /* decoding threads; 0: cpu_count() */
 };
 struct train_set_info {
     int samples, classes;
-    int width, height,
-        channels;        /* of every sample; of the smallest allowed one when min_side is set */
-    int bad;             /* files left out so far */
+    int width, height; /* of every sample; min_side when that is set */
+    int channels;
+    int bad;             /* files left out */
     char first_bad[256]; /* "" when bad is 0 */
     bool in_memory;
 };
@@ -118,9 +119,9 @@ status train_loader_next(struct train_loader *l, const struct train_batch **out,
 
 /* ================================ networks ================================ */
 /*
- * One row per architecture. `build` returns logits (N,classes) and the activation at the end of
- * each stage, shallow to deep; parameters of stage s are those whose name starts with one of the
- * `|`-separated prefixes of groups[s] (the head belongs to no stage).
+ * One row per architecture. `build` returns logits (N,classes) and, unless out_stage is NULL, the
+ * activation at the end of each stage, shallow to deep; parameters of stage s are those whose name
+ * starts with one of the `|`-separated prefixes of groups[s] (the head belongs to no stage).
  */
 struct train_net_shape {
     int width, height, channels, classes;
@@ -130,8 +131,9 @@ struct train_net {
     int stages;
     const char *groups[TRAIN_STAGES_MAX];
     float mean, std; /* how pixels are scaled before the network, all channels alike */
+    float lr;        /* default learning rate at batch 128 */
     struct nn_val (*build)(struct nn_graph *g, struct train_net_shape s, struct nn_val x,
-                           bool training, struct nn_val out_stage[TRAIN_STAGES_MAX]);
+                           bool training, struct nn_val *out_stage);
 };
 const struct train_net *train_net_find(const char *name); /* NULL if there is none */
 const struct train_net *train_net_at(int i);              /* NULL past the end */
@@ -260,7 +262,7 @@ struct train_options {
     const char *arch;   /* of train_net_at */
     const char *recipe; /* "standard", "staged" */
     int epochs, batch;
-    float lr, momentum, weight_decay; /* SGD; lr falls from lr to 0 by a cosine over all steps */
+    float lr, momentum, weight_decay; /* SGD; lr (0: the network's own) falls to 0 by a cosine */
     float clip;                       /* joint gradient norm; 0: none */
     int warmup;                       /* steps of linear rise to lr */
     int pad;                          /* of the random crop; 0: none */
@@ -269,6 +271,7 @@ struct train_options {
     int limit, test_limit, size, channels;
     bool skip_bad;
     int threads;    /* 0: cpu_count() */
+    bool acm;       /* measure and log the ACM in every recipe, without acting on it */
     int test_every; /* epochs between evaluations; the last is always evaluated; 0: only the last */
     bool resume;    /* go on from RUNDIR/checkpoint; options must be those it was started with */
     bool force;     /* an existing run in RUNDIR is replaced */
@@ -276,6 +279,8 @@ struct train_options {
     struct train_staged_options staged;
 };
 struct train_options train_options_default(void);
+/* Name and one-line summary (may be NULL) of recipe i; NULL past the end. */
+const char *train_recipe(int i, const char **out_summary);
 struct train_result {
     int epochs;
     double train_loss, train_accuracy;        /* of the last epoch */

@@ -1,0 +1,304 @@
+#include "model.h"
+
+#include "nets.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <string.h>
+
+/* ---- metadata ---- */
+
+void meta_add(struct meta_list *m, const char *key, const char *fmt, ...)
+{
+    char *text = NULL;
+    va_list ap;
+    va_start(ap, fmt);
+    AUTO(buf_done) struct buf b = BUF_INIT((size_t)1 << 24);
+    va_list again;
+    va_copy(again, ap);
+    int len = vsnprintf(NULL, 0, fmt, ap);
+    status st = m->st ? m->st : len < 0 ? STATUS_INVALID : buf_reserve(&b, (size_t)len + 1);
+    if (!st && m->n == META_MAX)
+        st = STATUS_LIMIT;
+    if (!st) {
+        vsnprintf(b.data, (size_t)len + 1, fmt, again);
+        text = TAKE(b.data);
+    }
+    va_end(again);
+    va_end(ap);
+    if (st) {
+        m->st = st;
+        return;
+    }
+    m->text[m->n] = text;
+    m->pair[m->n++] = (struct nn_meta){key, text};
+}
+
+void meta_done(struct meta_list *m)
+{
+    for (int i = 0; i < m->n; i++)
+        mem_free(m->text[i]);
+    m->n = 0;
+}
+
+double meta_double(const struct nn_file *f, const char *key, double absent)
+{
+    const char *text = nn_file_meta(f, key);
+    char *end;
+    double v = text ? strtod(text, &end) : absent;
+    return text && (end == text || *end) ? absent : v;
+}
+
+long long meta_int(const struct nn_file *f, const char *key, long long absent)
+{
+    const char *text = nn_file_meta(f, key);
+    char *end;
+    errno = 0;
+    long long v = text ? strtoll(text, &end, 10) : absent;
+    return text && (end == text || *end || errno) ? absent : v;
+}
+
+/* `"a,b,c"` with enough digits to come back the same. */
+static void add_floats(struct meta_list *m, const char *key, const float *v, int n)
+{
+    char text[96];
+    int len = 0;
+    for (int i = 0; i < n; i++)
+        len += snprintf(text + len, sizeof text - (size_t)len, i ? ",%.9g" : "%.9g", (double)v[i]);
+    meta_add(m, key, "%s", text);
+}
+
+static bool read_floats(const char *text, int n, float *out)
+{
+    for (int i = 0; i < n; i++) {
+        char *end;
+        out[i] = strtof(text, &end);
+        if (end == text || *end != (i + 1 < n ? ',' : 0))
+            return false;
+        text = end + 1;
+    }
+    return true;
+}
+
+/* Names that are no UTF-8 cannot be JSON; such a file names no classes. */
+static void add_names(struct meta_list *m, const struct train_model *model)
+{
+    json_t *names = json_array();
+    bool utf8 = true;
+    for (int k = 0; k < model->shape.classes && utf8; k++)
+        utf8 = json_array_append_new(names, json_string(model->class_name[k])) == 0;
+    char *text = utf8 ? json_dumps(names, JSON_COMPACT) : NULL;
+    if (text)
+        meta_add(m, "class_names", "%s", text);
+    free(text);
+    json_decref(names);
+}
+
+void model_to_meta(const struct train_model *m, struct meta_list *out)
+{
+    if (strcmp(m->net->name, "percept") == 0) {
+        struct purify_percept_cfg cfg = net_percept_cfg(m->shape);
+        struct purify_meta meta;
+        purify_percept_to_meta(&cfg, &meta);
+        for (int i = 0; i < meta.n; i++)
+            meta_add(out, meta.pair[i].key, "%s", meta.pair[i].value);
+    } else {
+        meta_add(out, "architecture", "%s", m->net->name);
+        meta_add(out, "in_channels", "%d", m->shape.channels);
+        meta_add(out, "classes", "%d", m->shape.classes);
+    }
+    meta_add(out, "image_size", "%dx%d", m->shape.width, m->shape.height);
+    add_floats(out, "mean", m->mean, m->shape.channels);
+    add_floats(out, "std", m->std, m->shape.channels);
+    if (m->class_name)
+        add_names(out, m);
+}
+
+/* ---- life ---- */
+
+void train_model_free(struct train_model *m)
+{
+    if (!m)
+        return;
+    for (int k = 0; m->class_name && k < m->shape.classes; k++)
+        mem_free(m->class_name[k]);
+    mem_free(m->class_name);
+    nn_params_free(m->params);
+    mem_free(m);
+}
+
+/* Builds a graph once so that all parameters exist. */
+static status create_params(struct train_model *m, struct errmsg *e)
+{
+    AUTO(nn_graph_free) struct nn_graph *g = NULL;
+    status st = nn_graph_new(m->params, &g);
+    if (st)
+        return st;
+    struct nn_val x =
+        nn_input(g, "x", NN_F32, nn_shape4(1, m->shape.height, m->shape.width, m->shape.channels));
+    m->net->build(g, m->shape, x, false, NULL);
+    return nn_graph_status(g, e);
+}
+
+static status model_alloc(const struct train_net *net, struct train_net_shape shape,
+                          struct train_model **out)
+{
+    AUTO(train_model_free) struct train_model *m = mem_zalloc(1, sizeof *m);
+    if (!m)
+        return STATUS_NOMEM;
+    m->net = net;
+    m->shape = shape;
+    for (int c = 0; c < TRAIN_CHANNELS_MAX; c++) {
+        m->mean[c] = net->mean;
+        m->std[c] = net->std;
+    }
+    status st = nn_params_new(&m->params);
+    if (st)
+        return st;
+    *out = TAKE(m);
+    return STATUS_OK;
+}
+
+status model_new(const struct train_net *net, struct train_net_shape shape,
+                 const struct train_set *set, struct train_model **out)
+{
+    AUTO(train_model_free) struct train_model *m = NULL;
+    status st = model_alloc(net, shape, &m);
+    if (st)
+        return st;
+    m->class_name = mem_zalloc((size_t)shape.classes, sizeof *m->class_name);
+    if (!m->class_name)
+        return STATUS_NOMEM;
+    for (int k = 0; k < shape.classes; k++)
+        if (!(m->class_name[k] = mem_strdup(train_set_class(set, k))))
+            return STATUS_NOMEM;
+    st = create_params(m, NULL);
+    if (!st)
+        *out = TAKE(m);
+    return st;
+}
+
+/* ---- loading ---- */
+
+static status read_shape(const struct nn_file *f, const char *path,
+                         const struct train_model_hint *hint, struct train_net_shape *out,
+                         struct errmsg *e)
+{
+    struct train_net_shape s = hint->shape;
+    const char *size = nn_file_meta(f, "image_size");
+    int w = 0, h = 0;
+    if (size && sscanf(size, "%dx%d", &w, &h) != 2)
+        return errmsg_set(e, STATUS_CORRUPT, "%s: image_size is \"%.40s\"", path, size);
+    if (!s.width || !s.height) {
+        s.width = w;
+        s.height = h;
+    }
+    if (!s.channels)
+        s.channels = (int)meta_int(f, "in_channels", 0);
+    if (!s.classes)
+        s.classes = (int)meta_int(f, "classes", 0);
+    bool good = s.width >= 1 && s.width <= 4096 && s.height >= 1 && s.height <= 4096 &&
+                (s.channels == 1 || s.channels == 3) && s.classes >= 1 &&
+                s.classes <= TRAIN_CLASSES_MAX;
+    if (!good)
+        return errmsg_set(e, STATUS_INVALID,
+                          "%s does not say (well) for which images and classes it is: %dx%d, %d "
+                          "channels, %d classes",
+                          path, s.width, s.height, s.channels, s.classes);
+    *out = s;
+    return STATUS_OK;
+}
+
+static status read_scaling(const struct nn_file *f, const char *path,
+                           const struct train_model_hint *hint, struct train_model *m,
+                           struct errmsg *e)
+{
+    int c = m->shape.channels;
+    const char *mean = nn_file_meta(f, "mean"), *std = nn_file_meta(f, "std");
+    if ((mean && !read_floats(mean, c, m->mean)) || (std && !read_floats(std, c, m->std)))
+        return errmsg_set(e, STATUS_CORRUPT, "%s: mean or std is not a list of %d numbers", path,
+                          c);
+    if (hint->mean)
+        memcpy(m->mean, hint->mean, (size_t)c * sizeof *m->mean);
+    if (hint->std)
+        memcpy(m->std, hint->std, (size_t)c * sizeof *m->std);
+    return STATUS_OK;
+}
+
+static status read_names(const struct nn_file *f, const char *path, struct train_model *m,
+                         struct errmsg *e)
+{
+    const char *text = nn_file_meta(f, "class_names");
+    if (!text)
+        return STATUS_OK;
+    json_t *names = json_loads(text, 0, NULL);
+    status st = STATUS_OK;
+    if (!json_is_array(names) || json_array_size(names) != (size_t)m->shape.classes)
+        st = errmsg_set(e, STATUS_CORRUPT, "%s: class_names is not a list of %d names", path,
+                        m->shape.classes);
+    if (!st && !(m->class_name = mem_zalloc((size_t)m->shape.classes, sizeof *m->class_name)))
+        st = STATUS_NOMEM;
+    for (int k = 0; k < m->shape.classes && !st; k++) {
+        const char *name = json_string_value(json_array_get(names, (size_t)k));
+        m->class_name[k] = mem_strdup(name ? name : "");
+        st = m->class_name[k] ? STATUS_OK : STATUS_NOMEM;
+    }
+    json_decref(names);
+    return st;
+}
+
+/* Checkpoints of data-parallel training carry "module." before every name. */
+static const char *find_prefix(const struct nn_file *f, struct nn_params *p)
+{
+    static const char *const prefix[] = {"", "module."};
+    for (size_t i = 0; i < ARRAY_LEN(prefix); i++) {
+        char name[NN_NAME_MAX + 8];
+        snprintf(name, sizeof name, "%s%s", prefix[i], nn_params_at(p, 0)->name);
+        if (nn_file_find(f, name))
+            return prefix[i];
+    }
+    return "";
+}
+
+static const struct train_net *find_net(const struct nn_file *f,
+                                        const struct train_model_hint *hint)
+{
+    const char *name = hint->arch ? hint->arch : nn_file_meta(f, "architecture");
+    if (name && strcmp(name, "percept-vgg") == 0)
+        name = "percept";
+    return name ? train_net_find(name) : NULL;
+}
+
+status train_model_load(const char *path, const struct train_model_hint *hint,
+                        struct train_model **out, struct errmsg *e)
+{
+    static const struct train_model_hint none;
+    if (!hint)
+        hint = &none;
+    AUTO(nn_file_close) struct nn_file *f = NULL;
+    AUTO(train_model_free) struct train_model *m = NULL;
+    status st = nn_file_open(path, &f, e);
+    if (st)
+        return st;
+    const struct train_net *net = find_net(f, hint);
+    if (!net)
+        return errmsg_set(e, STATUS_INVALID,
+                          "%s does not name a classifier that we have (use --arch)", path);
+    struct train_net_shape shape;
+    st = read_shape(f, path, hint, &shape, e);
+    if (!st)
+        st = model_alloc(net, shape, &m);
+    if (!st)
+        st = read_scaling(f, path, hint, m, e);
+    if (!st)
+        st = read_names(f, path, m, e);
+    if (!st)
+        st = create_params(m, e);
+    if (!st)
+        st = nn_params_load(m->params, f, find_prefix(f, m->params), e);
+    if (st)
+        return errmsg_prefix(e, st, "cannot use %s", path);
+    *out = TAKE(m);
+    return STATUS_OK;
+}

@@ -1,0 +1,54 @@
+#ifndef TRAIN_MODEL_H
+#define TRAIN_MODEL_H
+/* A classifier's description as the metadata of its weights file, and network plans for forward
+   passes. Private to train. */
+#include "train.h"
+
+/* Key/value pairs that own their text. Keys are literals. */
+enum { META_MAX = 48 };
+struct meta_list {
+    struct nn_meta pair[META_MAX];
+    char *text[META_MAX];
+    int n;
+    status st; /* the first failure; adding after it does nothing */
+};
+void meta_add(struct meta_list *m, const char *key, const char *fmt, ...) PRINTF_LIKE(3, 4);
+void meta_done(struct meta_list *m);
+__attribute__((unused)) static inline void meta_donep(struct meta_list *m)
+{
+    meta_done(m);
+}
+/* Numbers kept as text that gives the same bits back. */
+double meta_double(const struct nn_file *f, const char *key, double absent);
+long long meta_int(const struct nn_file *f, const char *key, long long absent);
+
+/* An empty parameter store with everything around it; class names are copied from the set. */
+status model_new(const struct train_net *net, struct train_net_shape shape,
+                 const struct train_set *set, struct train_model **out) MUST_USE;
+/* architecture, in_channels, classes, image_size, mean, std, class_names (JSON). */
+void model_to_meta(const struct train_model *m, struct meta_list *out);
+
+/* ---- forward passes ---- */
+struct forward {
+    struct nn_graph *graph;
+    struct nn_plan *plan;
+    int batch, stages, classes;
+    struct nn_val x, logits, stage[TRAIN_STAGES_MAX];
+    int width[TRAIN_STAGES_MAX];           /* channels of the pooled stages */
+    float *in;                             /* (batch,H,W,C) */
+    const float *out;                      /* (batch,K) */
+    const float *pooled[TRAIN_STAGES_MAX]; /* (batch,width[s]) */
+};
+/* with_stages: also average-pooled stage outputs. The parameters must have values by the first run.
+ */
+status forward_new(const struct train_model *m, int batch, int threads, bool with_stages,
+                   struct forward **out, struct errmsg *e) MUST_USE;
+void forward_free(struct forward *f);
+DEFINE_FREEP(struct forward *, forward_free)
+/* Everything a loader gives in epoch 0. With p NULL it shows nothing and is not stopped by a
+ * signal. */
+status forward_evaluate(struct forward *f, struct train_loader *l, struct progress *p,
+                        struct train_eval *ev, struct errmsg *e) MUST_USE;
+struct train_loader_options forward_loader(const struct train_model *m, int batch, int threads);
+
+#endif

@@ -1,0 +1,476 @@
+/*
+ * A run: set up, then epochs of steps. `position` says what is next; it is saved after every epoch
+ * and when the user stops, so at any moment the files describe a state from which the same bits
+ * follow.
+ */
+#include "run.h"
+
+#include "nets.h"
+
+#include <math.h>
+#include <string.h>
+
+enum {
+    EVAL_BATCH = 256,
+    CALIBRATION_BATCHES = 20 /* running statistics with momentum .1 are then within .9^20 = 12 % */
+};
+
+static const struct recipe recipes[] = {
+    {"standard", "SGD with momentum, cosine learning rate, cross entropy", false},
+    {"staged",
+     "ST-style: the same, with shallow stages slowed when their activations cluster by label",
+     true},
+};
+
+const struct recipe *recipe_find(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(recipes); i++)
+        if (strcmp(recipes[i].name, name) == 0)
+            return &recipes[i];
+    return NULL;
+}
+
+const char *train_recipe(int i, const char **out_summary)
+{
+    if (i < 0 || (size_t)i >= ARRAY_LEN(recipes))
+        return NULL;
+    if (out_summary)
+        *out_summary = recipes[i].summary;
+    return recipes[i].name;
+}
+
+struct train_options train_options_default(void)
+{
+    return (struct train_options){.arch = "resnet18",
+                                  .recipe = "standard",
+                                  .epochs = 60, /* the common recipe of the papers' tables */
+                                  .batch = 128,
+                                  .momentum = .9f,
+                                  .weight_decay = 5e-4f,
+                                  .clip = 5,
+                                  .pad = 4,
+                                  .flip = true,
+                                  .test_every = 1,
+                                  .staged = train_staged_default()};
+}
+
+/* ---- setting up ---- */
+
+static status check_options(const struct train_options *o, struct errmsg *e)
+{
+    if (!o->data_dir || !o->out_dir || !o->arch || !o->recipe)
+        return errmsg_set(e, STATUS_INVALID, "data, out, arch and recipe must be given");
+    if (!train_net_find(o->arch))
+        return errmsg_set(e, STATUS_INVALID, "no architecture is called \"%s\"", o->arch);
+    if (!recipe_find(o->recipe))
+        return errmsg_set(e, STATUS_INVALID, "no recipe is called \"%s\"", o->recipe);
+    if (o->epochs < 1 || o->batch < 1 || o->pad < 0 || o->warmup < 0 || o->test_every < 0)
+        return errmsg_set(e, STATUS_INVALID, "epochs and batch must be positive");
+    if (!(o->lr >= 0) || !(o->momentum >= 0) || !(o->weight_decay >= 0) || !(o->clip >= 0))
+        return errmsg_set(e, STATUS_INVALID,
+                          "learning rate, momentum, weight decay and clip may not be negative");
+    const struct train_staged_options *s = &o->staged;
+    if (!(s->rise > 1) || !(s->slow > 0 && s->slow < 1) || !(s->floor > 0 && s->floor <= 1) ||
+        s->probe < 2 || s->rollbacks < 0)
+        return errmsg_set(e, STATUS_INVALID,
+                          "staged: rise > 1, 0 < slow < 1, 0 < floor <= 1, probe >= 2 are needed");
+    return STATUS_OK;
+}
+
+static status open_sets(struct run *r, struct errmsg *e)
+{
+    const struct train_options *o = r->opt;
+    struct train_data_options d = {.dir = o->data_dir,
+                                   .limit = o->limit,
+                                   .size = o->size,
+                                   .channels = o->channels,
+                                   .skip_bad = o->skip_bad,
+                                   .threads = r->threads};
+    status st = train_set_open(&d, &r->set, e);
+    if (st || !o->test_dir)
+        return st;
+    struct train_set_info info = train_set_info(r->set);
+    d.dir = o->test_dir;
+    d.limit = o->test_limit;
+    d.channels = info.channels;
+    st = train_set_open(&d, &r->test, e);
+    if (st)
+        return st;
+    struct train_set_info test = train_set_info(r->test);
+    if (test.classes != info.classes)
+        return errmsg_set(e, STATUS_INVALID, "%s has %d classes, %s has %d", o->test_dir,
+                          test.classes, o->data_dir, info.classes);
+    for (int k = 0; k < info.classes; k++)
+        if (strcmp(train_set_class(r->set, k), train_set_class(r->test, k)) != 0)
+            return errmsg_set(e, STATUS_INVALID, "class %d is \"%s\" in %s, \"%s\" in %s", k,
+                              train_set_class(r->set, k), o->data_dir, train_set_class(r->test, k),
+                              o->test_dir);
+    if (test.width != info.width || test.height != info.height)
+        return errmsg_set(e, STATUS_INVALID, "images of %s are %dx%d, of %s %dx%d (use --size)",
+                          o->test_dir, test.width, test.height, o->data_dir, info.width,
+                          info.height);
+    return STATUS_OK;
+}
+
+static status make_model(struct run *r)
+{
+    struct train_set_info info = train_set_info(r->set);
+    struct train_net_shape shape = {info.width, info.height, info.channels, info.classes};
+    const struct train_net *net = train_net_find(r->opt->arch);
+    r->lr = r->opt->lr > 0 ? r->opt->lr : net->lr;
+    r->batch = r->opt->batch < info.samples ? r->opt->batch : info.samples;
+    status st = model_new(net, shape, r->set, &r->model);
+    return st ? st : nn_params_init(r->model->params, r->opt->seed);
+}
+
+static status make_plan(struct run *r, struct errmsg *e)
+{
+    struct train_net_shape s = r->model->shape;
+    status st = nn_graph_new(r->model->params, &r->graph);
+    if (st)
+        return st;
+    struct nn_graph *g = r->graph;
+    struct nn_val x = nn_input(g, "x", NN_F32, nn_shape4(r->batch, s.height, s.width, s.channels));
+    struct nn_val label = nn_input(g, "label", NN_I32, nn_shape1(r->batch));
+    struct nn_val logits = r->model->net->build(g, s, x, true, NULL);
+    struct nn_val loss = nn_mean(g, nn_softmax_xent(g, logits, label));
+    nn_param_gradients(g, loss, NULL, 0, NULL);
+    nn_output(g, loss, "loss");
+    nn_output(g, logits, "logits");
+    st = nn_plan_new(g, &(struct nn_plan_options){.threads = r->threads}, &r->plan, e);
+    if (st)
+        return st;
+    nn_plan_seed(r->plan, r->opt->seed, 0);
+    r->in = nn_plan_data(r->plan, x);
+    r->label = nn_plan_data(r->plan, label);
+    r->loss = nn_plan_data(r->plan, loss);
+    r->logits = nn_plan_data(r->plan, logits);
+    struct nn_optim_options oo = {
+        .kind = NN_SGD, .momentum = r->opt->momentum, .weight_decay = r->opt->weight_decay};
+    return nn_optim_new(r->model->params, &oo, &r->optim);
+}
+
+static status make_loaders(struct run *r, struct errmsg *e)
+{
+    const struct train_options *o = r->opt;
+    struct train_loader_options lo = forward_loader(r->model, r->batch, r->threads);
+    lo.shuffle = lo.drop_last = true;
+    lo.pad = o->pad;
+    lo.flip = o->flip;
+    lo.seed = o->seed;
+    status st = train_loader_new(r->set, &lo, &r->loader, e);
+    if (st || !r->test)
+        return st;
+    int n = train_set_info(r->test).samples;
+    lo = forward_loader(r->model, n < EVAL_BATCH ? n : EVAL_BATCH, r->threads);
+    return train_loader_new(r->test, &lo, &r->test_loader, e);
+}
+
+static status make_measures(struct run *r, struct errmsg *e)
+{
+    bool acm = r->recipe->staged || r->opt->acm;
+    if (!acm && !r->test)
+        return STATUS_OK;
+    int n = r->test ? train_set_info(r->test).samples : EVAL_BATCH;
+    status st =
+        forward_new(r->model, n < EVAL_BATCH ? n : EVAL_BATCH, r->threads, acm, &r->forward, e);
+    if (st || !acm)
+        return st;
+    return probe_new(r->set, r->model, r->opt->staged.probe, r->opt->seed, &r->probe, e);
+}
+
+static status setup(struct run *r, struct errmsg *e)
+{
+    status st = open_sets(r, e);
+    if (!st)
+        st = make_model(r);
+    if (!st)
+        st = make_plan(r, e);
+    if (!st)
+        st = make_loaders(r, e);
+    return st ? st : make_measures(r, e);
+}
+
+static void run_done(struct run *r)
+{
+    probe_free(r->probe);
+    forward_free(r->forward);
+    nn_optim_free(r->optim);
+    nn_plan_free(r->plan);
+    nn_graph_free(r->graph);
+    train_loader_free(r->test_loader);
+    train_loader_free(r->loader);
+    train_model_free(r->model);
+    train_set_free(r->test);
+    train_set_free(r->set);
+}
+
+/* ---- steps ---- */
+
+static float learning_rate(const struct run *r)
+{
+    const double pi = 3.14159265358979323846;
+    double total = (double)r->opt->epochs * train_loader_batches(r->loader);
+    double lr = r->lr * .5 * (1 + cos(pi * (double)r->at.step / total));
+    if (r->at.step < r->opt->warmup)
+        lr *= (double)(r->at.step + 1) / r->opt->warmup;
+    return (float)lr;
+}
+
+static int count_correct(const struct run *r, int n)
+{
+    int classes = r->model->shape.classes, correct = 0;
+    for (int i = 0; i < n; i++) {
+        const float *row = r->logits + (size_t)i * (size_t)classes;
+        int best = 0;
+        for (int k = 1; k < classes; k++)
+            best = row[k] > row[best] ? k : best;
+        correct += best == r->label[i];
+    }
+    return correct;
+}
+
+static status forward_backward(struct run *r, const struct train_batch *b)
+{
+    struct train_net_shape s = r->model->shape;
+    size_t row = (size_t)s.width * (size_t)s.height * (size_t)s.channels;
+    memcpy(r->in, b->x, (size_t)r->batch * row * sizeof *r->in);
+    memcpy(r->label, b->label, (size_t)r->batch * sizeof *r->label);
+    return nn_plan_run(r->plan);
+}
+
+static status step(struct run *r, const struct train_batch *b, struct errmsg *e)
+{
+    status st = forward_backward(r, b);
+    if (st)
+        return st;
+    double loss = r->loss[0];
+    if (!isfinite(loss))
+        return errmsg_set(e, STATUS_CORRUPT,
+                          "the loss is not a number any more at step %lld (epoch %d): training "
+                          "diverged (try a lower --lr)",
+                          (long long)r->at.step, r->at.epoch + 1);
+    if (r->opt->clip > 0)
+        nn_clip_grad_norm(r->model->params, r->opt->clip);
+    nn_optim_step(r->optim, learning_rate(r));
+    st = nn_plan_refresh(r->plan);
+    r->at.loss_sum += loss * b->n;
+    r->at.correct += count_correct(r, b->n);
+    r->at.seen += b->n;
+    r->at.step++;
+    r->at.batch++;
+    return st;
+}
+
+static void show(const struct run *r, struct progress *p)
+{
+    char extra[96];
+    int batches = train_loader_batches(r->loader);
+    snprintf(extra, sizeof extra, "epoch %d/%d  loss %.3f  accuracy %.3f", r->at.epoch + 1,
+             r->opt->epochs, r->at.loss_sum / (double)r->at.seen,
+             (double)r->at.correct / (double)r->at.seen);
+    uint64_t done = ((uint64_t)r->at.epoch * (uint64_t)batches + (uint64_t)r->at.batch);
+    progress_update(p, done * (uint64_t)r->batch, extra);
+}
+
+static status train_epoch(struct run *r, struct progress *p, struct errmsg *e)
+{
+    const struct train_batch *b;
+    uint64_t start = time_mono_ns();
+    status st = train_loader_start(r->loader, (uint64_t)r->at.epoch, r->at.batch);
+    while (!st && !(st = train_loader_next(r->loader, &b, e)) && b) {
+        if (stop_requested())
+            st = STATUS_CANCELLED;
+        else
+            st = step(r, b, e);
+        if (!st) {
+            r->train_images += b->n;
+            show(r, p);
+        }
+    }
+    r->epoch_seconds = (double)(time_mono_ns() - start) * 1e-9;
+    r->train_seconds += r->epoch_seconds;
+    return st;
+}
+
+/* ---- between epochs ---- */
+
+static void apply_scales(struct run *r)
+{
+    for (int i = 0; i < nn_params_count(r->model->params); i++) {
+        struct nn_param_entry *p = nn_params_at(r->model->params, i);
+        int s = net_stage_of(r->model->net, p->name);
+        p->lr_scale = s < 0 ? 1 : (float)r->staged.scale[s];
+    }
+}
+
+/* Running statistics of the random network, so that its ACM is not that of uncentred inputs. Only
+   evaluation sees them; training replaces them. */
+static status calibrate(struct run *r, struct errmsg *e)
+{
+    const struct train_batch *b;
+    status st = train_loader_start(r->loader, 0, 0);
+    for (int i = 0; i < CALIBRATION_BATCHES && !st; i++) {
+        st = train_loader_next(r->loader, &b, e);
+        if (st || !b)
+            break;
+        st = forward_backward(r, b);
+    }
+    return st;
+}
+
+static status begin_staged(struct run *r, struct errmsg *e)
+{
+    double acm[TRAIN_STAGES_MAX];
+    status st = calibrate(r, e);
+    if (!st)
+        st = probe_measure(r->probe, r->forward, acm);
+    if (st)
+        return st;
+    train_staged_init(&r->staged, &r->opt->staged, r->model->net->stages, acm);
+    nn_plan_seed(r->plan, r->opt->seed, 0);
+    return r->opt->staged.rollbacks ? run_save_good(r, e) : STATUS_OK;
+}
+
+static status control(struct run *r, struct epoch_report *rep, struct errmsg *e)
+{
+    memcpy(rep->scale, r->staged.scale, sizeof rep->scale);
+    rep->verdict = train_staged_step(&r->staged, rep->acm);
+    apply_scales(r);
+    if (rep->verdict.rollback) {
+        status st = run_load_good(r, e);
+        return st ? st : nn_plan_refresh(r->plan);
+    }
+    bool keep = r->opt->staged.rollbacks && !rep->verdict.any;
+    return keep ? run_save_good(r, e) : STATUS_OK;
+}
+
+static status test(struct run *r, struct epoch_report *rep, struct errmsg *e)
+{
+    struct train_eval ev;
+    status st = train_eval_init(&ev, r->model->shape.classes);
+    if (st)
+        return st;
+    st = forward_evaluate(r->forward, r->test_loader, NULL, &ev, e);
+    if (!st) {
+        rep->tested = true;
+        rep->test_loss = ev.loss;
+        r->at.test_accuracy = train_eval_accuracy(&ev);
+        if (!(r->at.best_test >= r->at.test_accuracy)) {
+            r->at.best_test = r->at.test_accuracy;
+            r->at.best_epoch = r->at.epoch;
+        }
+    }
+    train_eval_done(&ev);
+    return st;
+}
+
+static bool test_is_due(const struct run *r)
+{
+    int every = r->opt->test_every;
+    return r->test && (r->at.epoch == r->opt->epochs || (every && r->at.epoch % every == 0));
+}
+
+/* Nothing of the position changes on disk before all of it is known: a stop in here repeats it. */
+static status end_epoch(struct run *r, float lr, struct errmsg *e)
+{
+    struct epoch_report rep = {.lr = lr};
+    status st = STATUS_OK;
+    r->at.last_loss = r->at.loss_sum / (double)r->at.seen;
+    r->at.last_accuracy = (double)r->at.correct / (double)r->at.seen;
+    r->at.epoch++;
+    r->at.batch = 0;
+    if (r->probe) {
+        rep.measured = true;
+        st = probe_measure(r->probe, r->forward, rep.acm);
+    }
+    if (!st && r->recipe->staged)
+        st = control(r, &rep, e);
+    if (!st && test_is_due(r))
+        st = test(r, &rep, e);
+    if (!st)
+        st = run_append_log(r, &rep, e);
+    r->at.loss_sum = 0;
+    r->at.correct = r->at.seen = 0;
+    return st ? st : run_save(r, e);
+}
+
+static status run_epochs(struct run *r, struct errmsg *e)
+{
+    struct progress p;
+    uint64_t per_epoch = (uint64_t)train_loader_batches(r->loader) * (uint64_t)r->batch;
+    uint64_t first = (uint64_t)r->at.step * (uint64_t)r->batch;
+    progress_init(&p, "training", first, per_epoch * (uint64_t)r->opt->epochs, r->opt->quiet);
+    status st = STATUS_OK;
+    while (!st && r->at.epoch < r->opt->epochs) {
+        float lr = learning_rate(r);
+        st = train_epoch(r, &p, e);
+        if (st == STATUS_CANCELLED) {
+            st = run_save(r, e);
+            return st ? st
+                      : errmsg_set(e, STATUS_CANCELLED,
+                                   "stopped in epoch %d of %d (go on with --resume)",
+                                   r->at.epoch + 1, r->opt->epochs);
+        }
+        if (!st)
+            st = end_epoch(r, lr, e);
+    }
+    if (!st)
+        progress_done(&p, per_epoch * (uint64_t)r->opt->epochs, NULL);
+    return st;
+}
+
+static status begin(struct run *r, struct errmsg *e)
+{
+    r->at = (struct position){
+        .last_loss = NAN, .last_accuracy = NAN, .test_accuracy = NAN, .best_test = NAN};
+    status st = run_prepare_dir(r, e);
+    if (!st && r->recipe->staged)
+        st = begin_staged(r, e);
+    if (!st && r->opt->resume)
+        st = run_resume(r, e);
+    if (st)
+        return st;
+    if (r->recipe->staged)
+        apply_scales(r);
+    nn_plan_seed(r->plan, r->opt->seed, (uint64_t)r->at.step);
+    return nn_plan_refresh(r->plan);
+}
+
+static struct train_result result_of(const struct run *r, uint64_t start_ns)
+{
+    return (struct train_result){
+        .epochs = r->at.epoch,
+        .train_loss = r->at.last_loss,
+        .train_accuracy = r->at.last_accuracy,
+        .test_accuracy = r->at.test_accuracy,
+        .best_test_accuracy = r->at.best_test,
+        .best_epoch = r->at.best_epoch,
+        .images_per_s = r->train_seconds > 0 ? (double)r->train_images / r->train_seconds : 0,
+        .seconds = (double)(time_mono_ns() - start_ns) * 1e-9,
+        .bad_files = train_set_info(r->set).bad};
+}
+
+status train_run(const struct train_options *opt, struct train_result *out, struct errmsg *e)
+{
+    uint64_t start = time_mono_ns();
+    status st = check_options(opt, e);
+    if (st)
+        return st;
+    struct run r = {.opt = opt, .recipe = recipe_find(opt->recipe)};
+    r.threads = opt->threads ? opt->threads : cpu_count();
+    st = setup(&r, e);
+    if (!st && train_set_info(r.set).bad)
+        log_warn("%d files were left out because they do not decode; the first: %s",
+                 train_set_info(r.set).bad, train_set_info(r.set).first_bad);
+    if (!st)
+        st = begin(&r, e);
+    if (!st)
+        st = run_epochs(&r, e);
+    if (!st)
+        st = run_finish(&r, e);
+    if (!st)
+        *out = result_of(&r, start);
+    run_done(&r);
+    return st;
+}

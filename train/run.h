@@ -1,0 +1,83 @@
+#ifndef TRAIN_RUN_H
+#define TRAIN_RUN_H
+/* A training run's state, shared by run.c (steps and epochs), run_state.c (files) and probe.c. */
+#include "model.h"
+
+#include <jansson.h>
+
+/* ---- probe: the images whose activations are measured ---- */
+struct probe;
+/* A label-balanced subset of at most `count` images, fixed by the seed. */
+status probe_new(struct train_set *set, const struct train_model *m, int count, uint64_t seed,
+                 struct probe **out, struct errmsg *e) MUST_USE;
+void probe_free(struct probe *p);
+DEFINE_FREEP(struct probe *, probe_free)
+/* The ACM of each stage of f (built with stages) under the present weights. */
+status probe_measure(struct probe *p, struct forward *f, double *out_acm) MUST_USE;
+
+/* ---- run ---- */
+
+/* All that changes as a run goes on, apart from weights and momentum; what a checkpoint holds. */
+struct position {
+    int epoch, batch; /* next to do; epoch counts from 0 */
+    int64_t step;
+    double loss_sum; /* this epoch: over samples */
+    int64_t correct, seen;
+    double last_loss, last_accuracy, test_accuracy; /* of the last whole epoch; NAN: none */
+    double best_test;
+    int best_epoch;
+    int64_t log_bytes; /* of log.jsonl, that belong to finished epochs */
+};
+
+struct run {
+    const struct train_options *opt;
+    const struct recipe *recipe;
+    int threads, batch; /* as used */
+    float lr;
+    struct train_set *set, *test;
+    struct train_model *model;
+    struct train_loader *loader, *test_loader;
+    struct nn_graph *graph;
+    struct nn_plan *plan;
+    float *in;
+    int32_t *label;
+    const float *loss, *logits;
+    struct nn_optim *optim;
+    struct forward *forward; /* NULL when nothing is measured */
+    struct probe *probe;     /* NULL when ACM is not measured */
+    struct train_staged staged;
+    struct position at;
+    double train_seconds; /* in steps, of this process */
+    int64_t train_images;
+    double epoch_seconds;
+};
+
+struct recipe {
+    const char *name, *summary;
+    bool staged; /* ACM controls the learning rates */
+};
+const struct recipe *recipe_find(const char *name);
+
+/* What one finished epoch adds to the log. */
+struct epoch_report {
+    double lr;
+    bool tested, measured;
+    double test_loss;
+    double acm[TRAIN_STAGES_MAX];
+    struct train_staged_verdict verdict;
+    double scale[TRAIN_STAGES_MAX]; /* that the epoch was trained with */
+};
+
+/* ---- run_state.c ---- */
+/* Refuses or clears an existing run, writes config.json; when resuming compares it instead. */
+status run_prepare_dir(struct run *r, struct errmsg *e) MUST_USE;
+status run_append_log(struct run *r, const struct epoch_report *rep, struct errmsg *e) MUST_USE;
+status run_save(struct run *r, struct errmsg *e) MUST_USE;
+/* Weights, momentum and position from RUNDIR/checkpoint; the log is cut back to it. */
+status run_resume(struct run *r, struct errmsg *e) MUST_USE;
+status run_save_good(struct run *r, struct errmsg *e) MUST_USE;
+status run_load_good(struct run *r, struct errmsg *e) MUST_USE;
+/* weights.safetensors, and config.json once more with the digest of the data. */
+status run_finish(struct run *r, struct errmsg *e) MUST_USE;
+
+#endif

@@ -1,0 +1,352 @@
+/*
+ * What a run keeps on disk, and in which order: the log line of an epoch first, then the checkpoint
+ * that counts it (log_bytes). A crash between the two leaves a line too many, which resuming cuts
+ * off. Doubles are kept as hexadecimal floats, so a resumed run adds to the very sums it left.
+ */
+#include "run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static char *path_in(const struct run *r, const char *name)
+{
+    return mem_printf("%s/%s", r->opt->out_dir, name);
+}
+
+/* ---- config.json ---- */
+
+/* Everything that decides the bits of a run; resuming compares it. */
+static json_t *options_json(const struct run *r)
+{
+    const struct train_options *o = r->opt;
+    struct train_set_info info = train_set_info(r->set);
+    json_t *j = json_pack(
+        "{s:s, s:s, s:i, s:i, s:f, s:f, s:f, s:f, s:i, s:i, s:b, s:I, s:i, s:i, s:i, s:b}", "arch",
+        r->model->net->name, "recipe", r->recipe->name, "epochs", o->epochs, "batch", r->batch,
+        "lr", (double)r->lr, "momentum", (double)o->momentum, "weight_decay",
+        (double)o->weight_decay, "clip", (double)o->clip, "warmup", o->warmup, "pad", o->pad,
+        "flip", o->flip, "seed", (json_int_t)o->seed, "samples", info.samples, "classes",
+        info.classes, "threads", r->threads, "acm", r->probe != NULL);
+    json_t *shape = json_pack("{s:i, s:i, s:i}", "width", info.width, "height", info.height,
+                              "channels", info.channels);
+    if (j && shape)
+        json_object_update(j, shape);
+    json_decref(shape);
+    if (j && r->recipe->staged)
+        json_object_set_new(j, "staged",
+                            json_pack("{s:f, s:f, s:f, s:i, s:i}", "rise", o->staged.rise, "slow",
+                                      o->staged.slow, "floor", o->staged.floor, "rollbacks",
+                                      o->staged.rollbacks, "probe", o->staged.probe));
+    return j;
+}
+
+static json_t *config_json(const struct run *r, const char *digest)
+{
+    const struct train_options *o = r->opt;
+    struct train_set_info info = train_set_info(r->set);
+    json_t *j = json_pack("{s:s, s:s?, s:i, s:o}", "data", o->data_dir, "test", o->test_dir,
+                          "bad_files", info.bad, "options", options_json(r));
+    json_t *names = json_array();
+    for (int k = 0; k < info.classes; k++)
+        json_array_append_new(names, json_string(train_set_class(r->set, k)));
+    if (j) {
+        json_object_set(j, "class_names", names);
+        json_object_set_new(j, "parameters",
+                            json_integer(nn_params_elements(r->model->params, true)));
+        if (digest)
+            json_object_set_new(j, "data_digest", json_string(digest));
+    }
+    json_decref(names);
+    return j;
+}
+
+static status write_config(const struct run *r, const char *digest, struct errmsg *e)
+{
+    AUTO(mem_free) char *path = path_in(r, "config.json");
+    json_t *j = config_json(r, digest);
+    char *text = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
+    json_decref(j);
+    status st = path && text ? io_write_file(path, text, strlen(text), e)
+                             : errmsg_set(e, STATUS_NOMEM, "cannot write config.json");
+    free(text);
+    return st;
+}
+
+static status compare_config(const struct run *r, struct errmsg *e)
+{
+    enum { CONFIG_BYTES_MAX = 1 << 24 };
+    AUTO(mem_free) char *path = path_in(r, "config.json");
+    AUTO(mem_free) void *text = NULL;
+    size_t len = 0;
+    status st = path ? io_read_file(path, CONFIG_BYTES_MAX, &text, &len, e) : STATUS_NOMEM;
+    if (st)
+        return errmsg_prefix(e, st, "nothing to resume in %s", r->opt->out_dir);
+    json_t *config = json_loadb(text, len, 0, NULL), *now = options_json(r);
+    json_t *then = json_object_get(config, "options"), *value;
+    const char *key;
+    if (!then || !now)
+        st = errmsg_set(e, STATUS_CORRUPT, "%s is no configuration of a run", path);
+    else
+        json_object_foreach(now, key, value)
+        {
+            if (!st && !json_equal(value, json_object_get(then, key)))
+                st = errmsg_set(
+                    e, STATUS_INVALID,
+                    "the run in %s was started with another \"%s\"; it cannot be resumed "
+                    "with this one",
+                    r->opt->out_dir, key);
+        }
+    json_decref(config);
+    json_decref(now);
+    return st;
+}
+
+/* ---- the directory ---- */
+
+static bool exists(const char *path)
+{
+    struct stat sb;
+    return path && stat(path, &sb) == 0;
+}
+
+static status remove_file(const struct run *r, const char *name, struct errmsg *e)
+{
+    AUTO(mem_free) char *path = path_in(r, name);
+    if (!path)
+        return STATUS_NOMEM;
+    if (unlink(path) == 0 || errno == ENOENT)
+        return STATUS_OK;
+    int err = errno;
+    return errmsg_set(e, status_from_errno(err), "cannot remove %s: %s", path, strerror(err));
+}
+
+status run_prepare_dir(struct run *r, struct errmsg *e)
+{
+    static const char *const files[] = {"checkpoint.safetensors", "weights.safetensors",
+                                        "good.safetensors", "log.jsonl", "config.json"};
+    AUTO(mem_free) char *config = path_in(r, "config.json");
+    if (!config)
+        return STATUS_NOMEM;
+    if (r->opt->resume)
+        return compare_config(r, e);
+    if (exists(config) && !r->opt->force)
+        return errmsg_set(e, STATUS_EXISTS,
+                          "%s holds a run (use --resume to go on with it, --force to replace it)",
+                          r->opt->out_dir);
+    status st = io_mkdirs(r->opt->out_dir, 0, e);
+    for (size_t i = 0; i < ARRAY_LEN(files) && !st; i++)
+        st = remove_file(r, files[i], e);
+    return st ? st : write_config(r, NULL, e);
+}
+
+/* ---- log.jsonl ---- */
+
+static json_t *reals(const double *v, int n)
+{
+    json_t *a = json_array();
+    for (int i = 0; i < n; i++)
+        json_array_append_new(a, isfinite(v[i]) ? json_real(v[i]) : json_null());
+    return a;
+}
+
+static json_t *log_json(const struct run *r, const struct epoch_report *rep)
+{
+    int stages = r->model->net->stages;
+    json_t *j = json_pack("{s:i, s:I, s:f, s:f, s:f, s:f, s:f}", "epoch", r->at.epoch, "step",
+                          (json_int_t)r->at.step, "lr", rep->lr, "train_loss", r->at.last_loss,
+                          "train_accuracy", r->at.last_accuracy, "seconds", r->epoch_seconds,
+                          "images_per_s",
+                          r->epoch_seconds > 0 ? (double)r->at.seen / r->epoch_seconds : 0.0);
+    if (j && rep->tested) {
+        json_object_set_new(j, "test_accuracy", json_real(r->at.test_accuracy));
+        json_object_set_new(j, "test_loss",
+                            isfinite(rep->test_loss) ? json_real(rep->test_loss) : json_null());
+    }
+    if (j && rep->measured)
+        json_object_set_new(j, "acm", reals(rep->acm, stages));
+    if (j && r->recipe->staged) {
+        json_t *signal = json_array();
+        for (int s = 0; s < stages; s++)
+            json_array_append_new(signal, json_boolean(rep->verdict.signal[s]));
+        json_object_set_new(j, "signal", signal);
+        json_object_set_new(j, "scale", reals(rep->scale, stages));
+        json_object_set_new(j, "rollback", json_boolean(rep->verdict.rollback));
+    }
+    return j;
+}
+
+status run_append_log(struct run *r, const struct epoch_report *rep, struct errmsg *e)
+{
+    AUTO(mem_free) char *path = path_in(r, "log.jsonl");
+    AUTO(fd_close) int fd = -1;
+    if (!path)
+        return STATUS_NOMEM;
+    json_t *j = log_json(r, rep);
+    char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+    json_decref(j);
+    AUTO(mem_free) char *line = text ? mem_printf("%s\n", text) : NULL;
+    free(text);
+    if (!line)
+        return STATUS_NOMEM;
+    status st = io_open(AT_FDCWD, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666, &fd);
+    if (!st)
+        st = io_pwrite(fd, line, strlen(line), r->at.log_bytes);
+    if (st)
+        return errmsg_set(e, st, "cannot write %s: %s", path, status_text(st));
+    r->at.log_bytes += (int64_t)strlen(line);
+    return STATUS_OK;
+}
+
+/* ---- checkpoints ---- */
+
+static void position_to_meta(const struct run *r, struct meta_list *m)
+{
+    const struct position *p = &r->at;
+    meta_add(m, "run.epoch", "%d", p->epoch);
+    meta_add(m, "run.batch", "%d", p->batch);
+    meta_add(m, "run.step", "%lld", (long long)p->step);
+    meta_add(m, "run.loss_sum", "%a", p->loss_sum);
+    meta_add(m, "run.correct", "%lld", (long long)p->correct);
+    meta_add(m, "run.seen", "%lld", (long long)p->seen);
+    meta_add(m, "run.last_loss", "%a", p->last_loss);
+    meta_add(m, "run.last_accuracy", "%a", p->last_accuracy);
+    meta_add(m, "run.test_accuracy", "%a", p->test_accuracy);
+    meta_add(m, "run.best_test", "%a", p->best_test);
+    meta_add(m, "run.best_epoch", "%d", p->best_epoch);
+    meta_add(m, "run.log_bytes", "%lld", (long long)p->log_bytes);
+    if (!r->recipe->staged)
+        return;
+    static const char *const start[TRAIN_STAGES_MAX] = {"st.start.0", "st.start.1", "st.start.2",
+                                                        "st.start.3", "st.start.4", "st.start.5"};
+    static const char *const scale[TRAIN_STAGES_MAX] = {"st.scale.0", "st.scale.1", "st.scale.2",
+                                                        "st.scale.3", "st.scale.4", "st.scale.5"};
+    for (int s = 0; s < r->staged.stages; s++) {
+        meta_add(m, start[s], "%a", r->staged.start[s]);
+        meta_add(m, scale[s], "%a", r->staged.scale[s]);
+    }
+    meta_add(m, "st.rollbacks_left", "%d", r->staged.rollbacks_left);
+    meta_add(m, "st.signalled", "%d", r->staged.signalled);
+}
+
+static void position_from_meta(struct run *r, const struct nn_file *f)
+{
+    struct position *p = &r->at;
+    p->epoch = (int)meta_int(f, "run.epoch", -1);
+    p->batch = (int)meta_int(f, "run.batch", -1);
+    p->step = meta_int(f, "run.step", -1);
+    p->loss_sum = meta_double(f, "run.loss_sum", 0);
+    p->correct = meta_int(f, "run.correct", 0);
+    p->seen = meta_int(f, "run.seen", 0);
+    p->last_loss = meta_double(f, "run.last_loss", NAN);
+    p->last_accuracy = meta_double(f, "run.last_accuracy", NAN);
+    p->test_accuracy = meta_double(f, "run.test_accuracy", NAN);
+    p->best_test = meta_double(f, "run.best_test", NAN);
+    p->best_epoch = (int)meta_int(f, "run.best_epoch", 0);
+    p->log_bytes = meta_int(f, "run.log_bytes", 0);
+    for (int s = 0; r->recipe->staged && s < r->staged.stages; s++) {
+        char key[16];
+        snprintf(key, sizeof key, "st.start.%d", s);
+        r->staged.start[s] = meta_double(f, key, r->staged.start[s]);
+        snprintf(key, sizeof key, "st.scale.%d", s);
+        r->staged.scale[s] = meta_double(f, key, 1);
+    }
+    r->staged.rollbacks_left = (int)meta_int(f, "st.rollbacks_left", 0);
+    r->staged.signalled = meta_int(f, "st.signalled", 0) != 0;
+}
+
+static status save_as(struct run *r, const char *name, struct errmsg *e)
+{
+    AUTO(mem_free) char *path = path_in(r, name);
+    AUTO(meta_done) struct meta_list m = {.n = 0};
+    model_to_meta(r->model, &m);
+    position_to_meta(r, &m);
+    if (!path || m.st)
+        return errmsg_set(e, STATUS_NOMEM, "cannot save %s", name);
+    return nn_checkpoint_save(path, r->model->params, r->optim, NULL, m.pair, m.n, e);
+}
+
+status run_save(struct run *r, struct errmsg *e)
+{
+    return save_as(r, "checkpoint.safetensors", e);
+}
+
+status run_save_good(struct run *r, struct errmsg *e)
+{
+    return save_as(r, "good.safetensors", e);
+}
+
+static status load_from(struct run *r, const char *name, bool position, struct errmsg *e)
+{
+    AUTO(mem_free) char *path = path_in(r, name);
+    AUTO(nn_file_close) struct nn_file *f = NULL;
+    status st = path ? nn_file_open(path, &f, e) : STATUS_NOMEM;
+    if (!st)
+        st = nn_checkpoint_load(f, r->model->params, r->optim, NULL, e);
+    if (!st && position)
+        position_from_meta(r, f);
+    return st ? errmsg_prefix(e, st, "cannot go on from %s", path ? path : name) : STATUS_OK;
+}
+
+status run_load_good(struct run *r, struct errmsg *e)
+{
+    return load_from(r, "good.safetensors", false, e);
+}
+
+static status cut_log(struct run *r, struct errmsg *e)
+{
+    AUTO(mem_free) char *path = path_in(r, "log.jsonl");
+    struct stat sb;
+    if (!path)
+        return STATUS_NOMEM;
+    if (r->at.log_bytes == 0 && !exists(path))
+        return STATUS_OK;
+    if (stat(path, &sb) || sb.st_size < r->at.log_bytes)
+        return errmsg_set(e, STATUS_CORRUPT, "%s is shorter than the checkpoint says", path);
+    if (truncate(path, r->at.log_bytes) == 0)
+        return STATUS_OK;
+    int err = errno;
+    return errmsg_set(e, status_from_errno(err), "cannot cut %s: %s", path, strerror(err));
+}
+
+status run_resume(struct run *r, struct errmsg *e)
+{
+    AUTO(mem_free) char *path = path_in(r, "checkpoint.safetensors");
+    if (!path)
+        return STATUS_NOMEM;
+    /* Stopped before the first checkpoint: from the beginning, which gives the same bits. */
+    if (!exists(path))
+        return cut_log(r, e);
+    status st = load_from(r, "checkpoint.safetensors", true, e);
+    if (st)
+        return st;
+    const struct position *p = &r->at;
+    int batches = train_loader_batches(r->loader);
+    if (p->epoch < 0 || p->epoch > r->opt->epochs || p->batch < 0 || p->batch >= batches ||
+        p->step != (int64_t)p->epoch * batches + p->batch || p->log_bytes < 0)
+        return errmsg_set(e, STATUS_CORRUPT, "%s: its position contradicts itself", path);
+    return cut_log(r, e);
+}
+
+status run_finish(struct run *r, struct errmsg *e)
+{
+    struct digest d;
+    char hex[DIGEST_HEX_LEN + 1];
+    AUTO(mem_free) char *path = path_in(r, "weights.safetensors");
+    AUTO(meta_done) struct meta_list m = {.n = 0};
+    status st = train_set_digest(r->set, &d, e);
+    if (st)
+        return st;
+    digest_hex(&d, hex);
+    model_to_meta(r->model, &m);
+    meta_add(&m, "recipe", "%s", r->recipe->name);
+    meta_add(&m, "train_steps", "%lld", (long long)r->at.step);
+    meta_add(&m, "train_epochs", "%d", r->at.epoch);
+    meta_add(&m, "data_digest", "%s", hex);
+    if (!path || m.st)
+        return errmsg_set(e, STATUS_NOMEM, "cannot save weights.safetensors");
+    st = nn_params_save(r->model->params, path, m.pair, m.n, false, e);
+    return st ? st : write_config(r, hex, e);
+}

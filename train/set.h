@@ -1,0 +1,26 @@
+#ifndef TRAIN_SET_H
+#define TRAIN_SET_H
+/* What the loader needs of a set, from several threads at once. */
+#include "train.h"
+
+/* Pixels of one sample. A kept sample's are borrowed until the set is freed; others are `owned`. */
+struct set_view {
+    const uint8_t *pixels; /* (height,width,C) */
+    int width, height;
+    uint8_t *owned; /* NULL when borrowed */
+};
+__attribute__((unused)) static inline void set_view_done(struct set_view *v)
+{
+    mem_free(v->owned);
+    *v = (struct set_view){0};
+}
+/* Decodes sample i unless its pixels are kept. Any thread. */
+status set_view(struct train_set *s, int i, struct set_view *out, struct errmsg *e) MUST_USE;
+/* Whether set_view(i) would only look up. Any thread. */
+bool set_is_kept(const struct train_set *s, int i);
+/* Calls fn(arg, i) for each sample on up to `threads` threads; the failure of the lowest i is what
+   is returned. Shared by everything that goes over a set once. */
+status set_for_each(struct train_set *s, status (*fn)(void *arg, int i, struct errmsg *e),
+                    void *arg, struct errmsg *e) MUST_USE;
+
+#endif

@@ -1,0 +1,31 @@
+#ifndef TRAIN_STREAM_H
+#define TRAIN_STREAM_H
+/* Every random number of a run is a word of one Philox stream named by (seed, purpose, number): no
+   draw depends on what was drawn before, so resuming needs no generator state. */
+#include "nn/nn.h"
+
+enum stream {
+    STREAM_SHUFFLE = 1, /* number: epoch */
+    STREAM_AUGMENT,     /* number: epoch; four words a sample */
+    STREAM_PROBE,       /* number: 0 */
+    STREAM_TIME,        /* number: step */
+    STREAM_NOISE,       /* number: step */
+    STREAM_CHAIN,       /* number: step of a sampling chain */
+    STREAM_VERTEX,      /* number: class */
+    STREAM_MIXING,      /* number: class */
+    STREAM_POINT,       /* number: sample */
+    STREAM_SUBSET       /* number: 0 */
+};
+
+static inline struct nn_rng stream(uint64_t seed, enum stream purpose, uint64_t number)
+{
+    return nn_rng(seed, (uint64_t)purpose << 56 | (number & 0xffffffffffffffull));
+}
+
+/* A whole number of 0..n-1 from one word; the bias (below n/2^32) does not matter for our n. */
+static inline int stream_below(uint32_t word, int n)
+{
+    return (int)((uint64_t)word * (uint64_t)n >> 32);
+}
+
+#endif
