@@ -1,0 +1,102 @@
+#include "model.h"
+
+#include "profile.h"
+
+/* Opens the weights and makes sure that they are those the profile's id was made of. */
+static status open_weights(const char *value, const struct digest *expected, struct nn_file **out,
+                           struct errmsg *e)
+{
+    AUTO(mem_free) char *path = NULL;
+    AUTO(nn_file_close) struct nn_file *f = NULL;
+    struct digest digest;
+    status st = profile_weights_path(value, &path);
+    if (!st)
+        st = nn_file_open(path, &f, e);
+    if (!st)
+        st = nn_file_digest(f, &digest);
+    if (!st && !digest_equal(&digest, expected))
+        st = errmsg_set(e, STATUS_CORRUPT, "%s changed after the profile was read", path);
+    if (!st)
+        *out = TAKE(f);
+    return st;
+}
+
+/* Parameters are made by building a network; the graph itself is not kept. */
+static status load_unet(struct purify_model *m, struct errmsg *e)
+{
+    AUTO(nn_file_close) struct nn_file *f = NULL;
+    AUTO(nn_graph_free) struct nn_graph *g = NULL;
+    status st = open_weights(m->profile.model, &m->profile.model_digest, &f, e);
+    if (!st)
+        st = purify_unet_from_file(f, &m->unet, e);
+    if (!st)
+        st = nn_params_new(&m->unet_params);
+    if (!st)
+        st = nn_graph_new(m->unet_params, &g);
+    if (st)
+        return st;
+    const struct purify_unet *u = &m->unet;
+    struct nn_val x =
+        nn_input(g, "x", NN_F32, nn_shape4(1, u->size, u->size, u->in_channels));
+    purify_unet_build(g, u, x, nn_input(g, "t", NN_F32, nn_shape1(1)), false);
+    st = nn_graph_status(g, e);
+    return st ? st : nn_params_load(m->unet_params, f, "", e);
+}
+
+static status load_percept(struct purify_model *m, struct errmsg *e)
+{
+    AUTO(nn_file_close) struct nn_file *f = NULL;
+    AUTO(nn_graph_free) struct nn_graph *g = NULL;
+    status st = open_weights(m->profile.percept, &m->profile.percept_digest, &f, e);
+    if (!st)
+        st = purify_percept_from_file(f, &m->percept, e);
+    if (!st)
+        st = nn_params_new(&m->percept_params);
+    if (!st)
+        st = nn_graph_new(m->percept_params, &g);
+    if (st)
+        return st;
+    struct nn_shape s = nn_shape4(1, m->unet.size, m->unet.size, m->unet.in_channels);
+    purify_percept_distance(g, &m->percept, nn_input(g, "a", NN_F32, s),
+                            nn_input(g, "b", NN_F32, s));
+    st = nn_graph_status(g, e);
+    return st ? st : nn_params_load(m->percept_params, f, "", e);
+}
+
+status purify_model_load(const struct purify_profile *p, struct purify_model **out,
+                         struct errmsg *e)
+{
+    AUTO(purify_model_free) struct purify_model *m = mem_zalloc(1, sizeof *m);
+    if (!m)
+        return STATUS_NOMEM;
+    m->profile = *p;
+    m->guided_by_percept = profile_guides_percept(p);
+    status st = load_unet(m, e);
+    if (st)
+        return errmsg_prefix(e, st, "model %s", p->model);
+    if (m->guided_by_percept)
+        st = load_percept(m, e);
+    if (st)
+        return errmsg_prefix(e, st, "percept %s", p->percept);
+    *out = TAKE(m);
+    return STATUS_OK;
+}
+
+void purify_model_free(struct purify_model *m)
+{
+    if (m) {
+        nn_params_free(m->unet_params);
+        nn_params_free(m->percept_params);
+    }
+    mem_free(m);
+}
+
+const struct purify_profile *purify_model_profile(const struct purify_model *m)
+{
+    return &m->profile;
+}
+
+int purify_model_size(const struct purify_model *m)
+{
+    return m->unet.size;
+}
