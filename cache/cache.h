@@ -81,9 +81,10 @@ __attribute__((unused)) static inline void cache_closep(struct cache **c)
 }
 
 /* ---- objects ---- */
-/* Reads one object, also one that is still queued. Marks it as used. NOT_FOUND: not there, or it
-   was damaged (forgotten, counted in cache_stats.damaged) or evicted meanwhile: purify again.
-   NOMEM, IO, LIMIT (out of descriptors): this read failed, the object may be fine. */
+/* Reads one object, also one that is still queued. Marks it as used. NOT_FOUND: not there, evicted
+   meanwhile, damaged or unreadable (then it is forgotten and counted in cache_stats.damaged):
+   purify again. NOMEM, LIMIT (out of descriptors), IO, BUSY: this read failed, the object may be
+   fine. */
 status cache_get(struct cache *c, const struct cache_key *key, struct cache_object *out) MUST_USE;
 void cache_object_done(struct cache_object *o);
 
@@ -207,8 +208,8 @@ struct cache_gc_options {
     void *arg;
 };
 struct cache_gc_result {
-    uint64_t evicted;        /* objects, to get under max_bytes */
-    uint64_t packs_deleted;  /* rewritten ones included */
+    uint64_t evicted;       /* objects, to get under max_bytes */
+    uint64_t packs_deleted; /* rewritten ones included */
     uint64_t packs_compacted;
     uint64_t bytes_freed; /* of disk */
     uint64_t memos_pruned;

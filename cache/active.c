@@ -1,0 +1,114 @@
+/*
+ * The pack that this handle appends to. It is locked as long as it is open, so two processes never
+ * append to one file; a handle that starts continues an older pack that nobody holds and that is
+ * not full, so that many short commands do not leave many small packs.
+ */
+#include "store.h"
+
+#include <sys/stat.h>
+
+enum {
+    CONTINUE_TRIES = 16, /* unfinished packs looked at before a new one is begun */
+    CREATE_TRIES = 100,  /* other processes may take the same numbers */
+};
+
+void active_drop(struct cache *c)
+{
+    pack_done(&c->active);
+}
+
+/* Full: says so in the index, so that nobody tries to continue it. */
+static status seal(struct cache *c)
+{
+    status st = index_pack_set(c->index, c->active.id, c->active.end, true);
+    active_drop(c);
+    return st;
+}
+
+/* BUSY, NOT_FOUND, ... when this one cannot be continued. */
+static status continue_pack(struct cache *c, uint32_t id)
+{
+    AUTO(pack_done) struct pack p = PACK_NONE;
+    bool sealed = false;
+    status st = pack_lock(c->dir, id, &p);
+    if (!st)
+        st = recover_tail(c, &p, false, &sealed);
+    if (st)
+        return st;
+    if (sealed || p.end >= c->opt.pack_bytes)
+        return STATUS_LIMIT;
+    c->active = p;
+    p.fd = -1;
+    return STATUS_OK;
+}
+
+static status continue_some_pack(struct cache *c)
+{
+    AUTO(mem_free) struct index_pack *packs = NULL;
+    size_t n = 0;
+    int tries = 0;
+    status st = index_packs(c->index, &packs, &n);
+    if (st)
+        return st;
+    while (n-- > 0 && tries < CONTINUE_TRIES) {
+        if (packs[n].sealed || packs[n].bytes >= c->opt.pack_bytes)
+            continue;
+        st = continue_pack(c, packs[n].id);
+        if (!st || st == STATUS_NOMEM || st == STATUS_CORRUPT)
+            return st;
+        tries++;
+    }
+    return STATUS_NOT_FOUND;
+}
+
+static status highest_pack(struct cache *c, uint32_t *out)
+{
+    AUTO(mem_free) uint32_t *ids = NULL;
+    size_t n = 0;
+    status st = list_packs(c->dir, &ids, &n);
+    if (!st)
+        *out = n ? ids[n - 1] : 0;
+    return st;
+}
+
+static status new_pack(struct cache *c)
+{
+    uint32_t id = 0;
+    status st = highest_pack(c, &id);
+    for (int i = 0; !st && i < CREATE_TRIES; i++) {
+        st = index_new_pack(c->index, id, &id);
+        if (!st)
+            st = pack_create(c->dir, id, c->file_mode, &c->active);
+        if (st != STATUS_EXISTS)
+            return st;
+        st = STATUS_OK;
+    }
+    return st ? st : STATUS_BUSY;
+}
+
+status active_take(struct cache *c)
+{
+    status st = STATUS_OK;
+    struct stat sb;
+    if (c->active.fd >= 0 && fstat(c->active.fd, &sb) == 0 && sb.st_nlink == 0)
+        active_drop(c); /* somebody removed files by hand */
+    if (c->active.fd >= 0 && c->active.end < c->opt.pack_bytes)
+        return STATUS_OK;
+    if (c->active.fd >= 0)
+        st = seal(c);
+    if (!st)
+        st = continue_some_pack(c);
+    return st == STATUS_NOT_FOUND ? new_pack(c) : st;
+}
+
+void active_undo(struct cache *c, uint64_t start)
+{
+    struct index_pack row;
+    if (c->active.fd < 0)
+        return;
+    status st = index_pack_get(c->index, c->active.id, &row);
+    bool unknown = st == STATUS_NOT_FOUND;
+    /* If the transaction may have been committed after all, its rows need the records. */
+    if ((!st && row.bytes > start) || (st && !unknown) || pack_rewind(&c->active, start))
+        active_drop(c);
+}

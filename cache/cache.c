@@ -1,0 +1,251 @@
+#include "store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { FETCH_TRIES = 4 }; /* an object may be moved by compaction while it is looked up */
+
+static const uint64_t pack_bytes_default = 256u << 20; /* 760 files for a cache of 200 GB */
+static const uint64_t pack_bytes_least = 64u << 10;
+static const uint64_t queue_bytes_default = 64u
+                                            << 20; /* seconds of purifying, half a second of disk */
+
+/* ---- open and close ---- */
+
+static void set_options(struct cache *c, const struct cache_options *opt)
+{
+    if (opt)
+        c->opt = *opt;
+    if (c->opt.queue_bytes == 0)
+        c->opt.queue_bytes = queue_bytes_default;
+    if (c->opt.pack_bytes == 0) {
+        c->opt.pack_bytes = pack_bytes_default;
+        uint64_t eighth = c->opt.max_bytes / 8; /* evicting is pack by pack in the end */
+        if (c->opt.max_bytes && eighth < pack_bytes_default)
+            c->opt.pack_bytes = eighth > pack_bytes_least ? eighth : pack_bytes_least;
+    }
+    c->batch_bytes = c->opt.pack_bytes < PACK_BATCH_MAX ? c->opt.pack_bytes : PACK_BATCH_MAX;
+}
+
+/* An absolute path, since a daemon changes its directory. */
+static status set_dir(struct cache *c, const char *dir, struct errmsg *e)
+{
+    struct stat sb;
+    char absolute[PATH_MAX];
+    status st = c->opt.read_only ? STATUS_OK : io_mkdirs(dir, 1, e);
+    if (st)
+        return st;
+    if (!realpath(dir, absolute) || stat(absolute, &sb) < 0)
+        return errmsg_set(e, status_from_errno(errno), "cannot open cache %s: %s", dir,
+                          strerror(errno));
+    c->file_mode = sb.st_mode & 0666;
+    c->dir = mem_strdup(absolute);
+    return c->dir ? STATUS_OK
+                  : errmsg_set(e, STATUS_NOMEM, "cannot open cache %s: out of memory", dir);
+}
+
+static status open_index(struct cache *c, struct errmsg *e)
+{
+    struct index *x = NULL;
+    if (!c->opt.read_only)
+        return index_ready(c, e);
+    status st = index_open(c->dir, DB_READ, &x, e);
+    index_close(x);
+    return st;
+}
+
+status cache_open(const char *dir, const struct cache_options *opt, struct cache **out,
+                  struct errmsg *e)
+{
+    struct cache *c = mem_zalloc(1, sizeof *c);
+    if (!c)
+        return errmsg_set(e, STATUS_NOMEM, "cannot open cache %s: out of memory", dir);
+    set_options(c, opt);
+    c->active = (struct pack)PACK_NONE;
+    pthread_mutex_init(&c->write_lock, NULL);
+    readers_init(c);
+    status st = queue_init(c);
+    if (st) {
+        errmsg_set(e, st, "cannot open cache %s: out of memory", dir);
+        goto fail;
+    }
+    st = set_dir(c, dir, e);
+    if (!st)
+        st = open_index(c, e);
+    if (st)
+        goto fail;
+    st = c->opt.read_only ? STATUS_OK : writer_start(c);
+    if (st) {
+        errmsg_set(e, st, "cannot open cache %s: no thread: %s", dir, status_text(st));
+        goto fail;
+    }
+    *out = c;
+    return STATUS_OK;
+fail:
+    status_ignore(cache_close(c), "nothing was queued");
+    return st;
+}
+
+status cache_close(struct cache *c)
+{
+    if (!c)
+        return STATUS_OK;
+    writer_stop(c);
+    status st = c->queue.error;
+    readers_done(c);
+    queue_done(c);
+    active_drop(c);
+    index_close(c->index);
+    pthread_mutex_destroy(&c->write_lock);
+    mem_free(c->dir);
+    mem_free(c);
+    return st;
+}
+
+/* ---- reading ---- */
+
+static status find_row(struct cache *c, const struct cache_key *key, struct index_row *out)
+{
+    struct index *x;
+    status st = readers_take(c, &x);
+    if (st)
+        return st == STATUS_CORRUPT ? STATUS_NOT_FOUND : st;
+    st = index_find(x, key, out);
+    readers_give(c, x, st);
+    return st == STATUS_CORRUPT ? STATUS_NOT_FOUND : st; /* the writer has been told */
+}
+
+status object_fetch(struct cache *c, const struct cache_key *key, struct cache_object *out,
+                    struct index_row *out_row)
+{
+    struct index_row row, before = {0};
+    for (int i = 0; i < FETCH_TRIES; i++) {
+        status st = find_row(c, key, &row);
+        if (st)
+            return st;
+        if (i > 0 && row.pack == before.pack && row.offset == before.offset) {
+            *out_row = row;
+            return STATUS_CORRUPT;
+        }
+        st = object_read(c, &row, out);
+        if (!st)
+            *out_row = row;
+        if (st != STATUS_NOT_FOUND && st != STATUS_CORRUPT)
+            return st;
+        before = row;
+    }
+    return STATUS_NOT_FOUND;
+}
+
+status cache_get(struct cache *c, const struct cache_key *key, struct cache_object *out)
+{
+    struct index_row row;
+    status st = queue_find(c, key, out);
+    if (st == STATUS_NOT_FOUND) {
+        st = object_fetch(c, key, out, &row);
+        if (!st)
+            queue_touch(c, row.id);
+    }
+    if (st == STATUS_CORRUPT) {
+        queue_drop(c, &row);
+        st = STATUS_NOT_FOUND;
+    }
+    if (!st)
+        atomic_fetch_add(&c->n.hits, 1);
+    else if (st == STATUS_NOT_FOUND)
+        atomic_fetch_add(&c->n.misses, 1);
+    return st;
+}
+
+status cache_has(struct cache *c, const struct cache_key *key)
+{
+    struct index_row row;
+    status st = queue_find(c, key, NULL);
+    return st == STATUS_NOT_FOUND ? find_row(c, key, &row) : st;
+}
+
+status cache_memo_get(struct cache *c, const struct cache_file_id *id, struct cache_memo *out)
+{
+    struct index *x;
+    status st = readers_take(c, &x);
+    if (!st) {
+        st = index_memo_get(x, id, out);
+        readers_give(c, x, st);
+    }
+    return st == STATUS_CORRUPT ? STATUS_NOT_FOUND : st;
+}
+
+/* ---- stats ---- */
+
+static uint64_t size_at(const char *dir, const char *name)
+{
+    AUTO(mem_free) char *path = mem_printf("%s/%s", dir, name);
+    struct stat sb;
+    return path && stat(path, &sb) == 0 ? (uint64_t)sb.st_size : 0;
+}
+
+static status count_aside(struct cache *c, struct cache_stats *s)
+{
+    static const char prefix[] = "index.sqlite.aside-";
+    DIR *d = opendir(c->dir);
+    if (!d)
+        return status_from_errno(errno);
+    for (struct dirent *entry; (entry = readdir(d));) {
+        if (strncmp(entry->d_name, prefix, sizeof prefix - 1) != 0)
+            continue;
+        s->aside_bytes += size_at(c->dir, entry->d_name);
+        s->aside_files += strspn(entry->d_name + sizeof prefix - 1, "0123456789") ==
+                          strlen(entry->d_name + sizeof prefix - 1);
+    }
+    closedir(d);
+    return STATUS_OK;
+}
+
+static void copy_counters(struct cache *c, struct cache_stats *s)
+{
+    s->hits = atomic_load(&c->n.hits);
+    s->misses = atomic_load(&c->n.misses);
+    s->stored = atomic_load(&c->n.stored);
+    s->stored_bytes = atomic_load(&c->n.stored_bytes);
+    s->evicted = atomic_load(&c->n.evicted);
+    s->damaged = atomic_load(&c->n.damaged);
+    s->recovered = atomic_load(&c->n.recovered);
+    s->no_space = atomic_load(&c->n.no_space);
+    s->failed = atomic_load(&c->n.failed);
+    s->rebuilds = atomic_load(&c->n.rebuilds);
+    pthread_mutex_lock(&c->queue.lock);
+    s->queued_bytes = c->queue.bytes;
+    pthread_mutex_unlock(&c->queue.lock);
+}
+
+status cache_stats(struct cache *c, struct cache_stats *out)
+{
+    struct index_totals t;
+    struct index *x;
+    status st = readers_take(c, &x);
+    if (st)
+        return st;
+    st = index_totals(x, &t);
+    readers_give(c, x, st);
+    if (st)
+        return st;
+    struct cache_stats s = {.objects = t.objects,
+                            .live_bytes = t.live_bytes,
+                            .disk_bytes = t.disk_bytes,
+                            .packs = t.packs,
+                            .profiles = t.profiles,
+                            .pins = t.pins,
+                            .memos = t.memos,
+                            .index_bytes = size_at(c->dir, "index.sqlite") +
+                                           size_at(c->dir, "index.sqlite-wal"),
+                            .max_bytes = c->opt.max_bytes};
+    st = count_aside(c, &s);
+    if (st)
+        return st;
+    copy_counters(c, &s);
+    *out = s;
+    return STATUS_OK;
+}

@@ -1,0 +1,256 @@
+/*
+ * index.sqlite: opening, replacing, versions.
+ *
+ * Why synchronous=NORMAL is enough. In WAL mode it syncs the log only before a checkpoint, so a
+ * power cut may lose the last transactions, but always a suffix of them, never a part of one.
+ *  1. A row is committed after the record it names was synced (writer.c), so whatever prefix of the
+ *     transactions survives, every row in it names durable bytes.
+ *  2. The same transaction sets packs.bytes to the end of those records. If it is lost, the file is
+ *     longer than packs.bytes says, and recovery (recover.c) reads the rest of the file and adds
+ *     the rows again. So nothing that was synced is lost either.
+ *  3. Moving a record (room.c) is: copy, sync, commit the new place, delete the old pack. If the
+ *     commit is lost after the deletion took effect, the row names a pack that is gone; recovery
+ *     deletes rows of missing packs first and then finds the copies by 2.
+ *  4. Deleting rows and then their pack: if the commit is lost, again rows of a missing pack.
+ *  5. If the index is damaged all the same, no row is believed without the record's own header
+ *     (key, shape, checksums). A wrong row costs a miss.
+ *
+ * Why replacing the file under other processes is safe. It is renamed, log first, so that the log
+ * can never be replayed into a new file; those who have it open go on with the renamed one and
+ * SQLite neither checkpoints nor deletes a log by name when the database has moved. Before each
+ * batch the writer compares (db_moved) and opens the new one. What it committed into the renamed
+ * file in between is in a pack that it holds locked, longer than the new index knows: case 2.
+ * DIR/lock is held (flock) while the index is opened for writing or renamed, so that two processes
+ * do not both replace it.
+ */
+#include "index_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+static const char schema_1[] =
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+    "INSERT INTO meta VALUES ('clock', 0), ('last_pack', 0), ('memos', 0);"
+    "CREATE TABLE profiles (id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE) STRICT;"
+    /* bytes: of the file, as far as its records have rows or are known dead */
+    "CREATE TABLE packs (id INTEGER PRIMARY KEY, bytes INTEGER NOT NULL, sealed INTEGER NOT NULL,"
+    " live_bytes INTEGER NOT NULL DEFAULT 0, live_count INTEGER NOT NULL DEFAULT 0) STRICT;"
+    /* bytes: of the record, header and padding included; used: meta.clock at the last use */
+    "CREATE TABLE objects (id INTEGER PRIMARY KEY, profile INTEGER NOT NULL, pixels BLOB NOT NULL,"
+    " pack INTEGER NOT NULL, offset INTEGER NOT NULL, bytes INTEGER NOT NULL,"
+    " width INTEGER NOT NULL, height INTEGER NOT NULL, channels INTEGER NOT NULL,"
+    " used INTEGER NOT NULL, UNIQUE (profile, pixels)) STRICT;"
+    "CREATE INDEX objects_used ON objects (used);"
+    "CREATE INDEX objects_pack ON objects (pack, offset);"
+    "CREATE TRIGGER objects_insert AFTER INSERT ON objects BEGIN UPDATE packs SET live_bytes ="
+    " live_bytes + new.bytes, live_count = live_count + 1 WHERE id = new.pack; END;"
+    "CREATE TRIGGER objects_delete AFTER DELETE ON objects BEGIN UPDATE packs SET live_bytes ="
+    " live_bytes - old.bytes, live_count = live_count - 1 WHERE id = old.pack; END;"
+    "CREATE TRIGGER objects_move AFTER UPDATE OF pack, bytes ON objects BEGIN"
+    " UPDATE packs SET live_bytes = live_bytes - old.bytes, live_count = live_count - 1"
+    " WHERE id = old.pack;"
+    " UPDATE packs SET live_bytes = live_bytes + new.bytes, live_count = live_count + 1"
+    " WHERE id = new.pack; END;"
+    /* pixels empty: the whole profile */
+    "CREATE TABLE pins (profile INTEGER NOT NULL, pixels BLOB NOT NULL,"
+    " PRIMARY KEY (profile, pixels)) STRICT, WITHOUT ROWID;"
+    /* device and inode are unsigned 64 bit numbers stored as the signed ones with the same bits */
+    "CREATE TABLE memos (device INTEGER NOT NULL, inode INTEGER NOT NULL, size INTEGER NOT NULL,"
+    " mtime INTEGER NOT NULL, ctime INTEGER NOT NULL, format INTEGER NOT NULL,"
+    " width INTEGER NOT NULL, height INTEGER NOT NULL, channels INTEGER NOT NULL,"
+    " pixels BLOB NOT NULL, info BLOB NOT NULL, made INTEGER NOT NULL,"
+    " PRIMARY KEY (device, inode)) STRICT, WITHOUT ROWID;"
+    "CREATE TRIGGER memos_insert AFTER INSERT ON memos BEGIN"
+    " UPDATE meta SET value = value + 1 WHERE name = 'memos'; END;"
+    "CREATE TRIGGER memos_delete AFTER DELETE ON memos BEGIN"
+    " UPDATE meta SET value = value - 1 WHERE name = 'memos'; END;";
+
+const struct db_migration index_migrations[] = {{1, schema_1}};
+const int index_migration_count = (int)ARRAY_LEN(index_migrations);
+
+static const char *const suffixes[] = {"-wal", "-shm", ""}; /* in the order they are renamed */
+
+static char *index_path(const char *dir)
+{
+    return mem_printf("%s/index.sqlite", dir);
+}
+
+static int last_version(void)
+{
+    return index_migrations[index_migration_count - 1].version;
+}
+
+/* Only what is certainly a foreign or torn file may be renamed away. */
+static status open_checked(struct index *x, enum db_mode mode, struct errmsg *e)
+{
+    if (mode == DB_CREATE) {
+        status st = db_migrate(x->db, INDEX_APP_ID, index_migrations, index_migration_count, e);
+        return st ? st : db_prepare_all(x->db);
+    }
+    status st = db_check_version(x->db, INDEX_APP_ID, last_version());
+    return st ? errmsg_set(e, st, "the index is of another version or damaged") : STATUS_OK;
+}
+
+status index_open(const char *dir, enum db_mode mode, struct index **out, struct errmsg *e)
+{
+    AUTO(mem_free) char *path = index_path(dir);
+    AUTO(index_close) struct index *x = mem_zalloc(1, sizeof *x);
+    if (!path || !x)
+        return errmsg_set(e, STATUS_NOMEM, "cannot open the index in %s: out of memory", dir);
+    status st = db_open(path, mode, index_sql, index_sql_count, &x->db, e);
+    if (!st)
+        st = open_checked(x, mode, e);
+    if (st)
+        return errmsg_prefix(e, st, "%s", path);
+    *out = TAKE(x);
+    return STATUS_OK;
+}
+
+void index_close(struct index *x)
+{
+    if (!x)
+        return;
+    db_close(x->db);
+    mem_free(x);
+}
+
+bool index_moved(struct index *x)
+{
+    return db_moved(x->db);
+}
+
+struct db *index_db(struct index *x)
+{
+    return x->db;
+}
+
+status index_self_check(struct index *x)
+{
+    return db_self_check(x->db);
+}
+
+status index_shrink(struct index *x)
+{
+    status st = db_exec(x->db, "PRAGMA incremental_vacuum");
+    return st ? st : db_exec(x->db, "PRAGMA wal_checkpoint(TRUNCATE)");
+}
+
+/* ---- replacing ---- */
+
+/* Holds DIR/lock until *out_fd is closed. */
+static status lock_dir(const char *dir, mode_t file_mode, int *out_fd)
+{
+    AUTO(mem_free) char *path = mem_printf("%s/lock", dir);
+    AUTO(fd_close) int fd = -1;
+    if (!path)
+        return STATUS_NOMEM;
+    status st = io_open(AT_FDCWD, path, O_RDWR | O_CREAT, file_mode, &fd);
+    if (st)
+        return st;
+    int rc;
+    do
+        rc = flock(fd, LOCK_EX);
+    while (rc < 0 && errno == EINTR);
+    if (rc < 0)
+        return status_from_errno(errno);
+    *out_fd = TAKE_FD(fd);
+    return STATUS_OK;
+}
+
+static bool aside_taken(const char *path, unsigned n)
+{
+    for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
+        AUTO(mem_free) char *to = mem_printf("%s.aside-%u%s", path, n, suffixes[i]);
+        if (!to || access(to, F_OK) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The lock is held. */
+static status rename_aside(const char *dir, struct errmsg *e)
+{
+    AUTO(mem_free) char *path = index_path(dir);
+    if (!path)
+        return errmsg_set(e, STATUS_NOMEM, "cannot rename the index aside: out of memory");
+    unsigned n = 1;
+    while (n < 1000 && aside_taken(path, n))
+        n++;
+    if (n == 1000)
+        return errmsg_set(e, STATUS_LIMIT,
+                          "%s: too many damaged indexes (relearn cache gc --aside)", dir);
+    status st = STATUS_OK;
+    for (size_t i = 0; !st && i < ARRAY_LEN(suffixes); i++) {
+        AUTO(mem_free) char *from = mem_printf("%s%s", path, suffixes[i]);
+        AUTO(mem_free) char *to = mem_printf("%s.aside-%u%s", path, n, suffixes[i]);
+        st = from && to ? io_rename(AT_FDCWD, from, to) : STATUS_NOMEM;
+        if (st == STATUS_NOT_FOUND)
+            st = STATUS_OK;
+    }
+    if (!st)
+        st = io_sync_dir(dir);
+    return st ? errmsg_set(e, st, "cannot rename %s aside: %s", path, status_text(st)) : STATUS_OK;
+}
+
+/* So that SQLite's files get the mode that the directory asks for, and a log that outlived its
+   database is never replayed into the new one. A file with something in it is not opened here:
+   closing it would drop the POSIX locks of this process's other connections to it. */
+static status create_file(const char *dir, mode_t file_mode, struct errmsg *e)
+{
+    AUTO(mem_free) char *path = index_path(dir);
+    AUTO(mem_free) char *wal = path ? mem_printf("%s-wal", path) : NULL;
+    if (!wal)
+        return errmsg_set(e, STATUS_NOMEM, "cannot create the index: out of memory");
+    struct stat sb;
+    if (stat(path, &sb) == 0 && sb.st_size > 0)
+        return STATUS_OK;
+    if (access(wal, F_OK) == 0) {
+        status st = rename_aside(dir, e);
+        if (st)
+            return st;
+    }
+    AUTO(fd_close) int fd = -1;
+    status st = io_open(AT_FDCWD, path, O_RDWR | O_CREAT, file_mode, &fd);
+    return st ? errmsg_set(e, st, "cannot create %s: %s", path, status_text(st)) : STATUS_OK;
+}
+
+static status attach_locked(const char *dir, mode_t file_mode, struct index **out, bool *out_fresh,
+                            struct errmsg *e)
+{
+    status st = create_file(dir, file_mode, e);
+    if (!st)
+        st = index_open(dir, DB_CREATE, out, e);
+    if (st != STATUS_CORRUPT)
+        return st;
+    st = rename_aside(dir, e);
+    if (!st)
+        st = create_file(dir, file_mode, e);
+    if (!st)
+        st = index_open(dir, DB_CREATE, out, e);
+    if (!st)
+        *out_fresh = true;
+    return st;
+}
+
+status index_attach(const char *dir, mode_t file_mode, struct index **out, bool *out_fresh,
+                    struct errmsg *e)
+{
+    AUTO(fd_close) int lock = -1;
+    status st = lock_dir(dir, file_mode, &lock);
+    if (st)
+        return errmsg_set(e, st, "cannot lock %s/lock: %s", dir, status_text(st));
+    *out_fresh = false;
+    return attach_locked(dir, file_mode, out, out_fresh, e);
+}
+
+status index_put_aside(const char *dir, struct index *x, struct errmsg *e)
+{
+    AUTO(fd_close) int lock = -1;
+    status st = lock_dir(dir, 0600, &lock);
+    if (st)
+        return errmsg_set(e, st, "cannot lock %s/lock: %s", dir, status_text(st));
+    return index_moved(x) ? STATUS_OK : rename_aside(dir, e);
+}

@@ -1,0 +1,290 @@
+/* Reading and writing one pack file. The bytes are described in record.c. */
+#include "pack.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+char *pack_path(const char *dir, uint32_t id)
+{
+    return mem_printf("%s/packs/%08u.pack", dir, id);
+}
+
+uint32_t pack_id(const char *name)
+{
+    uint64_t id = 0;
+    size_t i = 0;
+    for (; name[i] >= '0' && name[i] <= '9' && i < 10; i++)
+        id = id * 10 + (uint64_t)(name[i] - '0');
+    return i >= 8 && id <= UINT32_MAX && strcmp(name + i, ".pack") == 0 ? (uint32_t)id : 0;
+}
+
+/* Takes the lock; NOT_FOUND when the file was deleted between our open and our lock. */
+static status lock_open_file(int fd, uint64_t *out_size)
+{
+    int rc;
+    do
+        rc = flock(fd, LOCK_EX | LOCK_NB);
+    while (rc < 0 && errno == EINTR);
+    if (rc < 0)
+        return errno == EWOULDBLOCK ? STATUS_BUSY : status_from_errno(errno);
+    struct stat sb;
+    if (fstat(fd, &sb) < 0)
+        return status_from_errno(errno);
+    if (sb.st_nlink == 0)
+        return STATUS_NOT_FOUND;
+    *out_size = (uint64_t)sb.st_size;
+    return STATUS_OK;
+}
+
+static status write_header(struct pack *p)
+{
+    uint8_t header[PACK_HEADER_BYTES];
+    if (getrandom(&p->salt, sizeof p->salt, 0) != sizeof p->salt)
+        return STATUS_IO;
+    pack_header_encode(p->salt, time_real_ns(), header);
+    status st = io_pwrite(p->fd, header, sizeof header, 0);
+    if (!st)
+        p->end = sizeof header;
+    return st;
+}
+
+static status sync_packs_dir(const char *dir)
+{
+    AUTO(mem_free) char *packs = mem_printf("%s/packs", dir);
+    return packs ? io_sync_dir(packs) : STATUS_NOMEM;
+}
+
+status pack_create(const char *dir, uint32_t id, mode_t mode, struct pack *out)
+{
+    AUTO(mem_free) char *path = pack_path(dir, id);
+    if (!path)
+        return STATUS_NOMEM;
+    AUTO(pack_done) struct pack p = {.fd = -1, .id = id};
+    status st = io_open(AT_FDCWD, path, O_RDWR | O_CREAT | O_EXCL, mode, &p.fd);
+    if (st)
+        return st;
+    uint64_t size;
+    st = lock_open_file(p.fd, &size);
+    if (st) /* a recovering process saw the empty file first; it will delete it */
+        return st == STATUS_BUSY || st == STATUS_NOT_FOUND ? STATUS_EXISTS : st;
+    st = write_header(&p);
+    if (!st)
+        st = sync_packs_dir(dir);
+    if (st) {
+        unlink(path);
+        return st;
+    }
+    *out = p;
+    p.fd = -1;
+    return STATUS_OK;
+}
+
+status pack_lock(const char *dir, uint32_t id, struct pack *out)
+{
+    AUTO(mem_free) char *path = pack_path(dir, id);
+    if (!path)
+        return STATUS_NOMEM;
+    AUTO(pack_done) struct pack p = {.fd = -1, .id = id};
+    status st = io_open(AT_FDCWD, path, O_RDWR, 0, &p.fd);
+    if (!st)
+        st = lock_open_file(p.fd, &p.end);
+    if (st)
+        return st;
+    uint8_t header[PACK_HEADER_BYTES];
+    size_t n;
+    st = io_pread(p.fd, header, sizeof header, 0, &n);
+    if (st)
+        return st;
+    p.header = n < sizeof header ? STATUS_CORRUPT : pack_header_decode(header, &p.salt);
+    if (p.header == STATUS_BAD_VERSION)
+        return STATUS_BAD_VERSION;
+    *out = p;
+    p.fd = -1;
+    return STATUS_OK;
+}
+
+void pack_done(struct pack *p)
+{
+    if (p->fd >= 0)
+        close(p->fd);
+    p->fd = -1;
+}
+
+status pack_delete(const char *dir, struct pack *p)
+{
+    AUTO(mem_free) char *path = pack_path(dir, p->id);
+    if (!path)
+        return STATUS_NOMEM;
+    status st = unlink(path) < 0 && errno != ENOENT ? status_from_errno(errno) : STATUS_OK;
+    pack_done(p);
+    return st;
+}
+
+status pack_append(struct pack *p, const struct record *r, uint8_t *block, uint64_t *out_offset)
+{
+    CHECK(p->header == STATUS_OK && p->end % RECORD_ALIGN == 0 && p->end >= PACK_HEADER_BYTES);
+    uint64_t bytes = record_bytes(r->len);
+    record_encode(r, p->salt, block);
+    size_t used = RECORD_HEADER_BYTES + (size_t)r->len;
+    memset(block + used, 0, (size_t)bytes - used);
+    status st = io_pwrite(p->fd, block, (size_t)bytes, (off_t)p->end);
+    if (st)
+        return st;
+    *out_offset = p->end;
+    p->end += bytes;
+    return STATUS_OK;
+}
+
+status pack_sync(struct pack *p)
+{
+    return io_sync(p->fd);
+}
+
+status pack_rewind(struct pack *p, uint64_t end)
+{
+    if (ftruncate(p->fd, (off_t)end) < 0)
+        return status_from_errno(errno);
+    p->end = end;
+    return STATUS_OK;
+}
+
+static status read_header(int fd, uint64_t offset, struct record *out, uint64_t *out_salt)
+{
+    uint8_t header[RECORD_HEADER_BYTES];
+    size_t n = 0;
+    if (offset % RECORD_ALIGN || offset > INT64_MAX)
+        return STATUS_CORRUPT;
+    if (io_pread(fd, header, sizeof header, (off_t)offset, &n) || n < sizeof header)
+        return STATUS_CORRUPT;
+    return record_decode(header, out, out_salt);
+}
+
+status pack_peek(int fd, uint64_t offset, struct record *out)
+{
+    uint64_t salt;
+    return read_header(fd, offset, out, &salt);
+}
+
+static bool same_record(const struct record *r, const struct cache_key *key, struct cache_shape s)
+{
+    return digest_equal(&r->key.pixels, &key->pixels) &&
+           digest_equal(&r->key.profile, &key->profile) && r->shape.width == s.width &&
+           r->shape.height == s.height && r->shape.channels == s.channels;
+}
+
+status pack_read(int fd, uint64_t offset, const struct cache_key *key, struct cache_shape shape,
+                 uint8_t *pixels)
+{
+    struct record r;
+    status st = pack_peek(fd, offset, &r);
+    if (st)
+        return st;
+    if (!same_record(&r, key, shape))
+        return STATUS_CORRUPT;
+    size_t n = 0;
+    if (io_pread(fd, pixels, (size_t)r.len, (off_t)offset + RECORD_HEADER_BYTES, &n) || n < r.len)
+        return STATUS_CORRUPT;
+    return checksum64(pixels, (size_t)r.len) == r.checksum ? STATUS_OK : STATUS_CORRUPT;
+}
+
+/* ---- scan ---- */
+
+enum { SCAN_WINDOW = 64 << 10, SCAN_SECTOR = 4096 };
+
+status pack_scan_init(struct pack_scan *s, const struct pack *p, uint64_t from)
+{
+    uint8_t *window = mem_alloc(SCAN_WINDOW);
+    if (!window)
+        return STATUS_NOMEM;
+    if (from < PACK_HEADER_BYTES)
+        from = PACK_HEADER_BYTES;
+    from = (from + RECORD_ALIGN - 1) / RECORD_ALIGN * RECORD_ALIGN;
+    *s = (struct pack_scan){.fd = p->fd,
+                            .at = from,
+                            .good = from,
+                            .to = p->end,
+                            .salt = p->salt,
+                            .know_salt = p->header == STATUS_OK,
+                            .window = window};
+    return STATUS_OK;
+}
+
+void pack_scan_done(struct pack_scan *s)
+{
+    mem_free(s->window);
+    s->window = NULL;
+}
+
+/* The header bytes at s->at, or NULL when the file ends or the disk fails there. */
+static const uint8_t *scan_look(struct pack_scan *s)
+{
+    if (s->at < s->window_at || s->at + RECORD_HEADER_BYTES > s->window_at + s->window_len) {
+        s->window_at = s->at;
+        s->window_len = 0;
+        size_t n = 0;
+        /* A jump from record to record needs one header; a search needs the window. */
+        size_t want = s->at == s->good ? RECORD_HEADER_BYTES : SCAN_WINDOW;
+        if (io_pread(s->fd, s->window, want, (off_t)s->at, &n))
+            return NULL;
+        s->window_len = n;
+        if (n < RECORD_HEADER_BYTES)
+            return NULL;
+    }
+    return s->window + (s->at - s->window_at);
+}
+
+/* Whether the pixels are as the header says; read only where a crash may have torn them. */
+static status scan_pixels(struct pack_scan *s, const struct record *r)
+{
+    uint64_t end = s->at + record_bytes(r->len);
+    if (end > s->to)
+        return STATUS_CORRUPT;
+    if (s->to - end > PACK_BATCH_MAX)
+        return STATUS_OK;
+    AUTO(mem_free) uint8_t *pixels = mem_alloc((size_t)r->len);
+    if (!pixels)
+        return STATUS_NOMEM;
+    size_t n = 0;
+    if (io_pread(s->fd, pixels, (size_t)r->len, (off_t)s->at + RECORD_HEADER_BYTES, &n)) {
+        s->unread = true;
+        return STATUS_CORRUPT;
+    }
+    return n == r->len && checksum64(pixels, n) == r->checksum ? STATUS_OK : STATUS_CORRUPT;
+}
+
+status pack_scan_next(struct pack_scan *s, struct record *out, uint64_t *out_offset)
+{
+    while (s->at + RECORD_HEADER_BYTES <= s->to) {
+        const uint8_t *header = scan_look(s);
+        if (!header) {
+            s->unread = true;
+            s->at = (s->at / SCAN_SECTOR + 1) * SCAN_SECTOR;
+            continue;
+        }
+        struct record r;
+        uint64_t salt;
+        status st = record_decode(header, &r, &salt);
+        if (!st && s->know_salt && salt != s->salt)
+            st = STATUS_CORRUPT;
+        if (!st)
+            st = scan_pixels(s, &r);
+        if (st == STATUS_NOMEM)
+            return st;
+        if (st) {
+            s->at += RECORD_ALIGN;
+            continue;
+        }
+        s->salt = salt;
+        s->know_salt = true;
+        *out = r;
+        *out_offset = s->at;
+        s->at += record_bytes(r.len);
+        s->good = s->at;
+        return STATUS_OK;
+    }
+    return STATUS_NOT_FOUND;
+}
