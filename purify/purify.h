@@ -10,8 +10,14 @@
  *
  * The promise: the output is a pure function of (width, height, channels, pixels, profile). Not of
  * neighbours, threads, order, or caller. Every random number comes from Philox keyed by the SHA-256 of
- * shape and pixels and by the profile id; every network evaluation is made in a micro-batch of fixed
- * size, on one thread.
+ * shape and pixels and by the profile id; every network evaluation is made on a micro-batch of fixed
+ * size, on one thread. (Another kind of CPU may round otherwise: the kernels are chosen for it.)
+ *
+ * Images larger than the network's tiles are cut into overlapping tiles and blended, smaller ones are
+ * reflected outward; overlapping tiles see the same noise where they overlap. Guidance works per tile,
+ * D in the formulas is a tile's elements, so that a scale means the same for every image size. A grey
+ * image goes through a colour network replicated and comes back as the mean of the channels; a colour
+ * image through a grey network is STATUS_UNSUPPORTED.
  *
  * Images are `struct image`: 8-bit grey or RGB, alpha carried through untouched. Inside, pixels are
  * floats in [-1,1], NHWC; the result is clipped and rounded half to even.
@@ -139,7 +145,7 @@ struct purify_profile {
     enum purify_guidance guidance;
     /* Per image, independent of any batch: x += variance * scale_t * grad(D), with scale_t =
        scale * sqrt(1-alpha_bar_t)/sqrt(alpha_bar_t), the released code's schedule of s_t; D_pix = -MSE(x_t, y_t)
-       over the image, D_perc = -LPIPS(x_t, y_t). */
+       over the tile, D_perc = -LPIPS(x_t, y_t). */
     float pixel_scale;
     float perceptual_scale;
     int overlap;          /* px by which tiles of larger images overlap, < model size */
@@ -186,19 +192,20 @@ void purify_engine_free(struct purify_engine *en);
 DEFINE_FREEP(struct purify_engine *, purify_engine_free)
 /* Asked between network evaluations; nonzero stops with STATUS_CANCELLED. May be NULL. */
 typedef int purify_stop_fn(void *arg);
-/* Purifies img in place (pixels only). On failure img is unchanged. */
+/* Purifies img in place (pixels only). On failure img is unchanged. UNSUPPORTED: colour through a grey
+   network. LIMIT: over purify_max_pixels(). INTERNAL: the network gave NaN or infinity. */
 status purify_engine_run(struct purify_engine *en, struct image *img, purify_stop_fn *stop, void *arg,
                          struct errmsg *e) MUST_USE;
 
 /* ================================ service: many images ================================ */
 /*
  * Worker threads with an engine each take jobs from two bounded queues: urgent (a reader is waiting)
- * before sweep. Images are purified largest-first-ready in fixed micro-batches of tiles; which
- * neighbours a tile gets never shows in its bytes.
+ * before sweep, oldest first. A sweep job of many tiles lets urgent ones pass between its tiles.
  *
  * A job is accepted or refused by purify_submit; an accepted job's done() is called exactly once, from
- * a worker thread or from purify_service_free, with no lock held: STATUS_OK and the purified pixels in
- * job->img, or a failure and img as it was. done() may submit.
+ * a worker thread, with no lock held: STATUS_OK and the purified pixels in job->img, or a failure and
+ * img as it was. done() may submit, promote and cancel, and may free its job; it must not wait for the
+ * service or free it. promote and cancel want a job whose done() has not returned, or that lives on.
  */
 enum purify_priority { PURIFY_URGENT, PURIFY_SWEEP, PURIFY_PRIORITY_COUNT };
 struct purify_job;
@@ -207,7 +214,7 @@ struct purify_job {
     struct image *img;      /* owned by the caller, untouched by it until done() */
     purify_done_fn *done;
     void *arg;              /* the caller's */
-    /* private to the service */
+    /* private to the service, guarded by its lock; need no initial value */
     enum purify_priority priority;
     int state;
     int cancel;

@@ -1,0 +1,30 @@
+/* The service over real engines. */
+#include "service.h"
+
+static status open_engine(const void *model, void **out_engine, struct errmsg *e)
+{
+    struct purify_engine *en;
+    status st = purify_engine_new(model, &en, e);
+    if (!st)
+        *out_engine = en;
+    return st;
+}
+
+static status run_engine(void *engine, struct image *img, const struct engine_hooks *hooks,
+                         uint64_t *out_evaluations, struct errmsg *e)
+{
+    return engine_run(engine, img, hooks, out_evaluations, e);
+}
+
+static void close_engine(void *engine)
+{
+    purify_engine_free(engine);
+}
+
+static const struct service_ops engine_ops = {open_engine, run_engine, close_engine};
+
+status purify_service_new(const struct purify_model *m, const struct purify_service_options *opt,
+                          struct purify_service **out, struct errmsg *e)
+{
+    return service_new(&engine_ops, m, opt, out, e);
+}
