@@ -303,7 +303,7 @@ static void memo_of_a_file_that_may_still_change(void **state)
     assert_status(STATUS_AGAIN, cache_memo_put(c, &id, &m));
     id.ctime_ns = (now / 1000000000 - 1) * 1000000000; /* whole seconds */
     assert_status(STATUS_AGAIN, cache_memo_put(c, &id, &m));
-    id.ctime_ns = now - 1000000000 | 1;
+    id.ctime_ns = (now - 1000000000) | 1;
     assert_ok(cache_memo_put(c, &id, &m));
     assert_ok(cache_close(c));
     remove_dir(dir);
