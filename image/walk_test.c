@@ -1,0 +1,184 @@
+/* Directory walks: order, kinds, links, loops, depth, failures. */
+#include "test_trees.h"
+
+/* The walk as one text: a letter per kind, the path, a blank. */
+struct record {
+    struct buf text;
+    int stop_after; /* entries; 0: never */
+    int n;
+    bool entries_open;
+};
+
+static status on_entry(const struct image_entry *en, void *arg)
+{
+    static const char letters[IMAGE_ENTRY_KIND_COUNT] = {'f', 'd', 'l', 'o', 'e'};
+    struct record *r = arg;
+    const char *slash = strrchr(en->path, '/');
+    struct stat sb;
+    assert_string_equal(en->name, slash ? slash + 1 : en->path);
+    assert_int_equal(fstatat(en->dirfd, en->name, &sb, AT_SYMLINK_NOFOLLOW), 0);
+    assert_int_equal(en->error != STATUS_OK, en->kind == IMAGE_ENTRY_ERROR);
+    assert_int_equal(buf_addf(&r->text, "%c:%s ", letters[en->kind], en->path), STATUS_OK);
+    return ++r->n == r->stop_after ? STATUS_CANCELLED : STATUS_OK;
+}
+
+static status walk(const char *root, bool follow, struct record *r)
+{
+    struct image_walk_opts opts = {.follow_symlinks = follow};
+    struct errmsg e = {""};
+    *r = (struct record){.text = BUF_INIT(1 << 20), .stop_after = r->stop_after};
+    status st = image_walk(root, &opts, on_entry, r, &e);
+    if (!r->text.data)
+        assert_int_equal(buf_add(&r->text, "", 0), STATUS_OK);
+    return st;
+}
+
+static void expect(const char *root, bool follow, const char *want)
+{
+    struct record r = {.stop_after = 0};
+    assert_int_equal(walk(root, follow, &r), STATUS_OK);
+    assert_string_equal(r.text.data, want);
+    buf_done(&r.text);
+}
+
+static void test_order_is_by_bytes(void **state)
+{
+    struct scratch *s = *state;
+    static const char *const paths[] = {"b/",  "b/z.png",  "b/a.png", "a-b",    "a/",
+                                        "a/x", "\xc3\xa9", "B",       "10",     "9",
+                                        ".h",  "a.b",      "b/c/",    "b/c/d/", NULL};
+    put_all(s, paths);
+    expect(s->dir, false,
+           "f:.h f:10 f:9 f:B d:a f:a/x f:a-b f:a.b d:b f:b/a.png d:b/c d:b/c/d f:b/z.png "
+           "f:\xc3\xa9 ");
+}
+
+static void test_empty_and_default_options(void **state)
+{
+    struct scratch *s = *state;
+    struct record r = {.text = BUF_INIT(4096)};
+    expect(s->dir, false, "");
+    assert_int_equal(image_walk(s->dir, NULL, on_entry, &r, NULL), STATUS_OK);
+    assert_int_equal(r.n, 0);
+    buf_done(&r.text);
+}
+
+static void test_links_and_special_files(void **state)
+{
+    struct scratch *s = *state;
+    static const char *const paths[] = {"d/", "d/f", NULL};
+    put_all(s, paths);
+    assert_int_equal(symlink("d", in_scratch(s, "to_dir")), 0);
+    assert_int_equal(symlink("d/f", in_scratch(s, "to_file")), 0);
+    assert_int_equal(symlink("nowhere", in_scratch(s, "to_nowhere")), 0);
+    assert_int_equal(symlink("self", in_scratch(s, "self")), 0);
+    assert_int_equal(mkfifo(in_scratch(s, "fifo"), 0600), 0);
+    expect(s->dir, false, "d:d f:d/f o:fifo l:self l:to_dir l:to_file l:to_nowhere ");
+    expect(s->dir, true, "d:d f:d/f o:fifo l:self d:to_dir f:to_dir/f f:to_file l:to_nowhere ");
+}
+
+static void test_loops_end(void **state)
+{
+    struct scratch *s = *state;
+    static const char *const paths[] = {"a/", "a/b/", "a/b/x", NULL};
+    put_all(s, paths);
+    assert_int_equal(symlink("..", in_scratch(s, "a/b/up")), 0);
+    assert_int_equal(symlink("../..", in_scratch(s, "a/b/root")), 0);
+    expect(s->dir, false, "d:a d:a/b l:a/b/root l:a/b/up f:a/b/x ");
+    expect(s->dir, true, "d:a d:a/b d:a/b/root e:a/b/root d:a/b/up e:a/b/up f:a/b/x ");
+}
+
+static void test_depth_is_bounded(void **state)
+{
+    struct scratch *s = *state;
+    struct record r = {.stop_after = 0};
+    char path[1024] = "";
+    for (int i = 0; i < 70; i++) {
+        snprintf(path + strlen(path), sizeof path - strlen(path), "d/");
+        put_dir(s, path);
+    }
+    assert_int_equal(walk(s->dir, false, &r), STATUS_OK);
+    assert_int_equal(r.n, 65); /* 64 directories and the error at the last of them */
+    assert_non_null(strstr(r.text.data, "e:d/d/"));
+    buf_done(&r.text);
+}
+
+static void test_callback_ends_the_walk(void **state)
+{
+    struct scratch *s = *state;
+    static const char *const paths[] = {"a/", "a/1", "a/2", "b", NULL};
+    put_all(s, paths);
+    for (int n = 1; n <= 4; n++) {
+        struct record r = {.stop_after = n};
+        assert_int_equal(walk(s->dir, false, &r), STATUS_CANCELLED);
+        assert_int_equal(r.n, n);
+        buf_done(&r.text);
+    }
+}
+
+static void test_bad_roots(void **state)
+{
+    struct scratch *s = *state;
+    struct record r = {.text = BUF_INIT(4096)};
+    struct errmsg e = {""};
+    put_file(s, "file", "", 0);
+    assert_int_equal(image_walk(in_scratch(s, "none"), NULL, on_entry, &r, &e), STATUS_NOT_FOUND);
+    assert_non_null(strstr(e.text, "none"));
+    assert_int_not_equal(image_walk(in_scratch(s, "file"), NULL, on_entry, &r, &e), STATUS_OK);
+    assert_int_equal(r.n, 0);
+}
+
+/* A directory that cannot be opened is an entry of its own, and the others are still visited. */
+static void test_unreadable_directory(void **state)
+{
+    struct scratch *s = *state;
+    static const char *const paths[] = {"a/", "a/1", "b/", "b/2", NULL};
+    struct record r = {.stop_after = 0};
+    put_all(s, paths);
+    fault_set(FAULT_OPEN, 2, 0, 13); /* EACCES for a; the first opening is the root's */
+    assert_int_equal(walk(s->dir, false, &r), STATUS_OK);
+    assert_string_equal(r.text.data, "d:a e:a d:b f:b/2 ");
+    buf_done(&r.text);
+}
+
+static status ignore_entry(const struct image_entry *en, void *arg)
+{
+    (void)en;
+    ++*(int *)arg;
+    return STATUS_OK;
+}
+
+static void test_no_memory(void **state)
+{
+    struct scratch *s = *state;
+    static const char *const paths[] = {"a/", "a/1", "b/", "b/c/", "b/c/2", NULL};
+    put_all(s, paths);
+    status st = STATUS_NOMEM;
+    for (unsigned long n = 1; st == STATUS_NOMEM; n++) {
+        int seen = 0;
+        assert_true(n < 100);
+        fault_set(FAULT_MEM, n, 0, 0);
+        st = image_walk(s->dir, NULL, ignore_entry, &seen, NULL);
+        if (st == STATUS_OK)
+            assert_int_equal(seen, 5);
+    }
+    assert_int_equal(st, STATUS_OK);
+}
+
+#define SCRATCH_TEST(f) cmocka_unit_test_setup_teardown(f, scratch_setup, scratch_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SCRATCH_TEST(test_order_is_by_bytes),
+        SCRATCH_TEST(test_empty_and_default_options),
+        SCRATCH_TEST(test_links_and_special_files),
+        SCRATCH_TEST(test_loops_end),
+        SCRATCH_TEST(test_depth_is_bounded),
+        SCRATCH_TEST(test_callback_ends_the_walk),
+        SCRATCH_TEST(test_bad_roots),
+        SCRATCH_TEST(test_unreadable_directory),
+        SCRATCH_TEST(test_no_memory),
+    };
+    return cmocka_run_group_tests_name("walk", tests, NULL, NULL);
+}
