@@ -16,7 +16,7 @@
 
 #include <string.h>
 
-enum { GONE = NN_OP_COUNT };
+#define GONE NN_OP_COUNT
 
 struct fuser {
     struct nn_plan *plan;

@@ -98,13 +98,13 @@ static status run_rows(const struct nn_step *s, row_fn *row)
     return STATUS_OK;
 }
 
-#define ELEMENTWISE(OP, op)                                                                        \
-    static status op##_run(const struct nn_step *s)                                                \
+#define ELEMENTWISE(OP, row)                                                                        \
+    static status row##_run(const struct nn_step *s)                                                \
     {                                                                                              \
-        return run_rows(s, op##_row);                                                              \
+        return run_rows(s, row##_row);                                                              \
     }                                                                                              \
-    const struct nn_kernel nn_common_##op = {                                                      \
-        .op = NN_OP_##OP, .name = "common." #op, .supports = anything, .run = op##_run};
+    const struct nn_kernel nn_common_##row = {                                                      \
+        .op = NN_OP_##OP, .name = "common." #row, .supports = anything, .run = row##_run};
 ELEMENTWISE(ADD, add)
 ELEMENTWISE(SUB, sub)
 ELEMENTWISE(MUL, mul)

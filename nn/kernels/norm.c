@@ -1,18 +1,35 @@
 /*
- * Group normalisation with an optional activation behind it, and the gradient of the pair.
+ * Group and batch normalisation with an optional activation behind them, and the gradient of the pair.
+ * Batch normalisation is group normalisation of one sample, whose pixels are those of the whole batch,
+ * in groups of one channel; "fixed" means that its statistics are given (not training).
  *
  * Forward: sums per channel, from them per group (mean, 1/sd), from those per channel (a, b); then
- * y = post(a x + b) in one pass. Backward: u = dy post'(a x + b) is written to dx while its sums are
- * taken; then dx = p u + q x + r with per-channel p, q, r. Samples go to threads; when there are fewer
- * samples than threads the pixels of one sample do.
+ * y = post(a x + b + res) in one pass. Backward: u = dy post'(a x + b) is written to dx while its sums
+ * are taken; then dx = p u + q x + r with per-channel p, q, r. Samples go to threads; when there are
+ * fewer samples than threads the pixels of one sample do.
  */
 #include "kernels/moments.h"
 
 #include <math.h>
 
+static bool is_back(const struct nn_step *s)
+{
+    return s->op == NN_OP_GROUP_NORM_BACK || s->op == NN_OP_BATCH_NORM_BACK;
+}
+static bool is_batch(const struct nn_step *s)
+{
+    return s->op == NN_OP_BATCH_NORM || s->op == NN_OP_BATCH_NORM_BACK;
+}
+
 static bool fits(const struct nn_step *s)
 {
-    return nn_channels_fit(&s->in[s->op == NN_OP_GROUP_NORM_BACK]);
+    return nn_channels_fit(&s->in[is_back(s)]);
+}
+
+static struct nn_nhwc dims_of(const struct nn_step *s)
+{
+    struct nn_nhwc d = nn_nhwc(s->in[is_back(s)].shape);
+    return is_batch(s) ? (struct nn_nhwc){1, d.n * d.pixels, d.c} : d;
 }
 
 /* Parts a sample's pixels are cut into: 1 when samples alone keep the threads busy. */
@@ -40,7 +57,7 @@ static struct layout layout(const struct nn_step *s, struct nn_nhwc d)
 static status prepare(struct nn_step *s, struct errmsg *e)
 {
     (void)e;
-    struct nn_nhwc d = nn_nhwc(s->in[s->op == NN_OP_GROUP_NORM_BACK].shape);
+    struct nn_nhwc d = dims_of(s);
     size_t n = (size_t)d.n, parts = (size_t)parts_of(s, d), c = (size_t)d.c;
     s->scratch_bytes = n * parts * nn_sums_doubles(d.c) * sizeof(double) + n * 3 * c * sizeof(float);
     return STATUS_OK;
@@ -50,7 +67,21 @@ struct job {
     const struct nn_step *s;
     struct nn_nhwc d;
     struct layout l;
+    int groups;
+    bool fixed;
+    const float *stats; /* backward: (n,groups,2) */
 };
+
+static struct job job_of(const struct nn_step *s)
+{
+    struct nn_nhwc d = dims_of(s);
+    struct job j = {.s = s, .d = d, .l = layout(s, d)};
+    j.groups = is_batch(s) ? d.c : s->attr.groups;
+    j.fixed = is_batch(s) && !s->attr.training;
+    if (is_back(s))
+        j.stats = nn_f32(&s->in[is_batch(s) ? 6 : 4]);
+    return j;
+}
 
 static struct nn_sums sums_of(const struct job *j, int64_t n, int part)
 {
@@ -69,17 +100,40 @@ static void part_range(const struct job *j, int part, int64_t *first, int64_t *l
 
 /* ---- forward ---- */
 
+/* Sets channel k's coefficients from its group's statistics. */
+static void set_coef(const struct job *j, int64_t n, int k, double mean, double rsd)
+{
+    const float *gamma = nn_f32(&j->s->in[1]), *beta = nn_f32(&j->s->in[2]);
+    float *a = coef_of(j, n), *b = a + j->d.c;
+    a[k] = (float)(gamma[k] * rsd);
+    b[k] = (float)(beta[k] - mean * gamma[k] * rsd);
+}
+
+static void keep_stats(const struct job *j, int64_t group, double mean, double rsd)
+{
+    if (!nn_has(&j->s->out[1]))
+        return;
+    nn_f32(&j->s->out[1])[2 * group] = (float)mean;
+    nn_f32(&j->s->out[1])[2 * group + 1] = (float)rsd;
+}
+
+/* r = (1-momentum) r + momentum s, s with the unbiased variance. */
+static void follow(const struct job *j, int k, double mean, double var)
+{
+    double m = (double)j->s->attr.momentum, count = (double)j->d.pixels;
+    float *run_mean = nn_f32(&j->s->in[3]) + k, *run_var = nn_f32(&j->s->in[4]) + k;
+    *run_mean = (float)((1 - m) * *run_mean + m * mean);
+    *run_var = (float)((1 - m) * *run_var + m * var * count / (count > 1 ? count - 1 : 1));
+}
+
 static void group_stats(const struct job *j, int64_t n)
 {
-    const struct nn_step *s = j->s;
-    int c = j->d.c, cg = c / s->attr.groups;
+    int c = j->d.c, cg = c / j->groups;
     struct nn_sums sums = sums_of(j, n, 0);
     for (int p = 1; p < j->l.parts; p++)
         nn_sums_add(sums, sums_of(j, n, p), c);
-    const float *gamma = nn_f32(&s->in[1]), *beta = nn_f32(&s->in[2]);
-    float *a = coef_of(j, n), *b = a + c;
     double pixels = (double)j->d.pixels;
-    for (int g = 0; g < s->attr.groups; g++) {
+    for (int g = 0; g < j->groups; g++) {
         double mean = 0, var = 0;
         for (int k = g * cg; k < (g + 1) * cg; k++)
             mean += sums.pivot[k] + sums.first[k] / pixels;
@@ -88,16 +142,39 @@ static void group_stats(const struct job *j, int64_t n)
             double m = sums.first[k] / pixels, off = sums.pivot[k] + m - mean;
             var += sums.second[k] / pixels - m * m + off * off;
         }
-        double rsd = 1 / sqrt((var > 0 ? var / cg : 0) + (double)s->attr.eps);
-        for (int k = g * cg; k < (g + 1) * cg; k++) {
-            a[k] = (float)(gamma[k] * rsd);
-            b[k] = (float)(beta[k] - mean * gamma[k] * rsd);
-        }
-        if (nn_has(&s->out[1])) {
-            float *stats = nn_f32(&s->out[1]) + (n * s->attr.groups + g) * 2;
-            stats[0] = (float)mean;
-            stats[1] = (float)rsd;
-        }
+        var = var > 0 ? var / cg : 0;
+        double rsd = 1 / sqrt(var + (double)j->s->attr.eps);
+        for (int k = g * cg; k < (g + 1) * cg; k++)
+            set_coef(j, n, k, mean, rsd);
+        keep_stats(j, n * j->groups + g, mean, rsd);
+        if (is_batch(j->s))
+            follow(j, g, mean, var);
+    }
+}
+
+/* The same from the running statistics. */
+static void fixed_stats(const struct job *j)
+{
+    const float *mean = nn_f32(&j->s->in[3]), *var = nn_f32(&j->s->in[4]);
+    for (int k = 0; k < j->d.c; k++) {
+        double rsd = 1 / sqrt((double)var[k] + (double)j->s->attr.eps);
+        set_coef(j, 0, k, mean[k], rsd);
+        keep_stats(j, k, mean[k], rsd);
+    }
+}
+
+/* y = a x + b (+ more); y may be x or more. */
+static inline void scale_row(const float *a, const float *b, const float *x, const float *more,
+                             float *y, int c)
+{
+    if (more) {
+#pragma omp simd
+        for (int k = 0; k < c; k++)
+            y[k] = a[k] * x[k] + b[k] + more[k];
+    } else {
+#pragma omp simd
+        for (int k = 0; k < c; k++)
+            y[k] = a[k] * x[k] + b[k];
     }
 }
 
@@ -105,18 +182,18 @@ static void apply(const struct job *j, int64_t n, int64_t first, int64_t last)
 {
     const struct nn_step *s = j->s;
     int c = j->d.c, step = nn_row_pixels(c);
+    bool res = s->op == NN_OP_BATCH_NORM && nn_has(&s->in[5]);
     const float *a = coef_of(j, n), *b = a + c;
-    _Alignas(64) float sx[NN_ROW_MAX], sy[NN_ROW_MAX];
+    _Alignas(64) float sx[NN_ROW_MAX], sy[NN_ROW_MAX], sr[NN_ROW_MAX];
     for (int64_t i = n * j->d.pixels + first; i < n * j->d.pixels + last; i += step) {
-        int rows = (int)nn_min(step, n * j->d.pixels + last - i);
-        const float *x = nn_row(&s->in[0], i * c, rows * c, sx);
+        int rows = (int)nn_min(step, n * j->d.pixels + last - i), len = rows * c;
+        const float *x = nn_row(&s->in[0], i * c, len, sx);
+        const float *more = res ? nn_row(&s->in[5], i * c, len, sr) : NULL;
         float *y = nn_row_out(&s->out[0], i * c, sy);
         for (int r = 0; r < rows; r++)
-#pragma omp simd
-            for (int k = 0; k < c; k++)
-                y[r * c + k] = a[k] * x[r * c + k] + b[k];
-        nn_post_row(s->attr.post, y, rows * c);
-        nn_row_put(&s->out[0], i * c, rows * c, y);
+            scale_row(a, b, x + r * c, more ? more + r * c : NULL, y + r * c, c);
+        nn_post_row(s->attr.post, y, len);
+        nn_row_put(&s->out[0], i * c, len, y);
     }
 }
 
@@ -126,8 +203,10 @@ static void forward_samples(const void *ctx, int64_t first, int64_t last, int th
     (void)thread;
     for (int64_t n = first; n < last; n++) {
         int64_t start = n * j->d.pixels;
-        nn_moments(&j->s->in[0], start, start, start + j->d.pixels, j->d.c, sums_of(j, n, 0));
-        group_stats(j, n);
+        if (!j->fixed) {
+            nn_moments(&j->s->in[0], start, start, start + j->d.pixels, j->d.c, sums_of(j, n, 0));
+            group_stats(j, n);
+        }
         apply(j, n, 0, j->d.pixels);
     }
 }
@@ -157,32 +236,35 @@ static void forward_apply(const void *ctx, int64_t first, int64_t last, int thre
 
 static status norm_run(const struct nn_step *s)
 {
-    struct nn_nhwc d = nn_nhwc(s->in[0].shape);
-    struct job j = {s, d, layout(s, d)};
-    int threads = nn_threads_for(s, d.n * d.pixels * d.c);
+    struct job j = job_of(s);
+    int threads = nn_threads_for(s, j.d.n * j.d.pixels * j.d.c);
+    if (j.fixed)
+        fixed_stats(&j);
     if (j.l.parts == 1) {
-        nn_for_range(threads, d.n, forward_samples, &j);
+        nn_for_range(threads, j.d.n, forward_samples, &j);
         return STATUS_OK;
     }
-    nn_for_range(threads, d.n * j.l.parts, forward_sums, &j);
-    for (int64_t n = 0; n < d.n; n++)
-        group_stats(&j, n);
-    nn_for_range(threads, d.n * j.l.parts, forward_apply, &j);
+    if (!j.fixed) {
+        nn_for_range(threads, j.d.n * j.l.parts, forward_sums, &j);
+        for (int64_t n = 0; n < j.d.n; n++)
+            group_stats(&j, n);
+    }
+    nn_for_range(threads, j.d.n * j.l.parts, forward_apply, &j);
     return STATUS_OK;
 }
 
 /* ---- backward ---- */
 
 /* Channel coefficients of the forward map, from the kept statistics. */
-static void forward_coef(const struct nn_step *s, int64_t n, int c, float *a, float *b)
+static void forward_coef(const struct job *j, int64_t n, float *a, float *b)
 {
-    int cg = c / s->attr.groups;
-    const float *gamma = nn_f32(&s->in[2]), *beta = nn_f32(&s->in[3]);
-    const float *stats = nn_f32(&s->in[4]) + n * s->attr.groups * 2;
-    for (int k = 0; k < c; k++) {
-        float mean = stats[k / cg * 2], rsd = stats[k / cg * 2 + 1];
-        a[k] = gamma[k] * rsd;
-        b[k] = beta[k] - mean * a[k];
+    int cg = j->d.c / j->groups;
+    const float *gamma = nn_f32(&j->s->in[2]), *beta = nn_f32(&j->s->in[3]);
+    const float *stats = j->stats + n * j->groups * 2;
+    for (int k = 0; k < j->d.c; k++) {
+        double mean = stats[k / cg * 2], rsd = stats[k / cg * 2 + 1];
+        a[k] = (float)(gamma[k] * rsd);
+        b[k] = (float)(beta[k] - mean * gamma[k] * rsd);
     }
 }
 
@@ -190,11 +272,11 @@ static void forward_coef(const struct nn_step *s, int64_t n, int c, float *a, fl
 static void back_sums(const struct job *j, int64_t n, int64_t first, int64_t last, struct nn_sums out)
 {
     const struct nn_step *s = j->s;
-    int c = j->d.c, step = nn_row_pixels(c), cg = c / s->attr.groups;
-    const float *stats = nn_f32(&s->in[4]) + n * s->attr.groups * 2;
+    int c = j->d.c, step = nn_row_pixels(c), cg = c / j->groups;
+    const float *stats = j->stats + n * j->groups * 2;
     _Alignas(64) float sd[NN_ROW_MAX], sx[NN_ROW_MAX], su[NN_ROW_MAX], v[NN_ROW_MAX];
     _Alignas(64) float a[NN_ROW_MAX], b[NN_ROW_MAX], mean[NN_ROW_MAX], s1[NN_ROW_MAX], s2[NN_ROW_MAX];
-    forward_coef(s, n, c, a, b);
+    forward_coef(j, n, a, b);
     for (int k = 0; k < c; k++)
         mean[k] = stats[k / cg * 2];
     memset(out.first, 0, 2 * (size_t)c * sizeof *out.first);
@@ -234,21 +316,21 @@ static void back_sums(const struct job *j, int64_t n, int64_t first, int64_t las
 /* With e = u gamma, h = (x - mean) rsd, bars over the group: dx = rsd (e - bar e - h bar(e h)). */
 static void back_coef(const struct job *j, int64_t n)
 {
-    const struct nn_step *s = j->s;
-    int c = j->d.c, cg = c / s->attr.groups;
+    int c = j->d.c, cg = c / j->groups;
     struct nn_sums sums = sums_of(j, n, 0);
     for (int p = 1; p < j->l.parts; p++)
         nn_sums_add(sums, sums_of(j, n, p), c);
-    const float *gamma = nn_f32(&s->in[2]);
-    const float *stats = nn_f32(&s->in[4]) + n * s->attr.groups * 2;
+    const float *gamma = nn_f32(&j->s->in[2]), *stats = j->stats + n * j->groups * 2;
     float *p = coef_of(j, n), *q = p + c, *r = q + c;
     double count = (double)j->d.pixels * cg;
-    for (int g = 0; g < s->attr.groups; g++) {
+    for (int g = 0; g < j->groups; g++) {
         double mean = stats[2 * g], rsd = stats[2 * g + 1], e = 0, eh = 0;
         for (int k = g * cg; k < (g + 1) * cg; k++) {
             e += sums.first[k] * gamma[k];
             eh += sums.second[k] * gamma[k] * rsd;
         }
+        if (j->fixed)
+            e = eh = 0; /* given statistics do not depend on x */
         for (int k = g * cg; k < (g + 1) * cg; k++) {
             p[k] = (float)(rsd * gamma[k]);
             q[k] = (float)(-rsd * rsd * eh / count);
@@ -312,13 +394,13 @@ static void back_part_apply(const void *ctx, int64_t first, int64_t last, int th
 static void param_gradients(const struct job *j)
 {
     const struct nn_step *s = j->s;
-    int c = j->d.c, cg = c / s->attr.groups;
+    int c = j->d.c, cg = c / j->groups;
     for (int k = 0; k < c; k++) {
         double dgamma = 0, dbeta = 0;
         for (int64_t n = 0; n < j->d.n; n++) {
             struct nn_sums sums = sums_of(j, n, 0);
             dbeta += sums.first[k];
-            dgamma += sums.second[k] * nn_f32(&s->in[4])[(n * s->attr.groups + k / cg) * 2 + 1];
+            dgamma += sums.second[k] * j->stats[(n * j->groups + k / cg) * 2 + 1];
         }
         if (nn_has(&s->out[1]))
             nn_f32(&s->out[1])[k] = (float)dgamma;
@@ -329,26 +411,26 @@ static void param_gradients(const struct job *j)
 
 static status back_run(const struct nn_step *s)
 {
-    struct nn_nhwc d = nn_nhwc(s->in[1].shape);
-    struct job j = {s, d, layout(s, d)};
-    int threads = nn_threads_for(s, d.n * d.pixels * d.c);
+    struct job j = job_of(s);
+    int threads = nn_threads_for(s, j.d.n * j.d.pixels * j.d.c);
     if (j.l.parts == 1) {
-        nn_for_range(threads, d.n, back_samples, &j);
+        nn_for_range(threads, j.d.n, back_samples, &j);
     } else {
-        nn_for_range(threads, d.n * j.l.parts, back_part_sums, &j);
-        for (int64_t n = 0; n < d.n; n++)
+        nn_for_range(threads, j.d.n * j.l.parts, back_part_sums, &j);
+        for (int64_t n = 0; n < j.d.n; n++)
             back_coef(&j, n);
         if (nn_has(&s->out[0]))
-            nn_for_range(threads, d.n * j.l.parts, back_part_apply, &j);
+            nn_for_range(threads, j.d.n * j.l.parts, back_part_apply, &j);
     }
     if (nn_has(&s->out[1]) || nn_has(&s->out[2]))
         param_gradients(&j);
     return STATUS_OK;
 }
 
-const struct nn_kernel nn_common_group_norm = {.op = NN_OP_GROUP_NORM, .name = "common.group_norm",
-                                               .supports = fits, .prepare = prepare,
-                                               .run = norm_run};
-const struct nn_kernel nn_common_group_norm_back = {
-    .op = NN_OP_GROUP_NORM_BACK, .name = "common.group_norm_back", .supports = fits,
-    .prepare = prepare, .run = back_run};
+#define NORM(OP, row, run_)                                                                        \
+    const struct nn_kernel nn_common_##row = {.op = NN_OP_##OP, .name = "common." #row,            \
+                                              .supports = fits, .prepare = prepare, .run = run_};
+NORM(GROUP_NORM, group_norm, norm_run)
+NORM(BATCH_NORM, batch_norm, norm_run)
+NORM(GROUP_NORM_BACK, group_norm_back, back_run)
+NORM(BATCH_NORM_BACK, batch_norm_back, back_run)

@@ -1,0 +1,171 @@
+/* Unit-length pixels and the two squared distances, with their gradients. */
+#include "kernels/kernels.h"
+
+#include <math.h>
+
+static bool fits(const struct nn_step *s)
+{
+    /* in[1] is an activation in all of them but unit_norm, which has only in[0] */
+    const struct nn_tensor *x = &s->in[s->n_in > 1];
+    return x->shape.dim[x->shape.rank - 1] <= NN_ROW_MAX;
+}
+
+static float dot(const float *a, const float *b, int n)
+{
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int i = 0; i < n; i++)
+        sum += a[i] * b[i];
+    return sum;
+}
+
+static void unit_pixels(const void *ctx, int64_t first, int64_t last, int thread)
+{
+    const struct nn_step *s = ctx;
+    int c = s->out[0].shape.dim[s->out[0].shape.rank - 1];
+    _Alignas(64) float sx[NN_ROW_MAX], sy[NN_ROW_MAX];
+    (void)thread;
+    for (int64_t i = first; i < last; i++) {
+        const float *x = nn_row(&s->in[0], i * c, c, sx);
+        float *y = nn_row_out(&s->out[0], i * c, sy);
+        float f = 1 / (sqrtf(dot(x, x, c)) + s->attr.eps);
+#pragma omp simd
+        for (int k = 0; k < c; k++)
+            y[k] = f * x[k];
+        nn_row_put(&s->out[0], i * c, c, y);
+    }
+}
+
+/* With r = |x|, f = 1/(r+eps):  dx = f dy - x (dy.x) f^2 / r, and 0 where r is 0. */
+static void unit_back_pixels(const void *ctx, int64_t first, int64_t last, int thread)
+{
+    const struct nn_step *s = ctx;
+    int c = s->out[0].shape.dim[s->out[0].shape.rank - 1];
+    _Alignas(64) float sd[NN_ROW_MAX], sx[NN_ROW_MAX], sy[NN_ROW_MAX];
+    (void)thread;
+    for (int64_t i = first; i < last; i++) {
+        const float *dy = nn_row(&s->in[0], i * c, c, sd), *x = nn_row(&s->in[1], i * c, c, sx);
+        float *dx = nn_row_out(&s->out[0], i * c, sy);
+        float r = sqrtf(dot(x, x, c)), f = r > 0 ? 1 / (r + s->attr.eps) : 0;
+        float pull = r > 0 ? dot(dy, x, c) * f * f / r : 0;
+#pragma omp simd
+        for (int k = 0; k < c; k++)
+            dx[k] = f * dy[k] - pull * x[k];
+        nn_row_put(&s->out[0], i * c, c, dx);
+    }
+}
+
+static status run_pixels(const struct nn_step *s, nn_range_fn *fn)
+{
+    struct nn_shape ys = s->out[0].shape;
+    int64_t n = nn_shape_count(ys);
+    nn_for_range(nn_threads_for(s, n), n / ys.dim[ys.rank - 1], fn, s);
+    return STATUS_OK;
+}
+static status unit_run(const struct nn_step *s)
+{
+    return run_pixels(s, unit_pixels);
+}
+static status unit_back_run(const struct nn_step *s)
+{
+    return run_pixels(s, unit_back_pixels);
+}
+
+/* ---- distances: items are samples ---- */
+
+/* sum over n elements of w (a-b)^2, the weights repeating every c; w NULL counts as 1. */
+static float row_distance(const float *a, const float *b, const float *w, int n, int c)
+{
+    float sum = 0;
+    if (!w) {
+#pragma omp simd reduction(+ : sum)
+        for (int i = 0; i < n; i++)
+            sum += (a[i] - b[i]) * (a[i] - b[i]);
+        return sum;
+    }
+    for (int i = 0; i < n; i += c)
+#pragma omp simd reduction(+ : sum)
+        for (int k = 0; k < c; k++)
+            sum += w[k] * (a[i + k] - b[i + k]) * (a[i + k] - b[i + k]);
+    return sum;
+}
+
+static void distance_samples(const void *ctx, int64_t first, int64_t last, int thread)
+{
+    const struct nn_step *s = ctx;
+    bool weighted = s->op == NN_OP_WSQ_DIFF;
+    struct nn_shape as = s->in[0].shape;
+    int c = weighted ? as.dim[3] : 1, step = NN_ROW_MAX / c * c;
+    int64_t per = nn_shape_count(as) / as.dim[0];
+    _Alignas(64) float sa[NN_ROW_MAX], sb[NN_ROW_MAX];
+    (void)thread;
+    for (int64_t n = first; n < last; n++) {
+        double sum = 0;
+        for (int64_t i = n * per; i < (n + 1) * per; i += step) {
+            int len = (int)nn_min(step, (n + 1) * per - i);
+            const float *a = nn_row(&s->in[0], i, len, sa), *b = nn_row(&s->in[1], i, len, sb);
+            sum += (double)row_distance(a, b, weighted ? nn_f32(&s->in[2]) : NULL, len, c);
+        }
+        nn_f32(&s->out[0])[n] = (float)(sum / (double)(per / c));
+    }
+}
+
+static void distance_back_samples(const void *ctx, int64_t first, int64_t last, int thread)
+{
+    const struct nn_step *s = ctx;
+    bool weighted = s->op == NN_OP_WSQ_DIFF_BACK;
+    struct nn_shape as = s->in[1].shape;
+    int c = weighted ? as.dim[3] : 1, step = NN_ROW_MAX / c * c;
+    int64_t per = nn_shape_count(as) / as.dim[0];
+    const float *w = weighted ? nn_f32(&s->in[3]) : NULL;
+    _Alignas(64) float sa[NN_ROW_MAX], sb[NN_ROW_MAX], sy[NN_ROW_MAX];
+    (void)thread;
+    for (int64_t n = first; n < last; n++) {
+        float f = 2 * nn_f32(&s->in[0])[n] / (float)(per / c);
+        for (int64_t i = n * per; i < (n + 1) * per; i += step) {
+            int len = (int)nn_min(step, (n + 1) * per - i);
+            const float *a = nn_row(&s->in[1], i, len, sa), *b = nn_row(&s->in[2], i, len, sb);
+            float *y = nn_row_out(&s->out[0], i, sy);
+            if (!w) {
+#pragma omp simd
+                for (int k = 0; k < len; k++)
+                    y[k] = f * (a[k] - b[k]);
+            } else {
+                for (int r = 0; r < len; r += c)
+#pragma omp simd
+                    for (int k = 0; k < c; k++)
+                        y[r + k] = f * w[k] * (a[r + k] - b[r + k]);
+            }
+            nn_row_put(&s->out[0], i, len, y);
+        }
+    }
+}
+
+static status distance_run(const struct nn_step *s)
+{
+    int64_t n = nn_shape_count(s->in[0].shape);
+    nn_for_range(nn_threads_for(s, n), s->in[0].shape.dim[0], distance_samples, s);
+    return STATUS_OK;
+}
+static status distance_back_run(const struct nn_step *s)
+{
+    int64_t n = nn_shape_count(s->in[1].shape);
+    nn_for_range(nn_threads_for(s, n), s->in[1].shape.dim[0], distance_back_samples, s);
+    return STATUS_OK;
+}
+
+/* dw is wanted only while LPIPS' own weights are learned: left to the reference. */
+static bool back_fits(const struct nn_step *s)
+{
+    return fits(s) && !nn_has(&s->out[1]);
+}
+
+#define DISTANCE(OP, row, supports_, run_)                                                         \
+    const struct nn_kernel nn_common_##row = {                                                     \
+        .op = NN_OP_##OP, .name = "common." #row, .supports = supports_, .run = run_};
+DISTANCE(UNIT_NORM, unit_norm, fits, unit_run)
+DISTANCE(UNIT_NORM_BACK, unit_norm_back, fits, unit_back_run)
+DISTANCE(WSQ_DIFF, wsq_diff, fits, distance_run)
+DISTANCE(WSQ_DIFF_BACK, wsq_diff_back, back_fits, distance_back_run)
+DISTANCE(MSE, mse, fits, distance_run)
+DISTANCE(MSE_BACK, mse_back, fits, distance_back_run)

@@ -1,0 +1,102 @@
+/*
+ * Fully connected layers, f32. Each output is one dot product (or sum) in an order that does not depend
+ * on the batch, so that a sample's bits are its own; weights are read once for all samples.
+ */
+#include "kernels/kernels.h"
+
+/* sum a[i] b[i]: 16 running sums, then those in a fixed order. */
+static float dot(const float *a, const float *b, int n)
+{
+    float sum[16] = {0};
+    int i = 0;
+    for (; i + 16 <= n; i += 16)
+#pragma omp simd
+        for (int k = 0; k < 16; k++)
+            sum[k] += a[i + k] * b[i + k];
+    for (int k = 0; i < n; i++, k++)
+        sum[k] += a[i] * b[i];
+    for (int half = 8; half > 0; half /= 2)
+        for (int k = 0; k < half; k++)
+            sum[k] += sum[k + half];
+    return sum[0];
+}
+
+/* y[i] += f x[i] */
+static void add_scaled(float f, const float *x, float *y, int n)
+{
+#pragma omp simd
+    for (int i = 0; i < n; i++)
+        y[i] += f * x[i];
+}
+
+static void linear_outputs(const void *ctx, int64_t first, int64_t last, int thread)
+{
+    const struct nn_step *s = ctx;
+    int n = s->in[0].shape.dim[0], c = s->in[0].shape.dim[1], o = s->out[0].shape.dim[1];
+    const float *x = nn_f32(&s->in[0]), *w = nn_f32(&s->in[1]), *b = nn_f32(&s->in[2]);
+    (void)thread;
+    for (int64_t j = first; j < last; j++)
+        for (int64_t i = 0; i < n; i++)
+            nn_f32(&s->out[0])[i * o + j] = dot(x + i * c, w + j * c, c) + (b ? b[j] : 0);
+}
+
+static void data_samples(const void *ctx, int64_t first, int64_t last, int thread)
+{
+    const struct nn_step *s = ctx;
+    int o = s->in[0].shape.dim[1], c = s->out[0].shape.dim[1];
+    const float *dy = nn_f32(&s->in[0]), *w = nn_f32(&s->in[1]);
+    float *dx = nn_f32(&s->out[0]);
+    (void)thread;
+    memset(dx + first * c, 0, (size_t)(last - first) * (size_t)c * sizeof *dx);
+    for (int64_t j = 0; j < o; j++)
+        for (int64_t i = first; i < last; i++)
+            add_scaled(dy[i * o + j], w + j * c, dx + i * c, c);
+}
+
+static void weights_outputs(const void *ctx, int64_t first, int64_t last, int thread)
+{
+    const struct nn_step *s = ctx;
+    int n = s->in[0].shape.dim[0], c = s->in[0].shape.dim[1], o = s->in[1].shape.dim[1];
+    const float *x = nn_f32(&s->in[0]), *dy = nn_f32(&s->in[1]);
+    float *dw = nn_f32(&s->out[0]), *db = nn_f32(&s->out[1]);
+    (void)thread;
+    for (int64_t j = first; j < last; j++) {
+        float sum = 0;
+        if (dw)
+            memset(dw + j * c, 0, (size_t)c * sizeof *dw);
+        for (int64_t i = 0; i < n; i++) {
+            sum += dy[i * o + j];
+            if (dw)
+                add_scaled(dy[i * o + j], x + i * c, dw + j * c, c);
+        }
+        if (db)
+            db[j] = sum;
+    }
+}
+
+static int threads_of(const struct nn_step *s)
+{
+    return nn_threads_for(s, nn_shape_count(s->in[0].shape) * s->in[1].shape.dim[1]);
+}
+static status linear_run(const struct nn_step *s)
+{
+    nn_for_range(threads_of(s), s->out[0].shape.dim[1], linear_outputs, s);
+    return STATUS_OK;
+}
+static status data_run(const struct nn_step *s)
+{
+    nn_for_range(threads_of(s), s->in[0].shape.dim[0], data_samples, s);
+    return STATUS_OK;
+}
+static status weights_run(const struct nn_step *s)
+{
+    nn_for_range(threads_of(s), s->in[1].shape.dim[1], weights_outputs, s);
+    return STATUS_OK;
+}
+
+const struct nn_kernel nn_common_linear = {
+    .op = NN_OP_LINEAR, .name = "common.linear", .run = linear_run};
+const struct nn_kernel nn_common_linear_data = {
+    .op = NN_OP_LINEAR_DATA, .name = "common.linear_data", .run = data_run};
+const struct nn_kernel nn_common_linear_weights = {
+    .op = NN_OP_LINEAR_WEIGHTS, .name = "common.linear_weights", .run = weights_run};
