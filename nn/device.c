@@ -5,11 +5,12 @@
 const struct nn_device nn_device_reference = {.name = "reference"};
 
 /* Best first: the default is the first. */
-static const struct nn_device *const devices[] = {&nn_device_openblas, &nn_device_reference};
+static const struct nn_device *const devices[] = {&nn_device_onednn, &nn_device_openblas,
+                                                  &nn_device_reference};
 
 const char *const *nn_devices(void)
 {
-    static const char *const names[] = {"openblas", "reference", NULL};
+    static const char *const names[] = {"onednn", "openblas", "reference", NULL};
     _Static_assert(ARRAY_LEN(names) == ARRAY_LEN(devices) + 1, "a name for every device");
     return names;
 }

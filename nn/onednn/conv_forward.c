@@ -1,0 +1,122 @@
+/*
+ * Convolution forward, NHWC in and out. Bias, the residual (a sum) and the activation are the
+ * primitive's. nc, a value per sample and channel, is added to the bias: the primitive then runs
+ * once per image with that image's bias.
+ */
+#include "onednn/onednn.h"
+
+#include <string.h>
+
+enum { X, W, BIAS, NC, RES };
+
+static bool supports(const struct nn_step *s)
+{
+    return nn_dnnl_stores_ok(s);
+}
+
+static void drop(struct nn_step *s)
+{
+    struct nn_dnnl_conv_pair *p = s->state;
+    if (p)
+        nn_dnnl_conv_done(p);
+    mem_free(p);
+    s->state = NULL;
+}
+
+static status prepare(struct nn_step *s, struct errmsg *e)
+{
+    struct nn_dnnl_conv_pair *p = s->state = mem_zalloc(1, sizeof *p);
+    if (!p)
+        return STATUS_NOMEM;
+    bool per_image = nn_has(&s->in[NC]);
+    status st = nn_dnnl_conv_new(p, s->device_ctx,
+                                 &(struct nn_dnnl_conv_want){
+                                     .kind = NN_DNNL_FORWARD,
+                                     .attr = &s->attr,
+                                     .x = s->in[X],
+                                     .w = s->in[W],
+                                     .y = s->out[0],
+                                     .bias = per_image || nn_has(&s->in[BIAS]),
+                                     .sum = nn_has(&s->in[RES]),
+                                     .post = s->attr.post,
+                                     .batch = per_image ? 1 : s->in[X].shape.dim[0],
+                                 },
+                                 e);
+    s->packed_bytes = p->weights_bytes;
+    s->scratch_bytes = p->scratch_bytes;
+    if (per_image)
+        s->scratch_bytes += (size_t)s->out[0].shape.dim[3] * sizeof(float);
+    return st;
+}
+
+/* The bias of one image, behind the library's scratchpad. */
+static float *image_bias(const struct nn_step *s)
+{
+    const struct nn_dnnl_conv_pair *p = s->state;
+    return (float *)(void *)((char *)s->scratch + p->scratch_bytes);
+}
+
+static status bind(struct nn_step *s, struct errmsg *e)
+{
+    struct nn_dnnl_conv_pair *p = s->state;
+    (void)e;
+    status st = nn_dnnl_conv_bind(p, NN_DNNL_FORWARD, s->in[W].data, s->packed, s->scratch);
+    if (!st)
+        st = nn_dnnl_call_point(&p->run, DNNL_ARG_SRC, s->in[X].data);
+    if (!st)
+        st = nn_dnnl_call_point(&p->run, DNNL_ARG_DST, s->out[0].data);
+    if (st)
+        return st;
+    return nn_dnnl_call_point(&p->run, DNNL_ARG_BIAS,
+                              nn_has(&s->in[NC]) ? image_bias(s) : s->in[BIAS].data);
+}
+
+static status pack(struct nn_step *s)
+{
+    return nn_dnnl_conv_reorder(s->state, s->device_ctx);
+}
+
+static size_t image_bytes(const struct nn_tensor *t)
+{
+    return (size_t)(nn_shape_count(t->shape) / t->shape.dim[0]) * nn_store_bytes(t->store);
+}
+
+static status run_image(const struct nn_step *s, int n)
+{
+    struct nn_dnnl_conv_pair *p = s->state;
+    int o = s->out[0].shape.dim[3];
+    const float *b = nn_f32(&s->in[BIAS]), *nc = nn_f32(&s->in[NC]) + (size_t)n * (size_t)o;
+    for (int i = 0; i < o; i++)
+        image_bias(s)[i] = nc[i] + (b ? b[i] : 0);
+    const char *x = (const char *)s->in[X].data + (size_t)n * image_bytes(&s->in[X]);
+    const char *y = (const char *)s->out[0].data + (size_t)n * image_bytes(&s->out[0]);
+    status st = nn_dnnl_call_point(&p->run, DNNL_ARG_SRC, x);
+    if (!st)
+        st = nn_dnnl_call_point(&p->run, DNNL_ARG_DST, y);
+    return st ? st : nn_dnnl_call_run(&p->run, s->device_ctx);
+}
+
+static status run(const struct nn_step *s)
+{
+    const struct nn_dnnl_conv_pair *p = s->state;
+    const struct nn_tensor *res = &s->in[RES], *y = &s->out[0];
+    status st = s->in[W].constant ? STATUS_OK : nn_dnnl_conv_reorder(p, s->device_ctx);
+    if (nn_has(res) && res->data != y->data)
+        memcpy(y->data, res->data, image_bytes(y) * (size_t)y->shape.dim[0]);
+    if (!st && !nn_has(&s->in[NC]))
+        return nn_dnnl_call_run(&p->run, s->device_ctx);
+    for (int n = 0; !st && n < y->shape.dim[0]; n++)
+        st = run_image(s, n);
+    return st;
+}
+
+const struct nn_kernel nn_onednn_conv2d = {
+    .op = NN_OP_CONV2D,
+    .name = "onednn.conv2d",
+    .supports = supports,
+    .prepare = prepare,
+    .bind = bind,
+    .pack = pack,
+    .run = run,
+    .drop = drop,
+};

@@ -1,0 +1,84 @@
+#ifndef NN_ONEDNN_H
+#define NN_ONEDNN_H
+/*
+ * onednn: what the kernels of device "onednn" share.
+ *
+ * Scratchpads are the plan's (user mode) and all memory objects exist before a run, so that a run
+ * takes no memory of its own. A primitive is made for the thread count of the plan and run under
+ * the same one: OpenMP keeps that number per thread, so plans of several threads do not meet.
+ */
+#include "device.h"
+#include "onednn/compat.h"
+
+/* The device's part of one plan. */
+struct nn_dnnl {
+    dnnl_engine_t engine;
+    dnnl_stream_t stream;
+    int threads;
+};
+
+/* A primitive and the memory objects it runs on. Zero-initialise; nn_dnnl_call_done releases. */
+struct nn_dnnl_call {
+    dnnl_primitive_t primitive;
+    dnnl_exec_arg_t arg[6];
+    int n;
+    size_t scratch_bytes; /* of the scratchpad, argument DNNL_ARG_SCRATCHPAD */
+};
+
+/* rc as our status; e says what could not be done. */
+status nn_dnnl_status(dnnl_status_t rc, const char *what, struct errmsg *e);
+
+/* Makes the primitive and its scratchpad argument. pd stays the caller's. */
+status nn_dnnl_call_new(struct nn_dnnl_call *c, const struct nn_dnnl *d, dnnl_primitive_desc_t pd,
+                        struct errmsg *e) MUST_USE;
+/* An argument of this layout; where it lies is said by nn_dnnl_call_point. */
+status nn_dnnl_call_arg(struct nn_dnnl_call *c, const struct nn_dnnl *d, int arg, nn_dnnl_md_ref md,
+                        struct errmsg *e) MUST_USE;
+status nn_dnnl_call_point(struct nn_dnnl_call *c, int arg, const void *data) MUST_USE;
+status nn_dnnl_call_run(const struct nn_dnnl_call *c, const struct nn_dnnl *d) MUST_USE;
+void nn_dnnl_call_done(struct nn_dnnl_call *c);
+
+/* A reorder of `from` into `to`, both arguments added (DNNL_ARG_FROM, DNNL_ARG_TO). */
+status nn_dnnl_reorder(struct nn_dnnl_call *c, const struct nn_dnnl *d, nn_dnnl_md_ref from,
+                       nn_dnnl_md_ref to, struct errmsg *e) MUST_USE;
+
+/* Attributes with user scratchpad, and ops in order: sum first when `sum`, then the activation. */
+status nn_dnnl_attr(bool sum, int post, dnnl_primitive_attr_t *out, struct errmsg *e) MUST_USE;
+
+/*
+ * A convolution between x, w and y (y is the forward result) and the reorder that belongs to it:
+ *   forward   SRC WEIGHTS BIAS? DST                reorder: plain weights -> WEIGHTS
+ *   data      DIFF_SRC WEIGHTS DIFF_DST            reorder: plain weights -> WEIGHTS
+ *   weights   SRC DIFF_WEIGHTS DIFF_BIAS? DIFF_DST reorder: DIFF_WEIGHTS -> plain weights
+ * Plain is (O,I,Kh,Kw), as in nn_params. Where the primitive works on plain weights there is no
+ * reorder.
+ */
+struct nn_dnnl_conv_want {
+    enum nn_dnnl_conv_kind kind;
+    const struct nn_attr *attr;
+    struct nn_tensor x, w, y; /* shapes and stores */
+    bool bias, sum;
+    int post;
+    int batch;    /* images per call */
+    bool blocked; /* x and y are (N,C/8,H,W,8) instead of NHWC; channels are multiples of 8 */
+};
+struct nn_dnnl_conv_pair {
+    struct nn_dnnl_call run, reorder;
+    size_t weights_bytes; /* in the primitive's layout; 0: plain */
+    size_t scratch_bytes; /* enough for either call */
+};
+status nn_dnnl_conv_new(struct nn_dnnl_conv_pair *p, const struct nn_dnnl *d,
+                        const struct nn_dnnl_conv_want *want, struct errmsg *e) MUST_USE;
+void nn_dnnl_conv_done(struct nn_dnnl_conv_pair *p);
+/* Points both scratchpads, the reorder, and the weights argument: plain, or packed where that
+ * differs. */
+status nn_dnnl_conv_bind(struct nn_dnnl_conv_pair *p, enum nn_dnnl_conv_kind kind, void *plain,
+                         void *packed, void *scratch) MUST_USE;
+status nn_dnnl_conv_reorder(const struct nn_dnnl_conv_pair *p, const struct nn_dnnl *d) MUST_USE;
+
+/* Whether this step's stores are ones the device may compute with. */
+bool nn_dnnl_stores_ok(const struct nn_step *s);
+
+extern const struct nn_kernel nn_onednn_conv2d, nn_onednn_conv2d_data, nn_onednn_conv2d_weights;
+
+#endif
