@@ -10,8 +10,9 @@ status image_alloc(int width, int height, int channels, bool alpha, struct image
     if (width < 1 || height < 1 || (channels != 1 && channels != 3))
         return STATUS_INVALID;
     size_t area;
-    if (__builtin_mul_overflow((size_t)width, (size_t)height, &area) || area > SIZE_MAX / 4)
-        return STATUS_NOMEM;
+    if (__builtin_mul_overflow((size_t)width, (size_t)height, &area) ||
+        area > INT32_MAX / (size_t)(channels + alpha))
+        return STATUS_LIMIT;
     struct image img = {width, height, channels, mem_alloc(area * (size_t)channels), NULL};
     if (alpha)
         img.alpha = mem_alloc(area);

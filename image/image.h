@@ -58,7 +58,8 @@ struct image {
         0, 0, 0, NULL, NULL                                                                        \
     }
 
-/* Uninitialised pixels (and alpha). NOMEM; INVALID for sizes < 1 or channels other than 1 and 3. */
+/* Uninitialised pixels (and alpha). NOMEM; INVALID for sizes < 1 or channels other than 1 and 3;
+   LIMIT for more than INT32_MAX samples. */
 status image_alloc(int width, int height, int channels, bool alpha, struct image *out) MUST_USE;
 status image_copy(const struct image *src, struct image *out) MUST_USE;
 /* Frees what img owns and leaves an empty image. NULL allowed. */
