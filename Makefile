@@ -1,7 +1,8 @@
 # relearnfs: `make demo` shows the main job, `make check` runs the tests. `make help` lists the rest.
 #
 # Folders and the arrows between them. A folder sees the public header of the folders in its USES line, and of no
-# other: each folder is compiled with its own include directory, so a forbidden arrow does not compile.
+# other: each folder is compiled with its own include directory, so a forbidden arrow does not compile. (That directory
+# also holds what the seen headers include themselves; tests/check-borders keeps direct includes to the USES line.)
 FOLDERS := base nn image purify cache fused train cli
 USES.base   :=
 USES.nn     := base
@@ -18,6 +19,7 @@ PREFIX   ?= /usr/local
 DESTDIR  ?=
 OPT      ?= -O2
 comma    := ,
+space    := $() $()
 MAKEFLAGS += --no-builtin-rules
 ifeq ($(filter -j%,$(MAKEFLAGS)),)
 MAKEFLAGS += -j$(shell nproc)
@@ -63,7 +65,7 @@ help:
 
 # ---- folders ----
 # Every folder/x.c goes into one archive, except *_test.c (a test program each) and *_main.c (a program).
-# What a test of a folder links with: the folders it sees and those they see.
+# The folders it sees and those they see: what a folder's public headers need, and what its tests link with.
 below = $(sort $(USES.$(1)) $(foreach d,$(USES.$(1)),$(USES.$(d))))
 # The two folders that compute get vector code; everything else runs on any CPU of the architecture.
 NUMERIC := nn purify
@@ -75,7 +77,7 @@ CFLAGS.$(1) = -I $(BUILD)/inc/$(1) $$(shell pkg-config --cflags $$(PKGS.$(1)) 2>
 
 $(BUILD)/inc/$(1)/.made: Makefile | $(addsuffix /.,$(USES.$(1)))
 	@rm -rf $$(@D); mkdir -p $$(@D)
-	@for dep in $(1) $(USES.$(1)); do \
+	@for dep in $(1) $(call below,$(1)); do \
 	    if [ $$$$dep = base ]; then ln -s $(CURDIR)/base $$(@D)/base; \
 	    else mkdir -p $$(@D)/$$$$dep; ln -s $(CURDIR)/$$$$dep/$$$$dep.h $$(@D)/$$$$dep/$$$$dep.h; fi; done
 	@touch $$@
@@ -132,7 +134,7 @@ check-built: all check-headers $(ALL_TESTS)
 check-headers: $(FOLDERS:%=$(BUILD)/inc/%/.made)
 	@for h in base/*.h $(foreach f,$(filter-out base,$(FOLDERS)),$(wildcard $(f)/$(f).h)); do \
 	    d=$${h%%/*}; $(CC) -std=c17 -D_GNU_SOURCE -fsyntax-only -Wall -Werror -x c -I $(BUILD)/inc/$$d $$h || exit 1; done
-	@tests/check-borders
+	@tests/check-borders $(foreach f,$(FOLDERS),$(f):$(subst $(space),$(comma),$(strip $(USES.$(f)))))
 
 fmt:
 	clang-format -i $(wildcard $(FOLDERS:%=%/*.[ch]) $(FOLDERS:%=%/*/*.[ch]))
