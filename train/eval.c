@@ -84,10 +84,10 @@ static status build(struct forward *f, const struct train_model *m, bool with_st
     return nn_graph_status(f->graph, NULL);
 }
 
-status forward_new(const struct train_model *m, int batch, int threads, bool with_stages,
-                   struct forward **out, struct errmsg *e)
+status train_forward_new(const struct train_model *m, int batch, int threads, bool with_stages,
+                         struct forward **out, struct errmsg *e)
 {
-    AUTO(forward_free) struct forward *f = mem_zalloc(1, sizeof *f);
+    AUTO(train_forward_free) struct forward *f = mem_zalloc(1, sizeof *f);
     if (!f)
         return STATUS_NOMEM;
     f->batch = batch;
@@ -108,7 +108,7 @@ status forward_new(const struct train_model *m, int batch, int threads, bool wit
     return STATUS_OK;
 }
 
-void forward_free(struct forward *f)
+void train_forward_free(struct forward *f)
 {
     if (!f)
         return;
@@ -117,8 +117,8 @@ void forward_free(struct forward *f)
     mem_free(f);
 }
 
-status forward_evaluate(struct forward *f, struct train_loader *l, struct progress *p,
-                        struct train_eval *ev, struct errmsg *e)
+status train_forward_evaluate(struct forward *f, struct train_loader *l, struct progress *p,
+                              struct train_eval *ev, struct errmsg *e)
 {
     uint64_t start = time_mono_ns();
     const struct train_batch *b;
@@ -145,7 +145,8 @@ status forward_evaluate(struct forward *f, struct train_loader *l, struct progre
     return st;
 }
 
-struct train_loader_options forward_loader(const struct train_model *m, int batch, int threads)
+struct train_loader_options train_forward_loader(const struct train_model *m, int batch,
+                                                 int threads)
 {
     struct train_loader_options o = {.batch = batch, .threads = threads};
     memcpy(o.mean, m->mean, sizeof o.mean);
@@ -179,7 +180,7 @@ status train_evaluate(const struct train_model *m, const struct train_eval_optio
 {
     AUTO(train_set_free) struct train_set *set = NULL;
     AUTO(train_loader_free) struct train_loader *loader = NULL;
-    AUTO(forward_free) struct forward *f = NULL;
+    AUTO(train_forward_free) struct forward *f = NULL;
     struct train_data_options data = opt->data;
     data.channels = m->shape.channels;
     data.memory_bytes = 1; /* every image is seen once */
@@ -190,10 +191,10 @@ status train_evaluate(const struct train_model *m, const struct train_eval_optio
     if (st)
         return st;
     int n = train_set_info(set).samples, batch = opt->batch ? opt->batch : BATCH_DEFAULT;
-    struct train_loader_options lo = forward_loader(m, batch < n ? batch : n, opt->threads);
+    struct train_loader_options lo = train_forward_loader(m, batch < n ? batch : n, opt->threads);
     st = train_loader_new(set, &lo, &loader, e);
     if (!st)
-        st = forward_new(m, lo.batch, opt->threads, false, &f, e);
+        st = train_forward_new(m, lo.batch, opt->threads, false, &f, e);
     if (st)
         return st;
     struct train_eval ev;
@@ -202,7 +203,7 @@ status train_evaluate(const struct train_model *m, const struct train_eval_optio
         return st;
     struct progress p;
     progress_init(&p, "evaluating", 0, (uint64_t)n, opt->quiet);
-    st = forward_evaluate(f, loader, &p, &ev, e);
+    st = train_forward_evaluate(f, loader, &p, &ev, e);
     if (st) {
         train_eval_done(&ev);
         return st;

@@ -100,11 +100,11 @@ static status fill_rows(const struct train_loader *l, struct slot *s, int from, 
     for (int i = from; i < to; i++) {
         struct set_view v;
         *out_at = i;
-        status st = set_view(l->set, s->index[i], &v, e);
+        status st = train_set_view(l->set, s->index[i], &v, e);
         if (st)
             return st;
         fill_row(l, &v, place(l, s->index[i], v.width, v.height), s->x + (size_t)i * row);
-        set_view_done(&v);
+        train_set_view_done(&v);
     }
     return STATUS_OK;
 }
@@ -155,7 +155,7 @@ static void describe(struct train_loader *l, struct slot *s, int b)
     s->failed_at = n;
     s->here = true;
     for (int i = 0; i < n && s->here; i++)
-        s->here = set_is_kept(l->set, s->index[i]);
+        s->here = train_set_is_kept(l->set, s->index[i]);
 }
 
 static status begin(struct train_loader *l)

@@ -9,7 +9,7 @@
 
 /* ---- metadata ---- */
 
-void meta_add(struct meta_list *m, const char *key, const char *fmt, ...)
+void train_kv_add(struct kv_list *m, const char *key, const char *fmt, ...)
 {
     char *text = NULL;
     va_list ap;
@@ -19,7 +19,7 @@ void meta_add(struct meta_list *m, const char *key, const char *fmt, ...)
     va_copy(again, ap);
     int len = vsnprintf(NULL, 0, fmt, ap);
     status st = m->st ? m->st : len < 0 ? STATUS_INVALID : buf_reserve(&b, (size_t)len + 1);
-    if (!st && m->n == META_MAX)
+    if (!st && m->n == KV_MAX)
         st = STATUS_LIMIT;
     if (!st) {
         vsnprintf(b.data, (size_t)len + 1, fmt, again);
@@ -35,14 +35,14 @@ void meta_add(struct meta_list *m, const char *key, const char *fmt, ...)
     m->pair[m->n++] = (struct nn_meta){key, text};
 }
 
-void meta_done(struct meta_list *m)
+void train_kv_done(struct kv_list *m)
 {
     for (int i = 0; i < m->n; i++)
         mem_free(m->text[i]);
     m->n = 0;
 }
 
-double meta_double(const struct nn_file *f, const char *key, double absent)
+double train_kv_double(const struct nn_file *f, const char *key, double absent)
 {
     const char *text = nn_file_meta(f, key);
     char *end;
@@ -50,7 +50,7 @@ double meta_double(const struct nn_file *f, const char *key, double absent)
     return text && (end == text || *end) ? absent : v;
 }
 
-long long meta_int(const struct nn_file *f, const char *key, long long absent)
+long long train_kv_int(const struct nn_file *f, const char *key, long long absent)
 {
     const char *text = nn_file_meta(f, key);
     char *end;
@@ -60,13 +60,13 @@ long long meta_int(const struct nn_file *f, const char *key, long long absent)
 }
 
 /* `"a,b,c"` with enough digits to come back the same. */
-static void add_floats(struct meta_list *m, const char *key, const float *v, int n)
+static void add_floats(struct kv_list *m, const char *key, const float *v, int n)
 {
     char text[96];
     int len = 0;
     for (int i = 0; i < n; i++)
         len += snprintf(text + len, sizeof text - (size_t)len, i ? ",%.9g" : "%.9g", (double)v[i]);
-    meta_add(m, key, "%s", text);
+    train_kv_add(m, key, "%s", text);
 }
 
 static bool read_floats(const char *text, int n, float *out)
@@ -82,7 +82,7 @@ static bool read_floats(const char *text, int n, float *out)
 }
 
 /* Names that are no UTF-8 cannot be JSON; such a file names no classes. */
-static void add_names(struct meta_list *m, const struct train_model *model)
+static void add_names(struct kv_list *m, const struct train_model *model)
 {
     json_t *names = json_array();
     bool utf8 = true;
@@ -90,25 +90,25 @@ static void add_names(struct meta_list *m, const struct train_model *model)
         utf8 = json_array_append_new(names, json_string(model->class_name[k])) == 0;
     char *text = utf8 ? json_dumps(names, JSON_COMPACT) : NULL;
     if (text)
-        meta_add(m, "class_names", "%s", text);
+        train_kv_add(m, "class_names", "%s", text);
     free(text);
     json_decref(names);
 }
 
-void model_to_meta(const struct train_model *m, struct meta_list *out)
+void train_model_to_kv(const struct train_model *m, struct kv_list *out)
 {
     if (strcmp(m->net->name, "percept") == 0) {
-        struct purify_percept_cfg cfg = net_percept_cfg(m->shape);
+        struct purify_percept_cfg cfg = train_net_percept_cfg(m->shape);
         struct purify_meta meta;
         purify_percept_to_meta(&cfg, &meta);
         for (int i = 0; i < meta.n; i++)
-            meta_add(out, meta.pair[i].key, "%s", meta.pair[i].value);
+            train_kv_add(out, meta.pair[i].key, "%s", meta.pair[i].value);
     } else {
-        meta_add(out, "architecture", "%s", m->net->name);
-        meta_add(out, "in_channels", "%d", m->shape.channels);
-        meta_add(out, "classes", "%d", m->shape.classes);
+        train_kv_add(out, "architecture", "%s", m->net->name);
+        train_kv_add(out, "in_channels", "%d", m->shape.channels);
+        train_kv_add(out, "classes", "%d", m->shape.classes);
     }
-    meta_add(out, "image_size", "%dx%d", m->shape.width, m->shape.height);
+    train_kv_add(out, "image_size", "%dx%d", m->shape.width, m->shape.height);
     add_floats(out, "mean", m->mean, m->shape.channels);
     add_floats(out, "std", m->std, m->shape.channels);
     if (m->class_name)
@@ -160,8 +160,8 @@ static status model_alloc(const struct train_net *net, struct train_net_shape sh
     return STATUS_OK;
 }
 
-status model_new(const struct train_net *net, struct train_net_shape shape,
-                 const struct train_set *set, struct train_model **out)
+status train_model_new(const struct train_net *net, struct train_net_shape shape,
+                       const struct train_set *set, struct train_model **out)
 {
     AUTO(train_model_free) struct train_model *m = NULL;
     status st = model_alloc(net, shape, &m);
@@ -195,9 +195,9 @@ static status read_shape(const struct nn_file *f, const char *path,
         s.height = h;
     }
     if (!s.channels)
-        s.channels = (int)meta_int(f, "in_channels", 0);
+        s.channels = (int)train_kv_int(f, "in_channels", 0);
     if (!s.classes)
-        s.classes = (int)meta_int(f, "classes", 0);
+        s.classes = (int)train_kv_int(f, "classes", 0);
     bool good = s.width >= 1 && s.width <= 4096 && s.height >= 1 && s.height <= 4096 &&
                 (s.channels == 1 || s.channels == 3) && s.classes >= 1 &&
                 s.classes <= TRAIN_CLASSES_MAX;

@@ -5,28 +5,28 @@
 #include "train.h"
 
 /* Key/value pairs that own their text. Keys are literals. */
-enum { META_MAX = 48 };
-struct meta_list {
-    struct nn_meta pair[META_MAX];
-    char *text[META_MAX];
+enum { KV_MAX = 48 };
+struct kv_list {
+    struct nn_meta pair[KV_MAX];
+    char *text[KV_MAX];
     int n;
     status st; /* the first failure; adding after it does nothing */
 };
-void meta_add(struct meta_list *m, const char *key, const char *fmt, ...) PRINTF_LIKE(3, 4);
-void meta_done(struct meta_list *m);
-__attribute__((unused)) static inline void meta_donep(struct meta_list *m)
+void train_kv_add(struct kv_list *m, const char *key, const char *fmt, ...) PRINTF_LIKE(3, 4);
+void train_kv_done(struct kv_list *m);
+__attribute__((unused)) static inline void train_kv_donep(struct kv_list *m)
 {
-    meta_done(m);
+    train_kv_done(m);
 }
 /* Numbers kept as text that gives the same bits back. */
-double meta_double(const struct nn_file *f, const char *key, double absent);
-long long meta_int(const struct nn_file *f, const char *key, long long absent);
+double train_kv_double(const struct nn_file *f, const char *key, double absent);
+long long train_kv_int(const struct nn_file *f, const char *key, long long absent);
 
 /* An empty parameter store with everything around it; class names are copied from the set. */
-status model_new(const struct train_net *net, struct train_net_shape shape,
-                 const struct train_set *set, struct train_model **out) MUST_USE;
+status train_model_new(const struct train_net *net, struct train_net_shape shape,
+                       const struct train_set *set, struct train_model **out) MUST_USE;
 /* architecture, in_channels, classes, image_size, mean, std, class_names (JSON). */
-void model_to_meta(const struct train_model *m, struct meta_list *out);
+void train_model_to_kv(const struct train_model *m, struct kv_list *out);
 
 /* ---- forward passes ---- */
 struct forward {
@@ -41,14 +41,15 @@ struct forward {
 };
 /* with_stages: also average-pooled stage outputs. The parameters must have values by the first run.
  */
-status forward_new(const struct train_model *m, int batch, int threads, bool with_stages,
-                   struct forward **out, struct errmsg *e) MUST_USE;
-void forward_free(struct forward *f);
-DEFINE_FREEP(struct forward *, forward_free)
+status train_forward_new(const struct train_model *m, int batch, int threads, bool with_stages,
+                         struct forward **out, struct errmsg *e) MUST_USE;
+void train_forward_free(struct forward *f);
+DEFINE_FREEP(struct forward *, train_forward_free)
 /* Everything a loader gives in epoch 0. With p NULL it shows nothing and is not stopped by a
  * signal. */
-status forward_evaluate(struct forward *f, struct train_loader *l, struct progress *p,
-                        struct train_eval *ev, struct errmsg *e) MUST_USE;
-struct train_loader_options forward_loader(const struct train_model *m, int batch, int threads);
+status train_forward_evaluate(struct forward *f, struct train_loader *l, struct progress *p,
+                              struct train_eval *ev, struct errmsg *e) MUST_USE;
+struct train_loader_options train_forward_loader(const struct train_model *m, int batch,
+                                                 int threads);
 
 #endif

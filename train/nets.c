@@ -150,7 +150,7 @@ static struct nn_val build_resnet20(struct nn_graph *g, struct train_net_shape s
 }
 
 /* Small, because purification evaluates it at every guided step. */
-struct purify_percept_cfg net_percept_cfg(struct train_net_shape s)
+struct purify_percept_cfg train_net_percept_cfg(struct train_net_shape s)
 {
     return (struct purify_percept_cfg){
         .in_channels = s.channels, .stages = 3, .width = {32, 64, 96}, .classes = s.classes};
@@ -160,7 +160,7 @@ static struct nn_val build_percept(struct nn_graph *g, struct train_net_shape s,
                                    bool training, struct nn_val *out_stage)
 {
     (void)training;
-    struct purify_percept_cfg cfg = net_percept_cfg(s);
+    struct purify_percept_cfg cfg = train_net_percept_cfg(s);
     if (out_stage)
         purify_percept_features(g, &cfg, x, out_stage);
     return purify_percept_logits(g, &cfg, x);
@@ -220,7 +220,7 @@ static bool has_prefix(const char *name, const char *prefix, size_t len)
     return strncmp(name, prefix, len) == 0 && name[len] == '.';
 }
 
-int net_stage_of(const struct train_net *net, const char *name)
+int train_net_stage_of(const struct train_net *net, const char *name)
 {
     for (int s = 0; s < net->stages; s++)
         for (const char *p = net->groups[s]; *p;) {

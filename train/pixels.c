@@ -69,7 +69,7 @@ static status taps_new(int from, int to, struct taps **out)
     return STATUS_OK;
 }
 
-status pixels_resize(struct image *img, int w, int h)
+status train_pixels_resize(struct image *img, int w, int h)
 {
     if (w == img->width && h == img->height)
         return STATUS_OK;
@@ -102,17 +102,17 @@ status pixels_resize(struct image *img, int w, int h)
     return STATUS_OK;
 }
 
-status pixels_downscale(struct image *img, int factor, struct errmsg *e)
+status train_pixels_downscale(struct image *img, int factor, struct errmsg *e)
 {
     if (factor <= 1)
         return STATUS_OK;
     if (img->width % factor || img->height % factor)
         return errmsg_set(e, STATUS_INVALID, "%dx%d pixels cannot be divided by %d", img->width,
                           img->height, factor);
-    return pixels_resize(img, img->width / factor, img->height / factor);
+    return train_pixels_resize(img, img->width / factor, img->height / factor);
 }
 
-status pixels_convert(struct image *img, int channels)
+status train_pixels_convert(struct image *img, int channels)
 {
     if (channels == img->channels)
         return STATUS_OK;

@@ -42,23 +42,23 @@ static status fill(struct probe *p, struct train_set *set, const struct train_mo
     int c = m->shape.channels;
     for (int i = 0; i < p->n; i++) {
         struct set_view v;
-        status st = set_view(set, index[i], &v, e);
+        status st = train_set_view(set, index[i], &v, e);
         if (st)
             return st;
         float *out = p->x + (size_t)i * p->row;
         for (size_t j = 0; j < p->row; j++)
             out[j] = ((float)v.pixels[j] / 255 - m->mean[j % (size_t)c]) / m->std[j % (size_t)c];
         p->label[i] = train_set_label(set, index[i]);
-        set_view_done(&v);
+        train_set_view_done(&v);
     }
     return STATUS_OK;
 }
 
-status probe_new(struct train_set *set, const struct train_model *m, int count, uint64_t seed,
-                 struct probe **out, struct errmsg *e)
+status train_probe_new(struct train_set *set, const struct train_model *m, int count, uint64_t seed,
+                       struct probe **out, struct errmsg *e)
 {
     struct train_set_info info = train_set_info(set);
-    AUTO(probe_free) struct probe *p = mem_zalloc(1, sizeof *p);
+    AUTO(train_probe_free) struct probe *p = mem_zalloc(1, sizeof *p);
     if (!p)
         return STATUS_NOMEM;
     p->n = count < info.samples ? count : info.samples;
@@ -77,7 +77,7 @@ status probe_new(struct train_set *set, const struct train_model *m, int count, 
     return st;
 }
 
-void probe_free(struct probe *p)
+void train_probe_free(struct probe *p)
 {
     if (!p)
         return;
@@ -97,7 +97,7 @@ static status take_features(struct probe *p, const struct forward *f)
     return STATUS_OK;
 }
 
-status probe_measure(struct probe *p, struct forward *f, double *out_acm)
+status train_probe_measure(struct probe *p, struct forward *f, double *out_acm)
 {
     status st = take_features(p, f);
     if (!st)

@@ -22,7 +22,7 @@ static const struct recipe recipes[] = {
      true},
 };
 
-const struct recipe *recipe_find(const char *name)
+const struct recipe *train_recipe_find(const char *name)
 {
     for (size_t i = 0; i < ARRAY_LEN(recipes); i++)
         if (strcmp(recipes[i].name, name) == 0)
@@ -62,7 +62,7 @@ static status check_options(const struct train_options *o, struct errmsg *e)
         return errmsg_set(e, STATUS_INVALID, "data, out, arch and recipe must be given");
     if (!train_net_find(o->arch))
         return errmsg_set(e, STATUS_INVALID, "no architecture is called \"%s\"", o->arch);
-    if (!recipe_find(o->recipe))
+    if (!train_recipe_find(o->recipe))
         return errmsg_set(e, STATUS_INVALID, "no recipe is called \"%s\"", o->recipe);
     if (o->epochs < 1 || o->batch < 1 || o->pad < 0 || o->warmup < 0 || o->test_every < 0)
         return errmsg_set(e, STATUS_INVALID, "epochs and batch must be positive");
@@ -119,7 +119,7 @@ static status make_model(struct run *r)
     const struct train_net *net = train_net_find(r->opt->arch);
     r->lr = r->opt->lr > 0 ? r->opt->lr : net->lr;
     r->batch = r->opt->batch < info.samples ? r->opt->batch : info.samples;
-    status st = model_new(net, shape, r->set, &r->model);
+    status st = train_model_new(net, shape, r->set, &r->model);
     return st ? st : nn_params_init(r->model->params, r->opt->seed);
 }
 
@@ -153,7 +153,7 @@ static status make_plan(struct run *r, struct errmsg *e)
 static status make_loaders(struct run *r, struct errmsg *e)
 {
     const struct train_options *o = r->opt;
-    struct train_loader_options lo = forward_loader(r->model, r->batch, r->threads);
+    struct train_loader_options lo = train_forward_loader(r->model, r->batch, r->threads);
     lo.shuffle = lo.drop_last = true;
     lo.pad = o->pad;
     lo.flip = o->flip;
@@ -162,7 +162,7 @@ static status make_loaders(struct run *r, struct errmsg *e)
     if (st || !r->test)
         return st;
     int n = train_set_info(r->test).samples;
-    lo = forward_loader(r->model, n < EVAL_BATCH ? n : EVAL_BATCH, r->threads);
+    lo = train_forward_loader(r->model, n < EVAL_BATCH ? n : EVAL_BATCH, r->threads);
     return train_loader_new(r->test, &lo, &r->test_loader, e);
 }
 
@@ -172,11 +172,11 @@ static status make_measures(struct run *r, struct errmsg *e)
     if (!acm && !r->test)
         return STATUS_OK;
     int n = r->test ? train_set_info(r->test).samples : EVAL_BATCH;
-    status st =
-        forward_new(r->model, n < EVAL_BATCH ? n : EVAL_BATCH, r->threads, acm, &r->forward, e);
+    status st = train_forward_new(r->model, n < EVAL_BATCH ? n : EVAL_BATCH, r->threads, acm,
+                                  &r->forward, e);
     if (st || !acm)
         return st;
-    return probe_new(r->set, r->model, r->opt->staged.probe, r->opt->seed, &r->probe, e);
+    return train_probe_new(r->set, r->model, r->opt->staged.probe, r->opt->seed, &r->probe, e);
 }
 
 static status setup(struct run *r, struct errmsg *e)
@@ -193,8 +193,8 @@ static status setup(struct run *r, struct errmsg *e)
 
 static void run_done(struct run *r)
 {
-    probe_free(r->probe);
-    forward_free(r->forward);
+    train_probe_free(r->probe);
+    train_forward_free(r->forward);
     nn_optim_free(r->optim);
     nn_plan_free(r->plan);
     nn_graph_free(r->graph);
@@ -299,7 +299,7 @@ static void apply_scales(struct run *r)
 {
     for (int i = 0; i < nn_params_count(r->model->params); i++) {
         struct nn_param_entry *p = nn_params_at(r->model->params, i);
-        int s = net_stage_of(r->model->net, p->name);
+        int s = train_net_stage_of(r->model->net, p->name);
         p->lr_scale = s < 0 ? 1 : (float)r->staged.scale[s];
     }
 }
@@ -324,12 +324,12 @@ static status begin_staged(struct run *r, struct errmsg *e)
     double acm[TRAIN_STAGES_MAX];
     status st = calibrate(r, e);
     if (!st)
-        st = probe_measure(r->probe, r->forward, acm);
+        st = train_probe_measure(r->probe, r->forward, acm);
     if (st)
         return st;
     train_staged_init(&r->staged, &r->opt->staged, r->model->net->stages, acm);
     nn_plan_seed(r->plan, r->opt->seed, 0);
-    return r->opt->staged.rollbacks ? run_save_good(r, e) : STATUS_OK;
+    return r->opt->staged.rollbacks ? train_run_save_good(r, e) : STATUS_OK;
 }
 
 static status control(struct run *r, struct epoch_report *rep, struct errmsg *e)
@@ -338,11 +338,11 @@ static status control(struct run *r, struct epoch_report *rep, struct errmsg *e)
     rep->verdict = train_staged_step(&r->staged, rep->acm);
     apply_scales(r);
     if (rep->verdict.rollback) {
-        status st = run_load_good(r, e);
+        status st = train_run_load_good(r, e);
         return st ? st : nn_plan_refresh(r->plan);
     }
     bool keep = r->opt->staged.rollbacks && !rep->verdict.any;
-    return keep ? run_save_good(r, e) : STATUS_OK;
+    return keep ? train_run_save_good(r, e) : STATUS_OK;
 }
 
 static status test(struct run *r, struct epoch_report *rep, struct errmsg *e)
@@ -351,7 +351,7 @@ static status test(struct run *r, struct epoch_report *rep, struct errmsg *e)
     status st = train_eval_init(&ev, r->model->shape.classes);
     if (st)
         return st;
-    st = forward_evaluate(r->forward, r->test_loader, NULL, &ev, e);
+    st = train_forward_evaluate(r->forward, r->test_loader, NULL, &ev, e);
     if (!st) {
         rep->tested = true;
         rep->test_loss = ev.loss;
@@ -382,17 +382,17 @@ static status end_epoch(struct run *r, float lr, struct errmsg *e)
     r->at.batch = 0;
     if (r->probe) {
         rep.measured = true;
-        st = probe_measure(r->probe, r->forward, rep.acm);
+        st = train_probe_measure(r->probe, r->forward, rep.acm);
     }
     if (!st && r->recipe->staged)
         st = control(r, &rep, e);
     if (!st && test_is_due(r))
         st = test(r, &rep, e);
     if (!st)
-        st = run_append_log(r, &rep, e);
+        st = train_run_append_log(r, &rep, e);
     r->at.loss_sum = 0;
     r->at.correct = r->at.seen = 0;
-    return st ? st : run_save(r, e);
+    return st ? st : train_run_save(r, e);
 }
 
 static status run_epochs(struct run *r, struct errmsg *e)
@@ -406,7 +406,7 @@ static status run_epochs(struct run *r, struct errmsg *e)
         float lr = learning_rate(r);
         st = train_epoch(r, &p, e);
         if (st == STATUS_CANCELLED) {
-            st = run_save(r, e);
+            st = train_run_save(r, e);
             return st ? st
                       : errmsg_set(e, STATUS_CANCELLED,
                                    "stopped in epoch %d of %d (go on with --resume)",
@@ -424,11 +424,11 @@ static status begin(struct run *r, struct errmsg *e)
 {
     r->at = (struct position){
         .last_loss = NAN, .last_accuracy = NAN, .test_accuracy = NAN, .best_test = NAN};
-    status st = run_prepare_dir(r, e);
+    status st = train_run_prepare_dir(r, e);
     if (!st && r->recipe->staged)
         st = begin_staged(r, e);
     if (!st && r->opt->resume)
-        st = run_resume(r, e);
+        st = train_run_resume(r, e);
     if (st)
         return st;
     if (r->recipe->staged)
@@ -457,7 +457,7 @@ status train_run(const struct train_options *opt, struct train_result *out, stru
     status st = check_options(opt, e);
     if (st)
         return st;
-    struct run r = {.opt = opt, .recipe = recipe_find(opt->recipe)};
+    struct run r = {.opt = opt, .recipe = train_recipe_find(opt->recipe)};
     r.threads = opt->threads ? opt->threads : cpu_count();
     st = setup(&r, e);
     if (!st && train_set_info(r.set).bad)
@@ -468,7 +468,7 @@ status train_run(const struct train_options *opt, struct train_result *out, stru
     if (!st)
         st = run_epochs(&r, e);
     if (!st)
-        st = run_finish(&r, e);
+        st = train_run_finish(&r, e);
     if (!st)
         *out = result_of(&r, start);
     run_done(&r);

@@ -8,12 +8,12 @@
 /* ---- probe: the images whose activations are measured ---- */
 struct probe;
 /* A label-balanced subset of at most `count` images, fixed by the seed. */
-status probe_new(struct train_set *set, const struct train_model *m, int count, uint64_t seed,
-                 struct probe **out, struct errmsg *e) MUST_USE;
-void probe_free(struct probe *p);
-DEFINE_FREEP(struct probe *, probe_free)
+status train_probe_new(struct train_set *set, const struct train_model *m, int count, uint64_t seed,
+                       struct probe **out, struct errmsg *e) MUST_USE;
+void train_probe_free(struct probe *p);
+DEFINE_FREEP(struct probe *, train_probe_free)
 /* The ACM of each stage of f (built with stages) under the present weights. */
-status probe_measure(struct probe *p, struct forward *f, double *out_acm) MUST_USE;
+status train_probe_measure(struct probe *p, struct forward *f, double *out_acm) MUST_USE;
 
 /* ---- run ---- */
 
@@ -56,7 +56,7 @@ struct recipe {
     const char *name, *summary;
     bool staged; /* ACM controls the learning rates */
 };
-const struct recipe *recipe_find(const char *name);
+const struct recipe *train_recipe_find(const char *name);
 
 /* What one finished epoch adds to the log. */
 struct epoch_report {
@@ -70,14 +70,15 @@ struct epoch_report {
 
 /* ---- run_state.c ---- */
 /* Refuses or clears an existing run, writes config.json; when resuming compares it instead. */
-status run_prepare_dir(struct run *r, struct errmsg *e) MUST_USE;
-status run_append_log(struct run *r, const struct epoch_report *rep, struct errmsg *e) MUST_USE;
-status run_save(struct run *r, struct errmsg *e) MUST_USE;
+status train_run_prepare_dir(struct run *r, struct errmsg *e) MUST_USE;
+status train_run_append_log(struct run *r, const struct epoch_report *rep,
+                            struct errmsg *e) MUST_USE;
+status train_run_save(struct run *r, struct errmsg *e) MUST_USE;
 /* Weights, momentum and position from RUNDIR/checkpoint; the log is cut back to it. */
-status run_resume(struct run *r, struct errmsg *e) MUST_USE;
-status run_save_good(struct run *r, struct errmsg *e) MUST_USE;
-status run_load_good(struct run *r, struct errmsg *e) MUST_USE;
+status train_run_resume(struct run *r, struct errmsg *e) MUST_USE;
+status train_run_save_good(struct run *r, struct errmsg *e) MUST_USE;
+status train_run_load_good(struct run *r, struct errmsg *e) MUST_USE;
 /* weights.safetensors, and config.json once more with the digest of the data. */
-status run_finish(struct run *r, struct errmsg *e) MUST_USE;
+status train_run_finish(struct run *r, struct errmsg *e) MUST_USE;
 
 #endif

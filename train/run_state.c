@@ -123,7 +123,7 @@ static status remove_file(const struct run *r, const char *name, struct errmsg *
     return errmsg_set(e, status_from_errno(err), "cannot remove %s: %s", path, strerror(err));
 }
 
-status run_prepare_dir(struct run *r, struct errmsg *e)
+status train_run_prepare_dir(struct run *r, struct errmsg *e)
 {
     static const char *const files[] = {"checkpoint.safetensors", "weights.safetensors",
                                         "good.safetensors", "log.jsonl", "config.json"};
@@ -178,7 +178,7 @@ static json_t *log_json(const struct run *r, const struct epoch_report *rep)
     return j;
 }
 
-status run_append_log(struct run *r, const struct epoch_report *rep, struct errmsg *e)
+status train_run_append_log(struct run *r, const struct epoch_report *rep, struct errmsg *e)
 {
     AUTO(mem_free) char *path = path_in(r, "log.jsonl");
     AUTO(fd_close) int fd = -1;
@@ -202,21 +202,21 @@ status run_append_log(struct run *r, const struct epoch_report *rep, struct errm
 
 /* ---- checkpoints ---- */
 
-static void position_to_meta(const struct run *r, struct meta_list *m)
+static void position_to_kv(const struct run *r, struct kv_list *m)
 {
     const struct position *p = &r->at;
-    meta_add(m, "run.epoch", "%d", p->epoch);
-    meta_add(m, "run.batch", "%d", p->batch);
-    meta_add(m, "run.step", "%lld", (long long)p->step);
-    meta_add(m, "run.loss_sum", "%a", p->loss_sum);
-    meta_add(m, "run.correct", "%lld", (long long)p->correct);
-    meta_add(m, "run.seen", "%lld", (long long)p->seen);
-    meta_add(m, "run.last_loss", "%a", p->last_loss);
-    meta_add(m, "run.last_accuracy", "%a", p->last_accuracy);
-    meta_add(m, "run.test_accuracy", "%a", p->test_accuracy);
-    meta_add(m, "run.best_test", "%a", p->best_test);
-    meta_add(m, "run.best_epoch", "%d", p->best_epoch);
-    meta_add(m, "run.log_bytes", "%lld", (long long)p->log_bytes);
+    train_kv_add(m, "run.epoch", "%d", p->epoch);
+    train_kv_add(m, "run.batch", "%d", p->batch);
+    train_kv_add(m, "run.step", "%lld", (long long)p->step);
+    train_kv_add(m, "run.loss_sum", "%a", p->loss_sum);
+    train_kv_add(m, "run.correct", "%lld", (long long)p->correct);
+    train_kv_add(m, "run.seen", "%lld", (long long)p->seen);
+    train_kv_add(m, "run.last_loss", "%a", p->last_loss);
+    train_kv_add(m, "run.last_accuracy", "%a", p->last_accuracy);
+    train_kv_add(m, "run.test_accuracy", "%a", p->test_accuracy);
+    train_kv_add(m, "run.best_test", "%a", p->best_test);
+    train_kv_add(m, "run.best_epoch", "%d", p->best_epoch);
+    train_kv_add(m, "run.log_bytes", "%lld", (long long)p->log_bytes);
     if (!r->recipe->staged)
         return;
     static const char *const start[TRAIN_STAGES_MAX] = {"st.start.0", "st.start.1", "st.start.2",
@@ -224,56 +224,56 @@ static void position_to_meta(const struct run *r, struct meta_list *m)
     static const char *const scale[TRAIN_STAGES_MAX] = {"st.scale.0", "st.scale.1", "st.scale.2",
                                                         "st.scale.3", "st.scale.4", "st.scale.5"};
     for (int s = 0; s < r->staged.stages; s++) {
-        meta_add(m, start[s], "%a", r->staged.start[s]);
-        meta_add(m, scale[s], "%a", r->staged.scale[s]);
+        train_kv_add(m, start[s], "%a", r->staged.start[s]);
+        train_kv_add(m, scale[s], "%a", r->staged.scale[s]);
     }
-    meta_add(m, "st.rollbacks_left", "%d", r->staged.rollbacks_left);
-    meta_add(m, "st.signalled", "%d", r->staged.signalled);
+    train_kv_add(m, "st.rollbacks_left", "%d", r->staged.rollbacks_left);
+    train_kv_add(m, "st.signalled", "%d", r->staged.signalled);
 }
 
-static void position_from_meta(struct run *r, const struct nn_file *f)
+static void position_from_kv(struct run *r, const struct nn_file *f)
 {
     struct position *p = &r->at;
-    p->epoch = (int)meta_int(f, "run.epoch", -1);
-    p->batch = (int)meta_int(f, "run.batch", -1);
-    p->step = meta_int(f, "run.step", -1);
-    p->loss_sum = meta_double(f, "run.loss_sum", 0);
-    p->correct = meta_int(f, "run.correct", 0);
-    p->seen = meta_int(f, "run.seen", 0);
-    p->last_loss = meta_double(f, "run.last_loss", NAN);
-    p->last_accuracy = meta_double(f, "run.last_accuracy", NAN);
-    p->test_accuracy = meta_double(f, "run.test_accuracy", NAN);
-    p->best_test = meta_double(f, "run.best_test", NAN);
-    p->best_epoch = (int)meta_int(f, "run.best_epoch", 0);
-    p->log_bytes = meta_int(f, "run.log_bytes", 0);
+    p->epoch = (int)train_kv_int(f, "run.epoch", -1);
+    p->batch = (int)train_kv_int(f, "run.batch", -1);
+    p->step = train_kv_int(f, "run.step", -1);
+    p->loss_sum = train_kv_double(f, "run.loss_sum", 0);
+    p->correct = train_kv_int(f, "run.correct", 0);
+    p->seen = train_kv_int(f, "run.seen", 0);
+    p->last_loss = train_kv_double(f, "run.last_loss", NAN);
+    p->last_accuracy = train_kv_double(f, "run.last_accuracy", NAN);
+    p->test_accuracy = train_kv_double(f, "run.test_accuracy", NAN);
+    p->best_test = train_kv_double(f, "run.best_test", NAN);
+    p->best_epoch = (int)train_kv_int(f, "run.best_epoch", 0);
+    p->log_bytes = train_kv_int(f, "run.log_bytes", 0);
     for (int s = 0; r->recipe->staged && s < r->staged.stages; s++) {
         char key[16];
         snprintf(key, sizeof key, "st.start.%d", s);
-        r->staged.start[s] = meta_double(f, key, r->staged.start[s]);
+        r->staged.start[s] = train_kv_double(f, key, r->staged.start[s]);
         snprintf(key, sizeof key, "st.scale.%d", s);
-        r->staged.scale[s] = meta_double(f, key, 1);
+        r->staged.scale[s] = train_kv_double(f, key, 1);
     }
-    r->staged.rollbacks_left = (int)meta_int(f, "st.rollbacks_left", 0);
-    r->staged.signalled = meta_int(f, "st.signalled", 0) != 0;
+    r->staged.rollbacks_left = (int)train_kv_int(f, "st.rollbacks_left", 0);
+    r->staged.signalled = train_kv_int(f, "st.signalled", 0) != 0;
 }
 
 static status save_as(struct run *r, const char *name, struct errmsg *e)
 {
     AUTO(mem_free) char *path = path_in(r, name);
-    AUTO(meta_done) struct meta_list m = {.n = 0};
-    model_to_meta(r->model, &m);
-    position_to_meta(r, &m);
+    AUTO(train_kv_done) struct kv_list m = {.n = 0};
+    train_model_to_kv(r->model, &m);
+    position_to_kv(r, &m);
     if (!path || m.st)
         return errmsg_set(e, STATUS_NOMEM, "cannot save %s", name);
     return nn_checkpoint_save(path, r->model->params, r->optim, NULL, m.pair, m.n, e);
 }
 
-status run_save(struct run *r, struct errmsg *e)
+status train_run_save(struct run *r, struct errmsg *e)
 {
     return save_as(r, "checkpoint.safetensors", e);
 }
 
-status run_save_good(struct run *r, struct errmsg *e)
+status train_run_save_good(struct run *r, struct errmsg *e)
 {
     return save_as(r, "good.safetensors", e);
 }
@@ -286,11 +286,11 @@ static status load_from(struct run *r, const char *name, bool position, struct e
     if (!st)
         st = nn_checkpoint_load(f, r->model->params, r->optim, NULL, e);
     if (!st && position)
-        position_from_meta(r, f);
+        position_from_kv(r, f);
     return st ? errmsg_prefix(e, st, "cannot go on from %s", path ? path : name) : STATUS_OK;
 }
 
-status run_load_good(struct run *r, struct errmsg *e)
+status train_run_load_good(struct run *r, struct errmsg *e)
 {
     return load_from(r, "good.safetensors", false, e);
 }
@@ -311,7 +311,7 @@ static status cut_log(struct run *r, struct errmsg *e)
     return errmsg_set(e, status_from_errno(err), "cannot cut %s: %s", path, strerror(err));
 }
 
-status run_resume(struct run *r, struct errmsg *e)
+status train_run_resume(struct run *r, struct errmsg *e)
 {
     AUTO(mem_free) char *path = path_in(r, "checkpoint.safetensors");
     if (!path)
@@ -330,21 +330,21 @@ status run_resume(struct run *r, struct errmsg *e)
     return cut_log(r, e);
 }
 
-status run_finish(struct run *r, struct errmsg *e)
+status train_run_finish(struct run *r, struct errmsg *e)
 {
     struct digest d;
     char hex[DIGEST_HEX_LEN + 1];
     AUTO(mem_free) char *path = path_in(r, "weights.safetensors");
-    AUTO(meta_done) struct meta_list m = {.n = 0};
+    AUTO(train_kv_done) struct kv_list m = {.n = 0};
     status st = train_set_digest(r->set, &d, e);
     if (st)
         return st;
     digest_hex(&d, hex);
-    model_to_meta(r->model, &m);
-    meta_add(&m, "recipe", "%s", r->recipe->name);
-    meta_add(&m, "train_steps", "%lld", (long long)r->at.step);
-    meta_add(&m, "train_epochs", "%d", r->at.epoch);
-    meta_add(&m, "data_digest", "%s", hex);
+    train_model_to_kv(r->model, &m);
+    train_kv_add(&m, "recipe", "%s", r->recipe->name);
+    train_kv_add(&m, "train_steps", "%lld", (long long)r->at.step);
+    train_kv_add(&m, "train_epochs", "%d", r->at.epoch);
+    train_kv_add(&m, "data_digest", "%s", hex);
     if (!path || m.st)
         return errmsg_set(e, STATUS_NOMEM, "cannot save weights.safetensors");
     st = nn_params_save(r->model->params, path, m.pair, m.n, false, e);

@@ -46,15 +46,15 @@ static const size_t memory_default = (size_t)1
 
 static status transform(const struct train_set *s, struct image *img, struct errmsg *e)
 {
-    status st = pixels_downscale(img, s->opt.downscale, e);
+    status st = train_pixels_downscale(img, s->opt.downscale, e);
     if (!st && s->opt.size)
-        st = pixels_resize(img, s->opt.size, s->opt.size);
+        st = train_pixels_resize(img, s->opt.size, s->opt.size);
     int want = s->opt.channels ? s->opt.channels : s->channels;
     if (!st && want == 1 && img->channels == 3 && !s->opt.channels)
         return errmsg_set(e, STATUS_INVALID,
                           "is a colour image, the first one is grey (use --channels 1 or 3)");
     if (!st && want)
-        st = pixels_convert(img, want);
+        st = train_pixels_convert(img, want);
     return st;
 }
 
@@ -125,12 +125,12 @@ static struct kept *keep(struct train_set *s, int i, const struct image *img)
     return expected;
 }
 
-bool set_is_kept(const struct train_set *s, int i)
+bool train_set_is_kept(const struct train_set *s, int i)
 {
     return atomic_load_explicit(&s->sample[i].kept, memory_order_acquire) != NULL;
 }
 
-status set_view(struct train_set *s, int i, struct set_view *out, struct errmsg *e)
+status train_set_view(struct train_set *s, int i, struct set_view *out, struct errmsg *e)
 {
     const struct kept *k = atomic_load_explicit(&s->sample[i].kept, memory_order_acquire);
     if (!k) {
@@ -187,8 +187,8 @@ static void sweep_job(void *arg)
     }
 }
 
-status set_for_each(struct train_set *s, status (*fn)(void *arg, int i, struct errmsg *e),
-                    void *arg, struct errmsg *e)
+status train_set_for_each(struct train_set *s, status (*fn)(void *arg, int i, struct errmsg *e),
+                          void *arg, struct errmsg *e)
 {
     struct sweep w = {.set = s, .fn = fn, .arg = arg, .failed_at = s->n};
     struct pool *pool = NULL;
@@ -342,9 +342,9 @@ static status scan_one(void *arg, int i, struct errmsg *e)
 {
     struct scan *c = arg;
     struct set_view v;
-    status st = set_view(c->set, i, &v, e);
+    status st = train_set_view(c->set, i, &v, e);
     if (!st)
-        set_view_done(&v);
+        train_set_view_done(&v);
     if (st && !is_bad_file(st))
         return st;
     c->result[i] = st;
@@ -366,7 +366,7 @@ static status drop_bad(struct train_set *s, struct errmsg *e)
         return STATUS_NOMEM;
     struct scan c = {.set = s, .result = result, .first = s->n};
     pthread_mutex_init(&c.lock, NULL);
-    status st = set_for_each(s, scan_one, &c, e);
+    status st = train_set_for_each(s, scan_one, &c, e);
     pthread_mutex_destroy(&c.lock);
     if (st)
         return st;
@@ -512,7 +512,7 @@ int train_set_label(const struct train_set *s, int i)
 status train_set_pixels(struct train_set *s, int i, uint8_t *out, struct errmsg *e)
 {
     struct set_view v;
-    status st = set_view(s, i, &v, e);
+    status st = train_set_view(s, i, &v, e);
     if (st)
         return st;
     if (v.width != s->width || v.height != s->height)
@@ -520,7 +520,7 @@ status train_set_pixels(struct train_set *s, int i, uint8_t *out, struct errmsg 
                         s->sample[i].path, v.width, v.height, s->width, s->height);
     else
         memcpy(out, v.pixels, (size_t)v.width * (size_t)v.height * (size_t)s->channels);
-    set_view_done(&v);
+    train_set_view_done(&v);
     return st;
 }
 
@@ -535,12 +535,12 @@ static status digest_one(void *arg, int i, struct errmsg *e)
 {
     struct digest_sweep *d = arg;
     struct set_view v;
-    status st = set_view(d->set, i, &v, e);
+    status st = train_set_view(d->set, i, &v, e);
     if (st)
         return st;
     size_t bytes = (size_t)v.width * (size_t)v.height * (size_t)d->set->channels;
     d->sum[i] = checksum64(v.pixels, bytes) ^ ((uint64_t)v.width << 32 | (uint64_t)v.height);
-    set_view_done(&v);
+    train_set_view_done(&v);
     return STATUS_OK;
 }
 
@@ -551,7 +551,7 @@ status train_set_digest(struct train_set *s, struct digest *out, struct errmsg *
     if (!sum)
         return STATUS_NOMEM;
     struct digest_sweep d = {s, sum};
-    status st = set_for_each(s, digest_one, &d, e);
+    status st = train_set_for_each(s, digest_one, &d, e);
     for (int i = 0; i < s->n && !st; i++)
         st = buf_addf(&text, "%s\t%d\t%016llx\n", s->sample[i].path, s->sample[i].label,
                       (unsigned long long)sum[i]);

@@ -9,18 +9,18 @@ struct set_view {
     int width, height;
     uint8_t *owned; /* NULL when borrowed */
 };
-__attribute__((unused)) static inline void set_view_done(struct set_view *v)
+__attribute__((unused)) static inline void train_set_view_done(struct set_view *v)
 {
     mem_free(v->owned);
     *v = (struct set_view){0};
 }
 /* Decodes sample i unless its pixels are kept. Any thread. */
-status set_view(struct train_set *s, int i, struct set_view *out, struct errmsg *e) MUST_USE;
-/* Whether set_view(i) would only look up. Any thread. */
-bool set_is_kept(const struct train_set *s, int i);
+status train_set_view(struct train_set *s, int i, struct set_view *out, struct errmsg *e) MUST_USE;
+/* Whether train_set_view(i) would only look up. Any thread. */
+bool train_set_is_kept(const struct train_set *s, int i);
 /* Calls fn(arg, i) for each sample on up to `threads` threads; the failure of the lowest i is what
    is returned. Shared by everything that goes over a set once. */
-status set_for_each(struct train_set *s, status (*fn)(void *arg, int i, struct errmsg *e),
-                    void *arg, struct errmsg *e) MUST_USE;
+status train_set_for_each(struct train_set *s, status (*fn)(void *arg, int i, struct errmsg *e),
+                          void *arg, struct errmsg *e) MUST_USE;
 
 #endif

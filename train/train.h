@@ -314,6 +314,7 @@ struct train_diffusion_options {
     uint64_t seed;
     int threads;
     int save_every; /* steps between checkpoints (out_file.checkpoint); 0: 1000 */
+    bool half;      /* weights as F16 */
     bool resume, skip_bad, quiet;
 };
 struct train_diffusion_options train_diffusion_default(void);
@@ -341,10 +342,12 @@ status train_diffusion_sample(const struct train_sample_options *opt, struct err
 
 /* ================================ protections ================================ */
 /*
- * Unlearnable examples: DST mirrors SRC's class folders as PNG (lossless whatever the source was);
- * DST/protection.json records method, parameters, seed and rule of quantisation; signed float
- * perturbations, before quantisation and clipping, lie beside DST in DST.perturbation.safetensors:
- * "delta" (K,H,W,C) for class-wise, (N,H,W,C) as F16 for sample-wise methods, images in set order.
+ * Unlearnable examples: DST mirrors SRC's class folders as PNG (lossless whatever the source was).
+ * DST/protection.json, written last, records method, parameters, seed and rule of quantisation. The
+ * signed float perturbation, before quantisation and clipping, lies beside DST in
+ * DST.perturbation.safetensors: tensor "delta" (n,h,w,C) for images in [0,1], metadata "index"
+ * "class" or "sample" (in ImageFolder order: n-th class or n-th image), "patch" the side of the
+ * square of pixels that each value covers.
  */
 enum train_quantise {
     TRAIN_ROUND,         /* clip(x + 255 delta) to 0..255, rounded half up */

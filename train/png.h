@@ -1,0 +1,14 @@
+#ifndef TRAIN_PNG_H
+#define TRAIN_PNG_H
+/* Images out, as PNG. */
+#include "base/base.h"
+#include "image/image.h"
+
+/* Appends the file's bytes. */
+status train_png_bytes(const struct image *img, struct buf *out, struct errmsg *e) MUST_USE;
+/* All or nothing when `durable` (synced); else a plain write for files that come in thousands and
+   whose run can be repeated. */
+status train_png_write(const char *path, const struct image *img, bool durable,
+                       struct errmsg *e) MUST_USE;
+
+#endif

@@ -1,0 +1,189 @@
+/*
+ * LSP, linearly separable perturbations (Yu et al., "Availability Attacks Create Shortcuts", KDD
+ * 2022). A synthetic classification problem, by the construction of Guyon 2003 that its authors
+ * take from a library: for class k a corner c_k of the hypercube {-sep, +sep}^F and a mixing matrix
+ * A_k with U(-1,1) entries; a point of class k is z A_k + c_k, z ~ N(0, I). The F coordinates are
+ * the values of the patch x patch blocks of an image; the whole is scaled to the L2 norm (eps/255)
+ * sqrt(HWC). One point per image. Corners are distinct. What its code adds without effect here
+ * (shuffling of samples and features, label noise 0) is left out.
+ */
+#include "protect/protect.h"
+
+#include "stream.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { PATCH_DEFAULT = 8 };
+static const float class_sep = 10;                /* the authors' */
+static const size_t mixing_max = (size_t)1 << 28; /* floats: 1 GiB */
+
+struct lsp {
+    int patch, rows, columns; /* of blocks */
+    size_t features;          /* rows * columns * C */
+    float *corner;            /* (K,F) */
+    float *mixing;            /* (K,F,F) */
+    float *block;             /* (N,F), scaled */
+};
+
+static bool same_corner(const float *a, const float *b, size_t n)
+{
+    return memcmp(a, b, n * sizeof *a) == 0;
+}
+
+/* Draws corners until each is new; 2^F of them must be many more than classes, or this would take
+ * long. */
+static status draw_corners(const struct protect_job *j, struct lsp *l, struct errmsg *e)
+{
+    int classes = j->info.classes;
+    if (l->features < 31 && (1 << l->features) < 2 * classes)
+        return errmsg_set(
+            e, STATUS_INVALID,
+            "%zu blocks an image cannot tell %d classes apart (use a smaller --patch)", l->features,
+            classes);
+    for (int k = 0; k < classes; k++) {
+        struct nn_rng r = stream(j->opt->seed, STREAM_VERTEX, (uint64_t)k);
+        float *corner = l->corner + (size_t)k * l->features;
+        uint64_t word = 0;
+        bool taken;
+        do {
+            for (size_t f = 0; f < l->features; f++)
+                corner[f] = nn_rng_u32(r, word++) >> 31 ? class_sep : -class_sep;
+            taken = false;
+            for (int o = 0; o < k && !taken; o++)
+                taken = same_corner(corner, l->corner + (size_t)o * l->features, l->features);
+        } while (taken);
+    }
+    return STATUS_OK;
+}
+
+static void draw_mixing(const struct protect_job *j, struct lsp *l)
+{
+    size_t n = l->features * l->features;
+    for (int k = 0; k < j->info.classes; k++) {
+        struct nn_rng r = stream(j->opt->seed, STREAM_MIXING, (uint64_t)k);
+        for (size_t i = 0; i < n; i++)
+            l->mixing[(size_t)k * n + i] = 2 * nn_rng_uniform(r, i) - 1;
+    }
+}
+
+/* How many pixels of an axis block b covers. */
+static int covered(int side, int patch, int b)
+{
+    int left = side - b * patch;
+    return left < patch ? left : patch;
+}
+
+static double image_norm(const struct protect_job *j, const struct lsp *l, const float *block)
+{
+    double sum = 0;
+    size_t c = (size_t)j->info.channels;
+    for (int y = 0; y < l->rows; y++)
+        for (int x = 0; x < l->columns; x++) {
+            int area = covered(j->info.height, l->patch, y) * covered(j->info.width, l->patch, x);
+            const float *v = block + ((size_t)y * (size_t)l->columns + (size_t)x) * c;
+            for (size_t k = 0; k < c; k++)
+                sum += area * (double)v[k] * v[k];
+        }
+    return sqrt(sum);
+}
+
+static void draw_point(const struct protect_job *j, const struct lsp *l, int i, float *z)
+{
+    size_t n = l->features, k = (size_t)train_set_label(j->set, i);
+    const float *a = l->mixing + k * n * n;
+    float *out = l->block + (size_t)i * n;
+    memcpy(out, l->corner + k * n, n * sizeof *out);
+    nn_rng_normal(stream(j->opt->seed, STREAM_POINT, (uint64_t)i), 0, z, n);
+    for (size_t r = 0; r < n; r++)
+        for (size_t f = 0; f < n; f++)
+            out[f] += z[r] * a[r * n + f];
+    double budget = j->eps / 255 * sqrt((double)j->info.width * j->info.height * j->info.channels);
+    float scale = (float)(budget / image_norm(j, l, out));
+    for (size_t f = 0; f < n; f++)
+        out[f] *= scale;
+}
+
+static status prepare(struct protect_job *j, struct errmsg *e)
+{
+    struct lsp *l = j->state = mem_zalloc(1, sizeof *l);
+    if (!l)
+        return STATUS_NOMEM;
+    l->patch = j->opt->patch ? j->opt->patch : PATCH_DEFAULT;
+    if (l->patch < 1)
+        return errmsg_set(e, STATUS_INVALID, "patch must be positive");
+    l->rows = (j->info.height + l->patch - 1) / l->patch;
+    l->columns = (j->info.width + l->patch - 1) / l->patch;
+    l->features = (size_t)l->rows * (size_t)l->columns * (size_t)j->info.channels;
+    size_t n = l->features, classes = (size_t)j->info.classes;
+    if (n > 1 << 16 || n * n > mixing_max / classes)
+        return errmsg_set(e, STATUS_LIMIT,
+                          "%zu blocks an image and %zu classes need too much memory (use a larger "
+                          "--patch)",
+                          n, classes);
+    l->corner = mem_alloc(classes * n * sizeof *l->corner);
+    l->mixing = mem_alloc(classes * n * n * sizeof *l->mixing);
+    l->block = mem_zalloc((size_t)j->info.samples * n, sizeof *l->block);
+    AUTO(mem_free) float *z = mem_alloc(n * sizeof *z);
+    if (!l->corner || !l->mixing || !l->block || !z)
+        return STATUS_NOMEM;
+    status st = draw_corners(j, l, e);
+    if (st)
+        return st;
+    draw_mixing(j, l);
+    for (int i = 0; i < j->info.samples; i++)
+        draw_point(j, l, i, z);
+    return STATUS_OK;
+}
+
+static void delta(const struct protect_job *j, int i, float *out)
+{
+    const struct lsp *l = j->state;
+    const float *block = l->block + (size_t)i * l->features;
+    size_t c = (size_t)j->info.channels;
+    for (int y = 0; y < j->info.height; y++)
+        for (int x = 0; x < j->info.width; x++, out += c)
+            memcpy(out,
+                   block +
+                       ((size_t)(y / l->patch) * (size_t)l->columns + (size_t)(x / l->patch)) * c,
+                   c * sizeof *out);
+}
+
+static struct protect_stored stored(const struct protect_job *j)
+{
+    const struct lsp *l = j->state;
+    return (struct protect_stored){
+        .shape = nn_shape4(j->info.samples, l->rows, l->columns, j->info.channels),
+        .data = l->block,
+        .patch = l->patch};
+}
+
+static void describe(const struct protect_job *j, json_t *out)
+{
+    const struct lsp *l = j->state;
+    json_object_set_new(out, "patch", json_integer(l->patch));
+    json_object_set_new(out, "class_sep", json_real(class_sep));
+}
+
+static void done(struct protect_job *j)
+{
+    struct lsp *l = j->state;
+    if (!l)
+        return;
+    mem_free(l->corner);
+    mem_free(l->mixing);
+    mem_free(l->block);
+    mem_free(l);
+}
+
+const struct protect_method protect_lsp = {
+    .name = "lsp",
+    .summary = "linearly separable blocks, one pattern an image; L2 norm 6/255 a value by default",
+    .eps = 6,
+    .quantise = TRAIN_TRUNCATE,
+    .prepare = prepare,
+    .delta = delta,
+    .stored = stored,
+    .describe = describe,
+    .done = done,
+};

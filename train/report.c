@@ -1,0 +1,288 @@
+/* One self-contained page: facts, a table of runs, their curves, and a contact sheet. */
+#include "html.h"
+#include "train.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <string.h>
+
+enum { LOG_BYTES_MAX = 1 << 28, CURVES = 2 + TRAIN_STAGES_MAX };
+
+/* What one run's files say; series are indexed by epoch line. */
+struct report_run {
+    const char *name; /* last component of the directory */
+    json_t *config;
+    int n, stages;
+    double *epoch, *train, *test, *acm[TRAIN_STAGES_MAX];
+    double best, last, images_per_s, seconds;
+    int best_epoch;
+};
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash && slash[1] ? slash + 1 : path;
+}
+
+static double number(const json_t *j, const char *key)
+{
+    const json_t *v = json_object_get(j, key);
+    return json_is_number(v) ? json_number_value(v) : NAN;
+}
+
+/* ---- reading ---- */
+
+static status alloc_series(struct report_run *r, int lines)
+{
+    double **all[CURVES + 1] = {&r->epoch, &r->train, &r->test};
+    for (int s = 0; s < TRAIN_STAGES_MAX; s++)
+        all[3 + s] = &r->acm[s];
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        if (!(*all[i] = mem_zalloc((size_t)lines, sizeof(double))))
+            return STATUS_NOMEM;
+    return STATUS_OK;
+}
+
+static void add_line(struct report_run *r, const json_t *j)
+{
+    int i = r->n++;
+    r->epoch[i] = number(j, "epoch");
+    r->train[i] = number(j, "train_accuracy");
+    r->test[i] = number(j, "test_accuracy");
+    const json_t *acm = json_object_get(j, "acm");
+    for (int s = 0; s < TRAIN_STAGES_MAX; s++) {
+        const json_t *v = json_array_get(acm, (size_t)s);
+        r->acm[s][i] = json_is_number(v) ? json_number_value(v) : NAN;
+        if (json_is_number(v) && s >= r->stages)
+            r->stages = s + 1;
+    }
+    if (isfinite(r->test[i])) {
+        r->last = r->test[i];
+        if (!(r->best >= r->test[i])) {
+            r->best = r->test[i];
+            r->best_epoch = (int)r->epoch[i];
+        }
+    }
+    double s = number(j, "seconds");
+    r->seconds += isfinite(s) ? s : 0;
+    r->images_per_s = number(j, "images_per_s");
+}
+
+static status read_log(const char *dir, struct report_run *r, struct errmsg *e)
+{
+    AUTO(mem_free) char *path = mem_printf("%s/log.jsonl", dir);
+    AUTO(mem_free) void *data = NULL;
+    size_t len = 0;
+    status st = path ? io_read_file(path, LOG_BYTES_MAX, &data, &len, e) : STATUS_NOMEM;
+    if (st)
+        return st;
+    int lines = 0;
+    for (size_t i = 0; i < len; i++)
+        lines += ((char *)data)[i] == '\n';
+    st = alloc_series(r, lines + 1);
+    int number_of = 0;
+    for (char *at = data, *end = at + len; at < end && !st; number_of++) {
+        char *stop = memchr(at, '\n', (size_t)(end - at));
+        stop = stop ? stop : end;
+        json_t *j = json_loadb(at, (size_t)(stop - at), 0, NULL);
+        if (json_is_object(j))
+            add_line(r, j);
+        else
+            st =
+                errmsg_set(e, STATUS_CORRUPT, "%s: line %d is no JSON object", path, number_of + 1);
+        json_decref(j);
+        at = stop + 1;
+    }
+    return st;
+}
+
+static status read_run(const char *dir, struct report_run *r, struct errmsg *e)
+{
+    *r = (struct report_run){.name = base_name(dir), .best = NAN, .last = NAN, .images_per_s = NAN};
+    AUTO(mem_free) char *path = mem_printf("%s/config.json", dir);
+    AUTO(mem_free) void *data = NULL;
+    size_t len = 0;
+    status st = path ? io_read_file(path, LOG_BYTES_MAX, &data, &len, e) : STATUS_NOMEM;
+    if (st)
+        return st;
+    r->config = json_loadb(data, len, 0, NULL);
+    if (!json_is_object(r->config))
+        return errmsg_set(e, STATUS_CORRUPT, "%s is no JSON object", path);
+    return read_log(dir, r, e);
+}
+
+static void run_done(struct report_run *r)
+{
+    json_decref(r->config);
+    mem_free(r->epoch);
+    mem_free(r->train);
+    mem_free(r->test);
+    for (int s = 0; s < TRAIN_STAGES_MAX; s++)
+        mem_free(r->acm[s]);
+}
+
+/* ---- writing ---- */
+
+static const char style[] =
+    "body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 "
+    "1em;color:#222}"
+    "table{border-collapse:collapse;margin:1em 0}td,th{padding:.3em .8em;border-bottom:1px solid "
+    "#ddd;"
+    "text-align:right}td:first-child,th:first-child{text-align:left}svg{max-width:100%;height:auto}"
+    "svg text{font-size:11px;fill:#555}svg .g{stroke:#e5e5e5}figure{margin:1.5em 0}"
+    "figcaption{font-weight:600}.key{list-style:none;padding:0}.key li{display:inline-block;"
+    "margin-right:1.2em}.key i{display:inline-block;width:1em;height:.3em;margin-right:.4em;"
+    "vertical-align:middle}img{max-width:100%;image-rendering:pixelated}";
+
+static void put_cell(struct html *h, const char *text)
+{
+    train_html_raw(h, "<td>");
+    train_html_text(h, text);
+    train_html_raw(h, "</td>");
+}
+
+static void put_number(struct html *h, const char *fmt_percent, double v)
+{
+    char text[32] = "\xe2\x80\x93";
+    if (isfinite(v) && fmt_percent)
+        snprintf(text, sizeof text, "%.2f %%", 100 * v);
+    else if (isfinite(v))
+        snprintf(text, sizeof text, "%.0f", v);
+    put_cell(h, text);
+}
+
+static void put_facts(struct html *h, const struct train_report_options *o)
+{
+    if (o->n_facts == 0)
+        return;
+    train_html_raw(h, "<table>\n");
+    for (int i = 0; i < o->n_facts; i++) {
+        const char *eq = strchr(o->facts[i], '=');
+        AUTO(mem_free)
+        char *key = mem_printf("%.*s", (int)(eq ? eq - o->facts[i] : (int)strlen(o->facts[i])),
+                               o->facts[i]);
+        train_html_raw(h, "<tr>");
+        put_cell(h, key ? key : "");
+        put_cell(h, eq ? eq + 1 : "");
+        train_html_raw(h, "</tr>\n");
+    }
+    train_html_raw(h, "</table>\n");
+}
+
+static const char *option_text(const struct report_run *r, const char *key)
+{
+    const char *s = json_string_value(json_object_get(json_object_get(r->config, "options"), key));
+    return s ? s : "";
+}
+
+static void put_table(struct html *h, const struct report_run *run, int n)
+{
+    train_html_raw(h, "<table>\n<tr><th>run</th><th>network</th><th>recipe</th><th>images</th>"
+                      "<th>epochs</th><th>train</th><th>test, last</th><th>test, best</th>"
+                      "<th>at epoch</th><th>images/s</th><th>seconds</th></tr>\n");
+    for (int i = 0; i < n; i++) {
+        const struct report_run *r = &run[i];
+        train_html_raw(h, "<tr>");
+        put_cell(h, r->name);
+        put_cell(h, option_text(r, "arch"));
+        put_cell(h, option_text(r, "recipe"));
+        put_number(h, NULL, number(json_object_get(r->config, "options"), "samples"));
+        put_number(h, NULL, r->n ? r->epoch[r->n - 1] : 0);
+        put_number(h, "%", r->n ? r->train[r->n - 1] : NAN);
+        put_number(h, "%", r->last);
+        put_number(h, "%", r->best);
+        put_number(h, NULL, r->best_epoch ? r->best_epoch : NAN);
+        put_number(h, NULL, r->images_per_s);
+        put_number(h, NULL, r->seconds);
+        train_html_raw(h, "</tr>\n");
+    }
+    train_html_raw(h, "</table>\n");
+}
+
+static status put_curves(struct html *h, const struct report_run *run, int n)
+{
+    AUTO(mem_free) struct chart_line *line = mem_zalloc((size_t)n, sizeof *line);
+    if (!line)
+        return STATUS_NOMEM;
+    for (int i = 0; i < n; i++)
+        line[i] = (struct chart_line){run[i].name, run[i].epoch, run[i].test, run[i].n};
+    train_html_chart(h, "Accuracy on the test images", "epoch", line, n);
+    for (int i = 0; i < n; i++)
+        line[i].y = run[i].train;
+    train_html_chart(h, "Accuracy on the training images", "epoch", line, n);
+    for (int s = 0; s < TRAIN_STAGES_MAX; s++) {
+        int with = 0;
+        for (int i = 0; i < n; i++)
+            if (run[i].stages > s)
+                line[with++] =
+                    (struct chart_line){run[i].name, run[i].epoch, run[i].acm[s], run[i].n};
+        char title[96];
+        snprintf(title, sizeof title, "Activation cluster measurement (ours, ST-style), stage %d",
+                 s + 1);
+        if (with)
+            train_html_chart(h, title, "epoch", line, with);
+    }
+    return STATUS_OK;
+}
+
+static status put_sheet(struct html *h, const struct train_report_options *o, struct errmsg *e)
+{
+    if (!o->clean_dir)
+        return STATUS_OK;
+    AUTO(buf_done) struct buf png = BUF_INIT((size_t)1 << 28);
+    status st = train_contact_sheet(o->clean_dir, o->protected_dir, o->purified_dir,
+                                    o->sheet_columns, &png, e);
+    if (st)
+        return st;
+    train_html_raw(h,
+                   "<figure><figcaption>Clean, protected, purified; then what protection added and "
+                   "what is left of it after purification, eight times enlarged around "
+                   "grey</figcaption><img alt=\"contact sheet\" src=\"data:image/png;base64,");
+    train_html_base64(h, png.data, png.len);
+    train_html_raw(h, "\"></figure>\n");
+    return STATUS_OK;
+}
+
+static status write_page(const struct train_report_options *o, const struct report_run *run,
+                         struct errmsg *e)
+{
+    struct html h = {.text = BUF_INIT((size_t)1 << 29)};
+    const char *title = o->title ? o->title : "relearn report";
+    train_html_raw(&h, "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>");
+    train_html_text(&h, title);
+    train_html_raw(&h, "</title><style>%s</style>\n<h1>", style);
+    train_html_text(&h, title);
+    train_html_raw(&h, "</h1>\n");
+    put_facts(&h, o);
+    status st = STATUS_OK;
+    if (o->n_runs > 0) {
+        put_table(&h, run, o->n_runs);
+        st = put_curves(&h, run, o->n_runs);
+    }
+    if (!st)
+        st = put_sheet(&h, o, e);
+    train_html_raw(&h, "</html>\n");
+    st = st ? st : h.st;
+    if (!st)
+        st = io_write_file(o->out_file, h.text.data, h.text.len, e);
+    buf_done(&h.text);
+    return st;
+}
+
+status train_report(const struct train_report_options *opt, struct errmsg *e)
+{
+    if (!opt->out_file)
+        return errmsg_set(e, STATUS_INVALID, "no output file given");
+    if (opt->clean_dir && (!opt->protected_dir || !opt->purified_dir))
+        return errmsg_set(e, STATUS_INVALID, "a contact sheet needs three directories");
+    struct report_run *run = mem_zalloc((size_t)opt->n_runs, sizeof *run);
+    status st = run ? STATUS_OK : STATUS_NOMEM;
+    for (int i = 0; i < opt->n_runs && !st; i++)
+        st = read_run(opt->run_dirs[i], &run[i], e);
+    if (!st)
+        st = write_page(opt, run, e);
+    for (int i = 0; i < opt->n_runs && run; i++)
+        run_done(&run[i]);
+    mem_free(run);
+    return st;
+}
