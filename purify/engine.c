@@ -1,13 +1,15 @@
 /*
- * One image through the sampler. The image is cut into tiles (tiles.h); each (tile, sample) is one slot
- * of a micro-batch; results are blended into a band of rows, and a row is final once no tile further
- * down reaches it. So memory beside the image is one copy of its pixels and one band, whatever its size,
- * and the image itself is written only when everything is done.
+ * One image through the sampler. The image is cut into tiles (tiles.h); each (tile, sample) is one
+ * slot of a micro-batch; results are blended into a band of rows, and a row is final once no tile
+ * further down reaches it. So memory beside the image is one copy of its pixels and one band,
+ * whatever its size, and the image itself is written only when everything is done.
  *
- * Randomness: key = the first 8 bytes of SHA-256(pixel digest, profile id), little-endian; the stream
- * packs sample, round, step and purpose; the position in the stream is the position on the canvas.
+ * Randomness: key = the first 8 bytes of SHA-256(pixel digest, profile id), little-endian; the
+ * stream packs sample, round, step and purpose; the position in the stream is the position on the
+ * canvas.
  *
- * Nothing of an engine is in use between two micro-batches, which is what lets a paused run lend it.
+ * Nothing of an engine is in use between two micro-batches, which is what lets a paused run lend
+ * it.
  */
 #include "engine.h"
 
@@ -50,7 +52,7 @@ struct run {
     uint8_t *out; /* (H,W,C) */
     float *band;  /* (band_rows,W,C), from image row `top` */
     int band_rows, top;
-    int row; /* of tiles */
+    int row;           /* of tiles */
     struct slot *slot; /* (batch) */
     uint64_t evaluations;
 };
@@ -133,8 +135,7 @@ status engine_new(const struct purify_model *m, int batch, struct purify_engine 
     return st;
 }
 
-status purify_engine_new(const struct purify_model *m, struct purify_engine **out,
-                         struct errmsg *e)
+status purify_engine_new(const struct purify_model *m, struct purify_engine **out, struct errmsg *e)
 {
     return engine_new(m, PURIFY_MICRO_BATCH, out, e);
 }

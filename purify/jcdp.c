@@ -5,20 +5,22 @@
 #include <math.h>
 #include <string.h>
 
-enum { PHASED_PERCEPT_T = 10 }; /* phased: pixel guidance above, perceptual at and below; the
-                                   released code's constant, in steps of the full chain */
+enum {
+    PHASED_PERCEPT_T = 10
+}; /* phased: pixel guidance above, perceptual at and below; the
+      released code's constant, in steps of the full chain */
 
 struct step {
     int t;
-    float sqrt_abar, sqrt_noise;         /* diffusing an image to this step */
-    float x0_from_x, x0_from_eps;        /* x0 = x0_from_x x - x0_from_eps eps */
+    float sqrt_abar, sqrt_noise;  /* diffusing an image to this step */
+    float x0_from_x, x0_from_eps; /* x0 = x0_from_x x - x0_from_eps eps */
     float mean_from_x, mean_from_x0;
-    float pixel, percept;                /* on (y - x) and on -gradient; 0: not asked */
+    float pixel, percept; /* on (y - x) and on -gradient; 0: not asked */
     float noise;
 };
 struct jcdp {
     int rounds, steps;
-    size_t n;                            /* floats of a micro-batch */
+    size_t n;                               /* floats of a micro-batch */
     float *protected_image, *x, *y, *noise; /* (batch,elements) each */
     struct step step[];
 };
@@ -55,8 +57,8 @@ status jcdp_new(const struct purify_profile *p, const struct purify_unet *cfg, i
     status st = purify_schedule_new(cfg->beta, cfg->total, p->t_start, p->steps, p->variance, &c);
     if (st)
         return st;
-    AUTO(jcdp_free) struct jcdp *j =
-        mem_zalloc(1, sizeof *j + (size_t)p->steps * sizeof j->step[0]);
+    AUTO(jcdp_free)
+    struct jcdp *j = mem_zalloc(1, sizeof *j + (size_t)p->steps * sizeof j->step[0]);
     if (!j)
         return STATUS_NOMEM;
     j->rounds = p->rounds;

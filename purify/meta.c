@@ -44,8 +44,8 @@ static const char *get(struct meta_reader *r, const char *key)
 
 static void bad(struct meta_reader *r, const char *key, const char *value)
 {
-    r->st = errmsg_set(r->e, STATUS_INVALID, "metadata \"%s\" of the weights file is \"%.40s\"", key,
-                       value);
+    r->st = errmsg_set(r->e, STATUS_INVALID, "metadata \"%s\" of the weights file is \"%.40s\"",
+                       key, value);
 }
 
 void meta_expect(struct meta_reader *r, const char *architecture)

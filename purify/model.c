@@ -36,8 +36,7 @@ static status load_unet(struct purify_model *m, struct errmsg *e)
     if (st)
         return st;
     const struct purify_unet *u = &m->unet;
-    struct nn_val x =
-        nn_input(g, "x", NN_F32, nn_shape4(1, u->size, u->size, u->in_channels));
+    struct nn_val x = nn_input(g, "x", NN_F32, nn_shape4(1, u->size, u->size, u->in_channels));
     purify_unet_build(g, u, x, nn_input(g, "t", NN_F32, nn_shape1(1)), false);
     st = nn_graph_status(g, e);
     return st ? st : nn_params_load(m->unet_params, f, "", e);

@@ -1,10 +1,11 @@
 /*
  * Fields, checks and identity of a profile. Reading and finding files: profile_file.c.
  *
- * Canonical form, hashed with SHA-256 to the id: the line "relearnfs jcdp 1" (raised when the sampler
- * itself changes), then key=value for every field in the table's order, numbers as %.9g, weights as the
- * SHA-256 of their file. What has no effect is written as none or 0: a scale without guidance, the
- * guidance without a scale, the perceptual network nobody asks. The name is no part of it.
+ * Canonical form, hashed with SHA-256 to the id: the line "relearnfs jcdp 1" (raised when the
+ * sampler itself changes), then key=value for every field in the table's order, numbers as %.9g,
+ * weights as the SHA-256 of their file. What has no effect is written as none or 0: a scale without
+ * guidance, the guidance without a scale, the perceptual network nobody asks. The name is no part
+ * of it.
  */
 #include "profile.h"
 
@@ -14,9 +15,9 @@
 #include <string.h>
 
 enum {
-    ROUNDS_MAX = 64,   /* fit the noise streams, see engine.c */
+    ROUNDS_MAX = 64, /* fit the noise streams, see engine.c */
     AVERAGE_MAX = 64,
-    VALUE_MAX = 180,   /* inih reads lines of at most 198 characters */
+    VALUE_MAX = 180, /* inih reads lines of at most 198 characters */
 };
 #define SCALE_MAX 1e9
 

@@ -1,6 +1,6 @@
 /*
- * Profiles on disk. A file is INI with one section, [purify]; inih parses it, our line source counts
- * lines for the messages and refuses what inih would cut (long lines, NUL bytes).
+ * Profiles on disk. A file is INI with one section, [purify]; inih parses it, our line source
+ * counts lines for the messages and refuses what inih would cut (long lines, NUL bytes).
  */
 #include "profile.h"
 
@@ -115,8 +115,8 @@ static status read_profile(const char *name_or_path, char **out_path, void **out
 struct reader {
     const char *path, *text;
     size_t len, at;
-    int line;                      /* the last one handed to inih */
-    int line_of[PROFILE_FIELDS];   /* where each field was given; 0: nowhere */
+    int line;                    /* the last one handed to inih */
+    int line_of[PROFILE_FIELDS]; /* where each field was given; 0: nowhere */
     struct purify_profile *profile;
     status st;
     struct errmsg *e;
@@ -312,7 +312,7 @@ static status list_dir(const char *dir, const struct names *l, const struct name
         AUTO(mem_free) char *path = mem_printf("%s/%s", dir, l->name[i]);
         if (!path)
             return STATUS_NOMEM;
-        char name[sizeof ((struct purify_profile *)0)->name];
+        char name[sizeof((struct purify_profile *)0)->name];
         name_of(path, name, sizeof name);
         fn(name, path, arg);
     }

@@ -1,20 +1,20 @@
 /*
- * The noise schedule. With alpha_bar_t of the full chain (Ho et al. 2020, eq. 4) and the visited steps
- * t_0 < t_1 < ... < t_{S-1}, a respaced chain has (Nichol & Dhariwal 2021, section 4)
+ * The noise schedule. With alpha_bar_t of the full chain (Ho et al. 2020, eq. 4) and the visited
+ * steps t_0 < t_1 < ... < t_{S-1}, a respaced chain has (Nichol & Dhariwal 2021, section 4)
  *
  *     beta_i      = 1 - alpha_bar[t_i] / alpha_bar[t_{i-1}]          (alpha_bar[t_{-1}] = 1)
  *     posterior_i = beta_i (1 - alpha_bar[t_{i-1}]) / (1 - alpha_bar[t_i])     (Ho, eq. 7)
  *
  * fixed large is variance_i = beta_i, fixed small posterior_i. posterior_0 is 0, so both take
- * posterior_1 for step 0, as Ho et al.'s released code does; no noise is drawn there, but guidance is
- * scaled by it. A chain of one step has no step 1 and keeps beta_0.
+ * posterior_1 for step 0, as Ho et al.'s released code does; no noise is drawn there, but guidance
+ * is scaled by it. A chain of one step has no step 1 and keeps beta_0.
  */
 #include "purify/purify.h"
 
 #include <math.h>
 
-/* Linear: 1e-4 .. 0.02 at T = 1000 (Ho et al. 2020, section 4), scaled by 1000/T for other T so that the
-   chain ends at about the same noise. */
+/* Linear: 1e-4 .. 0.02 at T = 1000 (Ho et al. 2020, section 4), scaled by 1000/T for other T so
+   that the chain ends at about the same noise. */
 static double linear_beta(int total, int t)
 {
     double scale = 1000.0 / total;

@@ -1,17 +1,18 @@
 /*
- * Jobs wait in three lists: urgent, sweep, and those that were cancelled while they waited. A worker
- * answers the cancelled first, then takes the oldest urgent job, then the oldest sweep job.
+ * Jobs wait in three lists: urgent, sweep, and those that were cancelled while they waited. A
+ * worker answers the cancelled first, then takes the oldest urgent job, then the oldest sweep job.
  *
  *     submit -> QUEUED -> RUNNING -> done()
  *                  \-> CANCELLED ----^
  *
  * A worker that is busy with a large image asks at two points whether it can be of use: before each
- * network evaluation it answers jobs that were cancelled, and between the tiles of a sweep job it runs
- * the urgent jobs that wait, on the same engine. So neither waits for a large image to be finished.
+ * network evaluation it answers jobs that were cancelled, and between the tiles of a sweep job it
+ * runs the urgent jobs that wait, on the same engine. So neither waits for a large image to be
+ * finished.
  *
- * Invariants: a queued or cancelled job is in exactly the list that its state and priority name; one
- * worker takes it out and answers it; nothing of a job is touched once its done() was called. The lock
- * is held during list work only.
+ * Invariants: a queued or cancelled job is in exactly the list that its state and priority name;
+ * one worker takes it out and answers it; nothing of a job is touched once its done() was called.
+ * The lock is held during list work only.
  */
 #include "service.h"
 
@@ -41,9 +42,9 @@ struct purify_service {
     pthread_cond_t idle;                          /* nothing waits and nothing is taken */
     struct job_list queue[PURIFY_PRIORITY_COUNT]; /* guarded by lock */
     struct job_list cancelled;                    /* guarded by lock */
-    uint64_t taken;                     /* jobs out of a list, not yet answered; guarded by lock */
-    struct purify_service_stats stats;  /* without `queued`; guarded by lock */
-    bool stopping;                      /* guarded by lock */
+    uint64_t taken;                    /* jobs out of a list, not yet answered; guarded by lock */
+    struct purify_service_stats stats; /* without `queued`; guarded by lock */
+    bool stopping;                     /* guarded by lock */
 };
 
 /* ---- lists; the lock is held ---- */

@@ -124,14 +124,16 @@ void tiling_noise(const struct tiling *t, int i, int j, struct nn_rng rng, float
     }
     size_t row = (size_t)n * (size_t)t->channels;
     for (int v = 0; v < n; v++)
-        noise_row(rng, ((top + (uint64_t)v) * width + left) * c, row, scratch, out + (size_t)v * row);
+        noise_row(rng, ((top + (uint64_t)v) * width + left) * c, row, scratch,
+                  out + (size_t)v * row);
 }
 
 void tiling_add(const struct tiling *t, int i, int j, const float *tile, float gain, int channels,
                 int top, float *band)
 {
     int n = t->x.tile, from = t->channels;
-    const float *wx = t->x.weight + (size_t)i * (size_t)n, *wy = t->y.weight + (size_t)j * (size_t)n;
+    const float *wx = t->x.weight + (size_t)i * (size_t)n,
+                *wy = t->y.weight + (size_t)j * (size_t)n;
     for (int v = 0; v < n; v++) {
         int y = t->y.origin[j] + v;
         if (y < 0 || y >= t->y.length)
@@ -142,7 +144,8 @@ void tiling_add(const struct tiling *t, int i, int j, const float *tile, float g
                 continue;
             float w = gain * wy[v] * wx[u];
             const float *p = tile + ((size_t)v * (size_t)n + (size_t)u) * (size_t)from;
-            float *q = band + ((size_t)(y - top) * (size_t)t->x.length + (size_t)x) * (size_t)channels;
+            float *q =
+                band + ((size_t)(y - top) * (size_t)t->x.length + (size_t)x) * (size_t)channels;
             if (channels == from)
                 for (int c = 0; c < channels; c++)
                     q[c] += w * p[c];

@@ -1,7 +1,7 @@
 /*
  * The DDPM UNet of Ho et al. 2020, appendix B, as the PyTorch port of it is laid out: same order of
- * operations, same names, so that published checkpoints map one to one. Initial values are Ho et al.'s
- * (Xavier uniform, zero for the last convolution of every residual branch).
+ * operations, same names, so that published checkpoints map one to one. Initial values are Ho et
+ * al.'s (Xavier uniform, zero for the last convolution of every residual branch).
  */
 #include "purify/purify.h"
 
@@ -135,7 +135,8 @@ struct skips {
 
 static struct nn_val down_path(struct builder *b, struct nn_val x, struct skips *skips)
 {
-    const struct nn_conv halve = {2, 0, 0, 1, 1, 1}; /* one row and column of zeros at the far ends */
+    const struct nn_conv halve = {2, 0, 0,
+                                  1, 1, 1}; /* one row and column of zeros at the far ends */
     x = conv(b, x, "conv_in", b->cfg->ch, 3, nn_conv_same(3, 1), NN_INIT_XAVIER);
     skips->val[skips->n++] = x;
     for (int level = 0; level < b->cfg->levels; level++) {
@@ -196,14 +197,15 @@ static status check_levels(const struct purify_unet *u, struct errmsg *e)
                           PURIFY_LEVELS_MAX);
     if (u->size < 4 || u->size > SIZE_MAX_PX || u->size % (1 << (u->levels - 1)))
         return errmsg_set(e, STATUS_INVALID,
-                          "size is %d, not 4 to %d and divisible by %d (as %d levels need)", u->size,
-                          SIZE_MAX_PX, 1 << (u->levels - 1), u->levels);
+                          "size is %d, not 4 to %d and divisible by %d (as %d levels need)",
+                          u->size, SIZE_MAX_PX, 1 << (u->levels - 1), u->levels);
     for (int i = 0; i < u->levels; i++) {
         int64_t c = (int64_t)u->ch * u->ch_mult[i];
         if (u->ch_mult[i] < 1 || c > CHANNELS_MAX || c % u->groups)
-            return errmsg_set(e, STATUS_INVALID,
-                              "channels of level %d: %d * %d is over %d or no multiple of %d groups",
-                              i, u->ch, u->ch_mult[i], CHANNELS_MAX, u->groups);
+            return errmsg_set(
+                e, STATUS_INVALID,
+                "channels of level %d: %d * %d is over %d or no multiple of %d groups", i, u->ch,
+                u->ch_mult[i], CHANNELS_MAX, u->groups);
     }
     if (u->attn_count < 0 || u->attn_count > PURIFY_LEVELS_MAX)
         return errmsg_set(e, STATUS_INVALID, "attention at %d sizes", u->attn_count);

@@ -1,0 +1,502 @@
+/*
+ * The service with an engine that only sleeps and marks, so that its races can be looked at (also
+ * under the thread sanitiser): every accepted job is answered once, whatever is cancelled, promoted
+ * or freed.
+ */
+#include "service.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+/* ---- the fake: an image of width W has W tiles of two evaluations each; height 13 fails ---- */
+
+struct fake {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    int gate;             /* evaluations stand while it is closed (1); guarded by lock */
+    int standing;         /* evaluations that stand; guarded by lock */
+    int permits;          /* evaluations that may pass the closed gate; guarded by lock */
+    int order[4096], n;   /* widths in the order of finished runs; guarded by lock */
+    int open, open_fails; /* engines; written by the making thread */
+};
+struct fake_engine {
+    struct fake *fake;
+    atomic_int users; /* runs between their tiles included: at most 2, and never inside a tile */
+    atomic_int in_tile;
+};
+
+static status fake_open(const void *ctx, void **out_engine, struct errmsg *e)
+{
+    struct fake *f = *(struct fake *const *)ctx;
+    if (f->open == f->open_fails - 1)
+        return errmsg_set(e, STATUS_CORRUPT, "the fake fails");
+    struct fake_engine *en = mem_zalloc(1, sizeof *en);
+    if (!en)
+        return STATUS_NOMEM;
+    en->fake = f;
+    f->open++;
+    *out_engine = en;
+    return STATUS_OK;
+}
+
+static void fake_close(void *engine)
+{
+    struct fake_engine *en = engine;
+    en->fake->open--;
+    mem_free(en);
+}
+
+static void fake_evaluate(struct fake *f)
+{
+    pthread_mutex_lock(&f->lock);
+    f->standing++;
+    pthread_cond_broadcast(&f->changed);
+    while (f->gate && !f->permits)
+        pthread_cond_wait(&f->changed, &f->lock);
+    f->permits -= f->permits > 0;
+    f->standing--;
+    pthread_cond_broadcast(&f->changed);
+    pthread_mutex_unlock(&f->lock);
+}
+
+static status fake_tile(struct fake_engine *en, const struct engine_hooks *h, uint64_t *evaluations)
+{
+    status st = STATUS_OK;
+    assert_int_equal(atomic_fetch_add(&en->in_tile, 1), 0);
+    for (int i = 0; i < 2 && !st; i++) {
+        if (h->stop(h->arg))
+            st = STATUS_CANCELLED;
+        else
+            fake_evaluate(en->fake);
+        *evaluations += !st;
+    }
+    atomic_fetch_sub(&en->in_tile, 1);
+    return st;
+}
+
+static status fake_run(void *engine, struct image *img, const struct engine_hooks *h,
+                       uint64_t *out_evaluations, struct errmsg *e)
+{
+    struct fake_engine *en = engine;
+    struct fake *f = en->fake;
+    status st = STATUS_OK;
+    *out_evaluations = 0;
+    if (atomic_fetch_add(&en->users, 1) > 1)
+        fail_msg("a third run on one engine");
+    for (int tile = 0; tile < img->width && !st; tile++) {
+        st = fake_tile(en, h, out_evaluations);
+        if (!st && h->pause)
+            h->pause(h->arg);
+    }
+    atomic_fetch_sub(&en->users, 1);
+    if (!st && img->height == 13)
+        st = errmsg_set(e, STATUS_INTERNAL, "thirteen");
+    if (!st)
+        img->pixels[0] = (uint8_t)(img->pixels[0] + 1);
+    pthread_mutex_lock(&f->lock);
+    if (f->n < 4096)
+        f->order[f->n++] = img->width;
+    pthread_mutex_unlock(&f->lock);
+    return st;
+}
+
+static const struct service_ops fake_ops = {fake_open, fake_run, fake_close};
+
+static void set_gate(struct fake *f, int closed)
+{
+    pthread_mutex_lock(&f->lock);
+    f->gate = closed;
+    pthread_cond_broadcast(&f->changed);
+    pthread_mutex_unlock(&f->lock);
+}
+
+/* Waits until n evaluations stand before the closed gate. */
+static void wait_standing(struct fake *f, int n)
+{
+    pthread_mutex_lock(&f->lock);
+    while (f->standing < n)
+        pthread_cond_wait(&f->changed, &f->lock);
+    pthread_mutex_unlock(&f->lock);
+}
+
+/* Lets one evaluation pass the closed gate. */
+static void step_gate(struct fake *f)
+{
+    pthread_mutex_lock(&f->lock);
+    f->permits = 1;
+    pthread_cond_broadcast(&f->changed);
+    while (f->permits)
+        pthread_cond_wait(&f->changed, &f->lock);
+    pthread_mutex_unlock(&f->lock);
+}
+
+/* ---- jobs ---- */
+
+struct task {
+    struct purify_job job;
+    struct image img;
+    uint8_t pixel;
+    atomic_int answers;
+    atomic_int st;
+    char text[64];
+};
+
+static void task_done(struct purify_job *job, status st, const struct errmsg *e)
+{
+    struct task *t = job->arg;
+    snprintf(t->text, sizeof t->text, "%s", e->text);
+    atomic_store(&t->st, (int)st);
+    atomic_fetch_add(&t->answers, 1);
+}
+
+static void task_init(struct task *t, int width, int height)
+{
+    memset(t, 0, sizeof *t);
+    t->img = (struct image){width, height, 1, &t->pixel, NULL};
+    t->job = (struct purify_job){.img = &t->img, .done = task_done, .arg = t};
+    atomic_store(&t->st, -1);
+}
+
+static void assert_answered(struct task *t, status st)
+{
+    assert_int_equal(atomic_load(&t->answers), 1);
+    assert_int_equal(atomic_load(&t->st), st);
+    assert_int_equal(t->pixel, st == STATUS_OK);
+}
+
+static void fake_init(struct fake *f)
+{
+    memset(f, 0, sizeof *f);
+    pthread_mutex_init(&f->lock, NULL);
+    pthread_cond_init(&f->changed, NULL);
+}
+
+static struct purify_service *start(struct fake *f, int threads, int queue_max)
+{
+    struct purify_service *s = NULL;
+    struct errmsg e = {""};
+    struct purify_service_options opt = {threads, queue_max};
+    assert_int_equal(service_new(&fake_ops, &f, &opt, &s, &e), STATUS_OK);
+    assert_int_equal(f->open, threads);
+    return s;
+}
+
+static struct purify_service_stats stats(struct purify_service *s)
+{
+    struct purify_service_stats st;
+    purify_service_stats(s, &st);
+    return st;
+}
+
+/* ---- tests ---- */
+
+static void test_counts(void **state)
+{
+    (void)state;
+    struct fake f;
+    fake_init(&f);
+    struct purify_service *s = start(&f, 2, 0);
+    struct task t[20];
+    for (int i = 0; i < 20; i++) {
+        task_init(&t[i], 1 + i % 3, i % 5 == 0 ? 13 : 1);
+        assert_int_equal(purify_submit(s, &t[i].job, (enum purify_priority)(i % 2)), STATUS_OK);
+    }
+    purify_wait_idle(s);
+    struct purify_service_stats st = stats(s);
+    assert_int_equal(st.submitted, 20);
+    assert_int_equal(st.done, 16);
+    assert_int_equal(st.failed, 4);
+    assert_int_equal(st.cancelled + st.running + st.queued[0] + st.queued[1], 0);
+    assert_int_equal(st.evaluations, 2 * (7 * 1 + 7 * 2 + 6 * 3));
+    assert_true(st.busy_ns > 0);
+    for (int i = 0; i < 20; i++) {
+        assert_answered(&t[i], i % 5 == 0 ? STATUS_INTERNAL : STATUS_OK);
+        assert_string_equal(t[i].text, i % 5 == 0 ? "thirteen" : "");
+    }
+    purify_service_free(s);
+    assert_int_equal(f.open, 0);
+}
+
+/* Urgent before sweep, oldest first; a promoted job goes to the end of the urgent ones. */
+static void test_order(void **state)
+{
+    (void)state;
+    struct fake f;
+    fake_init(&f);
+    struct purify_service *s = start(&f, 1, 0);
+    struct task first, sweep[3], urgent[2];
+    set_gate(&f, 1);
+    task_init(&first, 1, 1);
+    assert_int_equal(purify_submit(s, &first.job, PURIFY_URGENT), STATUS_OK);
+    wait_standing(&f, 1);
+    for (int i = 0; i < 3; i++) {
+        task_init(&sweep[i], 10 + i, 1);
+        assert_int_equal(purify_submit(s, &sweep[i].job, PURIFY_SWEEP), STATUS_OK);
+    }
+    for (int i = 0; i < 2; i++) {
+        task_init(&urgent[i], 20 + i, 1);
+        assert_int_equal(purify_submit(s, &urgent[i].job, PURIFY_URGENT), STATUS_OK);
+    }
+    purify_promote(s, &sweep[2].job);
+    purify_promote(s, &sweep[2].job);  /* again: nothing */
+    purify_promote(s, &urgent[0].job); /* nothing */
+    purify_promote(s, &first.job);     /* runs: nothing */
+    assert_int_equal(stats(s).queued[PURIFY_URGENT], 3);
+    assert_int_equal(stats(s).queued[PURIFY_SWEEP], 2);
+    assert_int_equal(stats(s).running, 1);
+    set_gate(&f, 0);
+    purify_wait_idle(s);
+    static const int expected[] = {1, 20, 21, 12, 10, 11};
+    assert_int_equal(f.n, 6);
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(f.order[i], expected[i]);
+    purify_service_free(s);
+}
+
+/* A reader does not wait for a large sweep image: it passes between two of its tiles. */
+static void test_reader_passes(void **state)
+{
+    (void)state;
+    struct fake f;
+    fake_init(&f);
+    struct purify_service *s = start(&f, 1, 0);
+    struct task large, reader, next;
+    task_init(&large, 1000, 1);
+    task_init(&reader, 3, 1);
+    task_init(&next, 2, 1);
+    set_gate(&f, 1);
+    assert_int_equal(purify_submit(s, &large.job, PURIFY_SWEEP), STATUS_OK);
+    wait_standing(&f, 1);
+    assert_int_equal(purify_submit(s, &next.job, PURIFY_SWEEP), STATUS_OK);
+    assert_int_equal(purify_submit(s, &reader.job, PURIFY_URGENT), STATUS_OK);
+    set_gate(&f, 0);
+    purify_wait_idle(s);
+    assert_int_equal(f.order[0], 3);
+    assert_int_equal(f.order[1], 1000);
+    assert_int_equal(f.order[2], 2);
+    assert_answered(&large, STATUS_OK);
+    assert_answered(&reader, STATUS_OK);
+    purify_service_free(s);
+}
+
+static void test_full(void **state)
+{
+    (void)state;
+    struct fake f;
+    fake_init(&f);
+    struct purify_service *s = start(&f, 1, 2);
+    struct task t[6];
+    for (int i = 0; i < 6; i++)
+        task_init(&t[i], 1, 1);
+    set_gate(&f, 1);
+    assert_int_equal(purify_submit(s, &t[0].job, PURIFY_SWEEP), STATUS_OK);
+    wait_standing(&f, 1);
+    assert_int_equal(purify_submit(s, &t[1].job, PURIFY_SWEEP), STATUS_OK);
+    assert_int_equal(purify_submit(s, &t[2].job, PURIFY_SWEEP), STATUS_OK);
+    assert_int_equal(purify_submit(s, &t[3].job, PURIFY_SWEEP), STATUS_AGAIN);
+    assert_int_equal(purify_submit(s, &t[3].job, PURIFY_URGENT), STATUS_OK);
+    assert_int_equal(purify_submit(s, &t[4].job, PURIFY_URGENT), STATUS_OK);
+    assert_int_equal(purify_submit(s, &t[5].job, PURIFY_URGENT), STATUS_AGAIN);
+    set_gate(&f, 0);
+    purify_wait_idle(s);
+    for (int i = 0; i < 5; i++)
+        assert_answered(&t[i], STATUS_OK);
+    assert_int_equal(atomic_load(&t[5].answers), 0);
+    purify_service_free(s);
+}
+
+/* A cancelled job that waits is answered while the only worker is in the middle of an image. */
+static void test_cancel(void **state)
+{
+    (void)state;
+    struct fake f;
+    fake_init(&f);
+    struct purify_service *s = start(&f, 1, 0);
+    struct task runs, waits;
+    task_init(&runs, 100, 1);
+    task_init(&waits, 1, 1);
+    set_gate(&f, 1);
+    assert_int_equal(purify_submit(s, &runs.job, PURIFY_URGENT), STATUS_OK);
+    wait_standing(&f, 1);
+    assert_int_equal(purify_submit(s, &waits.job, PURIFY_SWEEP), STATUS_OK);
+    purify_cancel(s, &waits.job);
+    purify_cancel(s, &waits.job); /* again: nothing */
+    assert_int_equal(atomic_load(&waits.answers), 0);
+    step_gate(&f);
+    wait_standing(&f, 1);
+    assert_answered(&waits, STATUS_CANCELLED);
+    assert_int_equal(atomic_load(&runs.answers), 0);
+    purify_cancel(s, &waits.job); /* answered: nothing */
+    purify_cancel(s, &runs.job);
+    set_gate(&f, 0);
+    purify_wait_idle(s);
+    assert_answered(&runs, STATUS_CANCELLED);
+    assert_int_equal(stats(s).cancelled, 2);
+    assert_int_equal(stats(s).evaluations, 2);
+    purify_service_free(s);
+}
+
+struct resubmit {
+    struct purify_service *s;
+    struct task *again;
+    atomic_int st;
+};
+
+static void submit_in_done(struct purify_job *job, status st, const struct errmsg *e)
+{
+    (void)st;
+    (void)e;
+    struct resubmit *r = job->arg;
+    atomic_store(&r->st, (int)purify_submit(r->s, &r->again->job, PURIFY_URGENT));
+}
+
+/* Freed while jobs run and wait: what runs is finished, what waits is cancelled, what done()
+   submits is refused; each is answered once. */
+static void test_freeing(void **state)
+{
+    (void)state;
+    struct fake f;
+    fake_init(&f);
+    struct purify_service *s = start(&f, 2, 0);
+    struct task t[8], again;
+    struct resubmit r = {s, &again, -1};
+    task_init(&again, 1, 1);
+    for (int i = 0; i < 8; i++)
+        task_init(&t[i], 2, 1);
+    set_gate(&f, 1);
+    for (int i = 0; i < 7; i++)
+        assert_int_equal(purify_submit(s, &t[i].job, PURIFY_SWEEP), STATUS_OK);
+    t[7].job.done = submit_in_done;
+    t[7].job.arg = &r;
+    assert_int_equal(purify_submit(s, &t[7].job, PURIFY_SWEEP), STATUS_OK);
+    wait_standing(&f, 2);
+    purify_cancel(s, &t[6].job);
+    set_gate(&f, 0);
+    purify_service_free(s);
+    int done = 0;
+    for (int i = 0; i < 7; i++) {
+        assert_int_equal(atomic_load(&t[i].answers), 1);
+        done += atomic_load(&t[i].st) == STATUS_OK;
+    }
+    assert_true(done >= 2);
+    assert_int_equal(atomic_load(&t[6].st), STATUS_CANCELLED);
+    int st = atomic_load(&r.st);
+    assert_int_equal(atomic_load(&again.answers), st == STATUS_OK);
+    assert_int_equal(f.open, 0);
+    purify_service_free(NULL);
+}
+
+/* ---- storm: threads submit, promote and cancel at random while the service is freed under them
+ * ---- */
+
+enum { STORM_THREADS = 4, STORM_TASKS = 400 };
+struct storm {
+    struct purify_service *s;
+    struct task task[STORM_TASKS];
+    int accepted[STORM_TASKS];
+    uint64_t seed;
+};
+
+static void *storm_main(void *arg)
+{
+    struct storm *st = arg;
+    struct nn_rng rng = nn_rng(st->seed, 1);
+    for (uint64_t i = 0; i < STORM_TASKS; i++) {
+        uint32_t r = nn_rng_u32(rng, i);
+        struct task *t = &st->task[i];
+        task_init(t, 1 + (int)(r % 4), r % 16 == 5 ? 13 : 1);
+        st->accepted[i] =
+            purify_submit(st->s, &t->job, (enum purify_priority)(r >> 8 & 1)) == STATUS_OK;
+        struct task *other = &st->task[(r >> 16) % (i + 1)];
+        if (!st->accepted[(r >> 16) % (i + 1)])
+            continue;
+        if ((r >> 12) % 4 == 0)
+            purify_cancel(st->s, &other->job);
+        else if ((r >> 12) % 4 == 1)
+            purify_promote(st->s, &other->job);
+    }
+    return NULL;
+}
+
+static void test_storm(void **state)
+{
+    (void)state;
+    for (uint64_t round = 0; round < 8; round++) {
+        struct fake f;
+        fake_init(&f);
+        struct purify_service *s = start(&f, 3, round % 2 ? 16 : 0);
+        struct storm *storm = mem_zalloc(STORM_THREADS, sizeof *storm);
+        assert_non_null(storm);
+        pthread_t thread[STORM_THREADS];
+        for (int i = 0; i < STORM_THREADS; i++) {
+            storm[i].s = s;
+            storm[i].seed = round * 100 + (uint64_t)i;
+            assert_int_equal(pthread_create(&thread[i], NULL, storm_main, &storm[i]), 0);
+        }
+        for (int i = 0; i < STORM_THREADS; i++)
+            pthread_join(thread[i], NULL);
+        if (round % 3 == 0)
+            purify_wait_idle(s);
+        purify_service_free(s);
+        for (int i = 0; i < STORM_THREADS; i++)
+            for (int k = 0; k < STORM_TASKS; k++) {
+                struct task *t = &storm[i].task[k];
+                assert_int_equal(atomic_load(&t->answers), storm[i].accepted[k]);
+                if (atomic_load(&t->answers))
+                    assert_int_equal(t->pixel, atomic_load(&t->st) == STATUS_OK);
+            }
+        assert_int_equal(f.open, 0);
+        mem_free(storm);
+    }
+}
+
+static void test_cannot_start(void **state)
+{
+    (void)state;
+    struct fake f;
+    struct purify_service *s = NULL;
+    struct fake *ctx = &f;
+    struct purify_service_options opt = {3, 0};
+    for (int fails = 1; fails <= 3; fails++) {
+        struct errmsg e = {""};
+        fake_init(&f);
+        f.open_fails = fails;
+        assert_int_equal(service_new(&fake_ops, &ctx, &opt, &s, &e), STATUS_CORRUPT);
+        assert_string_equal(e.text, "the fake fails");
+        assert_int_equal(f.open, 0);
+    }
+    status st = STATUS_NOMEM;
+    for (unsigned long n = 1; st == STATUS_NOMEM; n++) {
+        struct errmsg e = {""};
+        fake_init(&f);
+        fault_set(FAULT_MEM, n, 0, 0);
+        st = service_new(&fake_ops, &ctx, &opt, &s, &e);
+        fault_clear();
+        assert_true(n < 50);
+        assert_int_equal(f.open, st ? 0 : 3);
+    }
+    assert_int_equal(st, STATUS_OK);
+    purify_service_free(s);
+    static const struct purify_service_options bad[] = {{-1, 0}, {5000, 0}, {1, -1}};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        assert_int_equal(service_new(&fake_ops, &ctx, &bad[i], &s, NULL), STATUS_INVALID);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_counts),        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_reader_passes), cmocka_unit_test(test_full),
+        cmocka_unit_test(test_cancel),        cmocka_unit_test(test_freeing),
+        cmocka_unit_test(test_storm),         cmocka_unit_test(test_cannot_start),
+    };
+    return cmocka_run_group_tests_name("purify/service", tests, NULL, NULL);
+}
