@@ -33,7 +33,7 @@ static void each_case(int seeds, void (*check)(const struct op_maker *, uint64_t
         for (int k = 0; k < seeds; k++) {
             if (only_op() && only_op() != &op_makers[i])
                 continue;
-            if (!seed || atoll(seed) == k)
+            if (!seed || strtoll(seed, NULL, 10) == k)
                 check(&op_makers[i], (uint64_t)k);
         }
 }

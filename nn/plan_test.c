@@ -1,0 +1,519 @@
+/* Plans of whole networks: memory, threads, determinism, errors, failing allocations. */
+#include "net_cases.h"
+#include "op_cases.h"
+#include "plan.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+enum { SIDE = 8, CH = 16, PIXELS = SIDE * SIDE * 3 };
+
+struct fixture {
+    struct nn_params *params;
+    struct nn_graph *g;
+    struct nn_val y;
+};
+
+static void unet_new(struct fixture *f, struct nn_params *shared, int batch)
+{
+    f->params = shared;
+    if (!shared)
+        assert_int_equal(nn_params_new(&f->params), STATUS_OK);
+    assert_int_equal(nn_graph_new(f->params, &f->g), STATUS_OK);
+    f->y = net_unet(f->g, batch, SIDE, CH);
+    nn_output(f->g, f->y, "y");
+    if (!shared)
+        assert_int_equal(nn_params_init(f->params, 5), STATUS_OK);
+}
+
+static void resnet_new(struct fixture *f, int batch, bool training)
+{
+    struct nn_val logits;
+    assert_int_equal(nn_params_new(&f->params), STATUS_OK);
+    assert_int_equal(nn_graph_new(f->params, &f->g), STATUS_OK);
+    struct nn_val loss = net_resnet18(f->g, batch, SIDE, 8, training, &logits);
+    if (training)
+        nn_param_gradients(f->g, loss, NULL, 0, NULL);
+    f->y = nn_mean(f->g, loss);
+    nn_output(f->g, f->y, "y");
+    assert_int_equal(nn_params_init(f->params, 5), STATUS_OK);
+}
+
+static void fixture_done(struct fixture *f, bool params_too)
+{
+    nn_graph_free(f->g);
+    if (params_too)
+        nn_params_free(f->params);
+}
+
+static struct nn_plan *plan_with(struct fixture *f, struct nn_plan_options o)
+{
+    struct nn_plan *p = NULL;
+    struct errmsg e = {0};
+    status st = nn_plan_new(f->g, &o, &p, &e);
+    if (st)
+        fail_msg("%s", errmsg_text(&e, st));
+    return p;
+}
+
+static void fill_sample(struct nn_plan *p, int at, int which)
+{
+    float *x = nn_plan_data_named(p, "x"), *t = nn_plan_data_named(p, "t");
+    nn_rng_normal(nn_rng(9, (uint64_t)which), 0, x + at * PIXELS, PIXELS);
+    if (t)
+        t[at] = 10 * (float)which;
+    int32_t *labels = nn_plan_data_named(p, "labels");
+    if (labels)
+        labels[at] = which % 10;
+}
+
+static void run(struct nn_plan *p)
+{
+    assert_int_equal(nn_plan_run(p), STATUS_OK);
+}
+
+/* ---- memory ---- */
+
+static void check_pieces(const struct nn_plan *p)
+{
+    assert_true(p->n_pieces > 0);
+    for (int i = 0; i < p->n_pieces; i++) {
+        const struct nn_piece *a = &p->pieces[i];
+        assert_true(a->offset % 64 == 0 && a->offset + a->bytes <= p->info.arena_bytes);
+        for (int k = 0; k < i; k++) {
+            const struct nn_piece *b = &p->pieces[k];
+            bool together = a->first <= b->last && b->first <= a->last;
+            bool overlap = a->offset < b->offset + b->bytes && b->offset < a->offset + a->bytes;
+            if (together && overlap)
+                fail_msg("pieces %d [%d,%d] and %d [%d,%d] share bytes", i, a->first, a->last, k,
+                         b->first, b->last);
+        }
+    }
+}
+
+/* Every value a step touches must be alive then. */
+static void check_lifetimes(const struct nn_plan *p)
+{
+    for (int i = 0; i < p->n_steps; i++) {
+        const struct nn_node *node = &p->program->nodes[i];
+        for (int k = 0; k < node->n_in + node->n_out; k++) {
+            int id = k < node->n_in ? node->in[k] : node->out[k - node->n_in];
+            if (!id || p->piece_of[id] < 0)
+                continue;
+            const struct nn_piece *piece = &p->pieces[p->piece_of[id]];
+            assert_true(piece->first <= i && i <= piece->last);
+        }
+    }
+}
+
+static void live_values_never_overlap(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 6; kind++) {
+        struct fixture f;
+        if (kind < 3)
+            unet_new(&f, NULL, 2);
+        else
+            resnet_new(&f, 3, kind < 5);
+        struct nn_plan *p = plan_with(&f, (struct nn_plan_options){
+                                              .device = "openblas", .threads = 2, .no_fusion = kind % 2,
+                                              .precision = kind % 3 ? NN_PREC_F32 : NN_PREC_BF16});
+        check_pieces(p);
+        check_lifetimes(p);
+        nn_plan_free(p);
+        fixture_done(&f, true);
+    }
+}
+
+static void memory_is_reused(void **state)
+{
+    (void)state;
+    struct fixture f;
+    unet_new(&f, NULL, 4);
+    struct nn_plan *p = plan_with(&f, (struct nn_plan_options){.device = "openblas", .threads = 1});
+    size_t sum = 0;
+    for (int i = 0; i < p->n_pieces; i++)
+        sum += p->pieces[i].bytes;
+    assert_true(nn_plan_info(p).arena_bytes < sum / 4);
+    nn_plan_free(p);
+    fixture_done(&f, true);
+}
+
+/* glibc's allocator, counted. A sanitizer brings its own; there only the seam is counted. */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && defined(__GLIBC__) &&       \
+    !defined(__clang__)
+#define COUNT_MALLOC 1
+static _Atomic unsigned long mallocs;
+void *__libc_malloc(size_t n);
+void *malloc(size_t n)
+{
+    mallocs++;
+    return __libc_malloc(n);
+}
+#else
+static unsigned long mallocs;
+#endif
+
+static void a_run_allocates_nothing(void **state)
+{
+    (void)state;
+    static const char *const devices[] = {"openblas", "reference"};
+    for (size_t d = 0; d < ARRAY_LEN(devices); d++) {
+        struct fixture f;
+        resnet_new(&f, 2, true);
+        struct nn_plan *p = plan_with(&f, (struct nn_plan_options){.device = devices[d], .threads = 1});
+        fill_sample(p, 0, 1);
+        fill_sample(p, 1, 2);
+        run(p);
+        unsigned long seam = fault_calls(FAULT_MEM), all = mallocs;
+        run(p);
+        assert_int_equal(nn_plan_refresh(p), STATUS_OK);
+        run(p);
+        assert_int_equal(fault_calls(FAULT_MEM) - seam, 0);
+        assert_int_equal(mallocs - all, 0);
+        nn_plan_free(p);
+        fixture_done(&f, true);
+    }
+}
+
+/* ---- bits ---- */
+
+static void a_sample_is_its_own(void **state)
+{
+    (void)state;
+    for (const char *const *d = nn_devices(); *d; d++) {
+        struct fixture one, many;
+        unet_new(&one, NULL, 1);
+        unet_new(&many, one.params, 5);
+        struct nn_plan_options o = {.device = *d, .threads = 1};
+        struct nn_plan *a = plan_with(&one, o), *b = plan_with(&many, o);
+        for (int at = 0; at < 5; at++)
+            fill_sample(b, at, (at + 2) % 5);
+        run(b);
+        for (int at = 0; at < 5; at++) {
+            fill_sample(a, 0, (at + 2) % 5);
+            run(a);
+            assert_memory_equal(nn_plan_data(a, one.y),
+                                (float *)nn_plan_data(b, many.y) + at * PIXELS,
+                                PIXELS * sizeof(float));
+        }
+        nn_plan_free(a);
+        nn_plan_free(b);
+        fixture_done(&many, false);
+        fixture_done(&one, true);
+    }
+}
+
+static void a_run_repeats_bit_for_bit(void **state)
+{
+    (void)state;
+    for (int threads = 1; threads <= 3; threads++) {
+        float loss[2], weight[2];
+        for (int k = 0; k < 2; k++) {
+            struct fixture f;
+            resnet_new(&f, 6, true);
+            struct nn_plan *p = plan_with(&f, (struct nn_plan_options){.device = "openblas", .threads = threads});
+            for (int at = 0; at < 6; at++)
+                fill_sample(p, at, at);
+            run(p);
+            run(p);
+            loss[k] = *(float *)nn_plan_data(p, f.y);
+            weight[k] = nn_params_at(f.params, 0)->grad[3];
+            nn_plan_free(p);
+            fixture_done(&f, true);
+        }
+        assert_memory_equal(&loss[0], &loss[1], sizeof loss[0]);
+        assert_memory_equal(&weight[0], &weight[1], sizeof weight[0]);
+        assert_true(isfinite(loss[0]) && loss[0] > 0);
+    }
+}
+
+struct worker {
+    struct nn_params *params;
+    float y[PIXELS];
+};
+
+static void *run_alone(void *arg)
+{
+    struct worker *w = arg;
+    struct nn_graph *g = NULL;
+    struct nn_plan *p = NULL;
+    if (nn_graph_new(w->params, &g))
+        return NULL;
+    struct nn_val y = net_unet(g, 1, SIDE, CH);
+    nn_output(g, y, "y");
+    if (!nn_plan_new(g, &(struct nn_plan_options){.device = "openblas", .threads = 1}, &p, NULL)) {
+        fill_sample(p, 0, 3);
+        for (int i = 0; i < 3; i++)
+            if (!nn_plan_run(p))
+                memcpy(w->y, nn_plan_data(p, y), sizeof w->y);
+    }
+    nn_plan_free(p);
+    nn_graph_free(g);
+    return NULL;
+}
+
+static void plans_run_side_by_side(void **state)
+{
+    (void)state;
+    struct fixture f;
+    unet_new(&f, NULL, 1);
+    static struct worker w[4];
+    pthread_t id[3];
+    for (int i = 0; i < 4; i++)
+        w[i] = (struct worker){.params = f.params};
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(pthread_create(&id[i], NULL, run_alone, &w[i]), 0);
+    for (int i = 0; i < 3; i++)
+        pthread_join(id[i], NULL);
+    run_alone(&w[3]);
+    for (int i = 0; i < 3; i++)
+        assert_memory_equal(w[i].y, w[3].y, sizeof w[3].y);
+    assert_true(w[3].y[0] != 0);
+    fixture_done(&f, true);
+}
+
+/* ---- fusion ---- */
+
+static int count_steps(const struct nn_plan *p, enum nn_op op)
+{
+    int n = 0;
+    for (int i = 0; i < p->n_steps; i++)
+        n += p->steps[i].op == op;
+    return n;
+}
+
+static void a_unet_fuses_what_it_can(void **state)
+{
+    (void)state;
+    struct fixture f;
+    unet_new(&f, NULL, 1);
+    struct nn_plan *p = plan_with(&f, (struct nn_plan_options){.device = "openblas", .threads = 1});
+    assert_int_equal(count_steps(p, NN_OP_ADD), 0);
+    assert_int_equal(count_steps(p, NN_OP_ADD_NC), 0);
+    assert_int_equal(count_steps(p, NN_OP_ACT), 2); /* of the time embedding */
+    for (int i = 0; i < p->n_steps; i++)
+        for (int k = 1; k < p->steps[i].n_out; k++)
+            assert_false(nn_has(&p->steps[i].out[k])); /* no statistics kept without gradients */
+    nn_plan_free(p);
+    p = plan_with(&f, (struct nn_plan_options){.device = "openblas", .threads = 1, .no_fusion = true});
+    assert_int_equal(nn_plan_info(p).fused, 0);
+    assert_true(count_steps(p, NN_OP_ADD_NC) > 10);
+    nn_plan_free(p);
+    fixture_done(&f, true);
+}
+
+static void training_fuses_backward_pairs(void **state)
+{
+    (void)state;
+    struct fixture f;
+    resnet_new(&f, 2, true);
+    struct nn_plan *p = plan_with(&f, (struct nn_plan_options){.device = "openblas", .threads = 1});
+    assert_int_equal(count_steps(p, NN_OP_ACT), 0);
+    assert_int_equal(count_steps(p, NN_OP_ACT_BACK), 8); /* behind the 8 residual sums */
+    nn_plan_free(p);
+    fixture_done(&f, true);
+}
+
+static void training_lowers_the_loss(void **state)
+{
+    (void)state;
+    struct fixture f;
+    resnet_new(&f, 8, true);
+    struct nn_plan *p = plan_with(&f, (struct nn_plan_options){.device = "openblas", .threads = 2});
+    for (int at = 0; at < 8; at++)
+        fill_sample(p, at, at);
+    run(p);
+    float first = *(float *)nn_plan_data(p, f.y);
+    for (int step = 0; step < 10; step++) {
+        for (int i = 0; i < nn_params_count(f.params); i++) {
+            struct nn_param_entry *e = nn_params_at(f.params, i);
+            for (int64_t k = 0; e->trainable && k < nn_shape_count(e->shape); k++)
+                e->value[k] -= 0.01f * e->grad[k];
+        }
+        assert_int_equal(nn_plan_refresh(p), STATUS_OK);
+        run(p);
+    }
+    float last = *(float *)nn_plan_data(p, f.y);
+    if (!(last < 0.5f * first))
+        fail_msg("loss went from %g to %g", (double)first, (double)last);
+    nn_plan_free(p);
+    fixture_done(&f, true);
+}
+
+/* ---- errors ---- */
+
+static void the_first_error_is_kept(void **state)
+{
+    (void)state;
+    struct nn_params *params;
+    struct nn_graph *g;
+    struct nn_plan *p = NULL;
+    struct errmsg e = {0};
+    assert_int_equal(nn_params_new(&params), STATUS_OK);
+    assert_int_equal(nn_graph_new(params, &g), STATUS_OK);
+    struct nn_val x = nn_input(g, "x", NN_F32, nn_shape4(2, 8, 8, 3));
+    struct nn_val w = nn_param(g, "w", nn_shape4(4, 5, 3, 3), NN_INIT_ZERO);
+    struct nn_val y = nn_conv2d(g, x, w, NN_NONE, nn_conv_same(3, 1));
+    assert_int_equal(y.id, 0);
+    assert_int_equal(nn_add(g, y, x).id, 0);
+    assert_int_equal(nn_plan_new(g, &(struct nn_plan_options){.threads = 1}, &p, &e), STATUS_INVALID);
+    assert_null(p);
+    assert_string_equal(e.text, "conv2d: x 2x8x8x3 and w 4x5x3x3 with 1 groups do not fit");
+    nn_graph_free(g);
+    nn_params_free(params);
+}
+
+/* Each of these must leave an error and no value. */
+static void impossible_shapes_are_refused(void **state)
+{
+    (void)state;
+    struct nn_params *params;
+    assert_int_equal(nn_params_new(&params), STATUS_OK);
+    for (int i = 0; i < 16; i++) {
+        struct nn_graph *g;
+        assert_int_equal(nn_graph_new(params, &g), STATUS_OK);
+        struct nn_val x = nn_input(g, "x", NN_F32, nn_shape4(2, 4, 4, 6));
+        struct nn_val v = nn_input(g, "v", NN_F32, nn_shape2(2, 6));
+        struct nn_val c = nn_input(g, "c", NN_F32, nn_shape1(6));
+        struct nn_val k = nn_input(g, "k", NN_I32, nn_shape1(2)), y = x;
+        struct nn_val w = nn_param(g, "w", nn_shape4(2, 6, 5, 5), NN_INIT_ZERO);
+        assert_int_equal(nn_graph_status(g, NULL), STATUS_OK);
+        switch (i) {
+        case 0: y = nn_conv2d(g, x, w, NN_NONE, (struct nn_conv){.stride = 1}); break;
+        case 1: y = nn_conv2d(g, x, w, NN_NONE, (struct nn_conv){.stride = 0, .groups = 1}); break;
+        case 2: y = nn_conv2d(g, x, w, c, nn_conv_same(5, 1)); break;
+        case 3: y = nn_linear(g, v, v, c); break;
+        case 4: y = nn_group_norm(g, x, c, c, 4, 1e-5f); break;
+        case 5: y = nn_batch_norm(g, x, c, c, c, c, 0.1f, 1e-5f, true); break;
+        case 6: y = nn_add(g, x, v); break;
+        case 7: y = nn_add_nc(g, x, c); break;
+        case 8: y = nn_concat(g, x, v); break;
+        case 9: y = nn_slice_c(g, x, 4, 3); break;
+        case 10: y = nn_reshape(g, x, nn_shape2(5, 5)); break;
+        case 11: y = nn_max_pool(g, x, (struct nn_pool){9, 1, 0, false}); break;
+        case 12: y = nn_attention(g, x, x, x, 4); break;
+        case 13: y = nn_softmax_xent(g, v, c); break;
+        case 14: y = nn_mse(g, k, k); break;
+        default: y = nn_input(g, "huge", NN_F32, nn_shape4(1 << 20, 1 << 20, 1 << 20, 1 << 20)); break;
+        }
+        if (y.id || !nn_graph_status(g, NULL))
+            fail_msg("shape error %d was not noticed", i);
+        nn_graph_free(g);
+    }
+    nn_params_free(params);
+}
+
+static void unknown_devices_are_refused(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct nn_plan *p = NULL;
+    unet_new(&f, NULL, 1);
+    assert_int_equal(nn_plan_new(f.g, &(struct nn_plan_options){.device = "abacus"}, &p, NULL),
+                     STATUS_UNSUPPORTED);
+    assert_int_equal(nn_plan_new(f.g, &(struct nn_plan_options){.device = "reference",
+                                                                .precision = NN_PREC_BF16}, &p, NULL),
+                     STATUS_UNSUPPORTED);
+    fixture_done(&f, true);
+}
+
+/* Only inputs and outputs can be reached, and the graph may be gone by then. */
+static void data_is_of_inputs_and_outputs(void **state)
+{
+    (void)state;
+    struct op_case c;
+    int maker = 0;
+    while (strcmp(op_makers[maker].name, "global_avg_pool"))
+        maker++;
+    assert_int_equal(op_case_new(&c, &op_makers[maker], 4), STATUS_OK);
+    struct nn_val out = nn_affine(c.graph, c.y, 2, 1);
+    nn_output(c.graph, out, "out");
+    struct nn_plan *p = NULL;
+    assert_int_equal(nn_plan_new(c.graph, &(struct nn_plan_options){.device = "openblas"}, &p, NULL),
+                     STATUS_OK);
+    nn_graph_free(c.graph);
+    c.graph = NULL;
+    assert_non_null(nn_plan_data(p, c.leaf[0]));
+    assert_non_null(nn_plan_data(p, out));
+    assert_ptr_equal(nn_plan_data(p, out), nn_plan_data_named(p, "out"));
+    assert_null(nn_plan_data(p, c.y));
+    assert_null(nn_plan_data(p, NN_NONE));
+    assert_null(nn_plan_data_named(p, "nothing"));
+    struct buf text = BUF_INIT(1 << 16);
+    assert_int_equal(nn_plan_profile(p, &text), STATUS_OK);
+    assert_non_null(strstr(text.data, "common.affine"));
+    buf_done(&text);
+    nn_plan_free(p);
+    op_case_done(&c);
+}
+
+/* The n-th allocation fails, for every n until the whole life of a network passes. */
+static status whole_life(void)
+{
+    AUTO(nn_params_free) struct nn_params *params = NULL;
+    AUTO(nn_graph_free) struct nn_graph *g = NULL;
+    AUTO(nn_plan_free) struct nn_plan *p = NULL;
+    status st = nn_params_new(&params);
+    if (!st)
+        st = nn_graph_new(params, &g);
+    if (st)
+        return st;
+    struct nn_val x = nn_input(g, "x", NN_F32, nn_shape4(1, 4, 4, 2));
+    struct nn_val w = nn_param(g, "w", nn_shape4(4, 2, 3, 3), NN_INIT_KAIMING);
+    struct nn_val gamma = nn_param(g, "g", nn_shape1(4), NN_INIT_ONE);
+    struct nn_val beta = nn_param(g, "b", nn_shape1(4), NN_INIT_ZERO);
+    struct nn_val y = nn_conv2d(g, x, w, NN_NONE, nn_conv_same(3, 1));
+    y = nn_act(g, nn_group_norm(g, y, gamma, beta, 2, 1e-5f), NN_SILU);
+    for (int i = 0; i < 30; i++)
+        y = nn_affine(g, y, 0.5f, 0);
+    struct nn_val dx;
+    nn_param_gradients(g, nn_sum(g, y), &x, 1, &dx);
+    nn_output(g, dx, "dx");
+    st = nn_plan_new(g, &(struct nn_plan_options){.device = "openblas", .threads = 1}, &p, NULL);
+    return st ? st : nn_plan_run(p);
+}
+
+static void every_failed_allocation_is_survived(void **state)
+{
+    (void)state;
+    unsigned long n = 1;
+    for (;; n++) {
+        fault_set(FAULT_MEM, n, 0, 0);
+        status st = whole_life();
+        fault_clear();
+        if (!st)
+            break;
+        if (st != STATUS_NOMEM)
+            fail_msg("allocation %lu failed: %s", n, status_text(st));
+        assert_true(n < 10000);
+    }
+    assert_true(n > 30);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(live_values_never_overlap),
+        cmocka_unit_test(memory_is_reused),
+        cmocka_unit_test(a_run_allocates_nothing),
+        cmocka_unit_test(a_sample_is_its_own),
+        cmocka_unit_test(a_run_repeats_bit_for_bit),
+        cmocka_unit_test(plans_run_side_by_side),
+        cmocka_unit_test(a_unet_fuses_what_it_can),
+        cmocka_unit_test(training_fuses_backward_pairs),
+        cmocka_unit_test(training_lowers_the_loss),
+        cmocka_unit_test(the_first_error_is_kept),
+        cmocka_unit_test(impossible_shapes_are_refused),
+        cmocka_unit_test(unknown_devices_are_refused),
+        cmocka_unit_test(data_is_of_inputs_and_outputs),
+        cmocka_unit_test(every_failed_allocation_is_survived),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
