@@ -1,0 +1,290 @@
+/* What the op tests, which compare every device with the reference, do not ask of oneDNN. */
+#include "nn/nn.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* One convolution with everything the planner fuses into it, and its gradients. */
+struct shape {
+    int size, c, o, kernel, stride, groups;
+    bool bias, nc, res;
+    int act; /* enum nn_act_kind; -1: none */
+};
+static const struct shape shapes[] = {
+    {8, 3, 16, 3, 1, 1, true, false, false, NN_RELU},
+    {8, 16, 3, 3, 1, 1, true, false, false, -1},
+    {9, 16, 24, 3, 1, 1, true, true, true, NN_SILU},
+    {16, 32, 32, 3, 1, 1, true, true, false, -1},
+    {16, 32, 32, 3, 1, 1, false, false, true, NN_RELU},
+    {8, 64, 32, 1, 1, 1, true, false, true, -1},
+    {12, 16, 16, 3, 2, 1, true, true, false, NN_SIGMOID},
+    {4, 64, 64, 3, 1, 1, true, false, false, NN_TANH},
+    {7, 8, 16, 5, 1, 1, false, false, false, -1},
+    {8, 16, 16, 3, 1, 4, true, false, true, -1},
+    {1, 40, 24, 1, 1, 1, true, false, false, -1},
+};
+
+struct net {
+    struct nn_params *params;
+    struct nn_graph *g;
+    struct nn_val x, nc, y, dx;
+};
+
+static void net_donep(struct net *n)
+{
+    nn_graph_free(n->g);
+    nn_params_free(n->params);
+}
+#define NET __attribute__((cleanup(net_donep))) struct net
+
+static struct net new_net(const struct shape *s, int batch, bool gradients)
+{
+    struct net n = {0};
+    assert_int_equal(nn_params_new(&n.params), STATUS_OK);
+    assert_int_equal(nn_graph_new(n.params, &n.g), STATUS_OK);
+    struct nn_conv attr = nn_conv_same(s->kernel, s->stride);
+    attr.groups = s->groups;
+    n.x = nn_input(n.g, "x", NN_F32, nn_shape4(batch, s->size, s->size, s->c));
+    struct nn_val w = nn_param(n.g, "w", nn_shape4(s->o, s->c / s->groups, s->kernel, s->kernel),
+                               NN_INIT_KAIMING);
+    struct nn_val b =
+        s->bias ? nn_param(n.g, "b", nn_shape1(s->o), NN_INIT_UNIFORM_FANIN) : NN_NONE;
+    struct nn_val y = nn_conv2d(n.g, n.x, w, b, attr);
+    if (s->nc) {
+        n.nc = nn_input(n.g, "nc", NN_F32, nn_shape2(batch, s->o));
+        y = nn_add_nc(n.g, y, n.nc);
+    }
+    if (s->res) {
+        /* made from the convolution's own input, so that its memory may become the result's */
+        struct nn_val project = nn_param(n.g, "p", nn_shape4(s->o, s->c, 1, 1), NN_INIT_KAIMING);
+        struct nn_val r =
+            nn_conv2d(n.g, n.x, project, NN_NONE, (struct nn_conv){.stride = s->stride});
+        y = nn_add(n.g, y, nn_affine(n.g, r, 0.5f, 0.1f));
+    }
+    n.y = s->act >= 0 ? nn_act(n.g, y, (enum nn_act_kind)s->act) : y;
+    nn_output(n.g, n.y, "y");
+    if (gradients) {
+        struct nn_val loss = nn_mean(n.g, nn_mul(n.g, n.y, n.y));
+        nn_param_gradients(n.g, loss, &n.x, 1, &n.dx);
+        nn_output(n.g, n.dx, "dx");
+    }
+    assert_int_equal(nn_params_init(n.params, 5), STATUS_OK);
+    return n;
+}
+
+static struct nn_plan *new_plan(const struct net *n, const char *device, int threads)
+{
+    struct nn_plan *plan = NULL;
+    struct errmsg e = {""};
+    struct nn_plan_options o = {.device = device, .threads = threads};
+    status st = nn_plan_new(n->g, &o, &plan, &e);
+    if (st)
+        fail_msg("%s: %s", status_text(st), e.text);
+    return plan;
+}
+
+/* Image i of the inputs holds the numbers of sample first + i. */
+static void feed(struct nn_plan *p, const struct net *n, struct nn_val v, int first)
+{
+    struct nn_shape s = nn_val_shape(n->g, v);
+    size_t each = (size_t)nn_shape_count(s) / (size_t)s.dim[0];
+    for (int i = 0; i < s.dim[0]; i++)
+        nn_rng_normal(nn_rng(7, (uint64_t)(first + i)), (uint64_t)v.id << 32,
+                      (float *)nn_plan_data(p, v) + (size_t)i * each, each);
+}
+
+static void run(struct nn_plan *p, const struct net *n, int first)
+{
+    feed(p, n, n->x, first);
+    if (n->nc.id)
+        feed(p, n, n->nc, first);
+    assert_int_equal(nn_plan_run(p), STATUS_OK);
+}
+
+static size_t count(const struct net *n, struct nn_val v)
+{
+    return (size_t)nn_shape_count(nn_val_shape(n->g, v));
+}
+
+static void a_sample_does_not_see_its_batch(void **state)
+{
+    (void)state;
+    enum { SAMPLES = 8 };
+    static const int batches[] = {1, 2, 3, 8};
+    for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
+        AUTO(mem_free) float *want = NULL;
+        for (size_t k = 0; k < ARRAY_LEN(batches); k++) {
+            NET n = new_net(&shapes[i], batches[k], false);
+            AUTO(nn_plan_free) struct nn_plan *p = new_plan(&n, "onednn", 1);
+            size_t each = count(&n, n.y) / (size_t)batches[k];
+            if (!want)
+                want = mem_alloc(SAMPLES * each * sizeof *want);
+            assert_non_null(want);
+            for (int first = 0; first + batches[k] <= SAMPLES; first++) {
+                run(p, &n, first);
+                const float *y = nn_plan_data(p, n.y);
+                if (k == 0)
+                    memcpy(want + (size_t)first * each, y, each * sizeof *y);
+                else if (memcmp(want + (size_t)first * each, y,
+                                (size_t)batches[k] * each * sizeof *y) != 0)
+                    fail_msg("shape %zu, batch %d, samples from %d", i, batches[k], first);
+            }
+        }
+    }
+}
+
+/* One net per thread for what is written; the weights they read are the same numbers. */
+struct worker {
+    pthread_t thread;
+    struct nn_plan *plan;
+    const struct net *net;
+    int first;
+    uint64_t sum;
+    bool failed;
+};
+
+static void *work(void *arg)
+{
+    struct worker *w = arg;
+    for (int i = 0; i < 20 && !w->failed; i++) {
+        feed(w->plan, w->net, w->net->x, w->first + i % 3);
+        if (w->net->nc.id)
+            feed(w->plan, w->net, w->net->nc, w->first + i % 3);
+        w->failed = nn_plan_run(w->plan) != STATUS_OK;
+        w->sum = w->sum * 31 + checksum64(nn_plan_data(w->plan, w->net->y),
+                                          count(w->net, w->net->y) * sizeof(float));
+    }
+    return NULL;
+}
+
+static void plans_run_side_by_side(void **state)
+{
+    (void)state;
+    enum { WORKERS = 4 };
+    for (size_t i = 2; i < 6; i++) {
+        NET n = new_net(&shapes[i], 3, false);
+        struct worker alone[WORKERS] = {0}, together[WORKERS] = {0};
+        for (int k = 0; k < WORKERS; k++) {
+            AUTO(nn_plan_free) struct nn_plan *p = new_plan(&n, "onednn", 1);
+            alone[k] = (struct worker){.plan = p, .net = &n, .first = 10 * k};
+            work(&alone[k]);
+            together[k] =
+                (struct worker){.plan = new_plan(&n, "onednn", 1), .net = &n, .first = 10 * k};
+        }
+        for (int k = 0; k < WORKERS; k++)
+            assert_int_equal(pthread_create(&together[k].thread, NULL, work, &together[k]), 0);
+        for (int k = 0; k < WORKERS; k++) {
+            assert_int_equal(pthread_join(together[k].thread, NULL), 0);
+            nn_plan_free(together[k].plan);
+            assert_false(alone[k].failed || together[k].failed);
+            assert_int_equal(alone[k].sum, together[k].sum);
+        }
+    }
+}
+
+/* For any thread count the same run gives the same bits, and near those of one thread. */
+static void runs_repeat(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
+        for (int threads = 1; threads <= 3; threads++) {
+            NET n = new_net(&shapes[i], 5, true);
+            AUTO(nn_plan_free) struct nn_plan *p = new_plan(&n, "onednn", threads);
+            const struct nn_param_entry *w = nn_params_find(n.params, "w");
+            size_t bytes = (size_t)nn_shape_count(w->shape) * sizeof(float);
+            uint64_t first[3] = {0};
+            for (int turn = 0; turn < 3; turn++) {
+                run(p, &n, 0);
+                uint64_t sums[3] = {
+                    checksum64(nn_plan_data(p, n.y), count(&n, n.y) * sizeof(float)),
+                    checksum64(nn_plan_data(p, n.dx), count(&n, n.dx) * sizeof(float)),
+                    checksum64(w->grad, bytes)};
+                if (turn == 0)
+                    memcpy(first, sums, sizeof sums);
+                assert_memory_equal(first, sums, sizeof sums);
+            }
+        }
+}
+
+static double farthest(const float *a, const float *b, size_t n)
+{
+    double top = 0, far = 0;
+    for (size_t i = 0; i < n; i++) {
+        top = fmax(top, fabs((double)a[i]));
+        far = fmax(far, fabs((double)a[i] - b[i]));
+    }
+    return far / (top > 0 ? top : 1);
+}
+
+/* After new weights and a refresh a plan is as one newly made; without it, the old weights hold. */
+static void refresh_takes_new_weights(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
+        NET n = new_net(&shapes[i], 2, true);
+        AUTO(nn_plan_free) struct nn_plan *p = new_plan(&n, "onednn", 2);
+        AUTO(nn_plan_free) struct nn_plan *reference = new_plan(&n, "reference", 1);
+        for (uint64_t seed = 1; seed < 4; seed++) {
+            assert_int_equal(nn_params_init(n.params, seed), STATUS_OK);
+            assert_int_equal(nn_plan_refresh(p), STATUS_OK);
+            assert_int_equal(nn_plan_refresh(reference), STATUS_OK);
+            run(p, &n, 0);
+            run(reference, &n, 0);
+            double y = farthest(nn_plan_data(p, n.y), nn_plan_data(reference, n.y), count(&n, n.y));
+            double dx =
+                farthest(nn_plan_data(p, n.dx), nn_plan_data(reference, n.dx), count(&n, n.dx));
+            if (y > 1e-5 || dx > 1e-5)
+                fail_msg("shape %zu, seed %d: y %g, dx %g", i, (int)seed, y, dx);
+        }
+    }
+}
+
+static void every_allocation_may_fail(void **state)
+{
+    (void)state;
+    NET n = new_net(&shapes[2], 2, true);
+    for (unsigned long k = 1;; k++) {
+        AUTO(nn_plan_free) struct nn_plan *p = NULL;
+        struct errmsg e = {""};
+        fault_set(FAULT_MEM, k, 0, 0);
+        status st = nn_plan_new(n.g, &(struct nn_plan_options){.device = "onednn"}, &p, &e);
+        fault_clear();
+        if (!st)
+            break;
+        assert_int_equal(st, STATUS_NOMEM);
+        assert_null(p);
+    }
+}
+
+static void bf16_is_refused_where_the_cpu_has_none(void **state)
+{
+    (void)state;
+    if (nn_precision_supported("onednn", NN_PREC_BF16))
+        skip();
+    NET n = new_net(&shapes[3], 2, false);
+    struct nn_plan *p = NULL;
+    struct errmsg e = {""};
+    struct nn_plan_options o = {.device = "onednn", .precision = NN_PREC_BF16};
+    assert_int_equal(nn_plan_new(n.g, &o, &p, &e), STATUS_UNSUPPORTED);
+    assert_non_null(strstr(e.text, "bf16"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_sample_does_not_see_its_batch),
+        cmocka_unit_test(plans_run_side_by_side),
+        cmocka_unit_test(runs_repeat),
+        cmocka_unit_test(refresh_takes_new_weights),
+        cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(bf16_is_refused_where_the_cpu_has_none),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
