@@ -221,15 +221,22 @@ static void copy_counters(struct cache *c, struct cache_stats *s)
     pthread_mutex_unlock(&c->queue.lock);
 }
 
-status cache_stats(struct cache *c, struct cache_stats *out)
+/* An index that is being replaced counts as empty. */
+static status read_totals(struct cache *c, struct index_totals *out)
 {
-    struct index_totals t;
     struct index *x;
     status st = readers_take(c, &x);
-    if (st)
-        return st;
-    st = index_totals(x, &t);
-    readers_give(c, x, st);
+    if (!st) {
+        st = index_totals(x, out);
+        readers_give(c, x, st);
+    }
+    return st == STATUS_NOT_FOUND || st == STATUS_CORRUPT ? STATUS_OK : st;
+}
+
+status cache_stats(struct cache *c, struct cache_stats *out)
+{
+    struct index_totals t = {0};
+    status st = read_totals(c, &t);
     if (st)
         return st;
     struct cache_stats s = {.objects = t.objects,

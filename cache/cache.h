@@ -198,7 +198,8 @@ struct cache_verify_result {
     uint64_t bad;
     bool index_ok; /* SQLite's own check */
 };
-/* Reads every object again. OK even when some are bad: look at the result. */
+/* Reads every object again. OK even when some are bad: look at the result. CORRUPT: the index is so
+   damaged that its rows cannot be read; it is being replaced, try again. */
 status cache_verify(struct cache *c, const struct cache_verify_options *opt,
                     struct cache_verify_result *out) MUST_USE;
 

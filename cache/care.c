@@ -33,6 +33,18 @@ static status end(struct cache *c, status st)
     return st;
 }
 
+/* Like readers_take, but waits while the index is being replaced. */
+static status take_reader(struct cache *c, struct index **out)
+{
+    status st = readers_take(c, out);
+    if (st != STATUS_NOT_FOUND || c->opt.read_only)
+        return st;
+    st = begin(c);
+    if (!st)
+        st = end(c, STATUS_OK);
+    return st ? st : readers_take(c, out);
+}
+
 /* ---- list ---- */
 
 static struct cache_entry entry_of(const struct index_row *row)
@@ -53,7 +65,7 @@ static status next_rows(struct cache *c, int64_t after, struct index_row rows[LI
                         int *out_n)
 {
     struct index *x;
-    status st = readers_take(c, &x);
+    status st = take_reader(c, &x);
     if (st)
         return st;
     st = index_page(x, after, rows, LIST_ROWS, out_n);
@@ -131,7 +143,7 @@ static status check_index(struct cache *c, bool *out_ok, uint64_t *out_total)
 {
     struct index_totals t = {0};
     struct index *x;
-    status st = readers_take(c, &x);
+    status st = take_reader(c, &x);
     if (st)
         return st;
     status check = index_self_check(x);
@@ -188,7 +200,7 @@ static status recover_and_fit(struct cache *c, struct cache_gc_result *r)
 static status all_packs(struct cache *c, struct index_pack **out, size_t *out_n)
 {
     struct index *x;
-    status st = readers_take(c, &x);
+    status st = take_reader(c, &x);
     if (st)
         return st;
     st = index_packs(x, out, out_n);

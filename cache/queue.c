@@ -269,6 +269,13 @@ void queue_index_bad(struct cache *c)
     pthread_mutex_unlock(&q->lock);
 }
 
+void queue_index_good(struct cache *c)
+{
+    pthread_mutex_lock(&c->queue.lock);
+    c->queue.index_bad = false;
+    pthread_mutex_unlock(&c->queue.lock);
+}
+
 /* ---- the writer's end ---- */
 
 static bool have_work(const struct queue *q)

@@ -52,12 +52,12 @@ status readers_take(struct cache *c, struct index **out)
 void readers_give(struct cache *c, struct index *x, status st)
 {
     struct readers *r = &c->readers;
+    if (st == STATUS_CORRUPT && !(x && index_moved(x)))
+        queue_index_bad(c);
     if (st && st != STATUS_NOT_FOUND) { /* what failed may go on failing: a new one next time */
         index_close(x);
         x = NULL;
     }
-    if (st == STATUS_CORRUPT)
-        queue_index_bad(c);
     pthread_mutex_lock(&r->lock);
     r->n_out--;
     if (x)

@@ -335,9 +335,11 @@ status index_replace(struct cache *c, struct errmsg *e)
     detach(c);
     if (!st)
         st = attach(c, e);
-    if (st)
+    if (st) {
         detach(c);
-    else
-        atomic_fetch_add(&c->n.rebuilds, 1);
-    return st;
+        return st;
+    }
+    atomic_fetch_add(&c->n.rebuilds, 1);
+    queue_index_good(c);
+    return STATUS_OK;
 }

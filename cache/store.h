@@ -173,6 +173,8 @@ status queue_find(struct cache *c, const struct cache_key *key, struct cache_obj
 void queue_drop(struct cache *c, const struct index_row *row);
 void queue_touch(struct cache *c, int64_t id);
 void queue_index_bad(struct cache *c);
+/* What was said of it before no longer holds. */
+void queue_index_good(struct cache *c);
 /* Waits for work, or some seconds; the batch may be empty. */
 void queue_take(struct cache *c, struct batch *out);
 /* Makes the batch's results known, calls back, frees. side_st: of memos and drops. */

@@ -182,7 +182,8 @@ static struct results write_batch(struct cache *c, struct batch *b)
 
 static struct results try_batch(struct cache *c, struct batch *b, bool replace)
 {
-    status st = replace ? index_replace(c, NULL) : index_ready(c, NULL);
+    bool can = time_mono_ns() >= c->no_replace_until_ns;
+    status st = replace && can ? index_replace(c, NULL) : index_ready(c, NULL);
     return st ? (struct results){st, st} : write_batch(c, b);
 }
 
