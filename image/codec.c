@@ -113,6 +113,7 @@ static status scan(struct source *s, const struct image_limits *lim, struct head
         return st;
     memset(&out->info, 0, sizeof out->info);
     out->info.orientation = 1;
+    out->least_bytes = 0;
     out->n_pieces = 0;
     st = c->scan(s, out, e);
     if (!st)
@@ -129,8 +130,7 @@ static status scan(struct source *s, const struct image_limits *lim, struct head
  * it. */
 static status check_plausible(const struct header *h, uint64_t file_bytes, struct errmsg *e)
 {
-    const struct image_codec *c = codecs[h->info.format];
-    if (c->least_file_bytes && file_bytes < c->least_file_bytes(h))
+    if (file_bytes < h->least_bytes)
         return errmsg_set(e, STATUS_CORRUPT, "claims %dx%d pixels, which %llu bytes cannot hold",
                           h->info.width, h->info.height, (unsigned long long)file_bytes);
     return STATUS_OK;

@@ -20,6 +20,7 @@ struct header_piece {
 
 struct header {
     struct image_info info; /* encoded_size and complete are filled in by codec.c */
+    uint64_t least_bytes;   /* no file with this header can be smaller */
     int n_pieces;
     struct header_piece pieces[HEADER_MAX_PIECES];
 };
@@ -36,8 +37,6 @@ struct image_codec {
     /* Fills out->info (all but encoded_size and complete) and the pieces. Reads up to the image
        data and no further. */
     status (*scan)(struct source *s, struct header *out, struct errmsg *e);
-    /* (optional: any size will do) The fewest bytes a file of this header can have. */
-    uint64_t (*least_file_bytes)(const struct header *h);
     /* Fills img, which is allocated as h says. */
     status (*decode)(const uint8_t *data, size_t len, const struct header *h, struct image *img,
                      struct errmsg *e);

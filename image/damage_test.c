@@ -217,6 +217,8 @@ static void test_bombs(void **state)
     assert_int_equal(decode_status(&png, &lim), STATUS_CORRUPT);
     patch_sof(&jpeg, 65535, 65535);
     assert_int_equal(decode_status(&jpeg, &lim), STATUS_LIMIT);
+    patch_sof(&jpeg, 8192, 8192);
+    assert_int_equal(decode_status(&jpeg, &lim), STATUS_CORRUPT);
     patch_sof(&jpeg, 0, 5);
     assert_int_equal(decode_status(&jpeg, &lim), STATUS_CORRUPT);
     patch_sof(&jpeg, 5, 0);

@@ -96,12 +96,13 @@ struct image_limits image_limits_default(void);
 struct image_info {
     enum image_format format;
     int width, height;
-    int channels;    /* 1 or 3: of the decoded pixels and of the encoded file */
-    bool has_alpha;  /* PNG only: an alpha channel or tRNS */
-    bool complete;   /* the file ends with its end mark (IEND, EOI): when false, image_decode will
-                        almost certainly refuse it, so decode before promising a size */
-    int source_bits; /* per sample: 1, 2, 4, 8, 16 */
-    int orientation; /* EXIF 1..8; 1 when the file says nothing */
+    int channels;   /* 1 or 3: of the decoded pixels and of the encoded file */
+    bool has_alpha; /* PNG only: an alpha channel or tRNS */
+    /* The file ends with its end mark (IEND, EOI). When false it is cut short, or other bytes
+       follow the image; only image_decode can tell, so decode before promising a size. */
+    bool complete;
+    int source_bits;       /* per sample: 1, 2, 4, 8, 16 */
+    int orientation;       /* EXIF 1..8; 1 when the file says nothing */
     size_t header_bytes;   /* leading bytes of the file that hold all kept metadata */
     size_t metadata_bytes; /* kept bytes, with their chunk or segment framing */
     uint64_t encoded_size; /* bytes that image_encode will write */

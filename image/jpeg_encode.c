@@ -18,11 +18,12 @@
  * is at least 127.5, which costs 16256 of that; one of +-2 or +-3 costs 146306. With the standard
  * Huffman tables the bits spent per coefficient position are highest, 3, when every position holds
  * +-1 (run 0, size 1: two bits of code and one of sign); a run of zeros before it takes more bits
- * but fewer per position, and a larger value takes one or two bits more but the energy of nine
- * others. So 63 AC positions take at most 190 bits (an end-of-block code may replace the last one),
- * DC at most 8: less than 25 bytes per block and component, 75 < 80 and 25 < 56. A byte FF, which
- * is followed by a stuffed zero, needs eight ones in a row, and codes with that many belong to runs
- * of ten zeros and more.
+ * but fewer per position, and a larger value takes up to three bits more but the energy of nine
+ * others, each of which turns into a zero that is worth a bit less. So 63 AC positions take at most
+ * 190 bits (an end-of-block code may replace the last one), DC at most 8: less than 25 bytes per
+ * block and component, 75 < 80 and 25 < 56. A byte FF, which is followed by a stuffed zero, needs
+ * eight ones in a row, and codes with that many belong to runs of ten zeros and more. (The most
+ * that a search over hostile blocks found: 28 and 16 bytes.)
  */
 #include "jpeg_format.h"
 

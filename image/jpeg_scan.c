@@ -12,6 +12,7 @@ static const char icc_name[12] = "ICC_PROFILE"; /* with one zero byte */
 
 struct jpeg_scan {
     struct header *h;
+    bool arithmetic;
     int components; /* 0 before SOF */
     int exif_piece; /* index of the first EXIF segment, the one that is kept; -1: none yet */
 };
@@ -64,6 +65,7 @@ static status scan_sof(struct source *s, int marker, uint64_t off, uint32_t len,
         st = check_sof(marker, p[0], e);
     if (st)
         return st;
+    js->arithmetic = marker >= MARKER_SOF0 + 9;
     js->components = p[5];
     i->height = (int)read_be16(p + 1);
     i->width = (int)read_be16(p + 3);
@@ -142,6 +144,12 @@ static void drop_icc(struct header *h, int exif_piece)
     }
 }
 
+/* Huffman codes spend at least a bit on each unit of coding, which has at most 32x32 pixels. */
+static uint64_t least_bytes(const struct image_info *i)
+{
+    return (((uint64_t)i->width + 31) / 32) * (((uint64_t)i->height + 31) / 32) / 8;
+}
+
 status image_jpeg_scan(struct source *s, struct header *out, struct errmsg *e)
 {
     struct jpeg_scan js = {.h = out, .exif_piece = -1};
@@ -167,5 +175,7 @@ status image_jpeg_scan(struct source *s, struct header *out, struct errmsg *e)
     if (js.components == 4)
         drop_icc(out, js.exif_piece);
     out->info.header_bytes = (size_t)off;
+    if (!js.arithmetic)
+        out->least_bytes = least_bytes(&out->info);
     return STATUS_OK;
 }

@@ -167,7 +167,6 @@ const struct image_codec image_png_codec = {
     .max_width = 0x7fffffff,
     .max_height = 0x7fffffff,
     .scan = image_png_scan,
-    .least_file_bytes = image_png_least_file_bytes,
     .decode = image_png_decode,
     .encoded_size = image_png_encoded_size,
     .encode = image_png_encode,

@@ -13,7 +13,6 @@ enum {
 
 uint32_t image_png_crc(const void *data, size_t len);
 status image_png_scan(struct source *s, struct header *out, struct errmsg *e) MUST_USE;
-uint64_t image_png_least_file_bytes(const struct header *h);
 status image_png_decode(const uint8_t *data, size_t len, const struct header *h, struct image *img,
                         struct errmsg *e) MUST_USE;
 uint64_t image_png_encoded_size(const struct image_info *info);

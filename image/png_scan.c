@@ -146,6 +146,14 @@ static status scan_chunk(struct source *s, const struct chunk *c, struct png_sca
     return scan_kept(s, c, ps, e);
 }
 
+/* Deflate makes at most 1032 bytes of one. One sample per pixel is the least; interlacing adds
+ * bytes. */
+static uint64_t least_bytes(const struct image_info *i)
+{
+    uint64_t bits = (uint64_t)i->width * (uint64_t)i->source_bits;
+    return (uint64_t)i->height * (1 + bits / 8) / 1032;
+}
+
 status image_png_scan(struct source *s, struct header *out, struct errmsg *e)
 {
     struct png_scan ps = {.h = out};
@@ -166,16 +174,6 @@ status image_png_scan(struct source *s, struct header *out, struct errmsg *e)
     if (ps.color == COLOR_PALETTE && !ps.palette_len)
         return errmsg_set(e, STATUS_CORRUPT, "PNG: palette image without a palette");
     out->info.header_bytes = (size_t)off + PNG_CHUNK_HEAD;
+    out->least_bytes = least_bytes(&out->info);
     return STATUS_OK;
-}
-
-/*
- * Deflate spends at least one bit on 129 bytes: 1032 to 1. Interlacing only adds bytes.
- */
-uint64_t image_png_least_file_bytes(const struct header *h)
-{
-    const struct image_info *i = &h->info;
-    uint64_t bits =
-        (uint64_t)i->width * (uint64_t)i->source_bits; /* one sample per pixel at least */
-    return (uint64_t)i->height * (1 + bits / 8) / 1032;
 }
