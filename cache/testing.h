@@ -10,7 +10,9 @@
 
 #include "cache.h"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -131,11 +133,17 @@ UNUSED static char *temp_dir(void)
     return path;
 }
 
+UNUSED static int remove_one(const char *path, const struct stat *sb, int type, struct FTW *at)
+{
+    (void)sb;
+    (void)type;
+    (void)at;
+    return remove(path);
+}
+
 UNUSED static void remove_dir(char *path)
 {
-    char *command = mem_printf("rm -rf '%s'", path);
-    CHECK(command && system(command) == 0);
-    mem_free(command);
+    CHECK(nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0);
     mem_free(path);
 }
 
@@ -189,10 +197,28 @@ UNUSED static void save_file(const char *dir, const char *name, const void *data
     close(fd);
 }
 
+/* Regular files and folders only. */
 UNUSED static void copy_dir(const char *from, const char *to)
 {
-    AUTO(mem_free) char *command = mem_printf("cp -a '%s/.' '%s/'", from, to);
-    CHECK(command && system(command) == 0);
+    DIR *d = opendir(from);
+    CHECK(d);
+    for (struct dirent *entry; (entry = readdir(d));) {
+        if (entry->d_name[0] == '.')
+            continue;
+        size_t len;
+        AUTO(mem_free) char *source = in_dir(from, entry->d_name);
+        AUTO(mem_free) char *target = in_dir(to, entry->d_name);
+        struct stat sb;
+        CHECK(stat(source, &sb) == 0);
+        if (S_ISDIR(sb.st_mode)) {
+            CHECK(mkdir(target, 0700) == 0);
+            copy_dir(source, target);
+        } else {
+            AUTO(mem_free) void *data = load_file(from, entry->d_name, &len);
+            save_file(to, entry->d_name, data, len);
+        }
+    }
+    closedir(d);
 }
 
 UNUSED static bool exists(const char *dir, const char *name)
