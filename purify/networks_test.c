@@ -1,0 +1,345 @@
+/* The UNet and the perceptual distance against PyTorch (numbers printed by networks_oracle.py). */
+#include "test_models.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static void assert_near(const char *what, const float *got, size_t stride, const double *expected,
+                        size_t n, double tol)
+{
+    for (size_t k = 0; k < n; k++)
+        if (!(fabs((double)got[k * stride] - expected[k]) < tol))
+            fail_msg("%s[%zu] is %.9g, not %.9g", what, k * stride, (double)got[k * stride],
+                     expected[k]);
+}
+
+static double mean_abs(const float *x, size_t n)
+{
+    double sum = 0;
+    for (size_t k = 0; k < n; k++)
+        sum += fabs((double)x[k]);
+    return sum / (double)n;
+}
+
+struct net {
+    struct nn_params *params;
+    struct nn_graph *graph;
+    struct nn_plan *plan;
+};
+
+static void net_begin(struct net *n)
+{
+    *n = (struct net){0};
+    assert_int_equal(nn_params_new(&n->params), STATUS_OK);
+    assert_int_equal(nn_graph_new(n->params, &n->graph), STATUS_OK);
+}
+
+static void net_plan(struct net *n)
+{
+    struct errmsg e = {""};
+    assert_int_equal(nn_params_init(n->params, 1), STATUS_OK);
+    test_fill(n->params);
+    status st = nn_plan_new(n->graph, &(struct nn_plan_options){.threads = 1}, &n->plan, &e);
+    if (st)
+        fail_msg("no plan: %s", errmsg_text(&e, st));
+}
+
+static void net_end(struct net *n)
+{
+    nn_plan_free(n->plan);
+    nn_graph_free(n->graph);
+    nn_params_free(n->params);
+}
+
+static void test_unet_numbers(void **state)
+{
+    (void)state;
+    static const struct purify_unet cfg = {.in_channels = 3,
+                                           .size = 16,
+                                           .ch = 8,
+                                           .levels = 3,
+                                           .ch_mult = {1, 2, 3},
+                                           .res_blocks = 2,
+                                           .attn_count = 1,
+                                           .attn = {8},
+                                           .mid_attn = true,
+                                           .groups = 4,
+                                           .dropout = 0.1f,
+                                           .total = 1000,
+                                           .t_max = 1000};
+    static const double expected[] = {-0.00317549143, 0.0220957805,  0.0240969798,
+                                      -0.0796977236,  -0.0351439042, 0.233506981,
+                                      -0.0431775503,  -0.456418002,  -0.280170421};
+    struct net n;
+    net_begin(&n);
+    struct nn_val x = nn_input(n.graph, "x", NN_F32, nn_shape4(2, 16, 16, 3));
+    struct nn_val t = nn_input(n.graph, "t", NN_F32, nn_shape1(2));
+    struct nn_val y = purify_unet_build(n.graph, &cfg, x, t, false);
+    assert_int_equal(nn_params_count(n.params), 270);
+    assert_int_equal(nn_params_elements(n.params, true), 159251);
+    nn_output(n.graph, y, "y");
+    net_plan(&n);
+    test_wave(nn_plan_data(n.plan, x), 1536, 0.3);
+    float *time = nn_plan_data(n.plan, t);
+    time[0] = 3;
+    time[1] = 150;
+    assert_int_equal(nn_plan_run(n.plan), STATUS_OK);
+    const float *out = nn_plan_data(n.plan, y);
+    assert_near("unet", out, 191, expected, ARRAY_LEN(expected), 2e-5);
+    if (fabs(mean_abs(out, 1536) - 0.249402676) > 1e-5)
+        fail_msg("mean |y| is %.9g, not 0.249402676", mean_abs(out, 1536));
+    net_end(&n);
+}
+
+/* The published CIFAR-10 network: number and names of its parameters. */
+static void test_published(void **state)
+{
+    (void)state;
+    static const struct purify_unet cfg = {.in_channels = 3,
+                                           .size = 32,
+                                           .ch = 128,
+                                           .levels = 4,
+                                           .ch_mult = {1, 2, 2, 2},
+                                           .res_blocks = 2,
+                                           .attn_count = 1,
+                                           .attn = {16},
+                                           .mid_attn = true,
+                                           .groups = 32,
+                                           .dropout = 0.1f,
+                                           .total = 1000,
+                                           .t_max = 1000};
+    static const struct {
+        const char *name;
+        int rank, dim[4];
+    } some[] = {
+        {"temb.dense.0.weight", 2, {512, 128, 1, 1}},
+        {"temb.dense.1.bias", 1, {512, 1, 1, 1}},
+        {"conv_in.weight", 4, {128, 3, 3, 3}},
+        {"down.0.block.1.conv2.weight", 4, {128, 128, 3, 3}},
+        {"down.1.block.0.nin_shortcut.weight", 4, {256, 128, 1, 1}},
+        {"down.1.block.0.temb_proj.weight", 2, {256, 512, 1, 1}},
+        {"down.1.attn.1.proj_out.bias", 1, {256, 1, 1, 1}},
+        {"down.2.downsample.conv.weight", 4, {256, 256, 3, 3}},
+        {"mid.block_1.norm1.weight", 1, {256, 1, 1, 1}},
+        {"mid.attn_1.q.weight", 4, {256, 256, 1, 1}},
+        {"mid.block_2.conv1.weight", 4, {256, 256, 3, 3}},
+        {"up.3.block.2.conv1.weight", 4, {256, 512, 3, 3}},
+        {"up.1.attn.2.norm.weight", 1, {256, 1, 1, 1}},
+        {"up.0.block.0.norm1.weight", 1, {384, 1, 1, 1}},
+        {"up.0.block.2.nin_shortcut.weight", 4, {128, 256, 1, 1}},
+        {"up.1.upsample.conv.weight", 4, {256, 256, 3, 3}},
+        {"norm_out.weight", 1, {128, 1, 1, 1}},
+        {"conv_out.weight", 4, {3, 128, 3, 3}},
+    };
+    struct net n;
+    net_begin(&n);
+    struct nn_val x = nn_input(n.graph, "x", NN_F32, nn_shape4(1, 32, 32, 3));
+    purify_unet_build(n.graph, &cfg, x, nn_input(n.graph, "t", NN_F32, nn_shape1(1)), true);
+    struct errmsg e = {""};
+    if (nn_graph_status(n.graph, &e))
+        fail_msg("%s", e.text);
+    assert_int_equal(nn_params_count(n.params), 328);
+    assert_int_equal(nn_params_elements(n.params, true), 35746307);
+    for (size_t i = 0; i < ARRAY_LEN(some); i++) {
+        const struct nn_param_entry *p = nn_params_find(n.params, some[i].name);
+        if (!p)
+            fail_msg("no parameter %s", some[i].name);
+        assert_int_equal(p->shape.rank, some[i].rank);
+        for (int d = 0; d < some[i].rank; d++)
+            assert_int_equal(p->shape.dim[d], some[i].dim[d]);
+    }
+    assert_null(nn_params_find(n.params, "down.3.downsample.conv.weight"));
+    assert_null(nn_params_find(n.params, "up.0.upsample.conv.weight"));
+    assert_null(nn_params_find(n.params, "down.0.block.0.nin_shortcut.weight"));
+    net_end(&n);
+}
+
+/* A fresh network predicts no noise (Ho et al. start the last convolution at zero), and attention
+   stays with its level when the input is larger than what the network was trained on. */
+static void test_other_sizes(void **state)
+{
+    (void)state;
+    struct purify_unet cfg = test_unet_cfg(1);
+    struct net n;
+    net_begin(&n);
+    struct nn_val x = nn_input(n.graph, "x", NN_F32, nn_shape4(1, 24, 40, 1));
+    struct nn_val y =
+        purify_unet_build(n.graph, &cfg, x, nn_input(n.graph, "t", NN_F32, nn_shape1(1)), true);
+    nn_output(n.graph, y, "y");
+    assert_non_null(nn_params_find(n.params, "down.1.attn.0.q.weight"));
+    assert_null(nn_params_find(n.params, "down.0.attn.0.q.weight"));
+    assert_int_equal(nn_params_init(n.params, 3), STATUS_OK);
+    struct errmsg e = {""};
+    status st = nn_plan_new(n.graph, &(struct nn_plan_options){.threads = 1}, &n.plan, &e);
+    if (st)
+        fail_msg("%s", errmsg_text(&e, st));
+    test_wave(nn_plan_data(n.plan, x), 24 * 40, 1);
+    assert_int_equal(nn_plan_run(n.plan), STATUS_OK);
+    assert_true(mean_abs(nn_plan_data(n.plan, y), 24 * 40) == 0);
+    net_end(&n);
+}
+
+static void test_percept(void **state)
+{
+    (void)state;
+    static const double logits[] = {0.0789050059, 0.0177149237, 0.0198129425, 0.188782494,
+                                    -0.0210805278};
+    static const double distance[] = {0.0434093966, 0.0517806608};
+    static const double gradient[] = {0.000303643819, -0.000578590894, -0.00382822971,
+                                      -0.00477878876, -0.00564602301,  -0.00831048307,
+                                      0.00585284369,  -0.00757878562,  0.00624801116};
+    struct purify_percept_cfg cfg = test_percept_cfg(3);
+    struct net n;
+    net_begin(&n);
+    struct nn_val a = nn_input(n.graph, "a", NN_F32, nn_shape4(2, 8, 8, 3));
+    struct nn_val b = nn_input(n.graph, "b", NN_F32, nn_shape4(2, 8, 8, 3)), grad = NN_NONE;
+    struct nn_val z = purify_percept_logits(n.graph, &cfg, a);
+    struct nn_val d = purify_percept_distance(n.graph, &cfg, a, b);
+    nn_gradients(n.graph, d, &a, 1, &grad);
+    nn_output(n.graph, z, "logits");
+    nn_output(n.graph, d, "distance");
+    nn_output(n.graph, grad, "gradient");
+    net_plan(&n);
+    test_wave(nn_plan_data(n.plan, a), 384, 0);
+    test_wave(nn_plan_data(n.plan, b), 384, 1);
+    assert_int_equal(nn_plan_run(n.plan), STATUS_OK);
+    assert_near("logits", nn_plan_data(n.plan, z), 1, logits, ARRAY_LEN(logits), 1e-6);
+    assert_near("distance", nn_plan_data(n.plan, d), 1, distance, ARRAY_LEN(distance), 1e-6);
+    assert_near("gradient", nn_plan_data(n.plan, grad), 47, gradient, ARRAY_LEN(gradient), 1e-6);
+    if (fabs(mean_abs(nn_plan_data(n.plan, grad), 384) - 0.00306432315) > 1e-7)
+        fail_msg("mean |gradient| is %.9g", mean_abs(nn_plan_data(n.plan, grad), 384));
+    net_end(&n);
+}
+
+/* ---- metadata ---- */
+
+static void save_meta(const char *path, const struct nn_meta *meta, int n)
+{
+    float one = 1;
+    struct nn_save_tensor t = {"t", nn_shape1(1), &one, false};
+    assert_int_equal(nn_file_save(path, &t, 1, meta, n, NULL), STATUS_OK);
+}
+
+static status read_unet(const char *path, struct purify_unet *out, struct errmsg *e)
+{
+    AUTO(nn_file_close) struct nn_file *f = NULL;
+    assert_int_equal(nn_file_open(path, &f, NULL), STATUS_OK);
+    return purify_unet_from_file(f, out, e);
+}
+
+static void test_unet_metadata(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/purify-meta-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    struct purify_unet cfg = test_unet_cfg(3), back;
+    cfg.dropout = 0.1f;
+    cfg.beta = PURIFY_BETA_COSINE;
+    struct purify_meta meta;
+    purify_unet_to_meta(&cfg, &meta);
+    save_meta(path, meta.pair, meta.n);
+    assert_int_equal(read_unet(path, &back, NULL), STATUS_OK);
+    struct purify_meta again;
+    purify_unet_to_meta(&back, &again);
+    assert_int_equal(again.n, meta.n);
+    for (int i = 0; i < meta.n; i++)
+        assert_string_equal(again.pair[i].value, meta.pair[i].value);
+
+    /* each key left out, and each with nonsense */
+    static const char *const nonsense[] = {"",     "x", "-1",  "999999999999",
+                                           "1,2,", ",", "1e3", "0x10"};
+    for (int i = 0; i < meta.n; i++) {
+        struct nn_meta pair[24];
+        memcpy(pair, meta.pair, sizeof pair);
+        pair[i] = pair[meta.n - 1];
+        save_meta(path, pair, meta.n - 1);
+        struct errmsg e = {""};
+        assert_int_equal(read_unet(path, &back, &e), STATUS_INVALID);
+        assert_non_null(strstr(e.text, meta.pair[i].key));
+        for (size_t k = 0; k < ARRAY_LEN(nonsense); k++) {
+            if (!*nonsense[k] && strcmp(meta.pair[i].key, "attn") == 0)
+                continue; /* none is a fine list */
+            memcpy(pair, meta.pair, sizeof pair);
+            pair[i].value = nonsense[k];
+            save_meta(path, pair, meta.n);
+            if (read_unet(path, &back, &e) != STATUS_INVALID)
+                fail_msg("%s = \"%s\" was taken", pair[i].key, nonsense[k]);
+        }
+    }
+    unlink(path);
+}
+
+static void test_unet_check(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t offset;
+        int value;
+    } bad[] = {
+#define BAD(field, value) {offsetof(struct purify_unet, field), value}
+        BAD(in_channels, 2), BAD(size, 15),      BAD(size, 0),          BAD(size, 1 << 20),
+        BAD(ch, 0),          BAD(ch, 9),         BAD(ch, 1 << 20),      BAD(levels, 0),
+        BAD(levels, 7),      BAD(ch_mult[1], 0), BAD(ch_mult[1], 9999), BAD(res_blocks, 0),
+        BAD(res_blocks, 9),  BAD(attn_count, 7), BAD(attn_count, -1),   BAD(attn[0], 5),
+        BAD(groups, 3),      BAD(groups, 0),     BAD(total, 0),         BAD(total, 1 << 20),
+        BAD(t_max, 0),       BAD(t_max, 1001),   BAD(beta, 7),
+#undef BAD
+    };
+    struct purify_unet good = test_unet_cfg(3);
+    assert_int_equal(purify_unet_check(&good, NULL), STATUS_OK);
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        struct purify_unet u = good;
+        struct errmsg e = {""};
+        memcpy((char *)&u + bad[i].offset, &bad[i].value, sizeof(int));
+        if (purify_unet_check(&u, &e) != STATUS_INVALID || !e.text[0])
+            fail_msg("case %zu was taken", i);
+    }
+}
+
+static void test_percept_metadata(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/purify-meta-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    struct purify_percept_cfg cfg = test_percept_cfg(1), back;
+    struct purify_meta meta;
+    purify_percept_to_meta(&cfg, &meta);
+    static const char *const widths[] = {"6,10", "", "0", "4,x", "1,2,3,4,5,6,7", "99999"};
+    for (size_t i = 0; i < ARRAY_LEN(widths); i++) {
+        for (int k = 0; k < meta.n; k++)
+            if (strcmp(meta.pair[k].key, "width") == 0)
+                meta.pair[k].value = widths[i];
+        save_meta(path, meta.pair, meta.n);
+        AUTO(nn_file_close) struct nn_file *f = NULL;
+        assert_int_equal(nn_file_open(path, &f, NULL), STATUS_OK);
+        assert_int_equal(purify_percept_from_file(f, &back, NULL),
+                         i == 0 ? STATUS_OK : STATUS_INVALID);
+        struct purify_unet unet; /* another architecture is said to be one */
+        struct errmsg e = {""};
+        assert_int_equal(purify_unet_from_file(f, &unet, &e), STATUS_INVALID);
+        assert_non_null(strstr(e.text, "percept-vgg"));
+    }
+    assert_int_equal(back.stages, 2);
+    assert_int_equal(back.width[1], 10);
+    assert_int_equal(back.in_channels, 1);
+    unlink(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_unet_numbers),     cmocka_unit_test(test_published),
+        cmocka_unit_test(test_other_sizes),      cmocka_unit_test(test_percept),
+        cmocka_unit_test(test_unet_metadata),    cmocka_unit_test(test_unet_check),
+        cmocka_unit_test(test_percept_metadata),
+    };
+    return cmocka_run_group_tests_name("purify/networks", tests, NULL, NULL);
+}

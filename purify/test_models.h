@@ -1,0 +1,149 @@
+#ifndef PURIFY_TEST_MODELS_H
+#define PURIFY_TEST_MODELS_H
+/* Small networks with made-up weights, as files in a temporary directory. Included by tests only.
+ */
+#include "purify/purify.h"
+
+#include <math.h>
+#include <string.h>
+
+#define TEST_ONLY __attribute__((unused)) static
+
+struct test_dir {
+    char path[64];
+};
+
+TEST_ONLY int test_by_name(const void *a, const void *b)
+{
+    return strcmp((*(struct nn_param_entry *const *)a)->name,
+                  (*(struct nn_param_entry *const *)b)->name);
+}
+
+/* The weights of networks_oracle.py: a function of (rank of the name, index). */
+TEST_ONLY void test_fill(struct nn_params *p)
+{
+    int n = 0;
+    struct nn_param_entry **entry = mem_zalloc((size_t)nn_params_count(p), sizeof *entry);
+    CHECK(entry);
+    for (int i = 0; i < nn_params_count(p); i++)
+        if (nn_params_at(p, i)->trainable)
+            entry[n++] = nn_params_at(p, i);
+    qsort(entry, (size_t)n, sizeof(struct nn_param_entry *), test_by_name);
+    for (int j = 0; j < n; j++) {
+        const struct nn_param_entry *e = entry[j];
+        int64_t count = nn_shape_count(e->shape);
+        double fan = e->shape.rank > 1 ? (double)(count / e->shape.dim[0]) : 1;
+        size_t len = strlen(e->name);
+        bool gain = e->shape.rank == 1 && strstr(e->name, "norm") && len > 7 &&
+                    strcmp(e->name + len - 7, ".weight") == 0;
+        for (int64_t i = 0; i < count; i++) {
+            double v = sin(0.37 * (double)i + 1.7 * j) / sqrt(fan);
+            e->value[i] = (float)(e->shape.rank == 1 ? 0.1 * v + gain : v);
+        }
+    }
+    mem_free(entry);
+}
+
+TEST_ONLY void test_wave(float *out, size_t n, double phase)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = (float)sin(0.1 * (double)i + phase);
+}
+
+/* 16-pixel tiles, 2 levels, attention at 8: quick. */
+TEST_ONLY struct purify_unet test_unet_cfg(int channels)
+{
+    return (struct purify_unet){.in_channels = channels,
+                                .size = 16,
+                                .ch = 8,
+                                .levels = 2,
+                                .ch_mult = {1, 2},
+                                .res_blocks = 1,
+                                .attn_count = 1,
+                                .attn = {8},
+                                .mid_attn = true,
+                                .groups = 4,
+                                .total = 1000,
+                                .beta = PURIFY_BETA_LINEAR,
+                                .t_max = 200};
+}
+
+TEST_ONLY struct purify_percept_cfg test_percept_cfg(int channels)
+{
+    return (struct purify_percept_cfg){
+        .in_channels = channels, .stages = 2, .width = {6, 10}, .classes = 5};
+}
+
+TEST_ONLY void test_save_unet(const char *path, const struct purify_unet *cfg, double poison)
+{
+    struct nn_params *p = NULL;
+    struct nn_graph *g = NULL;
+    struct purify_meta meta;
+    CHECK(nn_params_new(&p) == STATUS_OK && nn_graph_new(p, &g) == STATUS_OK);
+    struct nn_shape s = nn_shape4(1, cfg->size, cfg->size, cfg->in_channels);
+    purify_unet_build(g, cfg, nn_input(g, "x", NN_F32, s), nn_input(g, "t", NN_F32, nn_shape1(1)),
+                      false);
+    CHECK(nn_graph_status(g, NULL) == STATUS_OK);
+    test_fill(p);
+    if (poison != 0)
+        nn_params_find(p, "conv_out.bias")->value[0] = (float)poison;
+    purify_unet_to_meta(cfg, &meta);
+    CHECK(nn_params_save(p, path, meta.pair, meta.n, false, NULL) == STATUS_OK);
+    nn_graph_free(g);
+    nn_params_free(p);
+}
+
+TEST_ONLY void test_save_percept(const char *path, const struct purify_percept_cfg *cfg)
+{
+    struct nn_params *p = NULL;
+    struct nn_graph *g = NULL;
+    struct purify_meta meta;
+    CHECK(nn_params_new(&p) == STATUS_OK && nn_graph_new(p, &g) == STATUS_OK);
+    purify_percept_logits(g, cfg, nn_input(g, "x", NN_F32, nn_shape4(1, 16, 16, cfg->in_channels)));
+    CHECK(nn_graph_status(g, NULL) == STATUS_OK && nn_params_init(p, 1) == STATUS_OK);
+    test_fill(p);
+    purify_percept_to_meta(cfg, &meta);
+    CHECK(nn_params_save(p, path, meta.pair, meta.n, false, NULL) == STATUS_OK);
+    nn_graph_free(g);
+    nn_params_free(p);
+}
+
+/* A directory with unet.safetensors, percept.safetensors and grey.safetensors. */
+TEST_ONLY void test_dir_make(struct test_dir *d)
+{
+    snprintf(d->path, sizeof d->path, "/tmp/purify-test-XXXXXX");
+    CHECK(mkdtemp(d->path));
+    char file[128];
+    struct purify_unet rgb = test_unet_cfg(3), grey = test_unet_cfg(1);
+    struct purify_percept_cfg percept = test_percept_cfg(3);
+    snprintf(file, sizeof file, "%s/unet.safetensors", d->path);
+    test_save_unet(file, &rgb, 0);
+    snprintf(file, sizeof file, "%s/grey.safetensors", d->path);
+    test_save_unet(file, &grey, 0);
+    snprintf(file, sizeof file, "%s/percept.safetensors", d->path);
+    test_save_percept(file, &percept);
+}
+
+TEST_ONLY void test_dir_remove(struct test_dir *d)
+{
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf '%s'", d->path);
+    status_ignore(system(command) == 0 ? STATUS_OK : STATUS_IO, "a temporary directory may stay");
+}
+
+/* A finished profile over that directory: t* 10, 2 rounds of 3 steps, joint. */
+TEST_ONLY void test_profile(const struct test_dir *d, const char *model, struct purify_profile *out)
+{
+    purify_profile_init(out);
+    snprintf(out->model, sizeof out->model, "%s/%s.safetensors", d->path, model);
+    snprintf(out->percept, sizeof out->percept, "%s/percept.safetensors", d->path);
+    out->t_start = 10;
+    out->rounds = 2;
+    out->steps = 3;
+    out->guidance = PURIFY_GUIDE_JOINT;
+    out->pixel_scale = 100;
+    out->perceptual_scale = 3;
+    out->overlap = 4;
+}
+
+#endif
