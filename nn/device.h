@@ -97,6 +97,10 @@ typedef void nn_range_fn(const void *ctx, int64_t first, int64_t last, int threa
    partial sums kept by thread are added in a fixed order). threads <= 1: a plain call, no OpenMP. */
 void nn_for_range(int threads, int64_t n, nn_range_fn *fn, const void *ctx);
 
+/* Sets the calling thread's OpenMP thread count, which libraries read when a kernel is made or run; returns
+   the one before, to be set again. */
+int nn_bind_threads(int threads);
+
 /* ---- rows: one kernel body for f32 and bf16 ---- */
 enum { NN_ROW_MAX = 2048 }; /* floats a row may have; fits L1 several times */
 /* n <= NN_ROW_MAX floats from element `at`: the tensor's own memory, or converted into scratch. */

@@ -9,11 +9,33 @@
 #include <omp.h>
 #include <string.h>
 
+/* ThreadSanitizer cannot see into the OpenMP runtime: it is told where a region begins and ends. */
+#if defined(__SANITIZE_THREAD__)
+#define WATCHED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define WATCHED 1
+#endif
+#endif
+#ifdef WATCHED
+#include <sanitizer/tsan_interface.h>
+static char region_begins, region_ends;
+#define RELEASE(place) __tsan_release(&(place))
+#define ACQUIRE(place) __tsan_acquire(&(place))
+/* The region's own arguments are read before the region can say that it has begun. */
+#define UNWATCHED __attribute__((no_sanitize("thread")))
+#else
+#define UNWATCHED
+#define RELEASE(place)
+#define ACQUIRE(place)
+#endif
+
 static int64_t part_start(int64_t n, int threads, int i)
 {
     return n / threads * i + (n % threads < i ? n % threads : i);
 }
 
+UNWATCHED
 void nn_for_range(int threads, int64_t n, nn_range_fn *fn, const void *ctx)
 {
     if (n <= 0)
@@ -25,11 +47,22 @@ void nn_for_range(int threads, int64_t n, nn_range_fn *fn, const void *ctx)
         return;
     }
     /* The runtime may give fewer threads than asked for: parts are handed out by number. */
+    RELEASE(region_begins);
 #pragma omp parallel num_threads(threads)
     {
+        ACQUIRE(region_begins);
         for (int i = omp_get_thread_num(); i < threads; i += omp_get_num_threads())
             fn(ctx, part_start(n, threads, i), part_start(n, threads, i + 1), i);
+        RELEASE(region_ends);
     }
+    ACQUIRE(region_ends);
+}
+
+int nn_bind_threads(int threads)
+{
+    int before = omp_get_max_threads();
+    omp_set_num_threads(threads);
+    return before;
 }
 
 size_t nn_store_bytes(enum nn_store s)

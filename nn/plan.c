@@ -216,7 +216,9 @@ status nn_plan_new(struct nn_graph *g, const struct nn_plan_options *opt, struct
     p->device = device;
     p->precision = opt->precision;
     p->threads = opt->threads > 0 ? opt->threads : cpu_count();
+    int before = nn_bind_threads(p->threads);
     st = build(p, g, !opt->no_fusion, e);
+    nn_bind_threads(before);
     if (st == STATUS_NOMEM)
         return errmsg_set(e, st, "out of memory (the plan's intermediates take %zu MiB)",
                           p->info.arena_bytes >> 20);
