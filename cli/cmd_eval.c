@@ -1,0 +1,136 @@
+#include "cli.h"
+#include "train/train.h"
+
+#include <jansson.h>
+#include <math.h>
+
+static const char *class_name(const struct train_model *m, int k, char buf[16])
+{
+    if (m->class_name)
+        return m->class_name[k];
+    snprintf(buf, 16, "%d", k);
+    return buf;
+}
+
+static void print_json(const struct train_model *m, const struct train_eval *ev, int confusion)
+{
+    json_t *per = json_object(), *rows = json_array();
+    for (int k = 0; k < ev->classes; k++) {
+        char buf[16];
+        double a = train_eval_class_accuracy(ev, k);
+        json_object_set_new(per, class_name(m, k, buf), isfinite(a) ? json_real(a) : json_null());
+        json_t *row = json_array();
+        for (int j = 0; j < ev->classes; j++)
+            json_array_append_new(
+                row, json_integer(ev->confusion[(size_t)k * (size_t)ev->classes + (size_t)j]));
+        json_array_append_new(rows, row);
+    }
+    json_t *out =
+        json_pack("{s:I, s:I, s:f, s:f, s:o, s:f}", "images", (json_int_t)ev->samples, "correct",
+                  (json_int_t)ev->correct, "accuracy", train_eval_accuracy(ev), "loss", ev->loss,
+                  "class_accuracy", per, "images_per_s", ev->images_per_s);
+    if (confusion)
+        json_object_set(out, "confusion", rows);
+    json_dumpf(out, stdout, JSON_INDENT(2));
+    putchar('\n');
+    json_decref(out);
+    json_decref(rows);
+}
+
+static void print_text(const struct train_model *m, const struct train_eval *ev, int confusion)
+{
+    char buf[16];
+    printf("accuracy  %.4f  (%lld of %lld, loss %.4f, %.0f images/s)\n", train_eval_accuracy(ev),
+           (long long)ev->correct, (long long)ev->samples, ev->loss, ev->images_per_s);
+    for (int k = 0; k < ev->classes; k++)
+        printf("  %-24s %.4f\n", class_name(m, k, buf), train_eval_class_accuracy(ev, k));
+    if (!confusion)
+        return;
+    puts("confusion (rows: label, columns: prediction)");
+    for (int k = 0; k < ev->classes; k++) {
+        for (int j = 0; j < ev->classes; j++)
+            printf("%7lld", (long long)ev->confusion[(size_t)k * (size_t)ev->classes + (size_t)j]);
+        putchar('\n');
+    }
+}
+
+/* "a" for all channels or "a,b,c"; false when it is neither. */
+static int parse_scaling(const char *text, float out[TRAIN_CHANNELS_MAX])
+{
+    int n = 0;
+    while (n < TRAIN_CHANNELS_MAX) {
+        char *end;
+        out[n++] = strtof(text, &end);
+        if (end == text || (*end && *end != ','))
+            return 0;
+        if (!*end)
+            break;
+        text = end + 1;
+    }
+    for (int c = 1; n == 1 && c < TRAIN_CHANNELS_MAX; c++)
+        out[c] = out[0];
+    return 1;
+}
+
+int cmd_eval(int argc, char **argv)
+{
+    struct train_eval_options o = {.batch = 0};
+    struct train_model_hint hint = {.arch = NULL};
+    const char *weights = NULL, *mean = NULL, *std = NULL;
+    int skip_bad = 0, confusion = 0, quiet = 0, json = 0, size = 0;
+    const struct cli_option options[] = {
+        {"data", 'd', CLI_STRING, &o.data.dir, "DIR", "images, DIR/<class>/<image>"},
+        {"weights", 'w', CLI_STRING, &weights, "FILE", "weights.safetensors of a run"},
+        {"limit", 'n', CLI_INT, &o.data.limit, "N", "at most N images, balanced over classes"},
+        {"resize", 0, CLI_FLAG, &size, NULL, "resize the images to the network's (square) size"},
+        {"batch", 'b', CLI_INT, &o.batch, "N", "default 256"},
+        {"threads", 'j', CLI_INT, &o.threads, "N", "default: all CPUs"},
+        {"skip-bad", 0, CLI_FLAG, &skip_bad, NULL, "leave out files that do not decode"},
+        {"confusion", 0, CLI_FLAG, &confusion, NULL, "print the confusion matrix"},
+        {"arch", 'a', CLI_STRING, &hint.arch, "NAME", "for weights that do not say: the network"},
+        {"image-size", 0, CLI_INT, &hint.shape.width, "N", "for weights that do not say"},
+        {"channels", 0, CLI_INT, &hint.shape.channels, "N", "for weights that do not say"},
+        {"classes", 0, CLI_INT, &hint.shape.classes, "N", "for weights that do not say"},
+        {"mean", 0, CLI_STRING, &mean, "X[,X,X]", "the network sees (pixel/255 - mean) / std"},
+        {"std", 0, CLI_STRING, &std, "X[,X,X]", "see --mean"},
+        {"quiet", 'q', CLI_FLAG, &quiet, NULL, "no progress"},
+        {"json", 0, CLI_FLAG, &json, NULL, "print a JSON object"},
+    };
+    const struct cli_spec spec = {"relearn eval",
+                                  "--data DIR --weights FILE [OPTION…]",
+                                  "Measures a classifier's accuracy on an ImageFolder tree.",
+                                  options,
+                                  ARRAY_LEN(options),
+                                  0,
+                                  0};
+    int first, rc = cli_parse(&spec, argc, argv, &first);
+    if (rc != CLI_GO)
+        return rc;
+    if (!o.data.dir || !weights)
+        return cli_usage_error(&spec, "--data and --weights are needed");
+    float mean_value[TRAIN_CHANNELS_MAX], std_value[TRAIN_CHANNELS_MAX];
+    if ((mean && !parse_scaling(mean, mean_value)) || (std && !parse_scaling(std, std_value)))
+        return cli_usage_error(&spec, "--mean and --std take one number or one for each channel");
+    hint.mean = mean ? mean_value : NULL;
+    hint.std = std ? std_value : NULL;
+    hint.shape.height = hint.shape.width;
+    o.data.skip_bad = skip_bad;
+    o.quiet = quiet;
+    stop_install();
+    struct errmsg e = {""};
+    AUTO(train_model_free) struct train_model *m = NULL;
+    status st = train_model_load(weights, &hint, &m, &e);
+    if (st)
+        return cli_fail(st, &e);
+    o.data.size = size ? m->shape.width : 0;
+    struct train_eval ev;
+    st = train_evaluate(m, &o, &ev, &e);
+    if (st)
+        return cli_fail(st, &e);
+    if (json)
+        print_json(m, &ev, confusion);
+    else
+        print_text(m, &ev, confusion);
+    train_eval_done(&ev);
+    return 0;
+}

@@ -1,0 +1,39 @@
+#include "cli.h"
+#include "train/train.h"
+
+int cmd_unpack(int argc, char **argv)
+{
+    struct train_unpack_options o = {.images = NULL};
+    int flat = 0, quiet = 0;
+    const struct cli_option options[] = {
+        {"labels", 'l', CLI_STRING, &o.labels, "FILE", "the IDX label file"},
+        {"class-names", 0, CLI_STRING, &o.class_names, "A,B,…", "folder names; default digits"},
+        {"limit", 'n', CLI_INT, &o.limit, "N", "the first N images"},
+        {"flat", 0, CLI_FLAG, &flat, NULL, "no class folders (for diffusion training)"},
+        {"quiet", 'q', CLI_FLAG, &quiet, NULL, "no progress"},
+    };
+    const struct cli_spec spec = {
+        "relearn unpack",
+        "[--labels FILE] ARCHIVE DIR",
+        "Turns an IDX file (MNIST family, .gz or not) or a CIFAR-10/100 binary into\n"
+        "DIR/<class>/NNNNN.png.",
+        options,
+        ARRAY_LEN(options),
+        2,
+        2};
+    int first, rc = cli_parse(&spec, argc, argv, &first);
+    if (rc != CLI_GO)
+        return rc;
+    o.images = argv[first];
+    o.out_dir = argv[first + 1];
+    o.flat = flat;
+    o.quiet = quiet;
+    stop_install();
+    struct errmsg e = {""};
+    int n = 0;
+    status st = train_unpack(&o, &n, &e);
+    if (st)
+        return cli_fail(st, &e);
+    printf("%d images\n", n);
+    return 0;
+}
