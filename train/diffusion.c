@@ -327,6 +327,16 @@ static void fill_inputs(struct diffusion *d, const struct train_batch *b)
     }
 }
 
+/* Up over the warm-up, then down to 0 by half a cosine: a short run ends converged. */
+static float rate(const struct train_diffusion_options *o, int step)
+{
+    if (step < o->warmup)
+        return o->lr * (float)(step + 1) / (float)o->warmup;
+    double done =
+        (double)(step - o->warmup) / (double)(o->steps > o->warmup ? o->steps - o->warmup : 1);
+    return o->lr * (float)(.5 * (1 + cos(3.14159265358979323846 * done)));
+}
+
 static status step(struct diffusion *d, const struct train_batch *b, struct errmsg *e)
 {
     fill_inputs(d, b);
@@ -340,8 +350,7 @@ static status step(struct diffusion *d, const struct train_batch *b, struct errm
                           "lower --lr)",
                           d->step);
     nn_clip_grad_norm(d->params, 1);
-    float rise = d->step < d->opt->warmup ? (float)(d->step + 1) / (float)d->opt->warmup : 1;
-    nn_optim_step(d->optim, d->opt->lr * rise);
+    nn_optim_step(d->optim, rate(d->opt, d->step));
     nn_ema_update(d->ema);
     d->window += loss;
     d->step++;

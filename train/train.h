@@ -298,7 +298,8 @@ status train_run(const struct train_options *opt, struct train_result *out,
 
 /* ================================ diffusion models ================================ */
 /*
- * eps-MSE (Ho et al. 2020, eq. 14) with t uniform in 0..t_max-1; Adam with linear warm-up, gradient
+ * eps-MSE (Ho et al. 2020, eq. 14) with t uniform in 0..t_max-1; Adam with linear warm-up
+ * and a cosine down to 0 over the steps (ours: for short runs), gradient
  * norm 1, an exponential moving average of the weights is what is saved. Labels are not used: any
  * tree.
  */
