@@ -215,6 +215,38 @@ static void test_percept(void **state)
     net_end(&n);
 }
 
+/* A sample's bits are its own: not of its place in the micro-batch, nor of its neighbours. */
+static void test_neighbours(void **state)
+{
+    (void)state;
+    enum { BATCH = 3, ELEMENTS = 768 };
+    struct purify_unet cfg = test_unet_cfg(3);
+    struct net n;
+    net_begin(&n);
+    struct nn_val x = nn_input(n.graph, "x", NN_F32, nn_shape4(BATCH, 16, 16, 3));
+    struct nn_val t = nn_input(n.graph, "t", NN_F32, nn_shape1(BATCH));
+    struct nn_val y = purify_unet_build(n.graph, &cfg, x, t, false);
+    nn_output(n.graph, y, "y");
+    net_plan(&n);
+    float expected[ELEMENTS], *in = nn_plan_data(n.plan, x), *time = nn_plan_data(n.plan, t);
+    const float *out = nn_plan_data(n.plan, y);
+    for (int place = 0; place < BATCH; place++)
+        for (int others = 0; others < 3; others++) {
+            for (int k = 0; k < BATCH; k++) {
+                test_wave(in + k * ELEMENTS, ELEMENTS, k == place ? 0.5 : others * 10.0 + k);
+                time[k] = k == place ? 7 : (float)(others + k);
+            }
+            for (int k = 0; others == 1 && k < BATCH * ELEMENTS; k++)
+                if (k / ELEMENTS != place)
+                    in[k] = 0;
+            assert_int_equal(nn_plan_run(n.plan), STATUS_OK);
+            if (place == 0 && others == 0)
+                memcpy(expected, out, sizeof expected);
+            assert_memory_equal(out + place * ELEMENTS, expected, sizeof expected);
+        }
+    net_end(&n);
+}
+
 /* ---- metadata ---- */
 
 static void save_meta(const char *path, const struct nn_meta *meta, int n)
@@ -336,10 +368,10 @@ static void test_percept_metadata(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_unet_numbers),     cmocka_unit_test(test_published),
-        cmocka_unit_test(test_other_sizes),      cmocka_unit_test(test_percept),
-        cmocka_unit_test(test_unet_metadata),    cmocka_unit_test(test_unet_check),
-        cmocka_unit_test(test_percept_metadata),
+        cmocka_unit_test(test_unet_numbers), cmocka_unit_test(test_published),
+        cmocka_unit_test(test_other_sizes),  cmocka_unit_test(test_percept),
+        cmocka_unit_test(test_neighbours),   cmocka_unit_test(test_unet_metadata),
+        cmocka_unit_test(test_unet_check),   cmocka_unit_test(test_percept_metadata),
     };
     return cmocka_run_group_tests_name("purify/networks", tests, NULL, NULL);
 }
