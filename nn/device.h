@@ -88,7 +88,7 @@ extern const struct nn_device nn_device_common; /* optimised plain C, not named 
 extern const struct nn_device nn_device_reference;
 
 /* Kernels that read or write bf16 say so in supports(); this is the default rule. */
-bool nn_plain_step(const struct nn_step *s); /* every tensor f32 or i32; no post; no nc, no res */
+bool nn_plain_step(const struct nn_step *s); /* every tensor f32 or i32; nothing fused in */
 bool nn_all_f32(const struct nn_step *s);    /* every float tensor is stored as f32 */
 
 /* ---- parallel loops: the only place with OpenMP ---- */

@@ -7,8 +7,9 @@
  * node before: fusion never moves work from a fast kernel to a slow one.
  *
  *     conv2d -> add_nc                 conv2d with nc
- *     conv2d | conv2d_data | batch_norm -> add       the same with res
+ *     conv2d | conv2d_data | batch_norm | norm_back -> add       the same with res
  *     conv2d | norm | add -> act       the same with post
+ *     add -> act_back                  act_back with more
  *     act_back -> norm_back            norm_back with post, when the forward pair was fused: the
  *                                      value before the activation is computed again, not kept
  */
@@ -141,7 +142,10 @@ static int res_operand(enum nn_op op)
     case NN_OP_CONV2D_DATA:
         return 2;
     case NN_OP_BATCH_NORM:
+    case NN_OP_GROUP_NORM_BACK:
         return 5;
+    case NN_OP_BATCH_NORM_BACK:
+        return 7;
     default:
         return 0;
     }
@@ -151,7 +155,10 @@ static int res_operand(enum nn_op op)
 static bool fuse_operand(struct fuser *f, struct nn_node *maker, struct nn_node *last, int k, int slot)
 {
     struct nn_node fused = *maker;
-    if (maker->attr.post || (slot < maker->n_in && maker->in[slot]))
+    /* What is added goes before a forward op's activation; a gradient's `post` is on its other side. */
+    bool late = maker->attr.post && maker->op != NN_OP_GROUP_NORM_BACK &&
+                maker->op != NN_OP_BATCH_NORM_BACK;
+    if (late || (slot < maker->n_in && maker->in[slot]))
         return false;
     for (int i = fused.n_in; i <= slot; i++)
         fused.in[i] = 0;
@@ -206,7 +213,8 @@ static bool find_back_pair(const struct fuser *f, const struct nn_node *norm,
     for (int i = 0; i < f->g->n_nodes; i++) {
         struct nn_node *node = &f->g->nodes[i];
         if (node->op != norm_back(norm->op) || node->attr.post || node->in[1] != norm->in[0] ||
-            node->in[2] != norm->in[1] || node->in[node->n_in - 1] != norm->out[1])
+            node->in[2] != norm->in[1] ||
+            node->in[node->op == NN_OP_GROUP_NORM_BACK ? 4 : 6] != norm->out[1])
             continue;
         struct nn_node *back = private_maker(f, node->in[0], 1);
         if (!back || back->op != NN_OP_ACT_BACK || back->in[1] != saved ||
@@ -253,6 +261,21 @@ static bool fuse_act(struct fuser *f, struct nn_node *act)
     return true;
 }
 
+static bool fuse_act_back(struct fuser *f, struct nn_node *back)
+{
+    struct nn_node *add = private_maker(f, back->in[0], 1);
+    if (!add || add->op != NN_OP_ADD || add->attr.post || back->n_in != 2)
+        return false;
+    struct nn_node fused = *back;
+    fused.n_in = 3;
+    fused.in[0] = add->in[0];
+    fused.in[2] = add->in[1];
+    if (!accepted(f, &fused, back))
+        return false;
+    replace(f, add, back, &fused);
+    return true;
+}
+
 static bool fuse_at(struct fuser *f, struct nn_node *node)
 {
     switch (node->op) {
@@ -262,6 +285,8 @@ static bool fuse_at(struct fuser *f, struct nn_node *node)
         return fuse_add(f, node);
     case NN_OP_ACT:
         return fuse_act(f, node);
+    case NN_OP_ACT_BACK:
+        return fuse_act_back(f, node);
     default:
         return false;
     }

@@ -20,7 +20,7 @@ enum nn_store { NN_STORE_F32, NN_STORE_I32, NN_STORE_BF16, NN_STORE_COUNT };
 /*
  * Every op, forward then backward: X(NAME, struct). The inputs and outputs by position; ? marks one that
  * may be absent (id 0). An output nobody reads is absent for the kernel. `post` is attr.post: an
- * activation applied last, put there by the planner's fusion only (as are nc, res and their `?`).
+ * activation applied last, put there by the planner's fusion only (as are nc, res and more).
  *
  * CONV2D             x w b? nc? res?               -> y = post(x*w + b + nc + res), nc (N,O), res as y
  * CONV2D_DATA        dy w res?                     -> dx = conv'(dy) + res
@@ -29,11 +29,11 @@ enum nn_store { NN_STORE_F32, NN_STORE_I32, NN_STORE_BF16, NN_STORE_COUNT };
  * LINEAR_DATA        dy w                          -> dx
  * LINEAR_WEIGHTS     x dy                          -> dw db?
  * GROUP_NORM         x gamma beta                  -> y = post(norm), stats? (N,groups,2): mean, 1/sd
- * GROUP_NORM_BACK    dy x gamma beta stats         -> dx? dgamma? dbeta?
+ * GROUP_NORM_BACK    dy x gamma beta stats res?    -> dx? (+ res) dgamma? dbeta?
  * BATCH_NORM         x gamma beta mean var res?    -> y = post(norm + res), stats? (C,2): mean, 1/sd
- * BATCH_NORM_BACK    dy x gamma beta mean var stats-> dx? dgamma? dbeta?
+ * BATCH_NORM_BACK    dy x gamma beta mean var stats res? -> dx? (+ res) dgamma? dbeta?
  * ACT                x                             -> y            attr.act
- * ACT_BACK           dy v                          -> dx           v = y, for SiLU v = x
+ * ACT_BACK           dy v more?                    -> dx of dy + more; v = y, for SiLU v = x
  * ADD                a b                           -> y = post(a + b)
  * SUB MUL            a b                           -> y
  * AFFINE             x                             -> y = scale x + shift

@@ -172,8 +172,11 @@ static void make_group_norm(struct op_case *c)
 static void make_group_norm_act(struct op_case *c)
 {
     struct nn_shape s = image(c);
-    c->y = nn_act(c->graph, random_group_norm(c, input(c, s), s),
+    struct nn_val x = input(c, s);
+    c->y = nn_act(c->graph, random_group_norm(c, x, s),
                   (enum nn_act_kind)op_case_int(c, 0, NN_ACT_COUNT - 1));
+    if (coin(c))
+        c->y = nn_add(c->graph, c->y, x);
 }
 static struct nn_val random_batch_norm(struct op_case *c, struct nn_val x, struct nn_shape s)
 {
@@ -190,9 +193,9 @@ static void make_batch_norm(struct op_case *c)
 static void make_batch_norm_block(struct op_case *c)
 {
     struct nn_shape s = image(c);
-    struct nn_val y = random_batch_norm(c, input(c, s), s);
+    struct nn_val x = input(c, s), y = random_batch_norm(c, x, s);
     if (coin(c))
-        y = nn_add(c->graph, y, input(c, s));
+        y = nn_add(c->graph, y, coin(c) ? x : input(c, s));
     c->y = coin(c) ? nn_act(c->graph, y, NN_RELU) : y;
 }
 static void make_act(struct op_case *c)

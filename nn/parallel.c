@@ -70,21 +70,25 @@ size_t nn_store_bytes(enum nn_store s)
     return s == NN_STORE_BF16 ? 2 : 4;
 }
 
-static void from_bf16(const uint16_t *in, int n, float *out)
+static void from_bf16(const uint16_t *restrict in, int n, float *restrict out)
 {
-    uint32_t *bits = (uint32_t *)(void *)out;
-    for (int i = 0; i < n; i++)
-        bits[i] = (uint32_t)in[i] << 16;
+#pragma omp simd
+    for (int i = 0; i < n; i++) {
+        uint32_t u = (uint32_t)in[i] << 16;
+        memcpy(&out[i], &u, 4);
+    }
 }
 
 /* Round to nearest, ties to even; a NaN stays one because its top mantissa bit is set first. */
-static void to_bf16(const float *in, int n, uint16_t *out)
+static void to_bf16(const float *restrict in, int n, uint16_t *restrict out)
 {
+#pragma omp simd
     for (int i = 0; i < n; i++) {
         uint32_t u;
         memcpy(&u, &in[i], 4);
-        uint32_t rounded = (u + 0x7fff + ((u >> 16) & 1)) >> 16;
-        out[i] = (uint16_t)((u & 0x7fffffff) > 0x7f800000 ? (u >> 16) | 0x40 : rounded);
+        uint32_t even = (u >> 16) & 1, rounded = u + 0x7fff + even;
+        rounded = (u & 0x7fffffff) > 0x7f800000 ? u | 0x400000 : rounded;
+        out[i] = (uint16_t)(rounded >> 16);
     }
 }
 
@@ -126,9 +130,13 @@ bool nn_plain_step(const struct nn_step *s)
     case NN_OP_CONV2D:
         return !nn_has(&s->in[3]) && !nn_has(&s->in[4]);
     case NN_OP_CONV2D_DATA:
+    case NN_OP_ACT_BACK:
         return !nn_has(&s->in[2]);
     case NN_OP_BATCH_NORM:
+    case NN_OP_GROUP_NORM_BACK:
         return !nn_has(&s->in[5]);
+    case NN_OP_BATCH_NORM_BACK:
+        return !nn_has(&s->in[7]);
     default:
         return true;
     }

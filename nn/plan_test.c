@@ -316,6 +316,7 @@ static void training_fuses_backward_pairs(void **state)
     resnet_new(&f, 2, true);
     struct nn_plan *p = plan_with(&f, (struct nn_plan_options){.device = "openblas", .threads = 1});
     assert_int_equal(count_steps(p, NN_OP_ACT), 0);
+    assert_int_equal(count_steps(p, NN_OP_ADD), 0);
     assert_int_equal(count_steps(p, NN_OP_ACT_BACK), 8); /* behind the 8 residual sums */
     nn_plan_free(p);
     fixture_done(&f, true);

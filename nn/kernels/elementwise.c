@@ -79,11 +79,16 @@ static void rows(const void *ctx, int64_t first, int64_t last, int thread)
 {
     const struct job *job = ctx;
     const struct nn_step *s = job->s;
+    bool more = s->op == NN_OP_ACT_BACK && nn_has(&s->in[2]);
     _Alignas(64) float sa[NN_ROW_MAX], sb[NN_ROW_MAX], sy[NN_ROW_MAX];
     (void)thread;
     for (int64_t at = first; at < last; at += NN_ROW_MAX) {
         int n = (int)nn_min(NN_ROW_MAX, last - at);
         const float *a = nn_row(&s->in[0], at, n, sa);
+        if (more) {
+            add_row(&(struct nn_attr){0}, a, nn_row(&s->in[2], at, n, sb), sa, n);
+            a = sa;
+        }
         const float *b = s->n_in > 1 ? nn_row(&s->in[1], at, n, sb) : NULL;
         float *y = nn_row_out(&s->out[0], at, sy);
         job->row(&s->attr, a, b, y, n);

@@ -12,7 +12,7 @@ static float dot(const float *a, const float *b, int n)
     for (; i + 16 <= n; i += 16)
 #pragma omp simd
         for (int k = 0; k < 16; k++)
-            sum[k] += a[i + k] * b[i + k];
+            sum[k] = nn_fma(a[i + k], b[i + k], sum[k]);
     for (int k = 0; i < n; i++, k++)
         sum[k] += a[i] * b[i];
     for (int half = 8; half > 0; half /= 2)
@@ -26,7 +26,7 @@ static void add_scaled(float f, const float *x, float *y, int n)
 {
 #pragma omp simd
     for (int i = 0; i < n; i++)
-        y[i] += f * x[i];
+        y[i] = nn_fma(f, x[i], y[i]);
 }
 
 static void linear_outputs(const void *ctx, int64_t first, int64_t last, int thread)

@@ -16,7 +16,7 @@ static void add_row(const float *x, int pixels, int c, const float *pivot, float
             for (int j = 0; j < 16; j++) {
                 float d = x[(int64_t)i * c + k + j] - pivot[k + j];
                 s[j] += d;
-                q[j] += d * d;
+                q[j] = nn_fma(d, d, q[j]);
             }
         }
         memcpy(sum + k, s, sizeof s);
@@ -26,7 +26,7 @@ static void add_row(const float *x, int pixels, int c, const float *pivot, float
         for (int j = k; j < c; j++) {
             float d = x[(int64_t)i * c + j] - pivot[j];
             sum[j] += d;
-            square[j] += d * d;
+            square[j] = nn_fma(d, d, square[j]);
         }
 }
 

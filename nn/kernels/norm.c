@@ -5,7 +5,7 @@
  *
  * Forward: sums per channel, from them per group (mean, 1/sd), from those per channel (a, b); then
  * y = post(a x + b + res) in one pass. Backward: u = dy post'(a x + b) is written to dx while its sums
- * are taken; then dx = p u + q x + r with per-channel p, q, r. Samples go to threads; when there are
+ * are taken; then dx = p u + q x + r (+ res) with per-channel p, q, r. Samples go to threads; when there are
  * fewer samples than threads the pixels of one sample do.
  */
 #include "kernels/moments.h"
@@ -69,8 +69,15 @@ struct job {
     struct layout l;
     int groups;
     bool fixed;
-    const float *stats; /* backward: (n,groups,2) */
+    const float *stats;          /* backward: (n,groups,2) */
+    const struct nn_tensor *res; /* NULL: none */
 };
+
+/* Position of the optional residual. */
+static int res_of(const struct nn_step *s)
+{
+    return s->op == NN_OP_GROUP_NORM ? -1 : s->op == NN_OP_BATCH_NORM_BACK ? 7 : 5;
+}
 
 static struct job job_of(const struct nn_step *s)
 {
@@ -80,6 +87,8 @@ static struct job job_of(const struct nn_step *s)
     j.fixed = is_batch(s) && !s->attr.training;
     if (is_back(s))
         j.stats = nn_f32(&s->in[is_batch(s) ? 6 : 4]);
+    if (res_of(s) >= 0 && nn_has(&s->in[res_of(s)]))
+        j.res = &s->in[res_of(s)];
     return j;
 }
 
@@ -170,11 +179,11 @@ static inline void scale_row(const float *a, const float *b, const float *x, con
     if (more) {
 #pragma omp simd
         for (int k = 0; k < c; k++)
-            y[k] = a[k] * x[k] + b[k] + more[k];
+            y[k] = nn_fma(a[k], x[k], b[k]) + more[k];
     } else {
 #pragma omp simd
         for (int k = 0; k < c; k++)
-            y[k] = a[k] * x[k] + b[k];
+            y[k] = nn_fma(a[k], x[k], b[k]);
     }
 }
 
@@ -182,13 +191,12 @@ static void apply(const struct job *j, int64_t n, int64_t first, int64_t last)
 {
     const struct nn_step *s = j->s;
     int c = j->d.c, step = nn_row_pixels(c);
-    bool res = s->op == NN_OP_BATCH_NORM && nn_has(&s->in[5]);
     const float *a = coef_of(j, n), *b = a + c;
     _Alignas(64) float sx[NN_ROW_MAX], sy[NN_ROW_MAX], sr[NN_ROW_MAX];
     for (int64_t i = n * j->d.pixels + first; i < n * j->d.pixels + last; i += step) {
         int rows = (int)nn_min(step, n * j->d.pixels + last - i), len = rows * c;
         const float *x = nn_row(&s->in[0], i * c, len, sx);
-        const float *more = res ? nn_row(&s->in[5], i * c, len, sr) : NULL;
+        const float *more = j->res ? nn_row(j->res, i * c, len, sr) : NULL;
         float *y = nn_row_out(&s->out[0], i * c, sy);
         for (int r = 0; r < rows; r++)
             scale_row(a, b, x + r * c, more ? more + r * c : NULL, y + r * c, c);
@@ -288,7 +296,7 @@ static void back_sums(const struct job *j, int64_t n, int64_t first, int64_t las
             for (int r = 0; r < rows; r++)
 #pragma omp simd
                 for (int k = 0; k < c; k++)
-                    v[r * c + k] = a[k] * x[r * c + k] + b[k];
+                    v[r * c + k] = nn_fma(a[k], x[r * c + k], b[k]);
             nn_post_back_row(s->attr.post, dy, v, su, len);
             u = su;
         }
@@ -298,7 +306,7 @@ static void back_sums(const struct job *j, int64_t n, int64_t first, int64_t las
 #pragma omp simd
             for (int k = 0; k < c; k++) {
                 s1[k] += u[r * c + k];
-                s2[k] += u[r * c + k] * (x[r * c + k] - mean[k]);
+                s2[k] = nn_fma(u[r * c + k], x[r * c + k] - mean[k], s2[k]);
             }
         for (int k = 0; k < c; k++) {
             out.first[k] += (double)s1[k];
@@ -344,7 +352,7 @@ static void back_apply(const struct job *j, int64_t n, int64_t first, int64_t la
     const struct nn_step *s = j->s;
     int c = j->d.c, step = nn_row_pixels(c);
     const float *p = coef_of(j, n), *q = p + c, *r = q + c;
-    _Alignas(64) float su[NN_ROW_MAX], sx[NN_ROW_MAX];
+    _Alignas(64) float su[NN_ROW_MAX], sx[NN_ROW_MAX], sr[NN_ROW_MAX];
     for (int64_t i = n * j->d.pixels + first; i < n * j->d.pixels + last; i += step) {
         int rows = (int)nn_min(step, n * j->d.pixels + last - i), len = rows * c;
         const float *x = nn_row(&s->in[1], i * c, len, sx);
@@ -353,7 +361,12 @@ static void back_apply(const struct job *j, int64_t n, int64_t first, int64_t la
         for (int row = 0; row < rows; row++)
 #pragma omp simd
             for (int k = 0; k < c; k++)
-                dx[row * c + k] = p[k] * u[row * c + k] + (q[k] * x[row * c + k] + r[k]);
+                dx[row * c + k] = nn_fma(p[k], u[row * c + k], nn_fma(q[k], x[row * c + k], r[k]));
+        const float *res = j->res ? nn_row(j->res, i * c, len, sr) : NULL;
+        if (res)
+#pragma omp simd
+            for (int k = 0; k < len; k++)
+                dx[k] += res[k];
         nn_row_put(&s->out[0], i * c, len, dx);
     }
 }

@@ -77,6 +77,6 @@ const struct nn_op_impl nn_op_act = {
     .reference = {.op = NN_OP_ACT, .name = "reference.act", .run = act_run},
 };
 const struct nn_op_impl nn_op_act_back = {
-    .op = NN_OP_ACT_BACK, .name = "act_back", .in_place = 1u << 0 | 1u << 1,
+    .op = NN_OP_ACT_BACK, .name = "act_back", .in_place = 1u << 0 | 1u << 1 | 1u << 2,
     .reference = {.op = NN_OP_ACT_BACK, .name = "reference.act_back", .run = act_back_run},
 };
