@@ -1,0 +1,25 @@
+#ifndef FUSED_BYTES_H
+#define FUSED_BYTES_H
+/*
+ * Served bytes with a reference count, and the memory that keeps the most recently used of them up
+ * to a limit, found by the identity of the source file. An entry that is dropped lives on for
+ * whoever still holds a reference.
+ */
+#include "fused.h"
+
+/* Uninitialised, one reference; the creator may write through bytes_writable until it shares it. */
+status bytes_new(size_t len, struct fused_bytes **out) MUST_USE;
+uint8_t *bytes_writable(struct fused_bytes *b);
+struct fused_bytes *bytes_ref(struct fused_bytes *b);
+
+struct lru;
+status lru_new(uint64_t max_bytes, struct lru **out) MUST_USE;
+void lru_free(struct lru *l);
+/* A reference for the caller, or NULL. */
+struct fused_bytes *lru_get(struct lru *l, const struct cache_file_id *id);
+/* Takes a reference of its own; replaces what was there for the same inode. Bytes larger than a
+   quarter of the limit are not kept, and neither is anything when memory is out. */
+void lru_put(struct lru *l, const struct cache_file_id *id, struct fused_bytes *b);
+uint64_t lru_bytes(struct lru *l);
+
+#endif

@@ -1,0 +1,396 @@
+/* A thread that accepts, and one for each connection, since some requests walk the whole tree. */
+#include "control.h"
+
+#include "fs.h"
+#include "locks.h"
+#include "sweep.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <poll.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "base/banned.h"
+
+static const int idle_seconds = 30;
+
+/* ---- requests ---- */
+
+#define N(x) ((json_int_t)(x))
+
+static json_t *warm_state_json(struct fs *fs)
+{
+    struct fused_warm_state w;
+    sweep_warm_state(fs->sweep, &w);
+    return json_pack("{s:b,s:I,s:I,s:I}", "ok", 1, "total", N(w.total), "done", N(w.done), "failed",
+                     N(w.failed));
+}
+
+typedef status path_fn(struct fs *fs, const char *path, void *arg, struct errmsg *e);
+
+/* Calls fn for each of the request's paths; without "paths", for the whole tree. */
+static status each_path(struct fs *fs, const json_t *request, path_fn *fn, void *arg,
+                        struct errmsg *e)
+{
+    const json_t *paths = json_object_get(request, "paths"), *path;
+    size_t i;
+    if (!paths)
+        return fn(fs, ".", arg, e);
+    if (!json_is_array(paths))
+        return errmsg_set(e, STATUS_INVALID, "paths must be an array");
+    json_array_foreach(paths, i, path)
+    {
+        const char *s = json_string_value(path);
+        if (!s || !*s || json_string_length(path) >= PATH_MAX ||
+            strlen(s) != json_string_length(path))
+            return errmsg_set(e, STATUS_INVALID, "path %zu is no file name", i);
+        status st = fn(fs, s, arg, e);
+        if (st)
+            return st;
+    }
+    return STATUS_OK;
+}
+
+static status warm_path(struct fs *fs, const char *path, void *arg, struct errmsg *e)
+{
+    (void)arg;
+    return sweep_warm(fs->sweep, path, e);
+}
+
+static status check_path(struct fs *fs, const char *path, void *arg, struct errmsg *e)
+{
+    return sweep_check(fs->sweep, path, arg, e);
+}
+
+static json_t *cmd_warm(struct fs *fs, const json_t *request, status *st, struct errmsg *e)
+{
+    *st = each_path(fs, request, warm_path, NULL, e);
+    return *st ? NULL : warm_state_json(fs);
+}
+
+static json_t *cmd_warm_state(struct fs *fs, const json_t *request, status *st, struct errmsg *e)
+{
+    (void)request, (void)st, (void)e;
+    return warm_state_json(fs);
+}
+
+static json_t *cmd_warm_check(struct fs *fs, const json_t *request, status *st, struct errmsg *e)
+{
+    struct fused_warm_check c = {0};
+    *st = each_path(fs, request, check_path, &c, e);
+    return *st ? NULL
+               : json_pack("{s:b,s:I,s:I,s:I,s:I}", "ok", 1, "files", N(c.files), "cached",
+                           N(c.cached), "absent", N(c.absent), "missing", N(c.missing));
+}
+
+static json_t *cmd_stop(struct fs *fs, const json_t *request, status *st, struct errmsg *e)
+{
+    (void)fs, (void)request, (void)st, (void)e;
+    return json_pack("{s:b}", "ok", 1);
+}
+
+static const struct {
+    const char *name;
+    json_t *(*run)(struct fs *fs, const json_t *request, status *st, struct errmsg *e);
+} commands[] = {
+    {"warm", cmd_warm},
+    {"warm-state", cmd_warm_state},
+    {"warm-check", cmd_warm_check},
+    {"stop", cmd_stop},
+};
+
+static json_t *run_command(struct fs *fs, const char *cmd, const json_t *request, status *st,
+                           struct errmsg *e)
+{
+    for (size_t i = 0; cmd && i < ARRAY_LEN(commands); i++)
+        if (strcmp(cmd, commands[i].name) == 0)
+            return commands[i].run(fs, request, st, e);
+    *st = errmsg_set(e, STATUS_INVALID, "unknown command");
+    return NULL;
+}
+
+static status add_json(struct buf *out, json_t *j)
+{
+    char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+    json_decref(j);
+    status st = text ? buf_add(out, text, strlen(text)) : STATUS_NOMEM;
+    free(text);
+    return st;
+}
+
+status control_answer(struct fs *fs, const char *line, size_t len, struct buf *out, int *out_stop)
+{
+    json_error_t jerr;
+    json_t *request = json_loadb(line, len, JSON_REJECT_DUPLICATES, &jerr);
+    const char *cmd = json_string_value(json_object_get(request, "cmd"));
+    status st = STATUS_OK;
+    if (cmd && strcmp(cmd, "status") == 0) {
+        st = report_json(fs, out);
+        if (!st && out->len && out->data[out->len - 1] == '\n')
+            out->data[--out->len] = 0;
+        json_decref(request);
+        return st;
+    }
+    struct errmsg e = {""};
+    json_t *answer = run_command(fs, cmd, request, &st, &e);
+    if (!answer)
+        answer =
+            json_pack("{s:b,s:s}", "ok", 0, "error", request ? errmsg_text(&e, st) : "not JSON");
+    *out_stop = !st && cmd && strcmp(cmd, "stop") == 0;
+    json_decref(request);
+    return add_json(out, answer);
+}
+
+/* ---- connections ---- */
+
+struct connection {
+    struct control *control;
+    pthread_t thread;
+    int fd;
+    bool used, ended; /* guarded by control->lock */
+};
+
+struct control {
+    struct fs *fs;
+    void (*on_stop)(void *arg);
+    void *arg;
+    pthread_t acceptor;
+    int listen_fd, stop_fd;
+    pthread_mutex_t lock;
+    struct connection conn[CONTROL_CONNECTIONS];
+};
+
+static bool send_all(int fd, const char *data, size_t len)
+{
+    while (len) {
+        ssize_t n = send(fd, data, len, MSG_NOSIGNAL);
+        if (n <= 0)
+            return false;
+        data += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+/* Answers one line; false when the connection is to end. */
+static bool answer_line(struct connection *c, const char *line, size_t len)
+{
+    AUTO(buf_done) struct buf out = BUF_INIT(8u << 20);
+    int stop = 0;
+    if (control_answer(c->control->fs, line, len, &out, &stop) || buf_add(&out, "\n", 1))
+        return false;
+    bool sent = send_all(c->fd, out.data, out.len);
+    if (stop)
+        c->control->on_stop(c->control->arg);
+    return sent && !stop;
+}
+
+static void talk(struct connection *c)
+{
+    AUTO(buf_done) struct buf in = BUF_INIT(CONTROL_LINE_MAX);
+    char chunk[65536];
+    size_t scanned = 0;
+    for (;;) {
+        ssize_t n = recv(c->fd, chunk, sizeof chunk, 0);
+        if (n <= 0 || buf_add(&in, chunk, (size_t)n))
+            return;
+        char *end;
+        while ((end = memchr(in.data + scanned, '\n', in.len - scanned))) {
+            size_t used = (size_t)(end - in.data);
+            if (!answer_line(c, in.data, used))
+                return;
+            memmove(in.data, end + 1, in.len - used - 1);
+            in.len -= used + 1;
+            scanned = 0;
+        }
+        scanned = in.len;
+    }
+}
+
+static void *connection_main(void *arg)
+{
+    struct connection *c = arg;
+    pthread_setname_np(pthread_self(), "control-conn");
+    talk(c);
+    shutdown(c->fd, SHUT_RDWR);
+    pthread_mutex_lock(&c->control->lock);
+    c->ended = true;
+    pthread_mutex_unlock(&c->control->lock);
+    return NULL;
+}
+
+/* Called with c->lock held: frees the slots of connections that ended. */
+static void reap(struct control *c, bool all)
+{
+    for (int i = 0; i < CONTROL_CONNECTIONS; i++) {
+        struct connection *conn = &c->conn[i];
+        if (!conn->used || !(all || conn->ended))
+            continue;
+        pthread_mutex_unlock(&c->lock);
+        shutdown(conn->fd, SHUT_RDWR);
+        pthread_join(conn->thread, NULL);
+        pthread_mutex_lock(&c->lock);
+        close(conn->fd);
+        conn->used = false;
+    }
+}
+
+static bool is_allowed(int fd)
+{
+    struct ucred cred;
+    socklen_t len = sizeof cred;
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 &&
+           (cred.uid == geteuid() || cred.uid == 0);
+}
+
+static void admit(struct control *c, int fd)
+{
+    struct timeval idle = {.tv_sec = idle_seconds};
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &idle, sizeof idle);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &idle, sizeof idle);
+    struct connection *free_slot = NULL;
+    pthread_mutex_lock(&c->lock);
+    reap(c, false);
+    for (int i = 0; i < CONTROL_CONNECTIONS; i++)
+        if (!c->conn[i].used)
+            free_slot = &c->conn[i];
+    bool taken = false;
+    if (free_slot && is_allowed(fd)) {
+        *free_slot = (struct connection){.control = c, .fd = fd};
+        taken = pthread_create(&free_slot->thread, NULL, connection_main, free_slot) == 0;
+        free_slot->used = taken;
+    }
+    pthread_mutex_unlock(&c->lock);
+    if (!taken) {
+        static const char busy[] =
+            "{\"ok\":false,\"error\":\"refused, or too many connections\"}\n";
+        send_all(fd, busy, sizeof busy - 1);
+        close(fd);
+    }
+}
+
+static void *acceptor_main(void *arg)
+{
+    struct control *c = arg;
+    pthread_setname_np(pthread_self(), "control");
+    for (;;) {
+        struct pollfd p[] = {{.fd = c->stop_fd, .events = POLLIN},
+                             {.fd = c->listen_fd, .events = POLLIN}};
+        if (poll(p, 2, -1) < 0 && errno != EINTR)
+            return NULL;
+        if (p[0].revents)
+            return NULL;
+        int fd = p[1].revents ? accept4(c->listen_fd, NULL, NULL, SOCK_CLOEXEC) : -1;
+        if (fd >= 0)
+            admit(c, fd);
+    }
+}
+
+/* ---- the socket ---- */
+
+status control_socket_path(const char *mountpoint, const char *cache_dir, char **out,
+                           struct errmsg *e)
+{
+    struct digest d;
+    char hex[DIGEST_HEX_LEN + 1];
+    status st = digest_sha256(&(struct digest_part){mountpoint, strlen(mountpoint)}, 1, &d);
+    if (st)
+        return st;
+    digest_hex(&d, hex);
+    const char *run = getenv("XDG_RUNTIME_DIR");
+    bool have_run = run && run[0] == '/' && access(run, W_OK) == 0;
+    AUTO(mem_free) char *dir = have_run ? mem_printf("%s/relearnfs", run) : mem_strdup(cache_dir);
+    if (!dir)
+        return STATUS_NOMEM;
+    st = io_mkdirs(dir, 1, e);
+    if (st)
+        return st;
+    char *path = mem_printf("%s/%.16s.sock", dir, hex);
+    if (!path)
+        return STATUS_NOMEM;
+    *out = path;
+    return STATUS_OK;
+}
+
+/* sun_path is short and cache directories are not: the directory goes in as a descriptor. */
+static status listen_at(const char *path, int *out_fd, struct errmsg *e)
+{
+    const char *slash = strrchr(path, '/');
+    AUTO(mem_free) char *dir = mem_printf("%.*s", (int)(slash - path), path);
+    if (!dir)
+        return STATUS_NOMEM;
+    AUTO(fd_close) int dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    AUTO(fd_close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    snprintf(at.sun_path, sizeof at.sun_path, "/proc/self/fd/%d%s", dir_fd, slash);
+    if (dir_fd < 0 || fd < 0)
+        return errmsg_set(e, status_from_errno(errno), "%s: %s", dir, strerror(errno));
+    unlinkat(dir_fd, slash + 1, 0); /* of a daemon that was killed; a living one holds the mount */
+    mode_t mask = umask(0177);
+    int rc = bind(fd, (struct sockaddr *)&at, sizeof at);
+    int err = errno;
+    umask(mask);
+    if (rc < 0 || listen(fd, CONTROL_CONNECTIONS) < 0)
+        return errmsg_set(e, status_from_errno(rc < 0 ? err : errno), "%s: %s", path,
+                          strerror(rc < 0 ? err : errno));
+    *out_fd = TAKE_FD(fd);
+    return STATUS_OK;
+}
+
+static void control_free(struct control *c)
+{
+    if (c->listen_fd >= 0)
+        close(c->listen_fd);
+    if (c->stop_fd >= 0)
+        close(c->stop_fd);
+    pthread_mutex_destroy(&c->lock);
+    mem_free(c);
+}
+
+status control_start(struct fs *fs, void (*on_stop)(void *arg), void *arg, struct control **out,
+                     struct errmsg *e)
+{
+    status st = control_socket_path(fs->mountpoint, fs->stack.cache_dir, &fs->socket_path, e);
+    if (st)
+        return st;
+    struct control *c = mem_zalloc(1, sizeof *c);
+    if (!c)
+        return STATUS_NOMEM;
+    c->fs = fs;
+    c->on_stop = on_stop;
+    c->arg = arg;
+    c->listen_fd = -1;
+    c->stop_fd = eventfd(0, EFD_CLOEXEC);
+    pthread_mutex_init(&c->lock, NULL);
+    if (c->stop_fd < 0)
+        st = status_from_errno(errno);
+    if (!st)
+        st = listen_at(fs->socket_path, &c->listen_fd, e);
+    if (!st) {
+        int err = pthread_create(&c->acceptor, NULL, acceptor_main, c);
+        st = err ? status_from_errno(err) : STATUS_OK;
+    }
+    if (st) {
+        control_free(c);
+        return st;
+    }
+    *out = c;
+    return STATUS_OK;
+}
+
+void control_stop(struct control *c)
+{
+    if (!c)
+        return;
+    eventfd_write(c->stop_fd, 1);
+    pthread_join(c->acceptor, NULL);
+    pthread_mutex_lock(&c->lock);
+    reap(c, true);
+    pthread_mutex_unlock(&c->lock);
+    unlink(c->fs->socket_path);
+    control_free(c);
+}

@@ -1,0 +1,41 @@
+#ifndef FUSED_CONTROL_H
+#define FUSED_CONTROL_H
+/*
+ * The control socket: a UNIX stream socket (mode 0600, and only the daemon's user and root are
+ * answered), one JSON object per line in, one per line out.
+ *
+ *     {"cmd":"status"}                        -> the object of status.json
+ *     {"cmd":"warm","paths":["a/b.png",...]}  -> {"ok":true,"total":N,"done":N,"failed":N}
+ *     {"cmd":"warm-state"}                    -> the same
+ *     {"cmd":"warm-check","paths":[...]}      ->
+ * {"ok":true,"files":N,"cached":N,"absent":N,"missing":N}
+ *     {"cmd":"stop"}                          -> {"ok":true}, then the mount ends
+ *     anything else                           -> {"ok":false,"error":"..."}
+ *
+ * Input is not trusted: a line has at most CONTROL_LINE_MAX bytes, a connection that says nothing
+ * for half a minute is closed, and there are at most CONTROL_CONNECTIONS of them.
+ */
+#include "base/base.h"
+
+struct fs;
+struct control;
+enum { CONTROL_LINE_MAX = 4 << 20, CONTROL_CONNECTIONS = 8 };
+
+/* $XDG_RUNTIME_DIR/relearnfs/HASH.sock, or HASH.sock in the cache directory; HASH is of the
+   mountpoint's path. Sets fs->socket_path. on_stop is called, on a thread of the control, when a
+   client says stop. */
+status control_start(struct fs *fs, void (*on_stop)(void *arg), void *arg, struct control **out,
+                     struct errmsg *e) MUST_USE;
+/* Ends all connections and removes the socket. */
+void control_stop(struct control *c);
+
+/* One request line without its newline -> one answer line without its newline. For the tests and
+ * the fuzzer, too. */
+status control_answer(struct fs *fs, const char *line, size_t len, struct buf *out,
+                      int *out_stop) MUST_USE;
+
+/* The directory (created, 0700) and name of the socket for a mountpoint. */
+status control_socket_path(const char *mountpoint, const char *cache_dir, char **out,
+                           struct errmsg *e) MUST_USE;
+
+#endif

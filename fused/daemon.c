@@ -1,0 +1,459 @@
+/*
+ * Start:  paths -> fork (launch.h) -> profile, model, cache, threads -> purify one small image ->
+ * mount -> INIT -> stat of the root from outside -> sweep -> READY End:    (signal, stop command,
+ * unmount) STOPPING -> control, watch, sweep end -> unmount, lazily when files stay open -> the
+ * FUSE threads end -> the purifier ends, every parked request is answered -> the cache is written
+ * -> the rest is freed
+ *
+ * The order of the end matters: whoever calls into something ends before it. Parked requests are
+ * answered by callbacks of the purifier, those that need an invalidation by the notifier, so it
+ * outlives both.
+ */
+#include "daemon.h"
+
+#include "control.h"
+#include "fs.h"
+#include "launch.h"
+#include "mounts.h"
+#include "sd.h"
+#include "selftest.h"
+#include "sweep.h"
+#include "watch.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+
+#include "base/banned.h"
+
+/* Held READs and readahead are background requests; the kernel's default of 12 would queue readers
+ * behind each other. */
+enum { MAX_BACKGROUND = 512 };
+static const int init_seconds = 30;
+static const int busy_unmount_ms = 3000; /* readers may finish what they read */
+static const uint64_t log_bytes_max = 8u << 20;
+
+struct daemon {
+    const struct daemon_options *opt;
+    struct fs fs;
+    struct launch launch;
+    struct control *control;
+    struct fuse_lowlevel_ops ops;
+    pthread_t loop;
+    bool loop_started, mounted;
+    int loop_rc;
+    sem_t inited;
+    int event_fd; /* eventfd: the loop ended, or a client said stop */
+    int signal_fd;
+    sigset_t signals;
+};
+
+/* ---- session ---- */
+
+static void on_init(void *userdata, struct fuse_conn_info *conn)
+{
+    struct fs *fs = userdata;
+    struct daemon *d = (struct daemon *)((char *)fs - offsetof(struct daemon, fs));
+    conn->max_background = MAX_BACKGROUND;
+    conn->congestion_threshold = MAX_BACKGROUND * 3 / 4;
+    fuse_want(conn, FUSE_CAP_SPLICE_WRITE);
+    fuse_want(conn, FUSE_CAP_CACHE_SYMLINKS);
+#ifdef FUSE_CAP_DIRECT_IO_ALLOW_MMAP
+    fuse_want(conn, FUSE_CAP_DIRECT_IO_ALLOW_MMAP);
+#endif
+    sem_post(&d->inited);
+}
+
+static status session_args(const struct daemon *d, struct fuse_args *args)
+{
+    char *opts = NULL;
+    AUTO(mem_free) char *fsname = mem_printf("fsname=%s", d->fs.source);
+    int rc = fsname ? 0 : -1;
+    rc |= fuse_opt_add_opt(&opts, "ro,nosuid,nodev,default_permissions,subtype=relearnfs");
+    if (d->opt->allow_other)
+        rc |= fuse_opt_add_opt(&opts, "allow_other");
+    if (d->opt->noexec)
+        rc |= fuse_opt_add_opt(&opts, "noexec");
+    if (fsname)
+        rc |= fuse_opt_add_opt_escaped(&opts, fsname);
+    rc |= fuse_opt_add_arg(args, "relearnfsd") | fuse_opt_add_arg(args, "-o") |
+          fuse_opt_add_arg(args, opts ? opts : "");
+    if (d->opt->debug)
+        rc |= fuse_opt_add_arg(args, "-d");
+    free(opts);
+    return rc ? STATUS_NOMEM : STATUS_OK;
+}
+
+static status session_new(struct daemon *d, struct errmsg *e)
+{
+    struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+    status st = session_args(d, &args);
+    d->ops = fs_ops;
+    d->ops.init = on_init;
+    if (!st)
+        d->fs.session = fuse_session_new(&args, &d->ops, sizeof d->ops, &d->fs);
+    fuse_opt_free_args(&args);
+    if (!d->fs.session)
+        return errmsg_set(e, STATUS_INTERNAL, "libfuse refused to make a session");
+    return STATUS_OK;
+}
+
+static void *loop_main(void *arg)
+{
+    struct daemon *d = arg;
+    pthread_setname_np(pthread_self(), "fuse");
+    struct fuse_loop_config *cfg = fuse_loop_cfg_create();
+    if (cfg) {
+        fuse_loop_cfg_set_clone_fd(cfg, 0);
+        fuse_loop_cfg_set_idle_threads(cfg, UINT_MAX);
+        fuse_loop_cfg_set_max_threads(cfg, 16); /* none of them waits for the purifier */
+        d->loop_rc = fuse_session_loop_mt(d->fs.session, cfg);
+        fuse_loop_cfg_destroy(cfg);
+    }
+    sem_post(&d->inited); /* whoever waits for INIT need not any more */
+    eventfd_write(d->event_fd, 1);
+    return NULL;
+}
+
+static status mount_and_loop(struct daemon *d, struct errmsg *e)
+{
+    if (fuse_session_mount(d->fs.session, d->fs.mountpoint))
+        return errmsg_set(e, STATUS_IO,
+                          "%s: the kernel did not mount it (is fuse there? see above)",
+                          d->fs.mountpoint);
+    d->mounted = true;
+    int err = pthread_create(&d->loop, NULL, loop_main, d);
+    if (err)
+        return errmsg_set(e, status_from_errno(err), "no thread for the mount");
+    d->loop_started = true;
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += init_seconds;
+    while (sem_timedwait(&d->inited, &until) < 0)
+        if (errno != EINTR)
+            return errmsg_set(e, STATUS_TIMEOUT, "%s: the kernel did not begin to talk",
+                              d->fs.mountpoint);
+    err = launch_test_root(&d->launch);
+    return err ? errmsg_set(e, STATUS_IO, "%s: the mount does not answer: %s", d->fs.mountpoint,
+                            strerror(err))
+               : STATUS_OK;
+}
+
+/* ---- start ---- */
+
+static bool lies_in(const char *inner, const char *outer)
+{
+    size_t n = strlen(outer);
+    return strncmp(inner, outer, n) == 0 && (inner[n] == 0 || inner[n] == '/' || n == 1);
+}
+
+/* A mount whose daemon died is taken away. */
+static status clear_mountpoint(const char *path, struct errmsg *e)
+{
+    bool ours;
+    status st = mount_find(path, &ours, NULL);
+    if (st || !mount_is_dead(path))
+        return st ? st
+               : ours
+                   ? errmsg_set(e, STATUS_EXISTS,
+                                "%s: a relearnfs is mounted there (relearn umount %s)", path, path)
+                   : STATUS_OK;
+    if (!ours)
+        return errmsg_set(e, STATUS_BUSY, "%s: a dead mount of another program is there", path);
+    log_info("%s: taking away a mount whose daemon is gone", path);
+    return mount_detach(path, true, e);
+}
+
+static status find_paths(const struct daemon_options *opt, struct fs *fs, struct errmsg *e)
+{
+    char full[PATH_MAX];
+    if (!realpath(opt->source, full))
+        return errmsg_set(e, status_from_errno(errno), "%s: %s", opt->source, strerror(errno));
+    fs->source = mem_strdup(full);
+    status st = fs->source ? mount_path(opt->mountpoint, &fs->mountpoint, e) : STATUS_NOMEM;
+    if (st)
+        return st;
+    if (lies_in(fs->mountpoint, fs->source) || lies_in(fs->source, fs->mountpoint))
+        return errmsg_set(e, STATUS_INVALID, "%s and %s: one lies in the other", opt->source,
+                          opt->mountpoint);
+    return clear_mountpoint(fs->mountpoint, e);
+}
+
+static status open_source(struct fs *fs, struct errmsg *e)
+{
+    struct stat sb;
+    status st = io_open(AT_FDCWD, fs->source, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, &fs->root_fd);
+    if (st || fstat(fs->root_fd, &sb) < 0)
+        return errmsg_set(e, st ? st : STATUS_IO, "%s: %s", fs->source,
+                          status_text(st ? st : STATUS_IO));
+    fs->root_device = sb.st_dev;
+    st = table_new(sb.st_dev, sb.st_ino, &fs->table);
+    if (!st)
+        table_set_changed(fs->table, table_root(fs->table), fs_changed_ns(&sb));
+    return st;
+}
+
+static status open_parts(struct daemon *d, struct errmsg *e)
+{
+    struct fs *fs = &d->fs;
+    const struct daemon_options *o = d->opt;
+    struct fused_stack_options so = {.profile = o->profile,
+                                     .cache_dir = o->cache_dir,
+                                     .cache_bytes = o->cache_bytes,
+                                     .encoded_bytes = o->encoded_bytes,
+                                     .threads = o->threads};
+    status st = open_source(fs, e);
+    if (!st)
+        st = fused_stack_open(&so, &fs->stack, e);
+    if (st)
+        return st;
+    fs->pipeline = fs->stack.pipeline;
+    st = named_new(&fs->damaged);
+    if (!st)
+        st = named_new(&fs->plain);
+    if (!st)
+        st = named_new(&fs->failures);
+    if (!st)
+        st = park_new(&fs->park);
+    if (!st)
+        st = selftest_purify(fs->pipeline, e);
+    if (!st)
+        st = session_new(d, e);
+    if (!st)
+        st = notifier_new(fs->session, &fs->notifier);
+    return st;
+}
+
+static void on_stop_command(void *arg)
+{
+    struct daemon *d = arg;
+    eventfd_write(d->event_fd, 1);
+}
+
+static void start_watch(struct fs *fs)
+{
+    struct errmsg e = {""};
+    status st = fs->no_watch ? STATUS_OK : watch_start(fs, &fs->watch, &e);
+    if (st)
+        log_warn("%s is not watched: %s; changes are seen after a second", fs->source,
+                 errmsg_text(&e, st));
+}
+
+static status start(struct daemon *d, struct errmsg *e)
+{
+    status st = open_parts(d, e);
+    if (!st)
+        st = sweep_new(&d->fs, &d->fs.sweep);
+    if (!st)
+        st = control_start(&d->fs, on_stop_command, d, &d->control, e);
+    if (!st)
+        st = mount_and_loop(d, e);
+    if (!st)
+        start_watch(&d->fs);
+    return st;
+}
+
+/* Leaves the terminal: what is logged from now on goes to a file. */
+static void leave_terminal(struct daemon *d)
+{
+    struct fs *fs = &d->fs;
+    if (d->opt->log_path) {
+        fs->log_path = mem_strdup(d->opt->log_path);
+    } else {
+        const char *slash = strrchr(fs->socket_path, '/');
+        fs->log_path = mem_printf("%s/relearnfsd-%.16s.log", fs->stack.cache_dir, slash + 1);
+    }
+    AUTO(fd_close) int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    AUTO(fd_close) int log = -1;
+    struct stat sb;
+    if (fs->log_path) {
+        int keep = stat(fs->log_path, &sb) == 0 && (uint64_t)sb.st_size > log_bytes_max ? O_TRUNC
+                                                                                        : O_APPEND;
+        log = open(fs->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | keep, 0600);
+    }
+    if (log < 0)
+        log_warn("no log file at %s: nothing will be logged", fs->log_path ? fs->log_path : "?");
+    if (null >= 0) {
+        dup2(null, STDIN_FILENO);
+        dup2(null, STDOUT_FILENO);
+        dup2(log >= 0 ? log : null, STDERR_FILENO);
+    }
+    log_init("relearnfsd");
+    if (chdir("/") < 0)
+        log_warn("chdir: %s", strerror(errno));
+}
+
+/* ---- end ---- */
+
+static bool loop_has_ended(struct daemon *d, int wait_ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += (long)wait_ms % 1000 * 1000000;
+    until.tv_sec += wait_ms / 1000 + until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    return pthread_timedjoin_np(d->loop, NULL, &until) == 0;
+}
+
+/* The FUSE threads end by themselves when nothing is mounted any more. */
+static void end_loop(struct daemon *d)
+{
+    struct errmsg e = {""};
+    int waited = 0, step = 100;
+    status st = mount_detach(d->fs.mountpoint, false, &e);
+    while (!loop_has_ended(d, step)) {
+        waited += step;
+        if (st && waited < busy_unmount_ms) {
+            st = mount_detach(d->fs.mountpoint, false, &e);
+        } else if (st) {
+            log_warn("%s: files are still open; they will give errors from now on",
+                     d->fs.mountpoint);
+            st = mount_detach(d->fs.mountpoint, true, &e);
+            if (st)
+                log_warn("%s", errmsg_text(&e, st));
+            st = STATUS_OK;
+        }
+        if (!st && waited >= busy_unmount_ms) {
+            fuse_session_exit(d->fs.session);
+            pthread_kill(d->loop, SIGUSR1); /* out of its wait, to see that */
+        }
+    }
+}
+
+static void end(struct daemon *d)
+{
+    struct fs *fs = &d->fs;
+    atomic_store(&fs->ending, true);
+    control_stop(d->control);
+    watch_stop(fs->watch);
+    sweep_stop(fs->sweep);
+    if (d->loop_started)
+        end_loop(d);
+    else if (d->mounted)
+        fuse_session_unmount(fs->session);
+    status st = fused_stack_close(&fs->stack);
+    if (st)
+        log_error("the cache was not written to its end: %s", status_text(st));
+    notifier_free(fs->notifier);
+    if (fs->session)
+        fuse_session_destroy(fs->session);
+    sweep_free(fs->sweep);
+    park_free(fs->park);
+    named_free(fs->damaged);
+    named_free(fs->plain);
+    named_free(fs->failures);
+    table_free(fs->table);
+    if (fs->root_fd >= 0)
+        close(fs->root_fd);
+    mem_free(fs->source);
+    mem_free(fs->mountpoint);
+    mem_free(fs->log_path);
+    mem_free(fs->socket_path);
+}
+
+/* ---- run ---- */
+
+static void nothing(int sig)
+{
+    (void)sig;
+}
+
+/* Before any thread exists: they all inherit the mask, and signals are read from a descriptor. */
+static status take_signals(struct daemon *d)
+{
+    struct sigaction sa = {.sa_handler = nothing}; /* no SA_RESTART: it is there to interrupt */
+    sigemptyset(&d->signals);
+    sigaddset(&d->signals, SIGTERM);
+    sigaddset(&d->signals, SIGINT);
+    sigaddset(&d->signals, SIGHUP);
+    sigprocmask(SIG_BLOCK, &d->signals, NULL);
+    sigaction(SIGUSR1, &sa, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    d->signal_fd = signalfd(-1, &d->signals, SFD_CLOEXEC);
+    d->event_fd = eventfd(0, EFD_CLOEXEC);
+    return d->signal_fd < 0 || d->event_fd < 0 ? STATUS_LIMIT : STATUS_OK;
+}
+
+/* Until it is time to end. A background daemon has no terminal whose hang-up would matter. */
+static void wait_for_end(struct daemon *d)
+{
+    for (;;) {
+        struct pollfd p[] = {{.fd = d->signal_fd, .events = POLLIN},
+                             {.fd = d->event_fd, .events = POLLIN}};
+        if (poll(p, 2, -1) < 0 && errno != EINTR)
+            return;
+        if (p[1].revents)
+            return;
+        struct signalfd_siginfo si;
+        if (p[0].revents && read(d->signal_fd, &si, sizeof si) == sizeof si &&
+            (si.ssi_signo != SIGHUP || d->opt->foreground))
+            return;
+    }
+}
+
+static void raise_descriptor_limit(void)
+{
+    struct rlimit rl;
+    if (getrlimit(RLIMIT_NOFILE, &rl) == 0) {
+        rl.rlim_cur = rl.rlim_max;
+        status_ignore(setrlimit(RLIMIT_NOFILE, &rl) ? STATUS_DENIED : STATUS_OK,
+                      "one descriptor for each open file: fewer then");
+    }
+}
+
+static int serve(struct daemon *d)
+{
+    struct errmsg e = {""};
+    status st = take_signals(d);
+    if (!st)
+        st = start(d, &e);
+    if (!st) {
+        launch_end(&d->launch, 0, "");
+        if (!d->opt->foreground)
+            leave_terminal(d);
+        log_info("%s is served at %s with profile %s", d->fs.source, d->fs.mountpoint,
+                 d->fs.stack.profile.name);
+        sd_tell("READY=1");
+        wait_for_end(d);
+        sd_tell("STOPPING=1");
+        log_info("%s: ending", d->fs.mountpoint);
+    }
+    end(d);
+    launch_end(&d->launch, status_exit(st), errmsg_text(&e, st));
+    if (d->loop_rc < 0)
+        log_error("the FUSE loop ended with: %s", strerror(-d->loop_rc));
+    close(d->signal_fd);
+    close(d->event_fd);
+    sem_destroy(&d->inited);
+    return st ? status_exit(st) : d->loop_rc < 0 ? 1 : 0;
+}
+
+int daemon_run(const struct daemon_options *opt)
+{
+    static struct daemon d; /* one for each process */
+    struct errmsg e = {""};
+    d.opt = opt;
+    d.signal_fd = d.event_fd = -1;
+    d.fs.root_fd = -1;
+    d.fs.timeout = opt->timeout;
+    d.fs.no_watch = !opt->watch;
+    d.fs.sweeping = opt->sweep;
+    d.fs.started_ns = time_real_ns();
+    sem_init(&d.inited, 0, 0);
+    status st = find_paths(opt, &d.fs, &e);
+    if (!st && !opt->fake)
+        st = launch_begin(opt->foreground, d.fs.mountpoint, &d.launch);
+    if (st) {
+        fprintf(stderr, "relearnfsd: %s\n", errmsg_text(&e, st));
+        return status_exit(st);
+    }
+    raise_descriptor_limit();
+    return opt->fake ? 0 : serve(&d);
+}

@@ -1,0 +1,154 @@
+#ifndef FUSED_FS_H
+#define FUSED_FS_H
+/*
+ * The mounted view: what all FUSE callbacks share.
+ *
+ * Every request is answered exactly once. Callbacks that answer at once do it in their last
+ * statement (fuse_reply_*). The two that may have to wait hand the request to a struct with one
+ * answering function: OPEN to opening_answer (ops_file.c), READ to reading_answer (ops_file.c);
+ * both first ask the park whether the reaper was faster (park.h).
+ *
+ * Errors become errno values here and nowhere else.
+ */
+#include "fuse_compat.h"
+
+#include "fused.h"
+#include "inode.h"
+#include "named.h"
+#include "notify.h"
+#include "park.h"
+#include "pipeline.h"
+
+#include <stdatomic.h>
+#include <sys/stat.h>
+
+struct sweep;
+struct watch;
+
+/* What the kernel calls the virtual directory and its files; other nodes are addresses. */
+enum {
+    VIRTUAL_DIR = 2,
+    VIRTUAL_STATUS,
+    VIRTUAL_METRICS,
+    VIRTUAL_PROFILE,
+    VIRTUAL_END,
+};
+#define VIRTUAL_NAME ".relearn"
+
+struct fs_counters {
+    atomic_ullong lookups, opens, opens_waited, reads, read_bytes;
+};
+
+struct fs {
+    struct fused_stack stack;
+    struct fused_pipeline *pipeline; /* stack.pipeline */
+    struct table *table;
+    struct park *park;
+    struct notifier *notifier; /* once the session exists */
+    struct watch *watch;       /* NULL without */
+    struct sweep *sweep;       /* NULL before it is started */
+    struct named *damaged;     /* look like images, served as they are */
+    struct named *plain;       /* other files that were judged */
+    struct named *failures;    /* of ours, until the file is served after all */
+    struct fuse_session *session;
+    char *source, *mountpoint; /* absolute */
+    char *log_path;            /* NULL: stderr */
+    char *socket_path;
+    int root_fd;
+    uint64_t root_device;
+    double timeout;      /* seconds the kernel may believe us where changes are watched */
+    uint64_t started_ns; /* wall clock */
+    bool no_watch, sweeping;
+    atomic_bool watching; /* every change reaches us */
+    atomic_bool ending;   /* long walks give up */
+    struct fs_counters n;
+};
+
+/* The callbacks. */
+extern const struct fuse_lowlevel_ops fs_ops;
+
+static inline struct fs *fs_of(fuse_req_t req)
+{
+    return fuse_req_userdata(req);
+}
+static inline bool is_virtual(fuse_ino_t ino)
+{
+    return ino >= VIRTUAL_DIR && ino < VIRTUAL_END;
+}
+static inline struct node *fs_node(struct fs *fs, fuse_ino_t ino)
+{
+    return ino == FUSE_ROOT_ID ? table_root(fs->table) : (struct node *)(uintptr_t)ino;
+}
+static inline fuse_ino_t fs_ino(const struct fs *fs, const struct node *n)
+{
+    return n == table_root(fs->table) ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)n;
+}
+
+/* ---- fs.c: all return 0 or an errno value ---- */
+/* Opens a node's current name and checks that it still is that node (else ESTALE). out_path,
+   PATH_MAX bytes, and sb are filled as well. fs_open_node: O_PATH; fs_open_node_data: for reading,
+   must be regular. */
+int fs_open_node(struct fs *fs, struct node *n, char *out_path, struct stat *sb, int *out_fd);
+int fs_open_node_data(struct fs *fs, struct node *n, char *out_path, struct stat *sb, int *out_fd);
+/* What a regular file is served as: remembered, or found out by opening name under base_fd. Writes
+   the served size to *sb. EIO and the like leave *sb as it is. */
+int fs_judge(struct fs *fs, struct node *n, int base_fd, const char *name, struct stat *sb);
+/* The same for an open file; always up to date in *out. */
+int fs_judge_open(struct fs *fs, struct node *n, int fd, const struct stat *sb, const char *path,
+                  struct fused_verdict *out);
+/* Remembers that the body of an image turned out damaged. */
+void fs_judge_damaged(struct fs *fs, struct node *n, const struct cache_file_id *id,
+                      const char *path, const char *why);
+/* The same, by whoever has no node: the kernel is told when it knows the file. */
+void fs_found_damaged(struct fs *fs, const struct cache_file_id *id, const char *path,
+                      const char *why);
+/* Enters a judged file into the lists of the status. */
+void fs_note(struct fs *fs, const struct cache_file_id *id, const char *path,
+             const struct fused_verdict *v);
+/* Tells the kernel to forget, from any thread but a callback's; pages: content too. Drops the
+   caller's reference to n; may be refused for want of memory. */
+void fs_forget_cached(struct fs *fs, struct node *n, bool pages);
+/* The inode number users see. */
+uint64_t fs_shown_inode(const struct fs *fs, uint64_t device, uint64_t inode);
+/* Completes an entry for node n with *sb as stat gave it: served attributes, number, timeouts.
+   base_fd and name: where it can be opened. */
+void fs_fill_entry(struct fs *fs, struct node *n, struct node *parent, int base_fd,
+                   const char *name, const struct stat *sb, struct fuse_entry_param *e);
+/* Seconds that something which last changed at these times may be believed. */
+double fs_timeout(const struct fs *fs, const struct stat *sb);
+bool fs_is_recent(int64_t ns);
+int64_t fs_changed_ns(const struct stat *sb);
+int fs_errno(status st);
+
+/* ---- the callbacks, by file ---- */
+void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
+void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup);
+void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets);
+void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_readlink(fuse_req_t req, fuse_ino_t ino);
+void op_statfs(fuse_req_t req, fuse_ino_t ino);
+void op_access(fuse_req_t req, fuse_ino_t ino, int mask);
+void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
+void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
+void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+                    struct fuse_file_info *fi);
+void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+
+/* ---- virtual.c ---- */
+void virtual_lookup(fuse_req_t req,
+                    const char *name); /* in VIRTUAL_DIR; NULL: VIRTUAL_DIR itself */
+void virtual_getattr(fuse_req_t req, fuse_ino_t ino);
+void virtual_readdir(fuse_req_t req, size_t size, off_t off, bool plus);
+/* The text of a virtual file. */
+status virtual_text(struct fs *fs, fuse_ino_t ino, struct buf *out) MUST_USE;
+
+/* ---- report.c ---- */
+status report_json(struct fs *fs, struct buf *out) MUST_USE;
+status report_metrics(struct fs *fs, struct buf *out) MUST_USE;
+
+#endif

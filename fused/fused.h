@@ -1,0 +1,214 @@
+#ifndef FUSED_FUSED_H
+#define FUSED_FUSED_H
+/*
+ * fused: the purified view of a directory. Three things are public:
+ *
+ * - the pipeline: one source file in, the bytes that are served for it out. It knows nothing of
+ * FUSE; the daemon relearnfsd and `relearn purify` are both thin users of it, which is why they
+ * give the same bytes;
+ * - the copy of a whole tree through the pipeline (`relearn purify`);
+ * - the client side of a mount: start it, ask it, warm it, end it.
+ *
+ * Promises kept here (design, section 1): a source is only ever opened for reading, with O_NOATIME
+ * where that is allowed; the size told by fused_examine is the number of bytes fused_fetch gives;
+ * what cannot be purified is served byte for byte; a failure of ours is an error, never pixels.
+ *
+ * Threads: every call may be made from any thread unless it says otherwise.
+ */
+#include "base/base.h"
+#include "cache/cache.h"
+#include "image/image.h"
+#include "purify/purify.h"
+
+#include <stdbool.h>
+
+struct stat;
+
+/* ================================ a purifier, a cache and a pipeline
+ * ================================ */
+
+struct fused_pipeline;
+
+struct fused_stack_options {
+    const char *profile;    /* as purify_profile_load; NULL: "default" */
+    const char *cache_dir;  /* NULL: path_cache_dir() */
+    uint64_t cache_bytes;   /* limit of the cache directory; 0: none */
+    uint64_t encoded_bytes; /* encoded images kept in memory; 0: 256 MiB */
+    int threads;            /* of the purifier; 0: one per CPU */
+};
+
+/* Everything that serving needs, opened in order. cache_dir is owned. */
+struct fused_stack {
+    struct purify_profile profile;
+    struct purify_model *model;
+    struct purify_service *service;
+    struct cache *cache;
+    struct fused_pipeline *pipeline;
+    char *cache_dir;
+};
+/* Loads profile and model, opens the cache, starts the threads. Not before a fork. */
+status fused_stack_open(const struct fused_stack_options *opt, struct fused_stack *out,
+                        struct errmsg *e) MUST_USE;
+/* Ends what runs (waiting fetches are answered CANCELLED), writes what the cache has queued. The
+   struct is empty afterwards; an empty or half-opened one is allowed. */
+status fused_stack_close(struct fused_stack *s);
+
+/* ================================ the pipeline ================================ */
+/*
+ *     file -> fused_examine -> image? -> memo: pixel digest -> cache -> encode -> bytes
+ *                  |                        | unknown            | not there
+ *               original                 decode, digest -> single flight -> purifier -> cache
+ *
+ * Single flight: files of the same pixels that are wanted at the same time are purified once.
+ */
+
+/* What a file is served as. */
+enum fused_kind {
+    FUSED_ORIGINAL, /* byte for byte: no image, damaged, or too large */
+    FUSED_IMAGE,    /* purified and encoded again */
+};
+
+enum { FUSED_REASON_MAX = 56 };
+
+struct fused_verdict {
+    enum fused_kind kind;
+    uint64_t size;                 /* bytes that reading it will give */
+    struct image_info info;        /* FUSED_IMAGE */
+    bool has_pixels;               /* FUSED_IMAGE: `pixels` is known from the memo */
+    struct digest pixels;          /* the source's pixel digest */
+    char reason[FUSED_REASON_MAX]; /* FUSED_ORIGINAL of what looked like an image: why; else "" */
+};
+
+/* The identity of an open file as its fstat says it. */
+struct cache_file_id fused_file_id(const struct stat *sb);
+bool fused_same_file(const struct cache_file_id *a, const struct cache_file_id *b);
+
+/*
+ * Decides what fd, a regular file with identity *id, is served as. Reads the header and asks the
+ * memo; only a file without its end mark is decoded here, since its header must not be believed.
+ * NOMEM, IO: could not be decided.
+ */
+status fused_examine(struct fused_pipeline *p, int fd, const struct cache_file_id *id,
+                     struct fused_verdict *out, struct errmsg *e) MUST_USE;
+/* Whether an image's purified pixels are stored (nothing is read). False for originals. */
+bool fused_is_cached(struct fused_pipeline *p, const struct fused_verdict *v);
+
+/* Served bytes, shared by reference count. Read-only. */
+struct fused_bytes {
+    size_t len;
+    const uint8_t *data;
+};
+void fused_bytes_unref(struct fused_bytes *b);
+
+/*
+ * One request. The caller fills the upper part and keeps fd, name and the struct alive until
+ * done(). done() is called exactly once for every fused_fetch_start, perhaps before it returns,
+ * otherwise on a thread of the pipeline or the purifier, with no lock held; it may start other
+ * fetches. STATUS_OK, kind FUSED_IMAGE:    bytes (a reference for the caller) when want_bytes, else
+ * NULL STATUS_OK, kind FUSED_ORIGINAL: serve fd itself; the body turned out damaged: `reason`
+ *   AGAIN: the file changed while it was read.  Others: our failure, already logged; `err` says
+ * why.
+ */
+struct fused_fetch;
+typedef void fused_done_fn(struct fused_fetch *f, status st);
+struct fused_fetch {
+    int fd;
+    struct cache_file_id id;
+    struct fused_verdict verdict; /* of fused_examine, kind FUSED_IMAGE */
+    const char *name;             /* for log and status */
+    bool want_bytes;              /* false: only make sure that it is stored */
+    fused_done_fn *done;
+    void *arg;
+    /* results */
+    enum fused_kind kind;
+    struct fused_bytes *bytes;
+    char reason[FUSED_REASON_MAX];
+    struct errmsg err;
+    /* private to the pipeline */
+    enum purify_priority priority;
+    struct image img;
+    uint8_t *head;
+    uint64_t admitted;
+    struct fused_fetch *next;
+};
+void fused_fetch_start(struct fused_pipeline *p, struct fused_fetch *f, enum purify_priority prio);
+/* Answers at once from memory or the cache, or NOT_FOUND: then fused_fetch_start is needed. Never
+   waits for the purifier. */
+status fused_fetch_now(struct fused_pipeline *p, int fd, const struct cache_file_id *id,
+                       const struct fused_verdict *v, struct fused_bytes **out,
+                       struct errmsg *e) MUST_USE;
+
+/* ================================ a tree without a mount ================================ */
+
+struct fused_copy_result {
+    uint64_t files;     /* regular files seen */
+    uint64_t images;    /* of them written purified */
+    uint64_t originals; /* copied byte for byte */
+    uint64_t skipped;   /* sockets, FIFOs, devices */
+    uint64_t failed;
+};
+struct fused_copy {
+    const char *src; /* a file, or a directory whose contents are copied */
+    const char
+        *dst; /* file: the new file, or an existing directory to put it in; tree: the new root */
+    /* Called from the calling thread, now and then; may be NULL. total is 0 while it is unknown. */
+    void (*progress)(void *arg, const struct fused_copy_result *now, uint64_t total);
+    /* Called for each file that failed, from any thread, one at a time; may be NULL. */
+    void (*failed)(void *arg, const char *path, const char *why);
+    int (*stop)(void *arg); /* nonzero: ends early with CANCELLED; may be NULL */
+    void *arg;
+};
+/*
+ * Writes what a mount of src would show: the same bytes, modes, times and symlinks. Every file is
+ * written aside and renamed. A run that is repeated writes every file again but purifies nothing
+ * twice: what the first run purified is in the cache. OK even when single files failed: see the
+ * result. INVALID when dst lies in src or the other way round.
+ */
+status fused_copy_tree(struct fused_pipeline *p, const struct fused_copy *copy,
+                       struct fused_copy_result *out, struct errmsg *e) MUST_USE;
+
+/* ================================ mounts ================================ */
+
+struct fused_mount_options {
+    const char *source, *mountpoint;
+    const char *profile;        /* NULL: default */
+    const char *cache_dir;      /* NULL: default */
+    const char *const *options; /* each "a,b=c" as after -o */
+    int n_options;
+    bool foreground; /* does not return: the calling process becomes the daemon */
+};
+/* Runs relearnfsd, which stands beside the running program. Returns when the mount answers and has
+   purified a first image, or with the daemon's exit status in *out_exit (it has said why on
+   stderr). */
+status fused_mount(const struct fused_mount_options *opt, int *out_exit, struct errmsg *e) MUST_USE;
+/* Unmounts and waits until the daemon has written its cache and is gone. BUSY: files are open.
+   NOT_FOUND: no mount of ours there. */
+status fused_umount(const char *mountpoint, struct errmsg *e) MUST_USE;
+
+/* Mounts of relearnfs on this machine, dead ones too. mountpoint lives during the call. */
+typedef void fused_mounts_fn(void *arg, const char *mountpoint, const char *source);
+status fused_mounts(fused_mounts_fn *fn, void *arg) MUST_USE;
+
+/* The status of a mount as one JSON object, appended to out (text). */
+status fused_status(const char *mountpoint, struct buf *out, struct errmsg *e) MUST_USE;
+
+struct fused_warm_state {
+    uint64_t total, done; /* of the files announced through warm since the mount was made */
+    uint64_t failed;
+};
+/* Queues paths (relative to the mount's root, in the order a job will read them), in one or more
+   requests; n 0: the whole tree. */
+status fused_warm(const char *mountpoint, const char *const *paths, size_t n,
+                  struct errmsg *e) MUST_USE;
+status fused_warm_state(const char *mountpoint, struct fused_warm_state *out,
+                        struct errmsg *e) MUST_USE;
+struct fused_warm_check {
+    uint64_t files, cached, absent, missing; /* missing: no such file */
+};
+/* How many of the paths (n 0: of the whole tree) need no purifying; adds to *io. */
+status fused_warm_check(const char *mountpoint, const char *const *paths, size_t n,
+                        struct fused_warm_check *io, struct errmsg *e) MUST_USE;
+/* Paths of one request to fused_warm and fused_warm_check that is sent at once. */
+enum { FUSED_WARM_BATCH = 4096 };
+
+#endif

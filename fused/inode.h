@@ -1,0 +1,85 @@
+#ifndef FUSED_INODE_H
+#define FUSED_INODE_H
+/*
+ * The inode table: what the kernel holds on to, keyed by (device, inode) of the source.
+ *
+ * A node lives while the kernel remembers it (lookups), something of ours points at it (refs), or
+ * it has children. It knows its parent and the name it was last found under, so that it can be
+ * opened by a path from the source root; no descriptor is kept. Whoever opens a node by its path
+ * compares device and inode: another file may have taken the name meanwhile (ESTALE makes the
+ * kernel look it up again).
+ *
+ * A node also remembers what its file was last judged to be, for the version (size, mtime, ctime)
+ * that was judged, and of which version the kernel's page cache holds pages:
+ *
+ *     opening version V:  no pages, or pages of V      -> keep them
+ *                         other pages, nobody reads     -> drop them, then keep
+ *                         other pages, somebody reads   -> direct I/O for the new opener
+ *
+ * Threads: any. All state is guarded by the table's one lock.
+ */
+#include "fused.h"
+
+#include <limits.h>
+
+struct node; /* its address is the inode number the kernel knows, but for the root */
+struct table;
+
+struct node_version {
+    uint64_t size;
+    int64_t mtime_ns, ctime_ns;
+};
+struct node_version node_version(const struct cache_file_id *id);
+
+struct node_known {
+    enum fused_kind kind;
+    bool stored;   /* purified pixels were in the cache when last looked at */
+    uint64_t size; /* served */
+};
+
+status table_new(uint64_t root_device, uint64_t root_inode, struct table **out) MUST_USE;
+void table_free(struct table *t);
+struct node *table_root(struct table *t);
+uint64_t table_count(struct table *t);
+
+/* The node of (device, inode), found or made, as `name` in `parent`; one lookup more. INVALID: it
+   is an ancestor of parent (a mount loop in the source). NOMEM. */
+status table_lookup(struct table *t, struct node *parent, const char *name, uint64_t device,
+                    uint64_t inode, struct node **out) MUST_USE;
+void table_forget(struct table *t, struct node *n, uint64_t lookups);
+/* A reference, or NULL when the kernel does not know it. */
+struct node *table_find(struct table *t, uint64_t device, uint64_t inode);
+void table_ref(struct table *t, struct node *n);
+void table_unref(struct table *t, struct node *n);
+/* Every node, each with a reference; *out is for mem_free after the unrefs. */
+status table_all(struct table *t, struct node ***out, size_t *out_n) MUST_USE;
+
+/* The parent, with a reference, and a copy of the name (NULL without memory); NULL for the root. */
+struct node *table_place(struct table *t, struct node *n, char **out_name);
+
+uint64_t node_device(const struct node *n);
+uint64_t node_inode(const struct node *n);
+/* "a/b.png"; "." for the root. LIMIT when longer than PATH_MAX. With a name: of that entry in n. */
+status table_path(struct table *t, const struct node *n, const char *name,
+                  char out[PATH_MAX]) MUST_USE;
+
+/* ---- what a file is served as ---- */
+void table_remember(struct table *t, struct node *n, const struct node_version *v,
+                    const struct node_known *known);
+/* NOT_FOUND: never judged. EXISTS: another version was; the kernel may have its size. */
+status table_recall(struct table *t, struct node *n, const struct node_version *v,
+                    struct node_known *out) MUST_USE;
+/* For directories: when its entries last changed, as far as we saw; 0 if never looked at. */
+void table_set_changed(struct table *t, struct node *n, int64_t ns);
+int64_t table_changed(struct table *t, struct node *n);
+
+/* ---- open files and the page cache ---- */
+enum open_mode { OPEN_KEEP, OPEN_DROP, OPEN_DIRECT };
+/* Counts a reader unless the answer is OPEN_DIRECT. OPEN_DROP: invalidate, then call table_dropped.
+ */
+enum open_mode table_open(struct table *t, struct node *n, const struct node_version *v);
+void table_dropped(struct table *t, struct node *n, const struct node_version *v);
+void table_close(struct table *t, struct node *n); /* not after OPEN_DIRECT */
+bool table_has_readers(struct table *t, struct node *n);
+
+#endif

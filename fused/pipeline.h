@@ -1,0 +1,86 @@
+#ifndef FUSED_PIPELINE_H
+#define FUSED_PIPELINE_H
+/*
+ * The private side of the pipeline: how it is made, ended and looked at.
+ *
+ *     pipeline_new -> fetches ... -> pipeline_stop -> (the purifier is freed: every flight is
+ * answered)
+ *                  -> (the cache is closed: every "stored" callback has come) -> pipeline_free
+ */
+#include "fused.h"
+
+/* What the pipeline needs of a purifier; the real one is a struct purify_service, tests have their
+   own. The contract is that of purify_submit and purify_promote. */
+struct pipeline_purifier {
+    void *ctx;
+    status (*submit)(void *ctx, struct purify_job *job, enum purify_priority prio);
+    void (*promote)(void *ctx, struct purify_job *job);
+};
+
+struct pipeline_options {
+    struct cache *cache; /* NULL: nothing is kept */
+    struct pipeline_purifier purifier;
+    struct digest profile;
+    uint64_t max_pixels;     /* larger images pass through; 0: the decoder's limit */
+    uint64_t encoded_bytes;  /* 0: 256 MiB */
+    uint64_t inflight_bytes; /* decoded images that wait or are purified; 0: 512 MiB. One larger
+                                image is let in alone */
+    int threads;             /* that read and decode; 0: one per CPU */
+};
+
+status pipeline_new(const struct pipeline_options *opt, struct fused_pipeline **out) MUST_USE;
+/* Fetches that wait for a thread are answered CANCELLED, new ones too (unless memory or the cache
+ * has them). */
+void pipeline_stop(struct fused_pipeline *p);
+void pipeline_free(struct fused_pipeline *p);
+
+struct pipeline_stats {
+    uint64_t memory_hits; /* bytes were still in memory */
+    uint64_t cache_hits;  /* pixels were in the cache */
+    uint64_t purified;    /* flights that ended well */
+    uint64_t coalesced;   /* fetches that joined a flight */
+    uint64_t damaged;     /* fetches that ended as ORIGINAL */
+    uint64_t failed;
+    uint64_t no_space;   /* purified, served, but the disk or the limit was full */
+    uint64_t not_stored; /* the same for other reasons */
+    uint64_t queued[PURIFY_PRIORITY_COUNT]; /* wait for a thread */
+    uint64_t flights;                       /* with the purifier */
+    uint64_t urgent;                        /* urgent fetches without an answer */
+    uint64_t inflight_bytes;
+    uint64_t encoded_bytes;
+};
+void pipeline_stats(struct fused_pipeline *p, struct pipeline_stats *out);
+
+/* A reference to the encoded bytes when they are still in memory, else NULL. */
+struct fused_bytes *pipeline_memory(struct fused_pipeline *p, const struct cache_file_id *id);
+
+enum pipeline_state { PIPELINE_IDLE, PIPELINE_QUEUED, PIPELINE_RUNNING };
+/* What is being done for this file: nothing, waiting here, or handed to the purifier. */
+enum pipeline_state pipeline_state_of(struct fused_pipeline *p, const struct cache_file_id *id,
+                                      const struct fused_verdict *v);
+
+/* ---- source.c: one source file ---- */
+struct source_image {
+    struct image img;
+    struct image_info info;
+    struct digest pixels;
+    uint8_t *head; /* info.header_bytes bytes when it has metadata, else NULL */
+};
+void source_image_done(struct source_image *s);
+/* Reads, decodes and digests. CORRUPT, UNSUPPORTED, LIMIT: the file's fault. AGAIN: it is no longer
+   what *id says. NOMEM, IO: ours. */
+status source_decode(int fd, const struct cache_file_id *id, const struct image_limits *lim,
+                     struct source_image *out, struct errmsg *e) MUST_USE;
+bool source_is_at_fault(status st);
+/* The bytes before the image data, for the metadata that is kept; *out NULL when there is none. */
+status source_head(int fd, const struct cache_file_id *id, const struct image_info *info,
+                   uint8_t **out) MUST_USE;
+
+/* ---- memo.c: what is remembered of a file ---- */
+/* NOT_FOUND, or *v is completed: kind, reason, has_pixels, pixels. c may be NULL. */
+status memo_read(struct cache *c, const struct cache_file_id *id, struct fused_verdict *v) MUST_USE;
+void memo_write(struct cache *c, const struct cache_file_id *id, const struct fused_verdict *v);
+/* Turns *v into "served as it is, because". */
+void verdict_damaged(struct fused_verdict *v, const struct cache_file_id *id, const char *why);
+
+#endif

@@ -1,0 +1,102 @@
+#include "selftest.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "base/banned.h"
+
+enum { SIDE = 16 };
+
+/* A PNG with a colour ramp, in memory. */
+static status make_file(int *out_fd, struct errmsg *e)
+{
+    struct image img;
+    status st = image_alloc(SIDE, SIDE, 3, false, &img);
+    if (st)
+        return st;
+    for (int i = 0; i < SIDE * SIDE * 3; i++)
+        img.pixels[i] = (uint8_t)(i / 3 * 255 / (SIDE * SIDE - 1));
+    struct image_info info;
+    AUTO(mem_free) uint8_t *data = NULL;
+    st = image_info_new(IMAGE_PNG, &img, &info, e);
+    if (!st && !(data = mem_alloc(info.encoded_size)))
+        st = STATUS_NOMEM;
+    if (!st)
+        st = image_encode(&img, &info, NULL, 0, data, info.encoded_size, e);
+    image_done(&img);
+    int fd = st ? -1 : memfd_create("relearnfs-selftest", MFD_CLOEXEC);
+    if (!st && fd < 0)
+        st = status_from_errno(errno);
+    if (!st)
+        st = io_write(fd, data, info.encoded_size);
+    if (st && fd >= 0)
+        close(fd);
+    if (!st)
+        *out_fd = fd;
+    return st;
+}
+
+struct wait {
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    bool done;
+    status st;
+};
+
+static void fetched(struct fused_fetch *f, status st)
+{
+    struct wait *w = f->arg;
+    pthread_mutex_lock(&w->lock);
+    w->done = true;
+    w->st = st;
+    pthread_cond_signal(&w->cond);
+    pthread_mutex_unlock(&w->lock);
+}
+
+static status run(struct fused_pipeline *p, int fd, struct errmsg *e)
+{
+    struct stat sb;
+    if (fstat(fd, &sb) < 0)
+        return status_from_errno(errno);
+    struct wait w = {.done = false};
+    struct fused_fetch f = {.fd = fd,
+                            .id = fused_file_id(&sb),
+                            .name = "(self-test)",
+                            .want_bytes = true,
+                            .done = fetched,
+                            .arg = &w};
+    status st = fused_examine(p, fd, &f.id, &f.verdict, e);
+    if (st || f.verdict.kind != FUSED_IMAGE)
+        return st ? st : errmsg_set(e, STATUS_INTERNAL, "the self-test's image was not recognised");
+    pthread_mutex_init(&w.lock, NULL);
+    pthread_cond_init(&w.cond, NULL);
+    fused_fetch_start(p, &f, PURIFY_URGENT);
+    pthread_mutex_lock(&w.lock);
+    while (!w.done)
+        pthread_cond_wait(&w.cond, &w.lock);
+    pthread_mutex_unlock(&w.lock);
+    pthread_cond_destroy(&w.cond);
+    pthread_mutex_destroy(&w.lock);
+    if (w.st)
+        return errmsg_set(e, w.st, "the self-test's image was not purified: %s",
+                          errmsg_text(&f.err, w.st));
+    bool right = f.bytes && f.bytes->len == f.verdict.size;
+    fused_bytes_unref(f.bytes);
+    return right ? STATUS_OK
+                 : errmsg_set(e, STATUS_INTERNAL,
+                              "the self-test's image has another size than promised");
+}
+
+status selftest_purify(struct fused_pipeline *p, struct errmsg *e)
+{
+    int fd;
+    status st = make_file(&fd, e);
+    if (st)
+        return st;
+    st = run(p, fd, e);
+    close(fd);
+    return st;
+}

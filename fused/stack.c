@@ -1,0 +1,79 @@
+/* Everything that serving needs, in the order in which it is opened; closed so that every callback
+   still finds its pipeline. */
+#include "pipeline.h"
+
+#include <string.h>
+
+#include "base/banned.h"
+
+static status submit(void *ctx, struct purify_job *job, enum purify_priority prio)
+{
+    return purify_submit(ctx, job, prio);
+}
+
+static void promote(void *ctx, struct purify_job *job)
+{
+    purify_promote(ctx, job);
+}
+
+static status open_parts(const struct fused_stack_options *opt, struct fused_stack *s,
+                         struct errmsg *e)
+{
+    status st = purify_profile_load(opt->profile ? opt->profile : "default", &s->profile, e);
+    if (st)
+        return st;
+    if (opt->cache_dir)
+        s->cache_dir = mem_strdup(opt->cache_dir);
+    else
+        st = path_cache_dir(&s->cache_dir);
+    if (st || !s->cache_dir)
+        return errmsg_set(e, st ? st : STATUS_NOMEM, "where the cache is could not be told: %s",
+                          status_text(st ? st : STATUS_NOMEM));
+    st = cache_open(s->cache_dir, &(struct cache_options){.max_bytes = opt->cache_bytes}, &s->cache,
+                    e);
+    if (st)
+        return st;
+    st = purify_model_load(&s->profile, &s->model, e);
+    if (st)
+        return st;
+    struct purify_service_options so = {.threads = opt->threads};
+    st = purify_service_new(s->model, &so, &s->service, e);
+    if (st)
+        return st;
+    struct pipeline_options po = {
+        .cache = s->cache,
+        .purifier = {s->service, submit, promote},
+        .profile = s->profile.id,
+        .max_pixels = (uint64_t)purify_max_pixels(),
+        .encoded_bytes = opt->encoded_bytes,
+    };
+    st = pipeline_new(&po, &s->pipeline);
+    return st ? errmsg_set(e, st, "the pipeline did not start: %s", status_text(st)) : STATUS_OK;
+}
+
+status fused_stack_open(const struct fused_stack_options *opt, struct fused_stack *out,
+                        struct errmsg *e)
+{
+    struct fused_stack s;
+    memset(&s, 0, sizeof s);
+    status st = open_parts(opt, &s, e);
+    if (st) {
+        status_ignore(fused_stack_close(&s), "it failed before it held anything");
+        return st;
+    }
+    *out = s;
+    return STATUS_OK;
+}
+
+status fused_stack_close(struct fused_stack *s)
+{
+    if (s->pipeline)
+        pipeline_stop(s->pipeline);
+    purify_service_free(s->service);
+    purify_model_free(s->model);
+    status st = cache_close(s->cache);
+    pipeline_free(s->pipeline);
+    mem_free(s->cache_dir);
+    memset(s, 0, sizeof *s);
+    return st;
+}

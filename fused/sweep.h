@@ -1,0 +1,42 @@
+#ifndef FUSED_SWEEP_H
+#define FUSED_SWEEP_H
+/*
+ * Purifying ahead, on one thread of low priority. In this order:
+ *   1. the warm list: files announced over the control socket, in the order given;
+ *   2. hints: files that changed while we watched;
+ *   3. the sweep: the whole source, once, while no reader waits (unless it is switched off).
+ * All of it is submitted at sweep priority, a few files ahead of the purifier; a file that is
+ * opened meanwhile overtakes, and joins the work on it when that has begun.
+ *
+ * Paths are relative to the source root, "." is the root; symbolic links are followed inside it. A
+ * path that is a directory stands for all files below it.
+ */
+#include "fused.h"
+
+struct fs;
+struct sweep;
+
+status sweep_new(struct fs *fs, struct sweep **out) MUST_USE;
+/* Ends the thread; files that are with the pipeline still come back to this struct. */
+void sweep_stop(struct sweep *s);
+/* After sweep_stop, and after every fetch was answered. */
+void sweep_free(struct sweep *s);
+
+/* LIMIT: the list holds 256 MiB of names already. A path that cannot be opened is queued and counts
+ * as failed. */
+status sweep_warm(struct sweep *s, const char *path, struct errmsg *e) MUST_USE;
+void sweep_warm_state(struct sweep *s, struct fused_warm_state *out);
+/* Counts into *io what would have to be purified. */
+status sweep_check(struct sweep *s, const char *path, struct fused_warm_check *io,
+                   struct errmsg *e) MUST_USE;
+/* Never waits; hints that are too many are forgotten: the file is then purified when it is read. */
+void sweep_hint(struct sweep *s, const char *path);
+
+struct sweep_state {
+    const char *phase;         /* off, waiting, running, done */
+    uint64_t seen;             /* files the sweep has looked at */
+    uint64_t purified, failed; /* by warm list, hints and sweep together */
+};
+void sweep_state(struct sweep *s, struct sweep_state *out);
+
+#endif

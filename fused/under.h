@@ -1,0 +1,21 @@
+#ifndef FUSED_UNDER_H
+#define FUSED_UNDER_H
+/*
+ * Opening things under the source root and nowhere else: no symbolic link is followed, no ".." is
+ * taken, no magic link is believed (openat2 with RESOLVE_BENEATH; where the kernel lacks it,
+ * component by component with O_NOFOLLOW). Return 0 or an errno value: what they give goes straight
+ * into FUSE replies.
+ */
+
+/* path: relative, "." for the root itself. O_CLOEXEC and O_NOFOLLOW are added. */
+int under_open(int root_fd, const char *path, int flags, int *out_fd);
+/* For reading a regular file's or directory's data: without touching its access time where we may,
+   without waiting if a FIFO took its place. */
+int under_open_data(int root_fd, const char *path, int extra_flags, int *out_fd);
+/* For reading, with symbolic links followed as long as they stay under base_fd (where there is no
+   openat2: not followed). */
+int under_open_following(int base_fd, const char *path, int flags, int *out_fd);
+/* Only for tests: as if the kernel had no openat2. */
+void under_force_fallback(int on);
+
+#endif

@@ -1,0 +1,93 @@
+/*
+ * .relearn/ in the mount's root: reachable by name, never listed there. Its files are written when
+ * they are opened and read with direct I/O, so their size is not known before (0, as in /proc).
+ */
+#include "fs.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/banned.h"
+
+static const struct {
+    const char *name;
+    fuse_ino_t ino;
+} files[] = {
+    {"status.json", VIRTUAL_STATUS},
+    {"metrics", VIRTUAL_METRICS},
+    {"profile.ini", VIRTUAL_PROFILE},
+};
+
+/* Above what file systems give out. */
+static const uint64_t shown_inode_base = 0xffffffffffffff00u;
+
+static void fill_attr(struct fs *fs, fuse_ino_t ino, struct stat *sb)
+{
+    memset(sb, 0, sizeof *sb);
+    sb->st_ino = shown_inode_base + ino;
+    sb->st_mode = ino == VIRTUAL_DIR ? S_IFDIR | 0555 : S_IFREG | 0444;
+    sb->st_nlink = ino == VIRTUAL_DIR ? 2 : 1;
+    sb->st_uid = getuid();
+    sb->st_gid = getgid();
+    sb->st_mtim.tv_sec = sb->st_ctim.tv_sec = sb->st_atim.tv_sec =
+        (time_t)(fs->started_ns / 1000000000u);
+}
+
+void virtual_lookup(fuse_req_t req, const char *name)
+{
+    struct fs *fs = fs_of(req);
+    fuse_ino_t ino = name ? 0 : VIRTUAL_DIR;
+    for (size_t i = 0; name && i < ARRAY_LEN(files); i++)
+        if (strcmp(name, files[i].name) == 0)
+            ino = files[i].ino;
+    if (!ino) {
+        fuse_reply_err(req, ENOENT);
+        return;
+    }
+    struct fuse_entry_param e = {
+        .ino = ino, .attr_timeout = fs->timeout, .entry_timeout = fs->timeout};
+    fill_attr(fs, ino, &e.attr);
+    fuse_reply_entry(req, &e);
+}
+
+void virtual_getattr(fuse_req_t req, fuse_ino_t ino)
+{
+    struct stat sb;
+    fill_attr(fs_of(req), ino, &sb);
+    fuse_reply_attr(req, &sb, fs_of(req)->timeout);
+}
+
+/* Offsets: 1 after ".", 2 after "..", 3.. after the files. */
+void virtual_readdir(fuse_req_t req, size_t size, off_t off, bool plus)
+{
+    char data[1024];
+    size_t used = 0;
+    if (size > sizeof data)
+        size = sizeof data;
+    for (off_t at = off < 0 ? 0 : off; at < (off_t)ARRAY_LEN(files) + 2; at++) {
+        const char *name = at == 0 ? "." : at == 1 ? ".." : files[at - 2].name;
+        fuse_ino_t ino = at < 2 ? VIRTUAL_DIR : files[at - 2].ino;
+        struct fuse_entry_param e = {.ino = 0}; /* no attributes: they are looked up */
+        fill_attr(fs_of(req), ino, &e.attr);
+        size_t n = plus ? fuse_add_direntry_plus(req, data + used, size - used, name, &e, at + 1)
+                        : fuse_add_direntry(req, data + used, size - used, name, &e.attr, at + 1);
+        if (n > size - used)
+            break;
+        used += n;
+    }
+    fuse_reply_buf(req, data, used);
+}
+
+status virtual_text(struct fs *fs, fuse_ino_t ino, struct buf *out)
+{
+    switch (ino) {
+    case VIRTUAL_STATUS:
+        return report_json(fs, out);
+    case VIRTUAL_METRICS:
+        return report_metrics(fs, out);
+    case VIRTUAL_PROFILE:
+        return purify_profile_text(&fs->stack.profile, out);
+    default:
+        return STATUS_INTERNAL;
+    }
+}
