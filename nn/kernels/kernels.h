@@ -60,7 +60,7 @@ void nn_post_back_row(int post, const float *dy, const float *v, float *dx, int 
 /* Threads worth waking for so many elements of cheap work. */
 static inline int nn_threads_for(const struct nn_step *s, int64_t elements)
 {
-    return elements < 16384 ? 1 : s->threads;
+    return elements < 32768 ? 1 : s->threads;
 }
 
 /* (N,H,W,C) as N, pixels of one sample, C. */

@@ -76,7 +76,8 @@ static void weights_outputs(const void *ctx, int64_t first, int64_t last, int th
 
 static int threads_of(const struct nn_step *s)
 {
-    return nn_threads_for(s, nn_shape_count(s->in[0].shape) * s->in[1].shape.dim[1]);
+    struct nn_shape x = s->in[0].shape, w = s->in[1].shape;
+    return nn_threads_for(s, nn_shape_count(x) * w.dim[1] / 16); /* a product costs less than an element */
 }
 static status linear_run(const struct nn_step *s)
 {

@@ -4,8 +4,8 @@
  * in groups of one channel; "fixed" means that its statistics are given (not training).
  *
  * Forward: sums per channel, from them per group (mean, 1/sd), from those per channel (a, b); then
- * y = post(a x + b + res) in one pass. Backward: u = dy post'(a x + b) is written to dx while its sums
- * are taken; then dx = p u + q x + r (+ res) with per-channel p, q, r. Samples go to threads; when there are
+ * y = post(a x + b + res) in one pass. Backward: sums of u = dy post'(a x + b), which dx keeps when it
+ * was expensive; then dx = p u + q x + r (+ res) with per-channel p, q, r. Samples go to threads; when there are
  * fewer samples than threads the pixels of one sample do.
  */
 #include "kernels/moments.h"
@@ -276,13 +276,66 @@ static void forward_coef(const struct job *j, int64_t n, float *a, float *b)
     }
 }
 
-/* u = dy post'(a x + b) into dx (when wanted), and per channel sum u, sum u (x - mean). */
+/* ReLU's gradient is cheaper to form twice than to write and read back. */
+static bool keeps_upstream(const struct nn_step *s)
+{
+    return s->attr.post != NN_POST_NONE && s->attr.post != NN_POST(NN_RELU) && nn_has(&s->out[0]);
+}
+
+/* u = dy post'(a x + b) for some pixels: dy itself, or in room. */
+static const float *upstream(int post, const float *a, const float *b, const float *dy, const float *x,
+                             int rows, int c, float *room)
+{
+    if (post == NN_POST_NONE)
+        return dy;
+    if (post == NN_POST(NN_RELU)) {
+        for (int r = 0; r < rows; r++)
+#pragma omp simd
+            for (int k = 0; k < c; k++)
+                room[r * c + k] = nn_fma(a[k], x[r * c + k], b[k]) > 0 ? dy[r * c + k] : 0;
+        return room;
+    }
+    float v[NN_ROW_MAX];
+    for (int r = 0; r < rows; r++)
+#pragma omp simd
+        for (int k = 0; k < c; k++)
+            v[r * c + k] = nn_fma(a[k], x[r * c + k], b[k]);
+    nn_post_back_row(post, dy, v, room, rows * c);
+    return room;
+}
+
+/* s1 = sum u, s2 = sum u (x - mean) per channel over some pixels. */
+static void row_sums(const float *u, const float *x, const float *mean, int rows, int c, float *s1,
+                     float *s2)
+{
+    int k = 0;
+    for (; k + 16 <= c; k += 16) {
+        float sum[16] = {0}, dot[16] = {0};
+        for (int r = 0; r < rows; r++)
+#pragma omp simd
+            for (int j = 0; j < 16; j++) {
+                sum[j] += u[r * c + k + j];
+                dot[j] = nn_fma(u[r * c + k + j], x[r * c + k + j] - mean[k + j], dot[j]);
+            }
+        memcpy(s1 + k, sum, sizeof sum);
+        memcpy(s2 + k, dot, sizeof dot);
+    }
+    for (; k < c; k++) {
+        s1[k] = s2[k] = 0;
+        for (int r = 0; r < rows; r++) {
+            s1[k] += u[r * c + k];
+            s2[k] = nn_fma(u[r * c + k], x[r * c + k] - mean[k], s2[k]);
+        }
+    }
+}
+
+/* Per channel sum u and sum u (x - mean); u into dx when it is kept. */
 static void back_sums(const struct job *j, int64_t n, int64_t first, int64_t last, struct nn_sums out)
 {
     const struct nn_step *s = j->s;
     int c = j->d.c, step = nn_row_pixels(c), cg = c / j->groups;
     const float *stats = j->stats + n * j->groups * 2;
-    _Alignas(64) float sd[NN_ROW_MAX], sx[NN_ROW_MAX], su[NN_ROW_MAX], v[NN_ROW_MAX];
+    _Alignas(64) float sd[NN_ROW_MAX], sx[NN_ROW_MAX], su[NN_ROW_MAX];
     _Alignas(64) float a[NN_ROW_MAX], b[NN_ROW_MAX], mean[NN_ROW_MAX], s1[NN_ROW_MAX], s2[NN_ROW_MAX];
     forward_coef(j, n, a, b);
     for (int k = 0; k < c; k++)
@@ -291,33 +344,19 @@ static void back_sums(const struct job *j, int64_t n, int64_t first, int64_t las
     for (int64_t i = n * j->d.pixels + first; i < n * j->d.pixels + last; i += step) {
         int rows = (int)nn_min(step, n * j->d.pixels + last - i), len = rows * c;
         const float *dy = nn_row(&s->in[0], i * c, len, sd), *x = nn_row(&s->in[1], i * c, len, sx);
-        const float *u = dy;
-        if (s->attr.post) {
-            for (int r = 0; r < rows; r++)
+        const float *u = upstream(s->attr.post, a, b, dy, x, rows, c, su);
+        row_sums(u, x, mean, rows, c, s1, s2);
 #pragma omp simd
-                for (int k = 0; k < c; k++)
-                    v[r * c + k] = nn_fma(a[k], x[r * c + k], b[k]);
-            nn_post_back_row(s->attr.post, dy, v, su, len);
-            u = su;
-        }
-        memset(s1, 0, (size_t)c * sizeof *s1);
-        memset(s2, 0, (size_t)c * sizeof *s2);
-        for (int r = 0; r < rows; r++)
-#pragma omp simd
-            for (int k = 0; k < c; k++) {
-                s1[k] += u[r * c + k];
-                s2[k] = nn_fma(u[r * c + k], x[r * c + k] - mean[k], s2[k]);
-            }
         for (int k = 0; k < c; k++) {
             out.first[k] += (double)s1[k];
             out.second[k] += (double)s2[k];
         }
-        if (nn_has(&s->out[0])) {
-            if (s->out[0].store == NN_STORE_F32)
-                memmove(nn_f32(&s->out[0]) + i * c, u, (size_t)len * sizeof *u);
-            else
-                nn_row_put(&s->out[0], i * c, len, u);
-        }
+        if (!keeps_upstream(s))
+            continue;
+        if (s->out[0].store == NN_STORE_F32)
+            memcpy(nn_f32(&s->out[0]) + i * c, u, (size_t)len * sizeof *u);
+        else
+            nn_row_put(&s->out[0], i * c, len, u);
     }
 }
 
@@ -352,12 +391,17 @@ static void back_apply(const struct job *j, int64_t n, int64_t first, int64_t la
     const struct nn_step *s = j->s;
     int c = j->d.c, step = nn_row_pixels(c);
     const float *p = coef_of(j, n), *q = p + c, *r = q + c;
-    _Alignas(64) float su[NN_ROW_MAX], sx[NN_ROW_MAX], sr[NN_ROW_MAX];
+    const struct nn_tensor *up = keeps_upstream(s) ? &s->out[0] : &s->in[0];
+    int post = keeps_upstream(s) ? NN_POST_NONE : s->attr.post;
+    _Alignas(64) float sd[NN_ROW_MAX], su[NN_ROW_MAX], sx[NN_ROW_MAX], sr[NN_ROW_MAX];
+    _Alignas(64) float a[NN_ROW_MAX], b[NN_ROW_MAX];
+    forward_coef(j, n, a, b);
     for (int64_t i = n * j->d.pixels + first; i < n * j->d.pixels + last; i += step) {
         int rows = (int)nn_min(step, n * j->d.pixels + last - i), len = rows * c;
         const float *x = nn_row(&s->in[1], i * c, len, sx);
-        const float *u = nn_row(&s->out[0], i * c, len, su);
-        float *dx = nn_row_out(&s->out[0], i * c, su);
+        const float *dy = nn_row(up, i * c, len, sd);
+        const float *u = upstream(post, a, b, dy, x, rows, c, su);
+        float *dx = nn_row_out(&s->out[0], i * c, sd);
         for (int row = 0; row < rows; row++)
 #pragma omp simd
             for (int k = 0; k < c; k++)
