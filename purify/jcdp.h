@@ -1,20 +1,22 @@
 #ifndef PURIFY_JCDP_H
 #define PURIFY_JCDP_H
 /*
- * The JCDP sampler on a micro-batch of tiles (Jiang et al. 2023, eq. 16-20). It computes; where noise
- * and network outputs come from is told to it, so that it can be tested against plain formulas.
+ * The JCDP sampler on a micro-batch of tiles (Jiang et al. 2023, eq. 16-20). It computes; where
+ * noise and network outputs come from is told to it, so that it can be tested against plain
+ * formulas.
  *
  * All arrays are (batch, elements) floats, NHWC, in [-1,1] for images. With the respaced schedule
- * abar_i, i = 0..S-1, p = abar_{i-1} (1 for i = 0), v_i its variance and q_i the posterior variance:
+ * abar_i, i = 0..S-1, p = abar_{i-1} (1 for i = 0), v_i its variance and q_i the posterior
+ * variance:
  *
  *     z <- the protected image P
  *     K times:
  *         x <- sqrt(abar_{S-1}) z + sqrt(1 - abar_{S-1}) n1
  *         for i = S-1 .. 0:
  *             x0   <- clamp((x - sqrt(1-abar_i) eps(x, t_i)) / sqrt(abar_i), -1, 1)
- *             mean <- a x + b x0,   a = sqrt((1 - p - eta^2 q_i) / (1 - abar_i)),  b = sqrt(p) - a sqrt(abar_i)
- *             y    <- sqrt(abar_i) P + sqrt(1-abar_i) n2
- *             x    <- mean + v_i s_i (pixel_scale 2/D (y - x) - perceptual_scale dLPIPS(x,y)/dx)
+ *             mean <- a x + b x0,   a = sqrt((1 - p - eta^2 q_i) / (1 - abar_i)),  b = sqrt(p) - a
+ * sqrt(abar_i) y    <- sqrt(abar_i) P + sqrt(1-abar_i) n2 x    <- mean + v_i s_i (pixel_scale 2/D
+ * (y - x) - perceptual_scale dLPIPS(x,y)/dx)
  *                          + eta sqrt(v_i) n3 (i > 0)
  *         z <- x
  *

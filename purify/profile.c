@@ -114,6 +114,15 @@ status profile_set(struct purify_profile *p, const struct profile_field *f, cons
                       f->kind == PROFILE_INT ? "a whole number" : "a number", f->lo, f->hi);
 }
 
+status purify_profile_set(struct purify_profile *p, const char *key, const char *value,
+                          struct errmsg *e)
+{
+    const struct profile_field *f = profile_find(key);
+    if (!f)
+        return errmsg_set(e, STATUS_INVALID, "unknown key \"%.40s\"", key);
+    return profile_set(p, f, value, e);
+}
+
 status profile_get(const struct purify_profile *p, const struct profile_field *f, struct buf *out)
 {
     const void *at = (const char *)p + f->offset;

@@ -1,8 +1,8 @@
 #ifndef PURIFY_PROFILE_H
 #define PURIFY_PROFILE_H
 /*
- * The fields of a profile as one table: reading, writing, checking and the canonical form all walk it,
- * so a field that is added here is read, written, checked and part of the id.
+ * The fields of a profile as one table: reading, writing, checking and the canonical form all walk
+ * it, so a field that is added here is read, written, checked and part of the id.
  */
 #include "purify/purify.h"
 

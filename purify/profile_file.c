@@ -73,16 +73,26 @@ static status profiles_dir(int which, char **out)
     return STATUS_OK;
 }
 
+static status check_name(const char *name, struct errmsg *e)
+{
+    bool good = *name && strlen(name) < sizeof((struct purify_profile *)0)->name;
+    for (const char *c = name; good && *c; c++)
+        good = name_char(*c);
+    return good ? STATUS_OK
+                : errmsg_set(e, STATUS_INVALID,
+                             "\"%.64s\" is no name of a profile (letters, digits, . _ + -)", name);
+}
+
 static status read_named(const char *name, char **out_path, void **out_data, size_t *out_len,
                          struct errmsg *e)
 {
-    for (const char *c = name; *c; c++)
-        if (!name_char(*c))
-            return errmsg_set(e, STATUS_INVALID, "\"%.64s\" is no name of a profile", name);
+    status st = check_name(name, e);
+    if (st)
+        return st;
     for (int which = 0; which < 2; which++) {
         AUTO(mem_free) char *dir = NULL;
         AUTO(mem_free) char *path = NULL;
-        status st = profiles_dir(which, &dir);
+        st = profiles_dir(which, &dir);
         if (st == STATUS_NOT_FOUND)
             continue;
         if (!st && !(path = mem_printf("%s/%s.ini", dir, name)))
@@ -186,30 +196,46 @@ static status parse(struct reader *r)
     return bad_line < 0 ? STATUS_NOMEM : STATUS_OK;
 }
 
-/* A relative path of weights is relative to the profile's directory, wherever the program runs. */
-static status anchor(struct reader *r, const char *key, char *value, size_t size)
+/* value as seen from dir, as an absolute path, when it is a relative path; else *out stays NULL. */
+static status absolute(const char *dir, const char *value, char **out)
 {
     if (!value[0] || value[0] == '/' || !profile_is_path(value))
         return STATUS_OK;
-    AUTO(mem_free) char *dir = mem_strdup(r->path);
+    char *real = realpath(dir, NULL);
+    if (!real)
+        return status_from_errno(errno);
+    *out = mem_printf("%s/%s", real, value);
+    free(real);
+    return *out ? STATUS_OK : STATUS_NOMEM;
+}
+
+/* Makes the paths of weights absolute, so that they hold wherever the program or the file is. */
+static status anchor(struct purify_profile *p, const char *dir, const char **out_key,
+                     struct errmsg *e)
+{
+    static const char *const keys[] = {"model", "percept"};
+    for (int i = 0; i < 2; i++) {
+        AUTO(mem_free) char *full = NULL;
+        *out_key = keys[i];
+        status st = absolute(dir, i == 0 ? p->model : p->percept, &full);
+        if (!st && full)
+            st = profile_set(p, profile_find(keys[i]), full, e);
+        if (st)
+            return st;
+    }
+    return STATUS_OK;
+}
+
+static status anchor_at_file(struct purify_profile *p, const char *path, const char **out_key,
+                             struct errmsg *e)
+{
+    AUTO(mem_free) char *dir = mem_strdup(path);
     if (!dir)
         return STATUS_NOMEM;
     char *slash = strrchr(dir, '/');
     if (slash)
-        slash[slash == dir] = 0;
-    char *real = realpath(slash ? dir : ".", NULL);
-    if (!real)
-        return errmsg_set(r->e, status_from_errno(errno), "%s: where is its directory?", r->path);
-    AUTO(mem_free) char *full = mem_printf("%s/%s", real, value);
-    free(real);
-    if (!full)
-        return STATUS_NOMEM;
-    struct errmsg why = {""};
-    const struct profile_field *f = profile_find(key);
-    if (strlen(full) >= size || profile_set(r->profile, f, full, &why))
-        return fail_at(r, r->line_of[f - profile_fields], STATUS_INVALID,
-                       why.text[0] ? why.text : "the path is too long");
-    return STATUS_OK;
+        slash[slash == dir] = 0; /* the root keeps its slash */
+    return anchor(p, slash ? dir : ".", out_key, e);
 }
 
 /* An error of one field is told with the line it stands on, any other with the file. */
@@ -217,7 +243,9 @@ static status finish(struct reader *r)
 {
     struct errmsg why = {""};
     const char *key = NULL;
-    status st = profile_finish(r->profile, &key, &why);
+    status st = anchor_at_file(r->profile, r->path, &key, &why);
+    if (!st)
+        st = profile_finish(r->profile, &key, &why);
     if (!st)
         return STATUS_OK;
     const char *text = errmsg_text(&why, st);
@@ -240,13 +268,41 @@ status purify_profile_load(const char *name_or_path, struct purify_profile *out,
     struct reader r = {.path = path, .text = data, .len = len, .profile = &p, .e = e};
     st = parse(&r);
     if (!st)
-        st = anchor(&r, "model", p.model, sizeof p.model);
-    if (!st)
-        st = anchor(&r, "percept", p.percept, sizeof p.percept);
-    if (!st)
         st = finish(&r);
     if (!st)
         *out = p;
+    return st;
+}
+
+/* ---- writing ---- */
+
+status purify_profile_create(const struct purify_profile *p, const char *name, char **out_path,
+                             struct errmsg *e)
+{
+    AUTO(mem_free) char *dir = NULL;
+    AUTO(mem_free) char *path = NULL;
+    AUTO(buf_done) struct buf text = BUF_INIT(FILE_MAX);
+    struct purify_profile named = *p;
+    const char *key = NULL;
+    status st = check_name(name, e);
+    if (!st)
+        st = anchor(&named, ".", &key, e);
+    if (!st)
+        st = profiles_dir(0, &dir);
+    if (!st && !(path = mem_printf("%s/%s.ini", dir, name)))
+        st = STATUS_NOMEM;
+    if (!st && access(path, F_OK) == 0)
+        st = errmsg_set(e, STATUS_EXISTS, "%s is there already", path);
+    if (st)
+        return st;
+    snprintf(named.name, sizeof named.name, "%s", name);
+    st = purify_profile_text(&named, &text);
+    if (!st)
+        st = io_mkdirs(dir, 0, e);
+    if (!st)
+        st = io_write_file(path, text.data, text.len, e);
+    if (!st)
+        *out_path = TAKE(path);
     return st;
 }
 

@@ -111,7 +111,7 @@ static void test_every_field_counts(void **state)
     static const char *const change[PROFILE_FIELDS][2] = {{"model", "grey"},
                                                           {"t_start", "11"},
                                                           {"rounds", "3"},
-                                                          {"steps", "4"},
+                                                          {"steps", "3"},
                                                           {"eta", "0.999"},
                                                           {"average", "2"},
                                                           {"variance", "fixedsmall"},
@@ -292,7 +292,7 @@ static void test_hostile_files(void **state)
     assert_int_equal(purify_profile_load(in_dir("p.ini"), &p, &e), STATUS_LIMIT);
     assert_int_equal(purify_profile_load(in_dir("none.ini"), &p, &e), STATUS_NOT_FOUND);
     assert_true(purify_profile_load(dir.path, &p, &e) != STATUS_OK);
-    assert_int_equal(purify_profile_load("", &p, &e), STATUS_NOT_FOUND);
+    assert_int_equal(purify_profile_load("", &p, &e), STATUS_INVALID);
     assert_int_equal(purify_profile_load("no such", &p, &e), STATUS_INVALID);
     assert_int_equal(purify_profile_load("no-such", &p, &e), STATUS_NOT_FOUND);
     assert_non_null(strstr(e.text, "no-such"));
@@ -376,6 +376,36 @@ static void test_named(void **state)
     assert_string_equal(found.text, "+a +c_d b ");
 }
 
+/* A profile that was made is found by its name, from any directory, with the same id. */
+static void test_create(void **state)
+{
+    (void)state;
+    struct purify_profile p, back;
+    struct errmsg e = {""};
+    char *path = NULL, here[256];
+    assert_non_null(getcwd(here, sizeof here));
+    assert_int_equal(chdir(dir.path), 0);
+    purify_profile_init(&p);
+    assert_int_equal(purify_profile_set(&p, "model", "unet.safetensors", NULL), STATUS_OK);
+    assert_int_equal(purify_profile_set(&p, "rounds", "7", NULL), STATUS_OK);
+    assert_int_equal(purify_profile_set(&p, "no", "7", &e), STATUS_INVALID);
+    assert_non_null(strstr(e.text, "\"no\""));
+    assert_int_equal(purify_profile_finish(&p, NULL), STATUS_OK);
+    assert_int_equal(purify_profile_create(&p, "a/b", &path, &e), STATUS_INVALID);
+    assert_int_equal(purify_profile_create(&p, "", &path, &e), STATUS_INVALID);
+    if (purify_profile_create(&p, "made", &path, &e))
+        fail_msg("%s", e.text);
+    assert_string_equal(path, in_dir("config/relearnfs/profiles/made.ini"));
+    mem_free(path);
+    assert_int_equal(purify_profile_create(&p, "made", &path, &e), STATUS_EXISTS);
+    assert_int_equal(chdir(here), 0);
+    if (purify_profile_load("made", &back, &e))
+        fail_msg("%s", e.text);
+    assert_same_id(&p, &back, true);
+    assert_string_equal(back.name, "made");
+    assert_int_equal(back.rounds, 7);
+}
+
 static void test_no_memory(void **state)
 {
     (void)state;
@@ -410,7 +440,8 @@ int main(void)
         cmocka_unit_test(test_without_effect), cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_defaults),       cmocka_unit_test(test_refused),
         cmocka_unit_test(test_hostile_files),  cmocka_unit_test(test_built_in_code),
-        cmocka_unit_test(test_named),          cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_named),          cmocka_unit_test(test_create),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests_name("purify/profile", tests, set_up, tear_down);
 }

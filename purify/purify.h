@@ -9,15 +9,16 @@
  * engine (one image of any size) -> service (many images, many threads, two priorities).
  *
  * The promise: the output is a pure function of (width, height, channels, pixels, profile). Not of
- * neighbours, threads, order, or caller. Every random number comes from Philox keyed by the SHA-256 of
- * shape and pixels and by the profile id; every network evaluation is made on a micro-batch of fixed
- * size, on one thread. (Another kind of CPU may round otherwise: the kernels are chosen for it.)
+ * neighbours, threads, order, or caller. Every random number comes from Philox keyed by the SHA-256
+ * of shape and pixels and by the profile id; every network evaluation is made on a micro-batch of
+ * fixed size, on one thread. (Another kind of CPU may round otherwise: the kernels are chosen for
+ * it.)
  *
- * Images larger than the network's tiles are cut into overlapping tiles and blended, smaller ones are
- * reflected outward; overlapping tiles see the same noise where they overlap. Guidance works per tile,
- * D in the formulas is a tile's elements, so that a scale means the same for every image size. A grey
- * image goes through a colour network replicated and comes back as the mean of the channels; a colour
- * image through a grey network is STATUS_UNSUPPORTED.
+ * Images larger than the network's tiles are cut into overlapping tiles and blended, smaller ones
+ * are reflected outward; overlapping tiles see the same noise where they overlap. Guidance works
+ * per tile, D in the formulas is a tile's elements, so that a scale means the same for every image
+ * size. A grey image goes through a colour network replicated and comes back as the mean of the
+ * channels; a colour image through a grey network is STATUS_UNSUPPORTED.
  *
  * Images are `struct image`: 8-bit grey or RGB, alpha carried through untouched. Inside, pixels are
  * floats in [-1,1], NHWC; the result is clipped and rounded half to even.
@@ -36,11 +37,11 @@ enum purify_variance { PURIFY_FIXED_LARGE, PURIFY_FIXED_SMALL, PURIFY_VARIANCE_C
    Ho et al. 2020 eq. 4-7 recomputed for the gaps (Nichol & Dhariwal 2021, section 4). */
 struct purify_schedule {
     int steps;
-    int *t;               /* (steps) index in the full schedule: what the network is told */
-    double *alpha_bar;    /* (steps) */
-    double *beta;         /* (steps) of the respaced chain */
-    double *variance;     /* (steps) by the chosen rule; [0] is the posterior variance of step 1
-                             (the only step of a chain of one: its beta) */
+    int *t;            /* (steps) index in the full schedule: what the network is told */
+    double *alpha_bar; /* (steps) */
+    double *beta;      /* (steps) of the respaced chain */
+    double *variance;  /* (steps) by the chosen rule; [0] is the posterior variance of step 1
+                          (the only step of a chain of one: its beta) */
 };
 /* alpha_bar of the full chain at t (0-based); NAN outside 0..total-1. */
 double purify_alpha_bar(enum purify_beta kind, int total, int t);
@@ -55,34 +56,36 @@ DEFINE_FREEP(struct purify_schedule *, purify_schedule_free)
 /*
  * The DDPM CIFAR-10 architecture (Ho et al. 2020, appendix B); parameter names are those of the
  * PyTorch port whose checkpoints are published: temb.dense.{0,1}, conv_in,
- * down.L.block.B.{norm1,conv1,temb_proj,norm2,conv2,nin_shortcut}, down.L.attn.B.{norm,q,k,v,proj_out},
- * down.L.downsample.conv, mid.{block_1,attn_1,block_2}, up.L.…, norm_out, conv_out.
+ * down.L.block.B.{norm1,conv1,temb_proj,norm2,conv2,nin_shortcut},
+ * down.L.attn.B.{norm,q,k,v,proj_out}, down.L.downsample.conv, mid.{block_1,attn_1,block_2},
+ * up.L.…, norm_out, conv_out.
  */
 enum { PURIFY_LEVELS_MAX = 6 };
 struct purify_unet {
-    int in_channels;   /* 1 or 3; output has the same */
-    int size;          /* side in pixels the network was trained on */
-    int ch;            /* base channels */
-    int levels;        /* number of multipliers */
+    int in_channels; /* 1 or 3; output has the same */
+    int size;        /* side in pixels the network was trained on */
+    int ch;          /* base channels */
+    int levels;      /* number of multipliers */
     int ch_mult[PURIFY_LEVELS_MAX];
-    int res_blocks;    /* per level */
+    int res_blocks; /* per level */
     int attn_count;
     int attn[PURIFY_LEVELS_MAX]; /* resolutions (sides) with attention */
-    bool mid_attn;     /* attention in the middle (the published networks: true) */
-    int groups;        /* of group norm; 32 in the published networks */
-    float dropout;     /* only for training */
-    int total;         /* T, 1000 */
+    bool mid_attn;               /* attention in the middle (the published networks: true) */
+    int groups;                  /* of group norm; 32 in the published networks */
+    float dropout;               /* only for training */
+    int total;                   /* T, 1000 */
     enum purify_beta beta;
-    int t_max;         /* trained on t < t_max; total when trained on all */
+    int t_max; /* trained on t < t_max; total when trained on all */
 };
 /* Says what is wrong with a configuration (STATUS_INVALID); the graph builder relies on it. */
 status purify_unet_check(const struct purify_unet *cfg, struct errmsg *e) MUST_USE;
-/* x (N,H,W,C), t (N) f32 -> predicted noise, shape of x. H and W divisible by 2^(levels-1); attention
-   is placed by the ratio to cfg->size. */
+/* x (N,H,W,C), t (N) f32 -> predicted noise, shape of x. H and W divisible by 2^(levels-1);
+   attention is placed by the ratio to cfg->size. */
 struct nn_val purify_unet_build(struct nn_graph *g, const struct purify_unet *cfg, struct nn_val x,
                                 struct nn_val t, bool training);
 /* Metadata in a weights file <-> configuration. The strings live in the buf. */
-status purify_unet_from_file(const struct nn_file *f, struct purify_unet *out, struct errmsg *e) MUST_USE;
+status purify_unet_from_file(const struct nn_file *f, struct purify_unet *out,
+                             struct errmsg *e) MUST_USE;
 /* Key/value pairs for nn_params_save; *out_n entries of storage that *store owns. */
 struct purify_meta {
     struct nn_meta pair[24]; /* n of them; the caller may add its own behind them */
@@ -93,24 +96,25 @@ void purify_unet_to_meta(const struct purify_unet *cfg, struct purify_meta *out)
 
 /* ================================ perceptual distance ================================ */
 /*
- * LPIPS form (Zhang et al. 2018, eq. 1): features of a fixed network at several depths, unit-normalised
- * over channels, squared differences weighted per channel, averaged over channels and space, summed
- * over depths. The weights lin.S.weight (C_S) are buffers, 1 unless somebody learned them; LPIPS's own
- * linear layers are these divided by C_S.
- * The default network is small and was trained by `relearn train` on unprotected photographs;
- * its file's metadata says architecture "percept-vgg", widths, and which layers are compared.
+ * LPIPS form (Zhang et al. 2018, eq. 1): features of a fixed network at several depths,
+ * unit-normalised over channels, squared differences weighted per channel, averaged over channels
+ * and space, summed over depths. The weights lin.S.weight (C_S) are buffers, 1 unless somebody
+ * learned them; LPIPS's own linear layers are these divided by C_S. The default network is small
+ * and was trained by `relearn train` on unprotected photographs; its file's metadata says
+ * architecture "percept-vgg", widths, and which layers are compared.
  */
 struct purify_percept_cfg {
     int in_channels;
     int stages;
-    int width[PURIFY_LEVELS_MAX]; /* channels of each stage: two 3x3 convolutions + ReLU, then 2x2 max pool */
+    int width[PURIFY_LEVELS_MAX]; /* channels of each stage: two 3x3 convolutions + ReLU, then 2x2
+                                     max pool */
     int classes;                  /* of the classifier it was trained as */
 };
 /* x (N,H,W,C) in [-1,1]; writes the stages' activations (before pooling) to out_feature[stages]. */
-void purify_percept_features(struct nn_graph *g, const struct purify_percept_cfg *cfg, struct nn_val x,
-                             struct nn_val *out_feature);
-/* Classifier head on the same body, for training it: logits (N,classes). Declares lin.S.weight too, so
-   that the saved classifier is a whole distance. */
+void purify_percept_features(struct nn_graph *g, const struct purify_percept_cfg *cfg,
+                             struct nn_val x, struct nn_val *out_feature);
+/* Classifier head on the same body, for training it: logits (N,classes). Declares lin.S.weight too,
+   so that the saved classifier is a whole distance. */
 struct nn_val purify_percept_logits(struct nn_graph *g, const struct purify_percept_cfg *cfg,
                                     struct nn_val x);
 /* a, b (N,H,W,C) -> (N); each sample's own. */
@@ -134,49 +138,61 @@ enum purify_guidance {
 };
 struct purify_profile {
     char name[64];
-    char model[256];      /* file, or a name looked up in the shipped models */
-    char percept[256];    /* the same; finish makes it "" when perceptual_scale is 0 or guidance none */
-    int t_start;          /* t*: diffused to alpha_bar[t*-1], then t*-1 .. 0 */
-    int rounds;           /* K */
-    int steps;            /* evaluations of the network a round, <= t_start */
-    float eta;            /* 1: ancestral sampling (DDPM); 0: deterministic (DDIM, Song et al. 2021) */
-    int average;          /* independent samples whose mean is the result, >= 1 */
+    char model[256]; /* file, or a name looked up in the shipped models */
+    char
+        percept[256]; /* the same; finish makes it "" when perceptual_scale is 0 or guidance none */
+    int t_start;      /* t*: diffused to alpha_bar[t*-1], then t*-1 .. 0 */
+    int rounds;       /* K */
+    int steps;        /* evaluations of the network a round, <= t_start */
+    float eta;        /* 1: ancestral sampling (DDPM); 0: deterministic (DDIM, Song et al. 2021) */
+    int average;      /* independent samples whose mean is the result, >= 1 */
     enum purify_variance variance;
     enum purify_guidance guidance;
     /* Per image, independent of any batch: x += variance * scale_t * grad(D), with scale_t =
-       scale * sqrt(1-alpha_bar_t)/sqrt(alpha_bar_t), the released code's schedule of s_t; D_pix = -MSE(x_t, y_t)
-       over the tile, D_perc = -LPIPS(x_t, y_t). */
+       scale * sqrt(1-alpha_bar_t)/sqrt(alpha_bar_t), the released code's schedule of s_t; D_pix =
+       -MSE(x_t, y_t) over the tile, D_perc = -LPIPS(x_t, y_t). */
     float pixel_scale;
     float perceptual_scale;
-    int overlap;          /* px by which tiles of larger images overlap, < model size */
-    struct digest id;     /* set by load/finish */
+    int overlap;      /* px by which tiles of larger images overlap, < model size */
+    struct digest id; /* set by load/finish */
     struct digest model_digest, percept_digest;
 };
-/* The values a file that says nothing gives: models "default" and "percept", t* 20, 4 rounds of 5 steps,
-   eta 1, one sample, fixedlarge, no guidance, overlap 8. */
+/* The values a file that says nothing gives: models "default" and "percept", t* 20, 4 rounds of 5
+   steps, eta 1, one sample, fixedlarge, no guidance, overlap 8. */
 void purify_profile_init(struct purify_profile *p);
 /* name_or_path: a path with a '/' or ending in .ini, else NAME.ini in the user's then the shipped
    profiles. Unknown keys and out-of-range values are errors that name file and line. Relative paths
    of models in a file are relative to that file. */
-status purify_profile_load(const char *name_or_path, struct purify_profile *out, struct errmsg *e) MUST_USE;
-/* Checks ranges, resolves and digests the models, sets id. For profiles built in code, where relative
-   paths are relative to the working directory. p is unchanged on failure. */
+status purify_profile_load(const char *name_or_path, struct purify_profile *out,
+                           struct errmsg *e) MUST_USE;
+/* Checks ranges, resolves and digests the models, sets id. For profiles built in code, where
+   relative paths are relative to the working directory. p is unchanged on failure. */
 status purify_profile_finish(struct purify_profile *p, struct errmsg *e) MUST_USE;
 /* Adds the INI text that loads back to the same id. */
 status purify_profile_text(const struct purify_profile *p, struct buf *out) MUST_USE;
+/* Sets one field as a line "key = value" of a file would. */
+status purify_profile_set(struct purify_profile *p, const char *key, const char *value,
+                          struct errmsg *e) MUST_USE;
+/* Writes the profile as the user's NAME.ini; EXISTS when there is one already. *out_path is the
+   file, for mem_free. */
+status purify_profile_create(const struct purify_profile *p, const char *name, char **out_path,
+                             struct errmsg *e) MUST_USE;
 /* Evaluations of the network for one tile. */
 int purify_profile_evaluations(const struct purify_profile *p);
 /* Names of profiles found (user's, then shipped); calls fn(name, path, arg). */
-status purify_profile_list(void (*fn)(const char *name, const char *path, void *arg), void *arg) MUST_USE;
+status purify_profile_list(void (*fn)(const char *name, const char *path, void *arg),
+                           void *arg) MUST_USE;
 
 /* ================================ engine: one image at a time ================================ */
 
-/* SHA-256 over (width, height, channels as little-endian u32) and pixels; alpha does not take part. */
+/* SHA-256 over (width, height, channels as little-endian u32) and pixels; alpha does not take part.
+ */
 status purify_pixel_digest(const struct image *img, struct digest *out) MUST_USE;
 
 /* Loaded networks of one profile, shared read-only by any number of engines. */
 struct purify_model;
-status purify_model_load(const struct purify_profile *p, struct purify_model **out, struct errmsg *e) MUST_USE;
+status purify_model_load(const struct purify_profile *p, struct purify_model **out,
+                         struct errmsg *e) MUST_USE;
 void purify_model_free(struct purify_model *m);
 DEFINE_FREEP(struct purify_model *, purify_model_free)
 const struct purify_profile *purify_model_profile(const struct purify_model *m);
@@ -187,33 +203,40 @@ int64_t purify_max_pixels(void);
 
 /* One thread's plans and arenas. */
 struct purify_engine;
-status purify_engine_new(const struct purify_model *m, struct purify_engine **out, struct errmsg *e) MUST_USE;
+status purify_engine_new(const struct purify_model *m, struct purify_engine **out,
+                         struct errmsg *e) MUST_USE;
 void purify_engine_free(struct purify_engine *en);
 DEFINE_FREEP(struct purify_engine *, purify_engine_free)
 /* Asked between network evaluations; nonzero stops with STATUS_CANCELLED. May be NULL. */
 typedef int purify_stop_fn(void *arg);
-/* Purifies img in place (pixels only). On failure img is unchanged. UNSUPPORTED: colour through a grey
-   network. LIMIT: over purify_max_pixels(). INTERNAL: the network gave NaN or infinity. */
-status purify_engine_run(struct purify_engine *en, struct image *img, purify_stop_fn *stop, void *arg,
-                         struct errmsg *e) MUST_USE;
+/* Purifies img in place (pixels only). On failure img is unchanged. UNSUPPORTED: colour through a
+   grey network. LIMIT: over purify_max_pixels(). INTERNAL: the network gave NaN or infinity. */
+status purify_engine_run(struct purify_engine *en, struct image *img, purify_stop_fn *stop,
+                         void *arg, struct errmsg *e) MUST_USE;
+
+/* Seconds one tile takes on one thread here, the best of a few runs. */
+status purify_engine_measure(struct purify_engine *en, double *out_seconds,
+                             struct errmsg *e) MUST_USE;
 
 /* ================================ service: many images ================================ */
 /*
- * Worker threads with an engine each take jobs from two bounded queues: urgent (a reader is waiting)
- * before sweep, oldest first. A sweep job of many tiles lets urgent ones pass between its tiles.
+ * Worker threads with an engine each take jobs from two bounded queues: urgent (a reader is
+ * waiting) before sweep, oldest first. A sweep job of many tiles lets urgent ones pass between its
+ * tiles.
  *
- * A job is accepted or refused by purify_submit; an accepted job's done() is called exactly once, from
- * a worker thread, with no lock held: STATUS_OK and the purified pixels in job->img, or a failure and
- * img as it was. done() may submit, promote and cancel, and may free its job; it must not wait for the
- * service or free it. promote and cancel want a job whose done() has not returned, or that lives on.
+ * A job is accepted or refused by purify_submit; an accepted job's done() is called exactly once,
+ * from a worker thread, with no lock held: STATUS_OK and the purified pixels in job->img, or a
+ * failure and img as it was. done() may submit, promote and cancel, and may free its job; it must
+ * not wait for the service or free it. promote and cancel want a job whose done() has not returned,
+ * or that lives on.
  */
 enum purify_priority { PURIFY_URGENT, PURIFY_SWEEP, PURIFY_PRIORITY_COUNT };
 struct purify_job;
 typedef void purify_done_fn(struct purify_job *job, status st, const struct errmsg *e);
 struct purify_job {
-    struct image *img;      /* owned by the caller, untouched by it until done() */
+    struct image *img; /* owned by the caller, untouched by it until done() */
     purify_done_fn *done;
-    void *arg;              /* the caller's */
+    void *arg; /* the caller's */
     /* private to the service, guarded by its lock; need no initial value */
     enum purify_priority priority;
     int state;
@@ -228,17 +251,20 @@ struct purify_service_options {
 struct purify_service_stats {
     uint64_t submitted, done, failed, cancelled;
     uint64_t queued[PURIFY_PRIORITY_COUNT], running;
-    uint64_t evaluations;    /* of the network, tiles */
-    uint64_t busy_ns;        /* summed over workers */
+    uint64_t evaluations; /* of the network, tiles */
+    uint64_t busy_ns;     /* summed over workers */
 };
 status purify_service_new(const struct purify_model *m, const struct purify_service_options *opt,
                           struct purify_service **out, struct errmsg *e) MUST_USE;
-/* Cancels what is queued (each done() is called with STATUS_CANCELLED), finishes what runs, joins. */
+/* Cancels what is queued (each done() is called with STATUS_CANCELLED), finishes what runs, joins.
+ */
 void purify_service_free(struct purify_service *s);
 DEFINE_FREEP(struct purify_service *, purify_service_free)
 /* STATUS_AGAIN when that queue is full (nothing was taken), STATUS_CANCELLED while being freed. */
-status purify_submit(struct purify_service *s, struct purify_job *job, enum purify_priority prio) MUST_USE;
-/* A sweep job that a reader now waits for moves to the urgent queue; no-op when it runs or is done. */
+status purify_submit(struct purify_service *s, struct purify_job *job,
+                     enum purify_priority prio) MUST_USE;
+/* A sweep job that a reader now waits for moves to the urgent queue; no-op when it runs or is done.
+ */
 void purify_promote(struct purify_service *s, struct purify_job *job);
 /* A queued job is answered STATUS_CANCELLED soon; a running one stops at its next evaluation. */
 void purify_cancel(struct purify_service *s, struct purify_job *job);

@@ -131,7 +131,7 @@ TEST_ONLY void test_dir_remove(struct test_dir *d)
     status_ignore(system(command) == 0 ? STATUS_OK : STATUS_IO, "a temporary directory may stay");
 }
 
-/* A finished profile over that directory: t* 10, 2 rounds of 3 steps, joint. */
+/* A finished profile over that directory: t* 10, 2 rounds of 2 steps, joint. */
 TEST_ONLY void test_profile(const struct test_dir *d, const char *model, struct purify_profile *out)
 {
     purify_profile_init(out);
@@ -139,7 +139,7 @@ TEST_ONLY void test_profile(const struct test_dir *d, const char *model, struct 
     snprintf(out->percept, sizeof out->percept, "%s/percept.safetensors", d->path);
     out->t_start = 10;
     out->rounds = 2;
-    out->steps = 3;
+    out->steps = 2;
     out->guidance = PURIFY_GUIDE_JOINT;
     out->pixel_scale = 100;
     out->perceptual_scale = 3;

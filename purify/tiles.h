@@ -3,12 +3,13 @@
 /*
  * An image of any size as square tiles of the network's size.
  *
- * Per axis: an axis not longer than a tile has one tile, the image centred in it and reflected outward
- * (without repeating the edge; an axis of length 1 is constant). A longer axis has the fewest evenly
- * spaced tiles, the first and last flush with the ends, that overlap by at least `overlap`.
+ * Per axis: an axis not longer than a tile has one tile, the image centred in it and reflected
+ * outward (without repeating the edge; an axis of length 1 is constant). A longer axis has the
+ * fewest evenly spaced tiles, the first and last flush with the ends, that overlap by at least
+ * `overlap`.
  *
- * Invariants: every pixel lies in a tile; the weights of a pixel over the tiles that hold it sum to 1
- * (raised cosine across a tile, divided by the sum); weights are 0 in the reflected margin.
+ * Invariants: every pixel lies in a tile; the weights of a pixel over the tiles that hold it sum to
+ * 1 (raised cosine across a tile, divided by the sum); weights are 0 in the reflected margin.
  *
  * The canvas is the image, or the tile where that is larger: noise is drawn per canvas position, so
  * that overlapping tiles see the same noise in the same place and agree where they meet.
@@ -16,8 +17,8 @@
 #include "purify/purify.h"
 
 struct tile_axis {
-    int length;    /* of the image, px */
-    int tile;      /* side of a tile, px */
+    int length; /* of the image, px */
+    int tile;   /* side of a tile, px */
     int count;
     int *origin;   /* (count) in image px; negative in the reflected margin */
     float *weight; /* (count,tile) */
@@ -40,14 +41,16 @@ static inline size_t tiling_elements(const struct tiling *t)
 {
     return (size_t)t->x.tile * (size_t)t->y.tile * (size_t)t->channels;
 }
-/* Tile (i,j) (column, row) of img as floats in [-1,1]; grey is replicated to the tile's channels. */
+/* Tile (i,j) (column, row) of img as floats in [-1,1]; grey is replicated to the tile's channels.
+ */
 void tiling_load(const struct tiling *t, int i, int j, const struct image *img, float *out);
-/* Standard normals of tile (i,j) out of the canvas-wide field that rng names. scratch holds one row of
-   a tile and two more floats. */
+/* Standard normals of tile (i,j) out of the canvas-wide field that rng names. scratch holds one row
+   of a tile and two more floats. */
 void tiling_noise(const struct tiling *t, int i, int j, struct nn_rng rng, float *scratch,
                   float *out);
-/* band += gain * weight * tile, where band (rows,width,channels) begins at image row `top` and holds
-   all rows of tile row j that lie in the image. Grey images get the mean over the tile's channels. */
+/* band += gain * weight * tile, where band (rows,width,channels) begins at image row `top` and
+   holds all rows of tile row j that lie in the image. Grey images get the mean over the tile's
+   channels. */
 void tiling_add(const struct tiling *t, int i, int j, const float *tile, float gain, int channels,
                 int top, float *band);
 

@@ -1,0 +1,136 @@
+#include "cli.h"
+#include "purify/purify.h" /* brings the calls that read weights files */
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <string.h>
+
+#include "base/banned.h"
+
+struct totals {
+    uint64_t parameters, bytes;
+};
+
+static struct totals totals_of(const struct nn_file *f)
+{
+    struct totals t = {0, 0};
+    for (int i = 0; i < nn_file_count(f); i++) {
+        t.parameters += (uint64_t)nn_shape_count(nn_file_at(f, i)->shape);
+        t.bytes += nn_file_at(f, i)->bytes;
+    }
+    return t;
+}
+
+/* What the metadata says it is, and whether we can build it. */
+static const char *architecture(const struct nn_file *f)
+{
+    const char *a = nn_file_meta(f, "architecture");
+    return a ? a : "unknown";
+}
+
+static json_t *tensor_list(const struct nn_file *f)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < nn_file_count(f); i++) {
+        const struct nn_file_tensor *t = nn_file_at(f, i);
+        json_t *shape = json_array();
+        for (int d = 0; d < t->shape.rank; d++)
+            json_array_append_new(shape, json_integer(t->shape.dim[d]));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:o, s:I}", "name", t->name, "dtype", t->dtype,
+                                        "shape", shape, "bytes", (json_int_t)t->bytes));
+    }
+    return list;
+}
+
+static void print_json(const char *path, const struct nn_file *f, const char *sha256, int tensors)
+{
+    struct totals t = totals_of(f);
+    json_t *meta = json_object();
+    for (int i = 0; i < nn_file_meta_count(f); i++) {
+        struct nn_meta m = nn_file_meta_at(f, i);
+        json_object_set_new(meta, m.key, json_string(m.value));
+    }
+    json_t *out =
+        json_pack("{s:s, s:s, s:s, s:I, s:I, s:i, s:o}", "file", path, "sha256", sha256,
+                  "architecture", architecture(f), "parameters", (json_int_t)t.parameters, "bytes",
+                  (json_int_t)t.bytes, "tensor_count", nn_file_count(f), "metadata", meta);
+    if (tensors)
+        json_object_set_new(out, "tensors", tensor_list(f));
+    json_dumpf(out, stdout, JSON_INDENT(2));
+    putchar('\n');
+    json_decref(out);
+}
+
+static void print_tensors(const struct nn_file *f)
+{
+    puts("tensors");
+    for (int i = 0; i < nn_file_count(f); i++) {
+        const struct nn_file_tensor *t = nn_file_at(f, i);
+        printf("  %-44s %-4s", t->name, t->dtype);
+        for (int d = 0; d < t->shape.rank; d++)
+            printf("%s%d", d ? "x" : " ", t->shape.dim[d]);
+        putchar('\n');
+    }
+}
+
+static void print_text(const char *path, const struct nn_file *f, const char *sha256, int tensors)
+{
+    struct totals t = totals_of(f);
+    char size[32];
+    printf("file          %s\n", path);
+    printf("sha256        %s\n", sha256);
+    printf("architecture  %s\n", architecture(f));
+    printf("parameters    %" PRIu64 " in %d tensors, %s\n", t.parameters, nn_file_count(f),
+           cli_bytes(t.bytes, size));
+    if (nn_file_meta_count(f))
+        puts("metadata");
+    for (int i = 0; i < nn_file_meta_count(f); i++) {
+        struct nn_meta m = nn_file_meta_at(f, i);
+        printf("  %-20s %s\n", m.key, m.value);
+    }
+    if (tensors)
+        print_tensors(f);
+}
+
+static int model_info(int argc, char **argv)
+{
+    int json = 0, tensors = 0, first;
+    const struct cli_option options[] = {
+        {"tensors", 't', CLI_FLAG, &tensors, NULL, "list every tensor"},
+        {"json", 0, CLI_FLAG, &json, NULL, "print a JSON object"},
+    };
+    const struct cli_spec spec = {"relearn model info",
+                                  "[--tensors] [--json] FILE",
+                                  "Says what a weights file (safetensors) holds.",
+                                  options,
+                                  ARRAY_LEN(options),
+                                  1,
+                                  1};
+    int rc = cli_parse(&spec, argc, argv, &first);
+    if (rc != CLI_GO)
+        return rc;
+    struct errmsg e = {""};
+    struct digest digest;
+    char hex[DIGEST_HEX_LEN + 1];
+    AUTO(nn_file_close) struct nn_file *f = NULL;
+    status st = nn_file_open(argv[first], &f, &e);
+    if (!st)
+        st = nn_file_digest(f, &digest);
+    if (st)
+        return cli_fail(st, &e);
+    digest_hex(&digest, hex);
+    if (json)
+        print_json(argv[first], f, hex, tensors);
+    else
+        print_text(argv[first], f, hex, tensors);
+    return 0;
+}
+
+int cmd_model(int argc, char **argv)
+{
+    static const struct cli_command table[] = {
+        {"info", model_info, "show what a weights file holds"},
+    };
+    return cli_dispatch("relearn model", "Weights files.", table, ARRAY_LEN(table), argc, argv);
+}

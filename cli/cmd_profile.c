@@ -1,0 +1,197 @@
+#include "cli.h"
+#include "purify/purify.h"
+
+#include <jansson.h>
+#include <string.h>
+
+#include "base/banned.h"
+
+/* ---- ls ---- */
+
+struct listing {
+    json_t *json; /* an array, or NULL for text */
+};
+
+static void list_one(const char *name, const char *path, void *arg)
+{
+    struct listing *l = arg;
+    struct purify_profile p;
+    struct errmsg e = {""};
+    char hex[DIGEST_HEX_LEN + 1] = "";
+    status st = purify_profile_load(path, &p, &e);
+    if (!st)
+        digest_hex(&p.id, hex);
+    if (l->json) {
+        json_t *row = json_pack("{s:s, s:s}", "name", name, "path", path);
+        json_object_set_new(row, st ? "error" : "id", json_string(st ? errmsg_text(&e, st) : hex));
+        if (!st)
+            json_object_set_new(row, "evaluations", json_integer(purify_profile_evaluations(&p)));
+        json_array_append_new(l->json, row);
+    } else if (st) {
+        printf("%-16s cannot be used: %s\n", name, errmsg_text(&e, st));
+    } else {
+        printf("%-16s %.12s  %4d evaluations  %s\n", name, hex, purify_profile_evaluations(&p),
+               path);
+    }
+}
+
+static void print_json(json_t *json)
+{
+    json_dumpf(json, stdout, JSON_INDENT(2));
+    putchar('\n');
+    json_decref(json);
+}
+
+static int profile_ls(int argc, char **argv)
+{
+    int json = 0, first;
+    const struct cli_option options[] = {
+        {"json", 0, CLI_FLAG, &json, NULL, "print a JSON array"},
+    };
+    const struct cli_spec spec = {
+        "relearn profile ls",
+        "[--json]",
+        "Lists the profiles that can be named: yours, then the shipped ones.",
+        options,
+        ARRAY_LEN(options),
+        0,
+        0};
+    int rc = cli_parse(&spec, argc, argv, &first);
+    if (rc != CLI_GO)
+        return rc;
+    struct listing l = {json ? json_array() : NULL};
+    status st = purify_profile_list(list_one, &l);
+    if (st) {
+        json_decref(l.json);
+        return cli_fail(st, NULL);
+    }
+    if (json)
+        print_json(l.json);
+    return 0;
+}
+
+/* ---- show ---- */
+
+static status measure(const struct purify_profile *p, double *out_seconds, struct errmsg *e)
+{
+    AUTO(purify_model_free) struct purify_model *m = NULL;
+    AUTO(purify_engine_free) struct purify_engine *en = NULL;
+    status st = purify_model_load(p, &m, e);
+    if (!st)
+        st = purify_engine_new(m, &en, e);
+    return st ? st : purify_engine_measure(en, out_seconds, e);
+}
+
+static int show_json(const struct purify_profile *p, const char *text, double seconds)
+{
+    char id[DIGEST_HEX_LEN + 1], model[DIGEST_HEX_LEN + 1];
+    digest_hex(&p->id, id);
+    digest_hex(&p->model_digest, model);
+    json_t *out = json_pack("{s:s, s:s, s:s, s:i, s:s}", "name", p->name, "id", id, "model_sha256",
+                            model, "evaluations", purify_profile_evaluations(p), "ini", text);
+    if (seconds > 0)
+        json_object_set_new(out, "ms_per_tile", json_real(seconds * 1e3));
+    print_json(out);
+    return 0;
+}
+
+static int profile_show(int argc, char **argv)
+{
+    int cost = 0, json = 0, first;
+    const struct cli_option options[] = {
+        {"cost", 0, CLI_FLAG, &cost, NULL, "measure what a tile costs on this machine"},
+        {"json", 0, CLI_FLAG, &json, NULL, "print a JSON object"},
+    };
+    const struct cli_spec spec = {
+        "relearn profile show",
+        "[--cost] [--json] PROFILE",
+        "Prints a profile (a name or a file) with its id, every field spelled out.",
+        options,
+        ARRAY_LEN(options),
+        1,
+        1};
+    int rc = cli_parse(&spec, argc, argv, &first);
+    if (rc != CLI_GO)
+        return rc;
+    struct purify_profile p;
+    struct errmsg e = {""};
+    double seconds = 0;
+    AUTO(buf_done) struct buf text = BUF_INIT(1 << 16);
+    status st = purify_profile_load(argv[first], &p, &e);
+    if (!st)
+        st = purify_profile_text(&p, &text);
+    if (!st && cost)
+        st = measure(&p, &seconds, &e);
+    if (st)
+        return cli_fail(st, &e);
+    if (json)
+        return show_json(&p, text.data, seconds);
+    fputs(text.data, stdout);
+    if (cost)
+        printf("# a tile: %d evaluations, %.1f ms on one thread here\n",
+               purify_profile_evaluations(&p), seconds * 1e3);
+    return 0;
+}
+
+/* ---- new ---- */
+
+static status set_all(struct purify_profile *p, const struct cli_list *sets, struct errmsg *e)
+{
+    for (int i = 0; i < sets->n; i++) {
+        char key[64];
+        const char *eq = strchr(sets->item[i], '=');
+        if (!eq || (size_t)(eq - sets->item[i]) >= sizeof key)
+            return errmsg_set(e, STATUS_INVALID, "--set wants KEY=VALUE, not '%s'", sets->item[i]);
+        snprintf(key, sizeof key, "%.*s", (int)(eq - sets->item[i]), sets->item[i]);
+        status st = purify_profile_set(p, key, eq + 1, e);
+        if (st)
+            return st;
+    }
+    return STATUS_OK;
+}
+
+static int profile_new(int argc, char **argv)
+{
+    const char *from = "default";
+    struct cli_list sets = {{0}, 0};
+    int first;
+    const struct cli_option options[] = {
+        {"from", 'f', CLI_STRING, &from, "PROFILE", "the profile to begin with; default: default"},
+        {"set", 's', CLI_LIST, &sets, "KEY=VALUE", "change a field (again for another)"},
+    };
+    const struct cli_spec spec = {"relearn profile new",
+                                  "[--from PROFILE] [--set KEY=VALUE]… NAME",
+                                  "Writes a profile of your own, NAME.ini, and prints where.",
+                                  options,
+                                  ARRAY_LEN(options),
+                                  1,
+                                  1};
+    int rc = cli_parse(&spec, argc, argv, &first);
+    if (rc != CLI_GO)
+        return rc;
+    struct purify_profile p;
+    struct errmsg e = {""};
+    AUTO(mem_free) char *path = NULL;
+    status st = purify_profile_load(from, &p, &e);
+    if (!st)
+        st = set_all(&p, &sets, &e);
+    if (!st)
+        st = purify_profile_finish(&p, &e);
+    if (!st)
+        st = purify_profile_create(&p, argv[first], &path, &e);
+    if (st)
+        return cli_fail(st, &e);
+    puts(path);
+    return 0;
+}
+
+int cmd_profile(int argc, char **argv)
+{
+    static const struct cli_command table[] = {
+        {"ls", profile_ls, "list the profiles"},
+        {"show", profile_show, "print one, with what it costs"},
+        {"new", profile_new, "write one of your own"},
+    };
+    return cli_dispatch("relearn profile", "How images are purified.", table, ARRAY_LEN(table),
+                        argc, argv);
+}
