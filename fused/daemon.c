@@ -36,6 +36,7 @@
 /* Held READs and readahead are background requests; the kernel's default of 12 would queue readers
  * behind each other. */
 enum { MAX_BACKGROUND = 512 };
+enum { FUSE_THREADS = 16 }; /* none of them waits for the purifier */
 static const int init_seconds = 30;
 static const int busy_unmount_ms = 3000; /* readers may finish what they read */
 static const uint64_t log_bytes_max = 8u << 20;
@@ -112,8 +113,8 @@ static void *loop_main(void *arg)
     struct fuse_loop_config *cfg = fuse_loop_cfg_create();
     if (cfg) {
         fuse_loop_cfg_set_clone_fd(cfg, 0);
-        fuse_loop_cfg_set_idle_threads(cfg, UINT_MAX);
-        fuse_loop_cfg_set_max_threads(cfg, 16); /* none of them waits for the purifier */
+        fuse_loop_cfg_set_idle_threads(cfg, FUSE_THREADS);
+        fuse_loop_cfg_set_max_threads(cfg, FUSE_THREADS);
         d->loop_rc = fuse_session_loop_mt(d->fs.session, cfg);
         fuse_loop_cfg_destroy(cfg);
     }

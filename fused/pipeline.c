@@ -84,7 +84,7 @@ static void count(struct fused_pipeline *p, uint64_t *counter)
 static void log_failure(struct fused_pipeline *p, const struct fused_fetch *f, status st)
 {
     unsigned dropped;
-    if (st == STATUS_CANCELLED || st == STATUS_AGAIN ||
+    if (!st || st == STATUS_CANCELLED || st == STATUS_AGAIN ||
         !log_gate_pass(&p->failure_gate, failure_log_ns, &dropped))
         return;
     if (dropped)

@@ -1,0 +1,207 @@
+/* The warm list and the control requests, on a view without a mount. */
+#include "testing.h"
+
+#include "control.h"
+#include "fs.h"
+#include "sweep.h"
+
+#include <jansson.h>
+#include <unistd.h>
+
+#include "base/banned.h"
+
+static struct rig rig;
+static struct fs fs;
+
+static int set_up(void **state)
+{
+    (void)state;
+    rig_new(&rig);
+    memset(&fs, 0, sizeof fs);
+    fs.pipeline = rig.p;
+    fs.root_fd = open(rig.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct stat sb;
+    fstat(fs.root_fd, &sb);
+    assert_ok(table_new(sb.st_dev, sb.st_ino, &fs.table));
+    assert_ok(named_new(&fs.damaged));
+    assert_ok(named_new(&fs.plain));
+    assert_ok(named_new(&fs.failures));
+    assert_ok(sweep_new(&fs, &fs.sweep));
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    sweep_stop(fs.sweep);
+    rig_stop(&rig);
+    sweep_free(fs.sweep);
+    named_free(fs.damaged);
+    named_free(fs.plain);
+    named_free(fs.failures);
+    table_free(fs.table);
+    close(fs.root_fd);
+    test_dir_free(rig.dir);
+    test_dir_free(rig.cache_dir);
+    return 0;
+}
+
+static json_t *answer(const char *line, size_t len, int *stop)
+{
+    AUTO(buf_done) struct buf out = BUF_INIT(1 << 20);
+    *stop = 0;
+    assert_ok(control_answer(&fs, line, len, &out, stop));
+    assert_null(memchr(out.data, '\n', out.len));
+    json_error_t e;
+    json_t *j = json_loadb(out.data, out.len, 0, &e);
+    assert_non_null(j);
+    return j;
+}
+
+static json_int_t ask(const char *line, const char *key)
+{
+    int stop;
+    json_t *j = answer(line, strlen(line), &stop);
+    if (!json_is_true(json_object_get(j, "ok")))
+        fail_msg("%s: %s", line, json_string_value(json_object_get(j, "error")));
+    json_int_t v = json_integer_value(json_object_get(j, key));
+    json_decref(j);
+    return v;
+}
+
+static void wait_warm(json_int_t total)
+{
+    for (int i = 0; ask("{\"cmd\":\"warm-state\"}", "done") < total; i++) {
+        assert_true(i < 1000);
+        usleep(10000);
+    }
+}
+
+static void make_files(void)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/c", rig.dir);
+    mkdir(path, 0755);
+    test_image(rig.dir, "c/1.png", IMAGE_PNG, 16, 3, false, 1);
+    test_image(rig.dir, "c/2.jpg", IMAGE_JPEG, 16, 3, false, 2);
+    test_image(rig.dir, "3.png", IMAGE_PNG, 16, 1, false, 3);
+    test_write(rig.dir, "label.txt", "x", 1);
+    snprintf(path, sizeof path, "%s/out", rig.dir);
+    assert_int_equal(symlink("/etc/passwd", path), 0);
+    snprintf(path, sizeof path, "%s/in.png", rig.dir);
+    assert_int_equal(symlink("c/1.png", path), 0);
+    usleep(30000); /* the memo refuses files that changed a moment ago */
+}
+
+static void a_list_is_purified_and_counted(void **state)
+{
+    (void)state;
+    make_files();
+    assert_int_equal(ask("{\"cmd\":\"warm-check\"}", "absent"), 3);
+    assert_int_equal(ask("{\"cmd\":\"warm\",\"paths\":[\"3.png\",\"label.txt\",\"in.png\",\"none.png\",\"out\","
+                         "\"../x\",\"/etc/passwd\"]}",
+                         "total"),
+                     7);
+    wait_warm(7);
+    assert_int_equal(ask("{\"cmd\":\"warm-state\"}", "failed"), 4);
+    assert_int_equal(fake_submitted(&rig.fake), 2);
+    assert_ok(cache_flush(rig.cache));
+    assert_int_equal(ask("{\"cmd\":\"warm-check\",\"paths\":[\"c/1.png\",\"c/2.jpg\",\"none\"]}", "cached"), 1);
+    assert_int_equal(ask("{\"cmd\":\"warm-check\"}", "absent"), 1);
+    assert_int_equal(ask("{\"cmd\":\"warm-check\",\"paths\":[\"c\"]}", "files"), 2);
+}
+
+static void everything_is_purified_on_demand(void **state)
+{
+    (void)state;
+    make_files();
+    assert_int_equal(ask("{\"cmd\":\"warm\"}", "total"), 4);
+    wait_warm(4);
+    assert_int_equal(ask("{\"cmd\":\"warm-state\"}", "failed"), 0);
+    assert_ok(cache_flush(rig.cache));
+    assert_int_equal(ask("{\"cmd\":\"warm-check\"}", "absent"), 0);
+    assert_int_equal(named_count(fs.plain), 1);
+}
+
+static void a_failing_purifier_is_counted_and_named(void **state)
+{
+    (void)state;
+    make_files();
+    fake_outcome(&rig.fake, STATUS_NOMEM);
+    ask("{\"cmd\":\"warm\",\"paths\":[\"3.png\"]}", "total");
+    wait_warm(1);
+    assert_int_equal(ask("{\"cmd\":\"warm-state\"}", "failed"), 1);
+    assert_int_equal(named_count(fs.failures), 1);
+}
+
+static void stop_is_stop(void **state)
+{
+    (void)state;
+    int stop;
+    json_decref(answer("{\"cmd\":\"stop\"}", 14, &stop));
+    assert_int_equal(stop, 1);
+}
+
+static void nonsense_is_refused(void **state)
+{
+    (void)state;
+    make_files();
+    static char deep[100000];
+    memset(deep, '[', sizeof deep);
+    const struct {
+        const char *text;
+        size_t len;
+    } lines[] = {
+        {"", 0},
+        {"x", 1},
+        {"null", 4},
+        {"[]", 2},
+        {"{}", 2},
+        {"{\"cmd\":1}", 9},
+        {"{\"cmd\":\"rm\"}", 12},
+        {"{\"cmd\":\"warm\",\"cmd\":\"stop\"}", 27},
+        {"{\"cmd\":\"warm\",\"paths\":\"3.png\"}", 30},
+        {"{\"cmd\":\"warm\",\"paths\":[1]}", 26},
+        {"{\"cmd\":\"warm\",\"paths\":[\"\"]}", 27},
+        {"{\"cmd\":\"warm\",\"paths\":[\"a\\u0000b\"]}", 35},
+        {"{\"cmd\":\"stop\"}\0", 15},
+        {"{\"cmd\":\"st\xff\xfe\"}", 14},
+        {deep, sizeof deep},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+        int stop;
+        json_t *j = answer(lines[i].text, lines[i].len, &stop);
+        if (!json_is_false(json_object_get(j, "ok")) || stop)
+            fail_msg("line %zu was accepted", i);
+        assert_non_null(json_string_value(json_object_get(j, "error")));
+        json_decref(j);
+    }
+}
+
+static void socket_names_differ_by_mountpoint(void **state)
+{
+    (void)state;
+    char *a = NULL, *b = NULL;
+    unsetenv("XDG_RUNTIME_DIR");
+    assert_ok(control_socket_path("/mnt/a", rig.cache_dir, &a, NULL));
+    assert_ok(control_socket_path("/mnt/b", rig.cache_dir, &b, NULL));
+    assert_string_not_equal(a, b);
+    mem_free(a);
+    mem_free(b);
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_list_is_purified_and_counted),
+        TEST(everything_is_purified_on_demand),
+        TEST(a_failing_purifier_is_counted_and_named),
+        TEST(stop_is_stop),
+        TEST(nonsense_is_refused),
+        TEST(socket_names_differ_by_mountpoint),
+    };
+    log_set_level(LOG_ERROR);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
