@@ -111,7 +111,6 @@ static status take_memory(struct nn_plan *p, const int *scratch_piece)
     p->data = mem_zalloc((size_t)p->program->n_values, sizeof *p->data);
     if (!p->arena || !p->packed || !p->data)
         return STATUS_NOMEM;
-    memset(p->arena, 0, p->info.arena_bytes);
     char *packed = p->packed;
     for (int i = 0; i < p->n_steps; i++) {
         struct nn_step *s = &p->steps[i];
@@ -137,7 +136,10 @@ static status point_values(struct nn_plan *p)
                 return st;
             p->data[v] = value->grad_of->grad;
         } else if (p->piece_of[v] >= 0) {
-            p->data[v] = p->arena + p->pieces[p->piece_of[v]].offset;
+            const struct nn_piece *piece = &p->pieces[p->piece_of[v]];
+            p->data[v] = p->arena + piece->offset;
+            if (value->source == NN_FROM_INPUT || value->is_output)
+                memset(p->data[v], 0, piece->bytes);
         }
     }
     return STATUS_OK;
