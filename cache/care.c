@@ -281,23 +281,30 @@ status cache_gc(struct cache *c, const struct cache_gc_options *opt, struct cach
 
 /* ---- rebuild ---- */
 
-status cache_rebuild(struct cache *c, cache_progress_fn *progress, void *arg, uint64_t *out_objects)
+static status rebuild(struct cache *c, cache_progress_fn *progress, void *arg,
+                      uint64_t *out_objects)
 {
     struct index_totals t;
-    status st = begin(c);
-    if (st)
-        return st;
     active_drop(c); /* else it would look like another process's */
-    st = recover_packs(c, true, progress, arg);
-    if (st == STATUS_CORRUPT) { /* beyond mending: begin with an empty one */
-        st = index_replace(c, NULL);
-        if (!st)
-            st = recover_packs(c, true, progress, arg);
-    }
+    status st = recover_packs(c, true, progress, arg);
     if (!st)
         st = index_totals(c->index, &t);
     if (!st)
         *out_objects = t.objects;
+    return st;
+}
+
+status cache_rebuild(struct cache *c, cache_progress_fn *progress, void *arg, uint64_t *out_objects)
+{
+    status st = begin(c);
+    if (st)
+        return st;
+    st = rebuild(c, progress, arg, out_objects);
+    if (st == STATUS_CORRUPT) { /* beyond mending: begin with an empty one */
+        st = index_replace(c, NULL);
+        if (!st)
+            st = rebuild(c, progress, arg, out_objects);
+    }
     return end(c, st);
 }
 

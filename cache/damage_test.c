@@ -364,6 +364,54 @@ static void index_replaced_under_a_handle(void **state)
     remove_dir(dir);
 }
 
+static int works_on(void *arg)
+{
+    struct cache *c = NULL;
+    if (cache_open(arg, &(struct cache_options){.pack_bytes = 8192}, &c, NULL))
+        return 1;
+    for (unsigned round = 0; round < 12; round++)
+        for (unsigned i = 0; i < 120; i++) {
+            unsigned n = (i * 7 + (unsigned)getpid()) % 120;
+            status st = get(c, n);
+            if (st == STATUS_NOT_FOUND)
+                st = put(c, n);
+            if (st && st != STATUS_CORRUPT && st != STATUS_BUSY)
+                return 2;
+            if (i % 40 == 0)
+                status_ignore(cache_flush(c), "the index may be damaged at any time");
+        }
+    status_ignore(cache_close(c), "as above");
+    return 0;
+}
+
+static void index_damaged_while_in_use(void **state)
+{
+    (void)state;
+    char *dir = dir_with(120);
+    pid_t pid[3];
+    for (int i = 0; i < 3; i++)
+        pid[i] = in_child(works_on, dir);
+    AUTO(mem_free) char *path = in_dir(dir, "index.sqlite");
+    uint8_t junk[4096];
+    memset(junk, 0x5a, sizeof junk);
+    for (off_t page = 1; page < 12; page++) {
+        usleep(5000);
+        int fd = open(path, O_WRONLY);
+        if (fd >= 0) {
+            assert_ok(io_pwrite(fd, junk, sizeof junk, page * 4096));
+            close(fd);
+        }
+    }
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(0, child_status(pid[i]));
+    struct cache *c = open_dir(dir);
+    uint64_t objects;
+    assert_ok(cache_rebuild(c, NULL, NULL, &objects));
+    assert_ok(cache_close(c));
+    (void)check_true(dir, 120);
+    remove_dir(dir);
+}
+
 static void directory_removed_under_a_handle(void **state)
 {
     (void)state;
@@ -463,6 +511,7 @@ int main(void)
         cmocka_unit_test(truncated_log),
         cmocka_unit_test(log_without_its_database),
         cmocka_unit_test(index_replaced_under_a_handle),
+        cmocka_unit_test(index_damaged_while_in_use),
         cmocka_unit_test(directory_removed_under_a_handle),
         cmocka_unit_test(later_index_is_refused),
         cmocka_unit_test(rebuild_mends_wrong_rows),

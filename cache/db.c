@@ -21,6 +21,7 @@ static status status_from_sqlite(int rc)
         return STATUS_NOMEM;
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
+    case SQLITE_PROTOCOL: /* too many began to read in one moment */
         return STATUS_BUSY;
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:

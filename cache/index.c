@@ -20,8 +20,10 @@
  * SQLite neither checkpoints nor deletes a log by name when the database has moved. Before each
  * batch the writer compares (db_moved) and opens the new one. What it committed into the renamed
  * file in between is in a pack that it holds locked, longer than the new index knows: case 2.
- * DIR/lock is held (flock) while the index is opened for writing or renamed, so that two processes
- * do not both replace it.
+ * DIR/lock is held (flock) alone while the index is created or renamed, so that two processes do
+ * not both replace it. It is held shared while a connection is opened, until SQLite has its log
+ * open, and while one is closed: SQLite opens and deletes the log by name, which must not be that
+ * of another file by then.
  */
 #include "index_file.h"
 
@@ -94,11 +96,45 @@ static status open_checked(struct index *x, enum db_mode mode, struct errmsg *e)
     return st ? errmsg_set(e, st, "the index is of another version or damaged") : STATUS_OK;
 }
 
-status index_open(const char *dir, enum db_mode mode, struct index **out, struct errmsg *e)
+/* Holds DIR/lock until *out_fd is closed: alone (op LOCK_EX), or with others (LOCK_SH; NOT_FOUND
+   when nobody ever made it). */
+static status lock_dir(const char *dir, int op, mode_t file_mode, int *out_fd)
+{
+    AUTO(mem_free) char *path = mem_printf("%s/lock", dir);
+    AUTO(fd_close) int fd = -1;
+    if (!path)
+        return STATUS_NOMEM;
+    int flags = op == LOCK_EX ? O_RDWR | O_CREAT : O_RDONLY;
+    status st = io_open(AT_FDCWD, path, flags, file_mode, &fd);
+    if (st)
+        return st;
+    int rc;
+    do
+        rc = flock(fd, op);
+    while (rc < 0 && errno == EINTR);
+    if (rc < 0)
+        return status_from_errno(errno);
+    *out_fd = TAKE_FD(fd);
+    return STATUS_OK;
+}
+
+/* DIR/lock is held, or the connection never used its log. */
+static void free_index(struct index *x)
+{
+    db_close(x->db);
+    mem_free(x->dir);
+    mem_free(x);
+}
+DEFINE_FREEP(struct index *, free_index)
+
+/* DIR/lock is held. */
+static status open_file(const char *dir, enum db_mode mode, struct index **out, struct errmsg *e)
 {
     AUTO(mem_free) char *path = index_path(dir);
-    AUTO(index_close) struct index *x = mem_zalloc(1, sizeof *x);
-    if (!path || !x)
+    AUTO(free_index) struct index *x = mem_zalloc(1, sizeof *x);
+    if (x)
+        x->dir = mem_strdup(dir);
+    if (!path || !x || !x->dir)
         return errmsg_set(e, STATUS_NOMEM, "cannot open the index in %s: out of memory", dir);
     status st = db_open(path, mode, index_sql, index_sql_count, &x->db, e);
     if (!st)
@@ -109,12 +145,23 @@ status index_open(const char *dir, enum db_mode mode, struct index **out, struct
     return STATUS_OK;
 }
 
+status index_open(const char *dir, enum db_mode mode, struct index **out, struct errmsg *e)
+{
+    AUTO(fd_close) int lock = -1;
+    status st = lock_dir(dir, LOCK_SH, 0, &lock);
+    if (st && st != STATUS_NOT_FOUND)
+        return errmsg_set(e, st, "cannot lock %s/lock: %s", dir, status_text(st));
+    return open_file(dir, mode, out, e);
+}
+
 void index_close(struct index *x)
 {
+    AUTO(fd_close) int lock = -1;
     if (!x)
         return;
-    db_close(x->db);
-    mem_free(x);
+    status_ignore(lock_dir(x->dir, LOCK_SH, 0, &lock),
+                  "without descriptors left, close all the same");
+    free_index(x);
 }
 
 bool index_moved(struct index *x)
@@ -139,26 +186,6 @@ status index_shrink(struct index *x)
 }
 
 /* ---- replacing ---- */
-
-/* Holds DIR/lock until *out_fd is closed. */
-static status lock_dir(const char *dir, mode_t file_mode, int *out_fd)
-{
-    AUTO(mem_free) char *path = mem_printf("%s/lock", dir);
-    AUTO(fd_close) int fd = -1;
-    if (!path)
-        return STATUS_NOMEM;
-    status st = io_open(AT_FDCWD, path, O_RDWR | O_CREAT, file_mode, &fd);
-    if (st)
-        return st;
-    int rc;
-    do
-        rc = flock(fd, LOCK_EX);
-    while (rc < 0 && errno == EINTR);
-    if (rc < 0)
-        return status_from_errno(errno);
-    *out_fd = TAKE_FD(fd);
-    return STATUS_OK;
-}
 
 static bool aside_taken(const char *path, unsigned n)
 {
@@ -222,14 +249,14 @@ static status attach_locked(const char *dir, mode_t file_mode, struct index **ou
 {
     status st = create_file(dir, file_mode, e);
     if (!st)
-        st = index_open(dir, DB_CREATE, out, e);
+        st = open_file(dir, DB_CREATE, out, e);
     if (st != STATUS_CORRUPT)
         return st;
     st = rename_aside(dir, e);
     if (!st)
         st = create_file(dir, file_mode, e);
     if (!st)
-        st = index_open(dir, DB_CREATE, out, e);
+        st = open_file(dir, DB_CREATE, out, e);
     if (!st)
         *out_fresh = true;
     return st;
@@ -239,7 +266,7 @@ status index_attach(const char *dir, mode_t file_mode, struct index **out, bool 
                     struct errmsg *e)
 {
     AUTO(fd_close) int lock = -1;
-    status st = lock_dir(dir, file_mode, &lock);
+    status st = lock_dir(dir, LOCK_EX, file_mode, &lock);
     if (st)
         return errmsg_set(e, st, "cannot lock %s/lock: %s", dir, status_text(st));
     *out_fresh = false;
@@ -249,7 +276,7 @@ status index_attach(const char *dir, mode_t file_mode, struct index **out, bool 
 status index_put_aside(const char *dir, struct index *x, struct errmsg *e)
 {
     AUTO(fd_close) int lock = -1;
-    status st = lock_dir(dir, 0600, &lock);
+    status st = lock_dir(dir, LOCK_EX, 0600, &lock);
     if (st)
         return errmsg_set(e, st, "cannot lock %s/lock: %s", dir, status_text(st));
     return index_moved(x) ? STATUS_OK : rename_aside(dir, e);

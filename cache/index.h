@@ -35,7 +35,8 @@ struct index_totals {
 };
 
 /* ---- the file (index.c) ---- */
-/* DIR/index.sqlite as it is: DB_CREATE also brings it to this program's version. */
+/* Opens DIR/index.sqlite (mode DB_WRITE or DB_READ) as it is. NOT_FOUND: there is none. Waits while
+   somebody replaces it. */
 status index_open(const char *dir, enum db_mode mode, struct index **out,
                   struct errmsg *e) MUST_USE;
 void index_close(struct index *x); /* NULL allowed */

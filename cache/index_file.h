@@ -5,6 +5,7 @@
 
 struct index {
     struct db *db;
+    char *dir;
 };
 
 #define INDEX_APP_ID 0x524c4653 /* "RLFS" */
