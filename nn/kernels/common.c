@@ -70,3 +70,20 @@ void nn_post_back_row(int post, const float *dy, const float *v, float *dx, int 
             memcpy(dx, dy, (size_t)n * sizeof *dx);
     }
 }
+
+void nn_softmax_row(float *p, int n, float scale)
+{
+    float max = p[0], sum = 0;
+#pragma omp simd reduction(max : max)
+    for (int i = 1; i < n; i++)
+        max = p[i] > max ? p[i] : max;
+#pragma omp simd reduction(+ : sum)
+    for (int i = 0; i < n; i++) {
+        p[i] = nn_expf(scale * (p[i] - max));
+        sum += p[i];
+    }
+    float f = 1 / sum;
+#pragma omp simd
+    for (int i = 0; i < n; i++)
+        p[i] *= f;
+}

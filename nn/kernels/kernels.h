@@ -57,6 +57,9 @@ void nn_post_row(int post, float *y, int n);
 /* dx[i] = dy[i] * post'(v[i]) where v is the value before the activation. */
 void nn_post_back_row(int post, const float *dy, const float *v, float *dx, int n);
 
+/* p = softmax(scale p) */
+void nn_softmax_row(float *p, int n, float scale);
+
 /* Threads worth waking for so many elements of cheap work. */
 static inline int nn_threads_for(const struct nn_step *s, int64_t elements)
 {

@@ -76,28 +76,11 @@ static void keep(const struct nn_tensor *t, const struct dims *d, int64_t item, 
                        (int)nn_min(NN_ROW_MAX, d->d - k), room + (int64_t)i * d->d + k);
 }
 
-static void softmax_row(float *p, int n)
-{
-    float max = p[0], sum = 0;
-#pragma omp simd reduction(max : max)
-    for (int i = 1; i < n; i++)
-        max = p[i] > max ? p[i] : max;
-#pragma omp simd reduction(+ : sum)
-    for (int i = 0; i < n; i++) {
-        p[i] = nn_expf(p[i] - max);
-        sum += p[i];
-    }
-    float f = 1 / sum;
-#pragma omp simd
-    for (int i = 0; i < n; i++)
-        p[i] *= f;
-}
-
 static void probabilities(const struct dims *d, struct matrix q, struct matrix k, float *p)
 {
-    nn_gemm(false, true, d->l, d->l, d->d, 1 / sqrtf((float)d->d), q.at, q.ld, k.at, k.ld, 0, p, d->l);
+    nn_gemm(false, true, d->l, d->l, d->d, 1, q.at, q.ld, k.at, k.ld, 0, p, d->l);
     for (int i = 0; i < d->l; i++)
-        softmax_row(p + (int64_t)i * d->l, d->l);
+        nn_softmax_row(p + (int64_t)i * d->l, d->l, 1 / sqrtf((float)d->d));
 }
 
 static void forward_heads(const void *ctx, int64_t first, int64_t last, int thread)

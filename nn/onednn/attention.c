@@ -1,0 +1,220 @@
+/*
+ * Attention with one head: per image S = q k' (f32), P = softmax(S / sqrt(C)) in the operands' type,
+ * y = P v. L positions, C channels.
+ *
+ * The primitives are made for one thread and images go to our threads, each with objects and scratch
+ * of its own: so an image's bits do not depend on the batch, and nothing is shared in a run. Several
+ * heads are strided operands, which the library multiplies slowly: left to the next device.
+ */
+#include "onednn/onednn.h"
+
+#include "kernels/kernels.h"
+
+#include <math.h>
+
+enum { Q, K, V };
+
+struct worker {
+    struct nn_dnnl d; /* the plan's engine, a stream of its own, one thread */
+    struct nn_dnnl_call scores, mix;
+    status st;
+};
+
+struct attention {
+    int l, c, n_workers;
+    bool bf16;
+    size_t scores_bytes, p_bytes, worker_bytes; /* of scratch */
+    struct worker *worker;
+};
+
+static bool supports(const struct nn_step *s)
+{
+    for (int i = 1; i < 3; i++)
+        if (s->in[i].store != s->in[0].store)
+            return false;
+    return s->attr.groups == 1 && s->out[0].store == s->in[0].store && nn_dnnl_stores_ok(s);
+}
+
+static void drop(struct nn_step *s)
+{
+    struct attention *a = s->state;
+    for (int i = 0; a && i < a->n_workers; i++) {
+        nn_dnnl_call_done(&a->worker[i].scores);
+        nn_dnnl_call_done(&a->worker[i].mix);
+        if (a->worker[i].d.stream)
+            dnnl_stream_destroy(a->worker[i].d.stream);
+    }
+    if (a)
+        mem_free(a->worker);
+    mem_free(a);
+    s->state = NULL;
+}
+
+/* to (m,n) = from (m,k) x with (k,n); `turned`: with is stored (n,k). */
+struct product {
+    int m, n, k;
+    bool turned;
+    dnnl_data_type_t operand, result;
+};
+
+static status product_new(struct nn_dnnl_call *call, const struct nn_dnnl *d, const struct product *p,
+                          struct errmsg *e)
+{
+    struct nn_dnnl_md from = {0}, with = {0}, to = {0};
+    dnnl_primitive_attr_t attr = NULL;
+    dnnl_primitive_desc_t pd = NULL;
+    status st = nn_dnnl_attr(false, NN_POST_NONE, &attr, e);
+    if (st)
+        return st;
+    dnnl_status_t rc = nn_dnnl_md_init(&from, 2, (dnnl_dims_t){p->m, p->k}, p->operand, dnnl_ab);
+    if (!rc)
+        rc = nn_dnnl_md_init(&with, 2, (dnnl_dims_t){p->k, p->n}, p->operand,
+                             p->turned ? dnnl_ba : dnnl_ab);
+    if (!rc)
+        rc = nn_dnnl_md_init(&to, 2, (dnnl_dims_t){p->m, p->n}, p->result, dnnl_ab);
+    if (!rc)
+        rc = nn_dnnl_matmul_pd(d->engine, &from, &with, &to, attr, &pd);
+    st = nn_dnnl_status(rc, "a product", e);
+    if (!st)
+        st = nn_dnnl_call_new(call, d, pd, e);
+    if (!st)
+        st = nn_dnnl_call_arg(call, d, DNNL_ARG_SRC, nn_dnnl_md_ref_of(&from), e);
+    if (!st)
+        st = nn_dnnl_call_arg(call, d, DNNL_ARG_WEIGHTS, nn_dnnl_md_ref_of(&with), e);
+    if (!st)
+        st = nn_dnnl_call_arg(call, d, DNNL_ARG_DST, nn_dnnl_md_ref_of(&to), e);
+    if (pd)
+        dnnl_primitive_desc_destroy(pd);
+    dnnl_primitive_attr_destroy(attr);
+    nn_dnnl_md_done(&from), nn_dnnl_md_done(&with), nn_dnnl_md_done(&to);
+    return st;
+}
+
+static status worker_new(struct worker *w, dnnl_engine_t engine, const struct product *scores,
+                         const struct product *mix, struct errmsg *e)
+{
+    w->d = (struct nn_dnnl){.engine = engine, .threads = 1};
+    status st = nn_dnnl_status(
+        dnnl_stream_create(&w->d.stream, engine, dnnl_stream_default_flags), "a stream", e);
+    if (!st)
+        st = product_new(&w->scores, &w->d, scores, e);
+    return st ? st : product_new(&w->mix, &w->d, mix, e);
+}
+
+static status workers_new(struct nn_step *s, struct attention *a, struct errmsg *e)
+{
+    const struct nn_dnnl *d = s->device_ctx;
+    dnnl_data_type_t type = a->bf16 ? dnnl_bf16 : dnnl_f32;
+    struct product scores = {a->l, a->l, a->c, true, type, dnnl_f32};
+    struct product mix = {a->l, a->c, a->l, false, type, type};
+    status st = STATUS_OK;
+    for (int i = 0; i < a->n_workers && !st; i++)
+        st = worker_new(&a->worker[i], d->engine, &scores, &mix, e);
+    return st;
+}
+
+static status prepare(struct nn_step *s, struct errmsg *e)
+{
+    struct attention *a = s->state = mem_zalloc(1, sizeof *a);
+    if (!a)
+        return STATUS_NOMEM;
+    struct nn_shape q = s->in[Q].shape;
+    a->l = q.dim[1] * q.dim[2];
+    a->c = q.dim[3];
+    a->bf16 = s->in[Q].store == NN_STORE_BF16;
+    int workers = s->threads < q.dim[0] ? s->threads : q.dim[0];
+    a->worker = mem_zalloc((size_t)workers, sizeof *a->worker);
+    if (!a->worker)
+        return STATUS_NOMEM;
+    a->n_workers = workers;
+    int before = nn_bind_threads(1);
+    status st = workers_new(s, a, e);
+    nn_bind_threads(before);
+    if (st)
+        return st;
+    size_t ll = (size_t)a->l * (size_t)a->l, x = a->worker[0].scores.scratch_bytes;
+    size_t y = a->worker[0].mix.scratch_bytes;
+    a->scores_bytes = nn_align(ll * sizeof(float));
+    a->p_bytes = a->bf16 ? nn_align(ll * 2) : 0;
+    a->worker_bytes = a->scores_bytes + a->p_bytes + nn_align(x > y ? x : y);
+    s->scratch_bytes = (size_t)workers * a->worker_bytes;
+    return STATUS_OK;
+}
+
+static status bind(struct nn_step *s, struct errmsg *e)
+{
+    struct attention *a = s->state;
+    status st = STATUS_OK;
+    (void)e;
+    for (int i = 0; i < a->n_workers && !st; i++) {
+        struct worker *w = &a->worker[i];
+        char *scores = (char *)s->scratch + (size_t)i * a->worker_bytes, *p = scores;
+        char *scratch = scores + a->scores_bytes + a->p_bytes;
+        if (a->bf16)
+            p += a->scores_bytes;
+        st = nn_dnnl_call_point(&w->scores, DNNL_ARG_DST, scores);
+        if (!st)
+            st = nn_dnnl_call_point(&w->scores, DNNL_ARG_SCRATCHPAD, scratch);
+        if (!st)
+            st = nn_dnnl_call_point(&w->mix, DNNL_ARG_SRC, p);
+        if (!st)
+            st = nn_dnnl_call_point(&w->mix, DNNL_ARG_SCRATCHPAD, scratch);
+    }
+    return st;
+}
+
+static void softmax(const struct attention *a, float *scores)
+{
+    struct nn_tensor p = {.store = NN_STORE_BF16, .data = (char *)scores + a->scores_bytes};
+    for (int64_t i = 0; i < a->l; i++) {
+        float *row = scores + i * a->l;
+        nn_softmax_row(row, a->l, 1 / sqrtf((float)a->c));
+        if (a->bf16)
+            nn_row_put(&p, i * a->l, a->l, row);
+    }
+}
+
+static void images(const void *ctx, int64_t first, int64_t last, int thread)
+{
+    const struct nn_step *s = ctx;
+    const struct attention *a = s->state;
+    struct worker *w = &a->worker[thread];
+    size_t image = (size_t)a->l * (size_t)a->c * nn_store_bytes(s->in[Q].store);
+    for (size_t n = (size_t)first; n < (size_t)last && !w->st; n++) {
+        w->st = nn_dnnl_call_point(&w->scores, DNNL_ARG_SRC, (char *)s->in[Q].data + n * image);
+        if (!w->st)
+            w->st = nn_dnnl_call_point(&w->scores, DNNL_ARG_WEIGHTS, (char *)s->in[K].data + n * image);
+        if (!w->st)
+            w->st = nn_dnnl_call_point(&w->mix, DNNL_ARG_WEIGHTS, (char *)s->in[V].data + n * image);
+        if (!w->st)
+            w->st = nn_dnnl_call_point(&w->mix, DNNL_ARG_DST, (char *)s->out[0].data + n * image);
+        if (!w->st)
+            w->st = nn_dnnl_call_run(&w->scores, &w->d);
+        if (w->st)
+            return;
+        softmax(a, (float *)(void *)((char *)s->scratch + (size_t)thread * a->worker_bytes));
+        w->st = nn_dnnl_call_run(&w->mix, &w->d);
+    }
+}
+
+static status run(const struct nn_step *s)
+{
+    struct attention *a = s->state;
+    status st = STATUS_OK;
+    for (int i = 0; i < a->n_workers; i++)
+        a->worker[i].st = STATUS_OK;
+    nn_for_range(a->n_workers, s->in[Q].shape.dim[0], images, s);
+    for (int i = 0; i < a->n_workers && !st; i++)
+        st = a->worker[i].st;
+    return st;
+}
+
+const struct nn_kernel nn_onednn_attention = {
+    .op = NN_OP_ATTENTION,
+    .name = "onednn.attention",
+    .supports = supports,
+    .prepare = prepare,
+    .bind = bind,
+    .run = run,
+    .drop = drop,
+};
