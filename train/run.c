@@ -277,6 +277,7 @@ static status train_epoch(struct run *r, struct progress *p, struct errmsg *e)
 {
     const struct train_batch *b;
     uint64_t start = time_mono_ns();
+    int64_t before = r->train_images;
     status st = train_loader_start(r->loader, (uint64_t)r->at.epoch, r->at.batch);
     while (!st && !(st = train_loader_next(r->loader, &b, e)) && b) {
         if (stop_requested())
@@ -289,6 +290,7 @@ static status train_epoch(struct run *r, struct progress *p, struct errmsg *e)
         }
     }
     r->epoch_seconds = (double)(time_mono_ns() - start) * 1e-9;
+    r->epoch_rate = (double)(r->train_images - before) / r->epoch_seconds;
     r->train_seconds += r->epoch_seconds;
     return st;
 }
@@ -304,8 +306,7 @@ static void apply_scales(struct run *r)
     }
 }
 
-/* Running statistics of the random network, so that its ACM is not that of uncentred inputs. Only
-   evaluation sees them; training replaces them. */
+/* Running statistics of the random network, so that its ACM is not that of uncentred inputs. */
 static status calibrate(struct run *r, struct errmsg *e)
 {
     const struct train_batch *b;
@@ -319,17 +320,17 @@ static status calibrate(struct run *r, struct errmsg *e)
     return st;
 }
 
-static status begin_staged(struct run *r, struct errmsg *e)
+/* The measurement before training: where the course of each stage begins. */
+static status measure_start(struct run *r, struct epoch_report *rep, struct errmsg *e)
 {
-    double acm[TRAIN_STAGES_MAX];
+    rep->measured = true;
     status st = calibrate(r, e);
     if (!st)
-        st = train_probe_measure(r->probe, r->forward, acm);
+        st = train_probe_measure(r->probe, r->forward, rep->acm);
     if (st)
         return st;
-    train_staged_init(&r->staged, &r->opt->staged, r->model->net->stages, acm);
-    nn_plan_seed(r->plan, r->opt->seed, 0);
-    return r->opt->staged.rollbacks ? train_run_save_good(r, e) : STATUS_OK;
+    train_staged_init(&r->staged, &r->opt->staged, r->model->net->stages, rep->acm);
+    return nn_params_init(r->model->params, r->opt->seed); /* watching changes nothing */
 }
 
 static status control(struct run *r, struct epoch_report *rep, struct errmsg *e)
@@ -374,7 +375,7 @@ static bool test_is_due(const struct run *r)
 /* Nothing of the position changes on disk before all of it is known: a stop in here repeats it. */
 static status end_epoch(struct run *r, float lr, struct errmsg *e)
 {
-    struct epoch_report rep = {.lr = lr};
+    struct epoch_report rep = {.lr = lr, .trained = true};
     status st = STATUS_OK;
     r->at.last_loss = r->at.loss_sum / (double)r->at.seen;
     r->at.last_accuracy = (double)r->at.correct / (double)r->at.seen;
@@ -422,13 +423,18 @@ static status run_epochs(struct run *r, struct errmsg *e)
 
 static status begin(struct run *r, struct errmsg *e)
 {
+    struct epoch_report start = {.trained = false};
     r->at = (struct position){
         .last_loss = NAN, .last_accuracy = NAN, .test_accuracy = NAN, .best_test = NAN};
     status st = train_run_prepare_dir(r, e);
-    if (!st && r->recipe->staged)
-        st = begin_staged(r, e);
+    if (!st && r->probe)
+        st = measure_start(r, &start, e);
     if (!st && r->opt->resume)
         st = train_run_resume(r, e);
+    if (!st && r->probe && r->at.log_bytes == 0)
+        st = train_run_append_log(r, &start, e);
+    if (!st && r->recipe->staged && r->opt->staged.rollbacks && r->at.step == 0)
+        st = train_run_save_good(r, e);
     if (st)
         return st;
     if (r->recipe->staged)

@@ -49,7 +49,7 @@ struct run {
     struct position at;
     double train_seconds; /* in steps, of this process */
     int64_t train_images;
-    double epoch_seconds;
+    double epoch_seconds, epoch_rate; /* of this process's part of the epoch; rate in images/s */
 };
 
 struct recipe {
@@ -61,7 +61,7 @@ const struct recipe *train_recipe_find(const char *name);
 /* What one finished epoch adds to the log. */
 struct epoch_report {
     double lr;
-    bool tested, measured;
+    bool trained, tested, measured; /* not trained: the line about the network before training */
     double test_loss;
     double acm[TRAIN_STAGES_MAX];
     struct train_staged_verdict verdict;

@@ -155,11 +155,14 @@ static json_t *reals(const double *v, int n)
 static json_t *log_json(const struct run *r, const struct epoch_report *rep)
 {
     int stages = r->model->net->stages;
-    json_t *j = json_pack("{s:i, s:I, s:f, s:f, s:f, s:f, s:f}", "epoch", r->at.epoch, "step",
-                          (json_int_t)r->at.step, "lr", rep->lr, "train_loss", r->at.last_loss,
-                          "train_accuracy", r->at.last_accuracy, "seconds", r->epoch_seconds,
-                          "images_per_s",
-                          r->epoch_seconds > 0 ? (double)r->at.seen / r->epoch_seconds : 0.0);
+    json_t *j = json_pack("{s:i, s:I}", "epoch", r->at.epoch, "step", (json_int_t)r->at.step);
+    if (j && rep->trained) {
+        json_object_set_new(j, "lr", json_real(rep->lr));
+        json_object_set_new(j, "train_loss", json_real(r->at.last_loss));
+        json_object_set_new(j, "train_accuracy", json_real(r->at.last_accuracy));
+        json_object_set_new(j, "seconds", json_real(r->epoch_seconds));
+        json_object_set_new(j, "images_per_s", json_real(r->epoch_rate));
+    }
     if (j && rep->tested) {
         json_object_set_new(j, "test_accuracy", json_real(r->at.test_accuracy));
         json_object_set_new(j, "test_loss",
@@ -167,7 +170,7 @@ static json_t *log_json(const struct run *r, const struct epoch_report *rep)
     }
     if (j && rep->measured)
         json_object_set_new(j, "acm", reals(rep->acm, stages));
-    if (j && r->recipe->staged) {
+    if (j && rep->trained && r->recipe->staged) {
         json_t *signal = json_array();
         for (int s = 0; s < stages; s++)
             json_array_append_new(signal, json_boolean(rep->verdict.signal[s]));

@@ -44,53 +44,60 @@ static const size_t memory_default = (size_t)1
 
 /* ---- decoding ---- */
 
-static status transform(const struct train_set *s, struct image *img, struct errmsg *e)
+static status convert(const struct train_set *s, const char *path, struct image *img,
+                      struct errmsg *e)
 {
-    status st = train_pixels_downscale(img, s->opt.downscale, e);
-    if (!st && s->opt.size)
-        st = train_pixels_resize(img, s->opt.size, s->opt.size);
     int want = s->opt.channels ? s->opt.channels : s->channels;
-    if (!st && want == 1 && img->channels == 3 && !s->opt.channels)
+    if (!want)
+        return STATUS_OK;
+    if (want == 1 && img->channels == 3 && !s->opt.channels)
         return errmsg_set(e, STATUS_INVALID,
-                          "is a colour image, the first one is grey (use --channels 1 or 3)");
-    if (!st && want)
-        st = train_pixels_convert(img, want);
-    return st;
+                          "%s/%s is a colour image, the first one is grey (use --channels 1 or 3)",
+                          s->dir, path);
+    return train_pixels_convert(img, want);
 }
 
-static status check_size(const struct train_set *s, const struct image *img, struct errmsg *e)
+static status check_size(const struct train_set *s, const char *path, const struct image *img,
+                         struct errmsg *e)
 {
     int least = s->opt.min_side;
     if (least && (img->width < least || img->height < least))
-        return errmsg_set(e, STATUS_INVALID, "is %dx%d pixels, smaller than %d", img->width,
-                          img->height, least);
-    if (least || !s->width)
+        return errmsg_set(e, STATUS_INVALID, "%s/%s is %dx%d pixels, smaller than %d", s->dir, path,
+                          img->width, img->height, least);
+    if (least || !s->width || (img->width == s->width && img->height == s->height))
         return STATUS_OK;
-    if (img->width != s->width || img->height != s->height)
-        return errmsg_set(e, STATUS_INVALID,
-                          "is %dx%d pixels, the first image is %dx%d (use --size to resize)",
-                          img->width, img->height, s->width, s->height);
-    return STATUS_OK;
+    return errmsg_set(e, STATUS_INVALID,
+                      "%s/%s is %dx%d pixels, the first image is %dx%d (use --size to resize)",
+                      s->dir, path, img->width, img->height, s->width, s->height);
+}
+
+static status transform(const struct train_set *s, const char *path, struct image *img,
+                        struct errmsg *e)
+{
+    status st = train_pixels_downscale(img, s->opt.downscale, e);
+    if (st)
+        return errmsg_prefix(e, st, "%s/%s", s->dir, path);
+    if (s->opt.size)
+        st = train_pixels_resize(img, s->opt.size, s->opt.size);
+    if (!st)
+        st = convert(s, path, img, e);
+    return st ? st : check_size(s, path, img, e);
 }
 
 static status decode(const struct train_set *s, int i, struct image *out, struct errmsg *e)
 {
     struct image_limits lim = image_limits_default();
     const char *path = s->sample[i].path;
-    struct image img = IMAGE_INIT;
+    AUTO(image_done) struct image img = IMAGE_INIT;
     status st = image_load_at(s->dirfd, path, &lim, &img, NULL, e);
-    if (!st)
-        st = transform(s, &img, e);
-    if (!st)
-        st = check_size(s, &img, e);
-    if (st) {
-        image_done(&img);
-        if (e && !e->text[0])
-            errmsg_set(e, st, "%s", status_text(st));
-        return errmsg_prefix(e, st, "%s/%s", s->dir, path);
+    if (st)
+        return errmsg_prefix(e, st, "%s", s->dir); /* the path itself was said */
+    st = transform(s, path, &img, e);
+    if (!st) {
+        *out = img;
+        img = (struct image)IMAGE_INIT;
     }
-    *out = img;
-    return STATUS_OK;
+    return st;
 }
 
 static bool reserve(struct train_set *s, size_t bytes)
@@ -387,9 +394,6 @@ static status drop_bad(struct train_set *s, struct errmsg *e)
     }
     s->n = kept;
     memcpy(s->first_bad, c.text, sizeof s->first_bad);
-    if (kept == 0)
-        return errmsg_set(e, STATUS_INVALID, "no image in %s decodes; the first: %s", s->dir,
-                          c.text);
     return STATUS_OK;
 }
 
@@ -408,10 +412,10 @@ static status find_shape(struct train_set *s, struct errmsg *e)
             s->channels = img.channels;
             image_done(&img);
         } else if (!s->opt.skip_bad || !is_bad_file(st)) {
-            break;
+            return st;
         }
     }
-    return st;
+    return st ? errmsg_prefix(e, st, "no image of %s decodes; the last", s->dir) : STATUS_OK;
 }
 
 static status open_dir(struct train_set *s, struct errmsg *e)

@@ -1,0 +1,396 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "toy.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <signal.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+
+static struct train_options options(const char *out)
+{
+    struct train_options o = train_options_default();
+    o.data_dir = toy_path("train");
+    o.test_dir = toy_path("test");
+    o.out_dir = toy_path(out);
+    o.arch = "resnet8";
+    o.epochs = 4;
+    o.batch = 16;
+    o.pad = 1;
+    o.flip = false;
+    o.seed = 11;
+    o.threads = 1; /* such small steps gain nothing from more */
+    o.quiet = true;
+    return o;
+}
+
+static struct train_options staged_options(const char *out)
+{
+    struct train_options o = options(out);
+    o.recipe = "staged";
+    o.staged.rise = 1.05; /* so low that it acts */
+    o.staged.rollbacks = 1;
+    o.staged.probe = 32;
+    return o;
+}
+
+static struct train_result run_ok(struct train_options o)
+{
+    struct train_result r;
+    struct errmsg e = {""};
+    status st = train_run(&o, &r, &e);
+    if (st)
+        fail_msg("%s: %s", status_text(st), e.text);
+    return r;
+}
+
+static status run_fails(struct train_options o, const char *says)
+{
+    struct train_result r;
+    struct errmsg e = {""};
+    status st = train_run(&o, &r, &e);
+    assert_int_not_equal(st, STATUS_OK);
+    if (!strstr(e.text, says))
+        fail_msg("\"%s\" does not say \"%s\"", e.text, says);
+    return st;
+}
+
+static int make_data(void **state)
+{
+    if (toy_setup(state))
+        return -1;
+    toy_tree("train", 4, 24, 12, 1, 1);
+    toy_tree("test", 4, 10, 12, 1, 2);
+    return 0;
+}
+
+/* Line `epoch` of log.jsonl (counting from 0), for json_decref. */
+static json_t *log_line(const char *out, int line)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s/log.jsonl", out);
+    size_t len;
+    char *text = toy_read(toy_path(name), &len), *at = text;
+    for (; line > 0 && at; line--) {
+        at = strchr(at, '\n');
+        at = at ? at + 1 : NULL;
+    }
+    json_t *j = at && *at ? json_loads(at, JSON_DISABLE_EOF_CHECK, NULL) : NULL;
+    mem_free(text);
+    return j;
+}
+
+static void learns_a_separable_set(void **state)
+{
+    (void)state;
+    struct train_options o = options("learn");
+    o.epochs = 8;
+    struct train_result r = run_ok(o);
+    if (!(r.test_accuracy > .95))
+        fail_msg("test accuracy %g", r.test_accuracy);
+    assert_true(r.best_test_accuracy >= r.test_accuracy);
+    json_t *last = log_line("learn", 7);
+    assert_int_equal(json_integer_value(json_object_get(last, "epoch")), 8);
+    assert_true(json_real_value(json_object_get(last, "test_accuracy")) == r.test_accuracy);
+    json_decref(last);
+    assert_null(log_line("learn", 8));
+    /* What was saved is what was measured. */
+    struct train_model *m = NULL;
+    struct train_eval ev;
+    struct errmsg e = {""};
+    assert_int_equal(train_model_load(toy_path("learn/weights.safetensors"), NULL, &m, &e),
+                     STATUS_OK);
+    struct train_eval_options eo = {.data = {.dir = toy_path("test")}, .quiet = true};
+    assert_int_equal(train_evaluate(m, &eo, &ev, &e), STATUS_OK);
+    assert_true(train_eval_accuracy(&ev) == r.test_accuracy);
+    train_eval_done(&ev);
+    train_model_free(m);
+}
+
+static void the_same_run_gives_the_same_bits(void **state)
+{
+    (void)state;
+    run_ok(options("whole"));
+    run_ok(options("again"));
+    struct train_options two[2] = {options("two"), options("two-again")};
+    for (int i = 0; i < 2; i++) {
+        two[i].threads = 2;
+        two[i].epochs = 1;
+        run_ok(two[i]);
+    }
+    toy_assert_same_file(toy_path("two/weights.safetensors"),
+                         toy_path("two-again/weights.safetensors"));
+    toy_assert_same_file(toy_path("whole/weights.safetensors"),
+                         toy_path("again/weights.safetensors"));
+    struct train_options o = options("other");
+    o.seed++;
+    run_ok(o);
+    size_t na, nb;
+    void *a = toy_read(toy_path("whole/weights.safetensors"), &na);
+    void *b = toy_read(toy_path("other/weights.safetensors"), &nb);
+    assert_true(na != nb || memcmp(a, b, na) != 0);
+    mem_free(a);
+    mem_free(b);
+}
+
+/* ---- interruption: this program runs itself ---- */
+
+/* argv: child DIR OUT staged|standard resume|fresh milliseconds */
+static int child(char **argv)
+{
+    snprintf(toy_root, sizeof toy_root, "%s", argv[2]);
+    struct train_options o =
+        strcmp(argv[4], "staged") == 0 ? staged_options(argv[3]) : options(argv[3]);
+    o.resume = strcmp(argv[5], "resume") == 0;
+    struct train_result r;
+    struct errmsg e = {""};
+    stop_install();
+    struct itimerval it = {.it_value = {.tv_usec = strtol(argv[6], NULL, 10) * 1000}};
+    signal(SIGALRM, SIG_IGN);
+    struct sigaction term;
+    sigaction(SIGTERM, NULL, &term);
+    sigaction(SIGALRM, &term, NULL); /* the alarm asks to stop, as Ctrl-C would */
+    setitimer(ITIMER_REAL, &it, NULL);
+    status st = train_run(&o, &r, &e);
+    if (st && st != STATUS_CANCELLED)
+        fprintf(stderr, "child: %s: %s\n", status_text(st), e.text);
+    return st == STATUS_CANCELLED ? 50 : st ? 51 : 0;
+}
+
+static int spawn(const char *out, const char *recipe, const char *how, int ms, const char *fault)
+{
+    char ms_text[16];
+    snprintf(ms_text, sizeof ms_text, "%d", ms);
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (fault)
+            setenv("RELEARN_FAULT", fault, 1);
+        execl("/proc/self/exe", "run_test", "child", toy_root, out, recipe, how, ms_text,
+              (char *)NULL);
+        _exit(127);
+    }
+    int ws;
+    assert_int_equal(waitpid(pid, &ws, 0), pid);
+    assert_true(WIFEXITED(ws));
+    return WEXITSTATUS(ws);
+}
+
+static void interrupted_runs_end_with_the_same_bits(void **state)
+{
+    (void)state;
+    int rc = spawn("stopped", "standard", "fresh", 60, NULL), stops = rc == 50;
+    for (int ms = 80; rc == 50; ms += 20) {
+        rc = spawn("stopped", "standard", "resume", ms, NULL);
+        stops += rc == 50;
+    }
+    assert_int_equal(rc, 0);
+    print_message("# stopped %d times\n", stops);
+    toy_assert_same_file(toy_path("whole/weights.safetensors"),
+                         toy_path("stopped/weights.safetensors"));
+}
+
+static void crashed_runs_end_with_the_same_bits(void **state)
+{
+    (void)state;
+    static const char *const recipe[] = {"standard", "staged"};
+    run_ok(staged_options("whole-st"));
+    for (int k = 0; k < 2; k++)
+        for (int sync = 2; sync < 30; sync += 9) { /* a file syncs twice */
+            char fault[32];
+            snprintf(fault, sizeof fault, "crash:%d", sync);
+            const char *out = k ? "crash-st" : "crash";
+            toy_mkdir(out);
+            nftw(toy_path(out), toy_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+            int rc = spawn(out, recipe[k], "fresh", 0, fault);
+            if (rc == 99)
+                rc = spawn(out, recipe[k], "resume", 0, NULL);
+            assert_int_equal(rc, 0);
+            char weights[64];
+            snprintf(weights, sizeof weights, "%s/weights.safetensors", out);
+            toy_assert_same_file(
+                toy_path(k ? "whole-st/weights.safetensors" : "whole/weights.safetensors"),
+                toy_path(weights));
+            /* no line twice, none lost */
+            for (int line = 0; line < 4 + k; line++) {
+                json_t *j = log_line(out, line);
+                assert_int_equal(json_integer_value(json_object_get(j, "epoch")), line + 1 - k);
+                json_decref(j);
+            }
+            assert_null(log_line(out, 4 + k));
+        }
+}
+
+/* ---- staged ---- */
+
+static void staged_runs_log_measure_and_control(void **state)
+{
+    (void)state;
+    int signals = 0, rollbacks = 0, slowed = 0;
+    for (int line = 0; line < 5; line++) {
+        json_t *j = log_line("whole-st", line);
+        assert_non_null(j);
+        const json_t *acm = json_object_get(j, "acm");
+        assert_int_equal(json_array_size(acm), 3);
+        for (size_t s = 0; s < 3; s++)
+            assert_true(json_real_value(json_array_get(acm, s)) > 0);
+        for (size_t s = 0; s < 3 && line > 0; s++) {
+            signals += json_is_true(json_array_get(json_object_get(j, "signal"), s));
+            slowed += json_real_value(json_array_get(json_object_get(j, "scale"), s)) < 1;
+        }
+        rollbacks += json_is_true(json_object_get(j, "rollback"));
+        json_decref(j);
+    }
+    assert_true(signals > 0);
+    assert_true(slowed > 0);
+    assert_int_equal(rollbacks, 1);
+}
+
+static void acm_can_be_watched_without_control(void **state)
+{
+    (void)state;
+    struct train_options o = options("watch");
+    o.acm = true;
+    o.epochs = 4;
+    run_ok(o);
+    /* Watching changes nothing. */
+    toy_assert_same_file(toy_path("whole/weights.safetensors"),
+                         toy_path("watch/weights.safetensors"));
+    json_t *j = log_line("watch", 2);
+    assert_int_equal(json_array_size(json_object_get(j, "acm")), 3);
+    assert_null(json_object_get(j, "scale"));
+    json_decref(j);
+}
+
+/* ---- refusals ---- */
+
+static void refuses_contradictions(void **state)
+{
+    (void)state;
+    struct train_options o = options("whole");
+    assert_int_equal(run_fails(o, "--resume"), STATUS_EXISTS);
+    o.resume = true;
+    o.lr = .05f;
+    assert_int_equal(run_fails(o, "\"lr\""), STATUS_INVALID);
+    o = options("nowhere");
+    o.resume = true;
+    assert_int_equal(run_fails(o, "nothing to resume"), STATUS_NOT_FOUND);
+    o = options("x");
+    o.arch = "resnet9000";
+    run_fails(o, "resnet9000");
+    o = options("x");
+    o.recipe = "prayer";
+    run_fails(o, "prayer");
+    o = options("x");
+    o.epochs = 0;
+    run_fails(o, "positive");
+    toy_tree("test3", 3, 2, 12, 1, 3);
+    toy_tree("test8", 4, 2, 8, 1, 3);
+    o = options("x");
+    o.test_dir = toy_path("test3");
+    run_fails(o, "3 classes");
+    o.test_dir = toy_path("test8");
+    run_fails(o, "8x8");
+    o.test_dir = NULL;
+    o.data_dir = toy_path("gone");
+    run_fails(o, "gone");
+}
+
+static void diverging_training_stops(void **state)
+{
+    (void)state;
+    struct train_options o = options("nan");
+    o.lr = 1e30f;
+    o.clip = 0;
+    assert_int_equal(run_fails(o, "not a number"), STATUS_CORRUPT);
+}
+
+static void a_damaged_checkpoint_is_refused(void **state)
+{
+    (void)state;
+    struct train_options o = options("damaged");
+    o.epochs = 1;
+    run_ok(o);
+    size_t len;
+    uint8_t *data = toy_read(toy_path("damaged/checkpoint.safetensors"), &len);
+    toy_write("damaged/checkpoint.safetensors", data, len / 2);
+    mem_free(data);
+    o.resume = true;
+    run_fails(o, "checkpoint");
+}
+
+static void a_finished_run_resumes_to_itself(void **state)
+{
+    (void)state;
+    struct train_options o = options("again");
+    o.resume = true;
+    struct train_result r = run_ok(o);
+    assert_int_equal(r.epochs, 4);
+    toy_assert_same_file(toy_path("whole/weights.safetensors"),
+                         toy_path("again/weights.safetensors"));
+}
+
+static void small_sets_and_no_test_set(void **state)
+{
+    (void)state;
+    struct train_options o = options("few");
+    o.limit = 6; /* fewer than a batch */
+    o.test_dir = NULL;
+    o.epochs = 1;
+    struct train_result r = run_ok(o);
+    assert_true(isnan(r.test_accuracy));
+}
+
+static void percept_trains_into_a_distance(void **state)
+{
+    (void)state;
+    struct train_options o = options("percept");
+    o.arch = "percept";
+    o.epochs = 1;
+    run_ok(o);
+    struct nn_file *f = NULL;
+    struct purify_percept_cfg cfg;
+    struct errmsg e = {""};
+    assert_int_equal(nn_file_open(toy_path("percept/weights.safetensors"), &f, &e), STATUS_OK);
+    if (purify_percept_from_file(f, &cfg, &e))
+        fail_msg("%s", e.text);
+    struct nn_params *p = NULL;
+    struct nn_graph *g = NULL;
+    assert_int_equal(nn_params_new(&p), STATUS_OK);
+    assert_int_equal(nn_graph_new(p, &g), STATUS_OK);
+    struct nn_val a = nn_input(g, "a", NN_F32, nn_shape4(1, 12, 12, 1));
+    purify_percept_distance(g, &cfg, a, a);
+    assert_int_equal(nn_graph_status(g, &e), STATUS_OK);
+    if (nn_params_load(p, f, "", &e))
+        fail_msg("%s", e.text);
+    assert_true(nn_params_find(p, "lin.0.weight")->value[0] == 1);
+    nn_graph_free(g);
+    nn_params_free(p);
+    nn_file_close(f);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 7 && strcmp(argv[1], "child") == 0)
+        return child(argv);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(learns_a_separable_set),
+        cmocka_unit_test(the_same_run_gives_the_same_bits),
+        cmocka_unit_test(interrupted_runs_end_with_the_same_bits),
+        cmocka_unit_test(crashed_runs_end_with_the_same_bits),
+        cmocka_unit_test(staged_runs_log_measure_and_control),
+        cmocka_unit_test(acm_can_be_watched_without_control),
+        cmocka_unit_test(refuses_contradictions),
+        cmocka_unit_test(diverging_training_stops),
+        cmocka_unit_test(a_damaged_checkpoint_is_refused),
+        cmocka_unit_test(a_finished_run_resumes_to_itself),
+        cmocka_unit_test(small_sets_and_no_test_set),
+        cmocka_unit_test(percept_trains_into_a_distance),
+    };
+    return cmocka_run_group_tests_name("run", tests, make_data, toy_teardown);
+}

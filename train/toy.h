@@ -1,0 +1,119 @@
+#ifndef TRAIN_TOY_H
+#define TRAIN_TOY_H
+/* For tests: a scratch directory and small ImageFolder trees. Include after <cmocka.h>. */
+#include "png.h"
+#include "stream.h"
+#include "train.h"
+
+#include <ftw.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static char toy_root[256];
+
+static int toy_remove_one(const char *path, const struct stat *sb, int kind, struct FTW *f)
+{
+    (void)sb;
+    (void)kind;
+    (void)f;
+    return remove(path);
+}
+
+__attribute__((unused)) static int toy_setup(void **state)
+{
+    (void)state;
+    const char *tmp = getenv("TMPDIR");
+    snprintf(toy_root, sizeof toy_root, "%s/relearn-train-XXXXXX", tmp ? tmp : "/tmp");
+    return mkdtemp(toy_root) ? 0 : -1;
+}
+
+__attribute__((unused)) static int toy_teardown(void **state)
+{
+    (void)state;
+    return nftw(toy_root, toy_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* A path in the scratch directory; good until the eighth next call. */
+__attribute__((unused)) static const char *toy_path(const char *name)
+{
+    static char path[8][512];
+    static int next;
+    char *p = path[next++ % 8];
+    snprintf(p, sizeof path[0], "%s/%s", toy_root, name);
+    return p;
+}
+
+__attribute__((unused)) static void toy_mkdir(const char *name)
+{
+    assert_int_equal(io_mkdirs(toy_path(name), 0, NULL), STATUS_OK);
+}
+
+__attribute__((unused)) static void toy_write(const char *name, const void *data, size_t len)
+{
+    FILE *f = fopen(toy_path(name), "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(data, 1, len, f), len);
+    assert_int_equal(fclose(f), 0);
+}
+
+__attribute__((unused)) static void toy_image(const char *name, int w, int h, int c,
+                                              const uint8_t *pixels)
+{
+    struct image img = {w, h, c, (uint8_t *)pixels, NULL};
+    assert_int_equal(train_png_write(toy_path(name), &img, false, NULL), STATUS_OK);
+}
+
+/* An image of class k out of `classes`: noise, and a bright block whose place says the class. */
+__attribute__((unused)) static void toy_class_image(const char *name, int side, int c, int k,
+                                                    uint64_t number)
+{
+    uint8_t pixels[64 * 64 * 3];
+    struct nn_rng r = nn_rng(77, number);
+    int n = side * side * c;
+    for (int i = 0; i < n; i++)
+        pixels[i] = (uint8_t)(60 + stream_below(nn_rng_u32(r, (uint64_t)i), 60));
+    int half = side / 2, left = (k & 1) * half, top = (k >> 1 & 1) * half;
+    for (int y = 0; y < half; y++)
+        for (int x = 0; x < half; x++)
+            for (int j = 0; j < c; j++)
+                pixels[((top + y) * side + left + x) * c + j] =
+                    (uint8_t)(pixels[((top + y) * side + left + x) * c + j] + 90);
+    toy_image(name, side, side, c, pixels);
+}
+
+/* dir/a, dir/b, ... up to four classes with `each` images. */
+__attribute__((unused)) static void toy_tree(const char *dir, int classes, int each, int side,
+                                             int c, uint64_t seed)
+{
+    for (int k = 0; k < classes; k++) {
+        char name[128];
+        snprintf(name, sizeof name, "%s/%c", dir, 'a' + k);
+        toy_mkdir(name);
+        for (int i = 0; i < each; i++) {
+            snprintf(name, sizeof name, "%s/%c/%03d.png", dir, 'a' + k, i);
+            toy_class_image(name, side, c, k, seed << 32 | (uint64_t)(k * 1000 + i));
+        }
+    }
+}
+
+/* The file's bytes, for mem_free. */
+__attribute__((unused)) static void *toy_read(const char *path, size_t *out_len)
+{
+    void *data = NULL;
+    struct errmsg e = {""};
+    if (io_read_file(path, (size_t)1 << 28, &data, out_len, &e))
+        fail_msg("%s", e.text);
+    return data;
+}
+
+__attribute__((unused)) static void toy_assert_same_file(const char *a, const char *b)
+{
+    size_t na, nb;
+    void *da = toy_read(a, &na), *db = toy_read(b, &nb);
+    assert_int_equal(na, nb);
+    assert_memory_equal(da, db, na);
+    mem_free(da);
+    mem_free(db);
+}
+
+#endif
