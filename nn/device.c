@@ -39,16 +39,20 @@ static bool takes(const struct nn_kernel *k, const struct nn_step *s)
 }
 
 const struct nn_kernel *nn_kernel_pick(const struct nn_device *d, const struct nn_step *s,
-                                       int *out_depth)
+                                       const struct nn_kernel *after, int *out_depth)
 {
     int depth = 0;
     for (; d; d = d->next, depth++)
-        for (int i = 0; d->kernels && d->kernels[i]; i++)
-            if (takes(d->kernels[i], s)) {
+        for (int i = 0; d->kernels && d->kernels[i]; i++) {
+            if (after) {
+                if (d->kernels[i] == after)
+                    after = NULL;
+            } else if (takes(d->kernels[i], s)) {
                 *out_depth = depth;
                 return d->kernels[i];
             }
+        }
     const struct nn_kernel *k = &nn_op_row(s->op)->reference;
     *out_depth = depth;
-    return k->run && takes(k, s) ? k : NULL;
+    return k->run && k != after && takes(k, s) ? k : NULL;
 }

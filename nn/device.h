@@ -9,7 +9,8 @@
  * A kernel is a const struct. The planner makes one nn_step per node and takes it through
  *
  *     supports   shapes, stores, attributes are known; pointers are NULL
- *     prepare    (optional) makes state, says how many scratch and packed bytes it needs
+ *     prepare    (optional) makes state, says how many scratch and packed bytes it needs;
+ *                STATUS_UNSUPPORTED: declines after all, the next kernel of the chain is asked
  *     bind       (optional) all pointers are now final; last chance to allocate
  *     pack       (optional) weights -> s->packed; again after every nn_plan_refresh
  *     run        many times; allocates nothing

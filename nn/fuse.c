@@ -106,9 +106,9 @@ static bool accepted(const struct fuser *f, const struct nn_node *fused, const s
 {
     struct nn_step a = nn_step_of(f->plan, before), b = nn_step_of(f->plan, fused);
     int depth_before, depth_fused;
-    if (!nn_kernel_pick(f->plan->device, &b, &depth_fused))
+    if (!nn_kernel_pick(f->plan->device, &b, NULL, &depth_fused))
         return false;
-    return !nn_kernel_pick(f->plan->device, &a, &depth_before) || depth_fused <= depth_before;
+    return !nn_kernel_pick(f->plan->device, &a, NULL, &depth_before) || depth_fused <= depth_before;
 }
 
 /* The node that makes v, if v is read `uses` times and by nobody outside; NULL otherwise. */

@@ -67,7 +67,7 @@ static status settle_kernels(struct nn_plan *p, struct errmsg *e)
             }
             struct nn_step s = nn_step_of(p, &g->nodes[i]);
             int depth;
-            if (nn_kernel_pick(p->device, &s, &depth))
+            if (nn_kernel_pick(p->device, &s, NULL, &depth))
                 continue;
             if (!demote(p, &g->nodes[i]))
                 return errmsg_set(e, STATUS_UNSUPPORTED, "%s: no kernel of device %s takes it",
@@ -76,6 +76,26 @@ static status settle_kernels(struct nn_plan *p, struct errmsg *e)
         }
     }
     return STATUS_OK;
+}
+
+/* Gives the step the first kernel that takes it and can be prepared. */
+static status prepare_step(struct nn_plan *p, struct nn_step *s, struct errmsg *e)
+{
+    status st = STATUS_UNSUPPORTED;
+    for (;;) {
+        int depth;
+        const struct nn_kernel *k = nn_kernel_pick(p->device, s, s->kernel, &depth);
+        if (!k)
+            return st;
+        s->kernel = k;
+        s->device_ctx = depth < p->n_open ? p->device_ctx[depth] : NULL;
+        s->scratch_bytes = s->packed_bytes = 0;
+        st = k->prepare ? k->prepare(s, e) : STATUS_OK;
+        if (st != STATUS_UNSUPPORTED)
+            return st;
+        if (k->drop)
+            k->drop(s);
+    }
 }
 
 static status prepare_steps(struct nn_plan *p, struct errmsg *e)
@@ -91,10 +111,7 @@ static status prepare_steps(struct nn_plan *p, struct errmsg *e)
         if (row->view)
             continue;
         struct nn_step *s = &p->steps[i];
-        int depth;
-        s->kernel = nn_kernel_pick(p->device, s, &depth);
-        s->device_ctx = depth < p->n_open ? p->device_ctx[depth] : NULL;
-        status st = s->kernel->prepare ? s->kernel->prepare(s, e) : STATUS_OK;
+        status st = prepare_step(p, s, e);
         if (st)
             return st;
         p->info.ops++;

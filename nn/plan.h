@@ -45,9 +45,10 @@ struct nn_plan {
 
 /* ---- device.c ---- */
 const struct nn_device *nn_device_find(const char *name); /* NULL: the default; NULL if unknown */
-/* The first kernel of the chain that takes the step, and how deep in the chain it was found. */
+/* The first kernel of the chain that takes the step (the first after `after` when that is not NULL), and
+   how deep in the chain it was found. */
 const struct nn_kernel *nn_kernel_pick(const struct nn_device *d, const struct nn_step *s,
-                                       int *out_depth);
+                                       const struct nn_kernel *after, int *out_depth);
 
 /* ---- fuse.c ---- */
 status nn_prune(struct nn_graph *program) MUST_USE;
