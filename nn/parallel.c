@@ -4,7 +4,7 @@
  * The range is cut into one contiguous part per thread by a formula, not by a scheduler: which thread
  * sums what is the same in every run, hence so are the bits of sums kept by thread.
  */
-#include "device.h"
+#include "kernels/kernels.h"
 
 #include <omp.h>
 #include <string.h>
@@ -73,23 +73,15 @@ size_t nn_store_bytes(enum nn_store s)
 static void from_bf16(const uint16_t *restrict in, int n, float *restrict out)
 {
 #pragma omp simd
-    for (int i = 0; i < n; i++) {
-        uint32_t u = (uint32_t)in[i] << 16;
-        memcpy(&out[i], &u, 4);
-    }
+    for (int i = 0; i < n; i++)
+        out[i] = nn_load_at(in, true, i);
 }
 
-/* Round to nearest, ties to even; a NaN stays one because its top mantissa bit is set first. */
 static void to_bf16(const float *restrict in, int n, uint16_t *restrict out)
 {
 #pragma omp simd
-    for (int i = 0; i < n; i++) {
-        uint32_t u;
-        memcpy(&u, &in[i], 4);
-        uint32_t even = (u >> 16) & 1, rounded = u + 0x7fff + even;
-        rounded = (u & 0x7fffffff) > 0x7f800000 ? u | 0x400000 : rounded;
-        out[i] = (uint16_t)(rounded >> 16);
-    }
+    for (int i = 0; i < n; i++)
+        nn_store_at(out, true, i, in[i]);
 }
 
 const float *nn_row(const struct nn_tensor *t, int64_t at, int n, float *scratch)

@@ -22,26 +22,34 @@ static inline float nn_fma(float a, float b, float c)
 #endif
 }
 
-/* exp to about 1.2e-7 relative for results that are normal numbers, in operations a compiler vectorises:
-   2^n * P(r), r in +-ln2/2, P of degree 6. Below -87.3 it gives 1.2e-38, above 88.3 a large number. */
+/*
+ * exp to about 1.2e-7 relative, in operations a compiler vectorises. x log2(e) is rounded to n by adding
+ * 1.5 * 2^23, which leaves n in the low bits of the sum; r = x - n ln 2, ln 2 in two parts of which the
+ * first is exact times n; a polynomial in r of degree 6; n is added to its exponent. Below -87 it gives
+ * 1.6e-38, above 88.37 2.4e38.
+ */
 static inline float nn_expf(float x)
 {
-    x = x > 88.37626f ? 88.37626f : x;
-    x = x < -87.33654f ? -87.33654f : x;
-    float n = __builtin_rintf(x * 1.44269504f);
-    float r = nn_fma(n, -0.693359375f, x); /* ln 2 in two parts: the first is exact times n */
+    const float magic = 12582912.0f;
+    x = x > 88.37f ? 88.37f : x;
+    x = x < -87.0f ? -87.0f : x;
+    float t = nn_fma(x, 1.44269504f, magic);
+    float n = t - magic;
+    float r = nn_fma(n, -0.693359375f, x);
     r = nn_fma(n, 2.12194440e-4f, r);
-    float p = 1.9875691500e-4f;
-    p = nn_fma(p, r, 1.3981999507e-3f);
+    float p = nn_fma(1.9875691500e-4f, r, 1.3981999507e-3f);
     p = nn_fma(p, r, 8.3334519073e-3f);
     p = nn_fma(p, r, 4.1665795894e-2f);
     p = nn_fma(p, r, 1.6666665459e-1f);
     p = nn_fma(p, r, 5.0000001201e-1f);
-    p = nn_fma(p, r * r, r) + 1.0f;
-    uint32_t bits = (uint32_t)((int32_t)n + 127) << 23;
-    float scale;
-    memcpy(&scale, &bits, sizeof scale);
-    return p * scale;
+    p = nn_fma(p, r, 1.0f);
+    p = nn_fma(p, r, 1.0f);
+    uint32_t bits, exponent;
+    memcpy(&bits, &p, sizeof bits);
+    memcpy(&exponent, &t, sizeof exponent);
+    bits += exponent << 23;
+    memcpy(&p, &bits, sizeof p);
+    return p;
 }
 static inline float nn_sigmoidf(float x)
 {
@@ -50,6 +58,30 @@ static inline float nn_sigmoidf(float x)
 static inline float nn_siluf(float x)
 {
     return x / (1.0f + nn_expf(-x));
+}
+
+/* Element i of f32 or bf16 memory; `bf16` is a constant where these are used, so that one loop body
+   becomes two loops (device.h: how bf16 is rounded). */
+static inline float nn_load_at(const void *p, bool bf16, int64_t i)
+{
+    float f;
+    if (!bf16)
+        return ((const float *)p)[i];
+    uint32_t u = (uint32_t)((const uint16_t *)p)[i] << 16;
+    memcpy(&f, &u, sizeof f);
+    return f;
+}
+static inline void nn_store_at(void *p, bool bf16, int64_t i, float f)
+{
+    uint32_t u;
+    if (!bf16) {
+        ((float *)p)[i] = f;
+        return;
+    }
+    memcpy(&u, &f, sizeof u);
+    uint32_t rounded = u + 0x7fff + ((u >> 16) & 1);
+    rounded = f != f ? u | 0x400000 : rounded; /* a NaN stays one */
+    ((uint16_t *)p)[i] = (uint16_t)(rounded >> 16);
 }
 
 /* y[i] = post(y[i]) */

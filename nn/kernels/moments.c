@@ -2,19 +2,20 @@
 
 enum { BLOCK = 64 }; /* pixels summed in f32 before they go to double */
 
-/* sum[c] and square[c] over the row's pixels. Four channels' worth of vectors stay in registers when c is
-   a multiple of 32; the general loop keeps the sums in L1. */
-static void add_row(const float *x, int pixels, int c, const float *pivot, float *sum, float *square)
+/* sum[c] and square[c] over the row's pixels; sixteen channels at a time stay in registers. */
+static inline __attribute__((always_inline)) void add_pixels(const void *x, bool bf16, int pixels, int c,
+                                                             const float *pivot, float *sum,
+                                                             float *square)
 {
     int k = 0;
     for (; k + 16 <= c; k += 16) {
         float s[16], q[16];
         memcpy(s, sum + k, sizeof s);
         memcpy(q, square + k, sizeof q);
-        for (int i = 0; i < pixels; i++) {
+        for (int64_t i = 0; i < pixels; i++) {
 #pragma omp simd
             for (int j = 0; j < 16; j++) {
-                float d = x[(int64_t)i * c + k + j] - pivot[k + j];
+                float d = nn_load_at(x, bf16, i * c + k + j) - pivot[k + j];
                 s[j] += d;
                 q[j] = nn_fma(d, d, q[j]);
             }
@@ -22,12 +23,21 @@ static void add_row(const float *x, int pixels, int c, const float *pivot, float
         memcpy(sum + k, s, sizeof s);
         memcpy(square + k, q, sizeof q);
     }
-    for (int i = 0; k < c && i < pixels; i++)
+    for (int64_t i = 0; k < c && i < pixels; i++)
         for (int j = k; j < c; j++) {
-            float d = x[(int64_t)i * c + j] - pivot[j];
+            float d = nn_load_at(x, bf16, i * c + j) - pivot[j];
             sum[j] += d;
             square[j] = nn_fma(d, d, square[j]);
         }
+}
+
+static void add_row(const void *x, bool bf16, int pixels, int c, const float *pivot, float *sum,
+                    float *square)
+{
+    if (bf16)
+        add_pixels(x, true, pixels, c, pivot, sum, square);
+    else
+        add_pixels(x, false, pixels, c, pivot, sum, square);
 }
 
 void nn_moments(const struct nn_tensor *t, int64_t pivot, int64_t first, int64_t last, int c,
@@ -43,7 +53,8 @@ void nn_moments(const struct nn_tensor *t, int64_t pivot, int64_t first, int64_t
         memset(square, 0, (size_t)c * sizeof *square);
         for (int64_t i = block; i < end; i += step) {
             int n = (int)nn_min(step, end - i);
-            add_row(nn_row(t, i * c, n * c, sx), n, c, out.pivot, sum, square);
+            const char *x = (const char *)t->data + (size_t)(i * c) * nn_store_bytes(t->store);
+            add_row(x, t->store == NN_STORE_BF16, n, c, out.pivot, sum, square);
         }
 #pragma omp simd
         for (int j = 0; j < c; j++) {

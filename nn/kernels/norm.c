@@ -172,18 +172,80 @@ static void fixed_stats(const struct job *j)
     }
 }
 
-/* y = a x + b (+ more); y may be x or more. */
-static inline void scale_row(const float *a, const float *b, const float *x, const float *more,
-                             float *y, int c)
+/* Some pixels: where they are, how they are stored, what is done to them. */
+struct stretch {
+    const void *x, *res; /* res NULL: none */
+    void *y;
+    const float *a, *b;
+    int rows, c;
+};
+
+/* y = post(a x + b (+ res)); y may be x or res. Inlined with constants for the last three. */
+static inline __attribute__((always_inline)) void scale_stretch(const struct stretch *t, int post,
+                                                                bool bf16, bool more)
 {
-    if (more) {
+    const float *a = t->a, *b = t->b;
+    const void *x = t->x, *res = t->res;
+    void *y = t->y;
+    int rows = t->rows, c = t->c;
+    for (int64_t r = 0; r < rows; r++) {
+        int64_t at = r * c;
 #pragma omp simd
-        for (int k = 0; k < c; k++)
-            y[k] = nn_fma(a[k], x[k], b[k]) + more[k];
-    } else {
-#pragma omp simd
-        for (int k = 0; k < c; k++)
-            y[k] = nn_fma(a[k], x[k], b[k]);
+        for (int k = 0; k < c; k++) {
+            float v = nn_fma(a[k], nn_load_at(x, bf16, at + k), b[k]);
+            if (more)
+                v += nn_load_at(res, bf16, at + k);
+            if (post == NN_POST(NN_RELU))
+                v = v > 0 ? v : 0;
+            else if (post == NN_POST(NN_SILU))
+                v = nn_siluf(v);
+            nn_store_at(y, bf16, at + k, v);
+        }
+    }
+}
+
+/* One function per activation, with four loops each. */
+#define SCALE(name, post)                                                                          \
+    static void name(const struct stretch *t, bool bf16)                                           \
+    {                                                                                              \
+        if (bf16 && t->res)                                                                        \
+            scale_stretch(t, post, true, true);                                                    \
+        else if (bf16)                                                                             \
+            scale_stretch(t, post, true, false);                                                   \
+        else if (t->res)                                                                           \
+            scale_stretch(t, post, false, true);                                                   \
+        else                                                                                       \
+            scale_stretch(t, post, false, false);                                                  \
+    }
+SCALE(scale_plain, NN_POST_NONE)
+SCALE(scale_relu, NN_POST(NN_RELU))
+SCALE(scale_silu, NN_POST(NN_SILU))
+
+/* The common cases straight from memory to memory. */
+static bool apply_direct(const struct job *j, int64_t pixel, int64_t pixels, const float *a,
+                         const float *b)
+{
+    const struct nn_step *s = j->s;
+    bool bf16 = s->in[0].store == NN_STORE_BF16;
+    if (s->out[0].store != s->in[0].store || (j->res && j->res->store != s->in[0].store))
+        return false;
+    size_t at = (size_t)pixel * (size_t)j->d.c * nn_store_bytes(s->in[0].store);
+    struct stretch t = {.x = (const char *)s->in[0].data + at, .y = (char *)s->out[0].data + at,
+                        .a = a, .b = b, .rows = (int)pixels, .c = j->d.c};
+    if (j->res)
+        t.res = (const char *)j->res->data + at;
+    switch (s->attr.post) {
+    case NN_POST_NONE:
+        scale_plain(&t, bf16);
+        return true;
+    case NN_POST(NN_RELU):
+        scale_relu(&t, bf16);
+        return true;
+    case NN_POST(NN_SILU):
+        scale_silu(&t, bf16);
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -195,11 +257,13 @@ static void apply(const struct job *j, int64_t n, int64_t first, int64_t last)
     _Alignas(64) float sx[NN_ROW_MAX], sy[NN_ROW_MAX], sr[NN_ROW_MAX];
     for (int64_t i = n * j->d.pixels + first; i < n * j->d.pixels + last; i += step) {
         int rows = (int)nn_min(step, n * j->d.pixels + last - i), len = rows * c;
+        if (apply_direct(j, i, rows, a, b))
+            continue;
         const float *x = nn_row(&s->in[0], i * c, len, sx);
-        const float *more = j->res ? nn_row(j->res, i * c, len, sr) : NULL;
         float *y = nn_row_out(&s->out[0], i * c, sy);
-        for (int r = 0; r < rows; r++)
-            scale_row(a, b, x + r * c, more ? more + r * c : NULL, y + r * c, c);
+        struct stretch t = {.x = x, .y = y, .a = a, .b = b, .rows = rows, .c = c};
+        t.res = j->res ? nn_row(j->res, i * c, len, sr) : NULL;
+        scale_plain(&t, false);
         nn_post_row(s->attr.post, y, len);
         nn_row_put(&s->out[0], i * c, len, y);
     }
