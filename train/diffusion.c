@@ -173,6 +173,8 @@ static status setup(struct diffusion *d, struct errmsg *e)
     if (!st)
         st = open_data(d, e);
     if (!st)
+        st = purify_unet_check(&d->cfg, e);
+    if (!st)
         st = build(d, e);
     if (!st && from)
         st = nn_params_load(d->params, from, "", e);

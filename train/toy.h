@@ -33,12 +33,12 @@ __attribute__((unused)) static int toy_teardown(void **state)
     return nftw(toy_root, toy_remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-/* A path in the scratch directory; good until the eighth next call. */
+/* A path in the scratch directory; good until the 64th next call. */
 __attribute__((unused)) static const char *toy_path(const char *name)
 {
-    static char path[8][512];
+    static char path[64][512];
     static int next;
-    char *p = path[next++ % 8];
+    char *p = path[next++ % 64];
     snprintf(p, sizeof path[0], "%s/%s", toy_root, name);
     return p;
 }

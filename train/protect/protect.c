@@ -110,11 +110,28 @@ static bool is_empty_dir(const char *path, bool *out_exists)
     return entries < 3; /* . and .. */
 }
 
-/* The destination may not be the source nor lie in it. */
+/* The real path of path, or of its nearest ancestor that exists. */
+static bool real_ancestor(const char *path, char out[PATH_MAX])
+{
+    char at[PATH_MAX];
+    if (snprintf(at, sizeof at, "%s", path) >= (int)sizeof at)
+        return false;
+    while (!realpath(at, out)) {
+        char *slash = strrchr(at, '/');
+        if (errno != ENOENT)
+            return false;
+        if (!slash)
+            return realpath(".", out) != NULL;
+        *(slash == at ? slash + 1 : slash) = 0;
+    }
+    return true;
+}
+
+/* The destination may not be the source nor lie in it; asked before anything is created. */
 static status check_outside(const struct protect_job *j, struct errmsg *e)
 {
     char src[PATH_MAX], dst[PATH_MAX];
-    if (!realpath(j->opt->src_dir, src) || !realpath(j->opt->dst_dir, dst))
+    if (!realpath(j->opt->src_dir, src) || !real_ancestor(j->opt->dst_dir, dst))
         return errmsg_set(e, STATUS_NOT_FOUND, "cannot resolve %s or %s", j->opt->src_dir,
                           j->opt->dst_dir);
     size_t n = strlen(src);
@@ -144,18 +161,14 @@ static status make_dirs(const struct protect_job *j, struct errmsg *e)
     return STATUS_OK;
 }
 
-static status prepare_target(const struct protect_job *j, struct errmsg *e)
+static status check_target(const struct protect_job *j, struct errmsg *e)
 {
     bool exists, empty = is_empty_dir(j->opt->dst_dir, &exists);
-    if (exists && !empty && !j->opt->force)
-        return errmsg_set(e, STATUS_EXISTS, "%s exists and is not an empty directory (use --force)",
-                          j->opt->dst_dir);
-    status st = check_collisions(j, e);
-    if (!st)
-        st = io_mkdirs(j->opt->dst_dir, 0, e);
-    if (!st)
-        st = check_outside(j, e);
-    return st ? st : make_dirs(j, e);
+    status st = check_outside(j, e);
+    if (!st && exists && !empty && !j->opt->force)
+        st = errmsg_set(e, STATUS_EXISTS, "%s exists and is not an empty directory (use --force)",
+                        j->opt->dst_dir);
+    return st ? st : check_collisions(j, e);
 }
 
 /* ---- images ---- */
@@ -330,9 +343,11 @@ static status run(struct protect_job *j, struct errmsg *e)
     if (j->info.bad)
         log_warn("%d files were left out because they do not decode; the first: %s", j->info.bad,
                  j->info.first_bad);
-    st = prepare_target(j, e);
+    st = check_target(j, e);
     if (!st)
         st = j->method->prepare(j, e);
+    if (!st)
+        st = make_dirs(j, e);
     if (!st)
         st = write_images(j, e);
     if (!st)

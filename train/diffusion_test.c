@@ -1,0 +1,236 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "toy.h"
+
+#include <fcntl.h>
+#include <sys/wait.h>
+
+static struct train_diffusion_options options(const char *out)
+{
+    struct train_diffusion_options o = train_diffusion_default();
+    o.cfg.size = 8;
+    o.cfg.ch = 8;
+    o.cfg.levels = 2;
+    o.cfg.ch_mult[1] = 1;
+    o.cfg.groups = 4;
+    o.cfg.mid_attn = false;
+    o.cfg.total = 100;
+    o.cfg.t_max = 100;
+    o.data_dir = toy_path("data");
+    o.out_file = toy_path(out);
+    o.steps = 40;
+    o.batch = 8;
+    o.warmup = 5;
+    o.lr = 3e-3f;
+    o.ema = .9f;
+    o.threads = 1;
+    o.save_every = 10;
+    o.quiet = true;
+    return o;
+}
+
+static struct train_diffusion_result run_ok(struct train_diffusion_options o)
+{
+    struct train_diffusion_result r;
+    struct errmsg e = {""};
+    status st = train_diffusion_run(&o, &r, &e);
+    if (st)
+        fail_msg("%s: %s", status_text(st), e.text);
+    return r;
+}
+
+static status run_fails(struct train_diffusion_options o, const char *says)
+{
+    struct train_diffusion_result r;
+    struct errmsg e = {""};
+    status st = train_diffusion_run(&o, &r, &e);
+    assert_int_not_equal(st, STATUS_OK);
+    if (!strstr(e.text, says))
+        fail_msg("\"%s\" does not say \"%s\"", e.text, says);
+    return st;
+}
+
+static int make_data(void **state)
+{
+    if (toy_setup(state))
+        return -1;
+    toy_tree("data", 2, 12, 12, 1, 1); /* larger than the network: cropped */
+    toy_class_image("data/top.png", 8, 1, 1, 5);
+    return 0;
+}
+
+static void the_loss_falls_and_the_file_says_what_it_is(void **state)
+{
+    (void)state;
+    struct train_diffusion_options o = options("model.safetensors");
+    o.log_file = toy_path("log.jsonl");
+    o.steps = 120;
+    struct train_diffusion_result r = run_ok(o);
+    assert_int_equal(r.steps, 120);
+    if (!(r.loss < .6)) /* about 1 for the zero output it starts with */
+        fail_msg("loss %g", r.loss);
+    struct nn_file *f = NULL;
+    struct purify_unet cfg;
+    struct errmsg e = {""};
+    assert_int_equal(nn_file_open(toy_path("model.safetensors"), &f, &e), STATUS_OK);
+    if (purify_unet_from_file(f, &cfg, &e))
+        fail_msg("%s", e.text);
+    assert_int_equal(cfg.size, 8);
+    assert_int_equal(cfg.in_channels, 1);
+    assert_int_equal(cfg.t_max, 100);
+    assert_string_equal(nn_file_meta(f, "train.steps"), "120");
+    assert_string_equal(nn_file_meta(f, "train.images"), "25");
+    assert_int_equal(strlen(nn_file_meta(f, "data_digest")), DIGEST_HEX_LEN);
+    nn_file_close(f);
+    size_t len;
+    char *log = toy_read(toy_path("log.jsonl"), &len);
+    assert_non_null(strstr(log, "{\"step\":100,\"loss\":"));
+    assert_non_null(strstr(log, "{\"step\":120,\"loss\":"));
+    mem_free(log);
+    struct stat sb;
+    assert_int_not_equal(stat(toy_path("model.safetensors.checkpoint"), &sb), 0);
+}
+
+/* argv: child DIR OUT resume|fresh */
+static int child(char **argv)
+{
+    snprintf(toy_root, sizeof toy_root, "%s", argv[2]);
+    struct train_diffusion_options o = options(argv[3]);
+    o.resume = strcmp(argv[4], "resume") == 0;
+    struct train_diffusion_result r;
+    struct errmsg e = {""};
+    status st = train_diffusion_run(&o, &r, &e);
+    if (st)
+        fprintf(stderr, "child: %s\n", e.text);
+    return st != STATUS_OK;
+}
+
+static int spawn(const char *out, const char *how, const char *fault)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (fault)
+            setenv("RELEARN_FAULT", fault, 1);
+        execl("/proc/self/exe", "diffusion_test", "child", toy_root, out, how, (char *)NULL);
+        _exit(127);
+    }
+    int ws;
+    assert_int_equal(waitpid(pid, &ws, 0), pid);
+    assert_true(WIFEXITED(ws));
+    return WEXITSTATUS(ws);
+}
+
+static void a_crashed_run_resumes_to_the_same_bits(void **state)
+{
+    (void)state;
+    run_ok(options("whole.safetensors"));
+    assert_int_equal(spawn("crash.safetensors", "fresh", "crash:5"), 99);
+    assert_int_equal(spawn("crash.safetensors", "resume", NULL), 0);
+    toy_assert_same_file(toy_path("whole.safetensors"), toy_path("crash.safetensors"));
+}
+
+static void resuming_with_other_options_is_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(spawn("other.safetensors", "fresh", "crash:5"), 99);
+    struct train_diffusion_options o = options("other.safetensors");
+    o.resume = true;
+    o.batch = 4;
+    assert_int_equal(run_fails(o, "train.batch 8, not 4"), STATUS_INVALID);
+    o = options("none.safetensors");
+    o.resume = true;
+    assert_int_equal(run_fails(o, "nothing to resume"), STATUS_NOT_FOUND);
+}
+
+static void finetuning_keeps_the_network(void **state)
+{
+    (void)state;
+    struct train_diffusion_options o = options("tuned.safetensors");
+    o.from = toy_path("model.safetensors");
+    o.cfg = (struct purify_unet){.t_max = 30};
+    o.steps = 10;
+    o.half = true;
+    struct train_diffusion_result r = run_ok(o);
+    if (!(r.loss < 1)) /* small t is the harder part */
+        fail_msg("loss %g", r.loss);
+    struct nn_file *f = NULL;
+    struct purify_unet cfg;
+    assert_int_equal(nn_file_open(toy_path("tuned.safetensors"), &f, NULL), STATUS_OK);
+    assert_int_equal(purify_unet_from_file(f, &cfg, NULL), STATUS_OK);
+    assert_int_equal(cfg.ch, 8);
+    assert_int_equal(cfg.t_max, 30);
+    assert_string_equal(nn_file_find(f, "conv_in.weight")->dtype, "F16");
+    assert_int_equal(strlen(nn_file_meta(f, "train.from")), DIGEST_HEX_LEN);
+    nn_file_close(f);
+}
+
+static status sample(const char *weights, const char *data, const char *out, struct errmsg *e)
+{
+    struct train_sample_options o = {.weights = toy_path(weights),
+                                     .out_file = toy_path(out),
+                                     .data_dir = data ? toy_path(data) : NULL,
+                                     .rows = 2,
+                                     .columns = 3,
+                                     .steps = 6,
+                                     .threads = 1,
+                                     .quiet = true};
+    return train_diffusion_sample(&o, e);
+}
+
+static void samples_are_drawn(void **state)
+{
+    (void)state;
+    struct errmsg e = {""};
+    struct image_limits lim = image_limits_default();
+    struct image img = IMAGE_INIT;
+    if (sample("model.safetensors", NULL, "grid.png", &e))
+        fail_msg("%s", e.text);
+    assert_int_equal(image_load_at(AT_FDCWD, toy_path("grid.png"), &lim, &img, NULL, &e),
+                     STATUS_OK);
+    assert_int_equal(img.width, 3 * 10 + 2);
+    assert_int_equal(img.height, 2 * 10 + 2);
+    image_done(&img);
+    assert_int_equal(sample("tuned.safetensors", NULL, "no.png", &e), STATUS_INVALID);
+    assert_non_null(strstr(e.text, "--data"));
+    if (sample("tuned.safetensors", "data", "from.png", &e))
+        fail_msg("%s", e.text);
+    assert_int_equal(image_load_at(AT_FDCWD, toy_path("from.png"), &lim, &img, NULL, &e),
+                     STATUS_OK);
+    assert_int_equal(img.height, 4 * 10 + 2);
+    image_done(&img);
+}
+
+static void refusals(void **state)
+{
+    (void)state;
+    struct train_diffusion_options o = options("x.safetensors");
+    o.cfg.size = 16;
+    run_fails(o, "smaller than 16");
+    o = options("x.safetensors");
+    o.lr = 1e20f;
+    o.warmup = 0;
+    assert_int_equal(run_fails(o, "not a number"), STATUS_CORRUPT);
+    o = options("x.safetensors");
+    o.cfg.groups = 5; /* does not divide the channels */
+    assert_int_equal(run_fails(o, ""), STATUS_INVALID);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 5 && strcmp(argv[1], "child") == 0)
+        return child(argv);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_loss_falls_and_the_file_says_what_it_is),
+        cmocka_unit_test(a_crashed_run_resumes_to_the_same_bits),
+        cmocka_unit_test(resuming_with_other_options_is_refused),
+        cmocka_unit_test(finetuning_keeps_the_network),
+        cmocka_unit_test(samples_are_drawn),
+        cmocka_unit_test(refusals),
+    };
+    return cmocka_run_group_tests_name("diffusion", tests, make_data, toy_teardown);
+}

@@ -1,0 +1,366 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "protect/protect.h"
+#include "toy.h"
+
+#include <math.h>
+
+enum { SIDE = 12, CLASSES = 4, EACH = 15 };
+
+static int make_data(void **state)
+{
+    if (toy_setup(state))
+        return -1;
+    toy_tree("src", CLASSES, EACH, SIDE, 3, 1);
+    return 0;
+}
+
+static struct train_protect_options options(const char *method, const char *src, const char *dst)
+{
+    return (struct train_protect_options){.method = method,
+                                          .src_dir = toy_path(src),
+                                          .dst_dir = toy_path(dst),
+                                          .seed = 3,
+                                          .quantise = -1,
+                                          .threads = 2,
+                                          .quiet = true};
+}
+
+static struct train_protect_result protect_ok(struct train_protect_options o)
+{
+    struct train_protect_result r;
+    struct errmsg e = {""};
+    status st = train_protect(&o, &r, &e);
+    if (st)
+        fail_msg("%s: %s", status_text(st), e.text);
+    return r;
+}
+
+static status protect_fails(struct train_protect_options o, const char *says)
+{
+    struct train_protect_result r;
+    struct errmsg e = {""};
+    status st = train_protect(&o, &r, &e);
+    assert_int_not_equal(st, STATUS_OK);
+    if (!strstr(e.text, says))
+        fail_msg("\"%s\" does not say \"%s\"", e.text, says);
+    return st;
+}
+
+static float *read_delta(const char *name, struct nn_shape *shape, int *patch)
+{
+    struct nn_file *f = NULL;
+    struct errmsg e = {""};
+    if (nn_file_open(toy_path(name), &f, &e))
+        fail_msg("%s", e.text);
+    const struct nn_file_tensor *t = nn_file_find(f, "delta");
+    assert_non_null(t);
+    size_t n = (size_t)nn_shape_count(t->shape);
+    float *out = mem_alloc(n * sizeof *out);
+    assert_int_equal(nn_file_read_f32(t, out, n), STATUS_OK);
+    *shape = t->shape;
+    *patch = (int)strtol(nn_file_meta(f, "patch"), NULL, 10);
+    nn_file_close(f);
+    return out;
+}
+
+static void quantisation_has_known_answers(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t pixel;
+        float delta;
+        uint8_t round, truncate, positive;
+    } want[] = {
+        {100, 0, 100, 100, 100},          {100, 1.6f / 255, 102, 101, 101},
+        {100, -1.6f / 255, 98, 98, 100},  {100, -1.4f / 255, 99, 98, 100},
+        {250, 8.0f / 255, 255, 255, 255}, {3, -8.0f / 255, 0, 0, 3},
+        {0, .4f / 255, 0, 0, 0},          {255, -.4f / 255, 255, 254, 255},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+        assert_int_equal(protect_quantise(want[i].pixel, want[i].delta, TRAIN_ROUND),
+                         want[i].round);
+        assert_int_equal(protect_quantise(want[i].pixel, want[i].delta, TRAIN_TRUNCATE),
+                         want[i].truncate);
+        assert_int_equal(protect_quantise(want[i].pixel, want[i].delta, TRAIN_POSITIVE_HALF),
+                         want[i].positive);
+    }
+    enum train_quantise q;
+    assert_int_equal(train_quantise_parse("positive-half", &q), STATUS_OK);
+    assert_int_equal(q, TRAIN_POSITIVE_HALF);
+    assert_int_equal(train_quantise_parse("up", &q), STATUS_NOT_FOUND);
+}
+
+/* ---- LSP ---- */
+
+static void lsp_has_the_budgeted_norm(void **state)
+{
+    (void)state;
+    struct train_protect_options o = options("lsp", "src", "lsp5");
+    o.patch = 5; /* does not divide 12: the last blocks are smaller */
+    struct train_protect_result r = protect_ok(o);
+    struct nn_shape s;
+    int patch;
+    float *d = read_delta("lsp5.perturbation.safetensors", &s, &patch);
+    assert_int_equal(patch, 5);
+    assert_true(nn_shape_equal(s, nn_shape4(CLASSES * EACH, 3, 3, 3)));
+    double budget = 6.0 / 255 * sqrt(SIDE * SIDE * 3);
+    for (int i = 0; i < s.dim[0]; i++) {
+        double sum = 0;
+        for (int y = 0; y < SIDE; y++)
+            for (int x = 0; x < SIDE; x++)
+                for (int c = 0; c < 3; c++) {
+                    double v = d[((i * 3 + y / 5) * 3 + x / 5) * 3 + c];
+                    sum += v * v;
+                }
+        if (fabs(sqrt(sum) / budget - 1) > 1e-5)
+            fail_msg("image %d: %g, budget %g", i, sqrt(sum), budget);
+    }
+    assert_true(fabs(r.mean_l2 / budget - 1) < 1e-5);
+    assert_int_equal(r.images, CLASSES * EACH);
+    mem_free(d);
+}
+
+/* A perceptron (Rosenblatt 1958) finds hyperplanes if there are any. */
+static void lsp_is_linearly_separable(void **state)
+{
+    (void)state;
+    struct train_protect_options o = options("lsp", "src", "lsp4");
+    o.patch = 4;
+    protect_ok(o);
+    struct nn_shape s;
+    int patch, wrong = 1;
+    float *d = read_delta("lsp4.perturbation.safetensors", &s, &patch);
+    enum { F = 27 };
+    assert_int_equal(s.dim[1] * s.dim[2] * s.dim[3], F);
+    static double w[CLASSES][F];
+    for (int pass = 0; pass < 500 && wrong; pass++) {
+        wrong = 0;
+        for (int i = 0; i < s.dim[0]; i++) {
+            const float *x = d + i * F;
+            int label = i / EACH, best = 0;
+            double score[CLASSES];
+            for (int k = 0; k < CLASSES; k++) {
+                score[k] = 0;
+                for (int f = 0; f < F; f++)
+                    score[k] += w[k][f] * x[f];
+                best = score[k] > score[best] ? k : best;
+            }
+            if (best == label && pass > 0)
+                continue;
+            wrong++;
+            for (int f = 0; f < F; f++) {
+                w[label][f] += x[f];
+                w[best][f] -= x[f];
+            }
+        }
+    }
+    assert_int_equal(wrong, 0);
+    mem_free(d);
+}
+
+static void images_are_source_plus_delta(void **state)
+{
+    (void)state;
+    struct nn_shape s;
+    int patch;
+    float *d = read_delta("lsp4.perturbation.safetensors", &s, &patch);
+    struct train_set *a = NULL, *b = NULL;
+    assert_int_equal(train_set_open(&(struct train_data_options){.dir = toy_path("src")}, &a, NULL),
+                     0);
+    assert_int_equal(
+        train_set_open(&(struct train_data_options){.dir = toy_path("lsp4")}, &b, NULL), 0);
+    assert_int_equal(train_set_info(b).samples, CLASSES * EACH);
+    for (int i = 0; i < CLASSES * EACH; i++) {
+        uint8_t x[SIDE * SIDE * 3], y[SIDE * SIDE * 3];
+        assert_string_equal(train_set_path(a, i), train_set_path(b, i));
+        assert_int_equal(train_set_pixels(a, i, x, NULL), STATUS_OK);
+        assert_int_equal(train_set_pixels(b, i, y, NULL), STATUS_OK);
+        for (int p = 0; p < SIDE * SIDE * 3; p++) {
+            int c = p % 3, col = p / 3 % SIDE, row = p / 3 / SIDE;
+            float v = d[((i * 3 + row / 4) * 3 + col / 4) * 3 + c];
+            assert_int_equal(y[p], protect_quantise(x[p], v, TRAIN_TRUNCATE));
+        }
+    }
+    train_set_free(a);
+    train_set_free(b);
+    mem_free(d);
+}
+
+static void a_seed_is_a_perturbation(void **state)
+{
+    (void)state;
+    struct train_protect_options o = options("lsp", "src", "same");
+    o.patch = 4;
+    o.threads = 1;
+    protect_ok(o);
+    toy_assert_same_file(toy_path("lsp4.perturbation.safetensors"),
+                         toy_path("same.perturbation.safetensors"));
+    toy_assert_same_file(toy_path("lsp4/c/004.png"), toy_path("same/c/004.png"));
+    toy_assert_same_file(toy_path("lsp4/protection.json"), toy_path("same/protection.json"));
+    o.dst_dir = toy_path("different");
+    o.seed = 4;
+    protect_ok(o);
+    size_t na, nb;
+    void *a = toy_read(toy_path("same/c/004.png"), &na),
+         *b = toy_read(toy_path("different/c/004.png"), &nb);
+    assert_int_equal(na, nb);
+    assert_memory_not_equal(a, b, na);
+    mem_free(a);
+    mem_free(b);
+}
+
+static void too_few_or_too_many_blocks(void **state)
+{
+    (void)state;
+    toy_tree("grey", 3, 2, SIDE, 1, 2);
+    struct train_protect_options o = options("lsp", "grey", "none");
+    o.patch = 12; /* one block: two corners for three classes */
+    protect_fails(o, "--patch");
+    toy_tree("big", 2, 1, 64, 3, 2);
+    o = options("lsp", "big", "none");
+    o.patch = 1; /* 12288 features, 2 mixing matrices of 151 M entries */
+    assert_int_equal(protect_fails(o, "--patch"), STATUS_LIMIT);
+}
+
+/* ---- the driver ---- */
+
+static void refuses_to_overwrite_or_write_into_the_source(void **state)
+{
+    (void)state;
+    assert_int_equal(protect_fails(options("lsp", "src", "lsp4"), "--force"), STATUS_EXISTS);
+    assert_int_equal(protect_fails(options("lsp", "src", "src/a/below"), "never written"),
+                     STATUS_INVALID);
+    struct stat sb;
+    assert_int_not_equal(stat(toy_path("src/a/below"), &sb), 0);
+    struct train_protect_options o = options("lsp", "src", "src");
+    o.force = true;
+    assert_int_equal(protect_fails(o, "never written"), STATUS_INVALID);
+    o = options("lsp", "src", "lsp4");
+    o.force = true;
+    o.patch = 4;
+    protect_ok(o);
+    protect_fails(options("magic", "src", "y"), "magic");
+    o = options("lsp", "src", "y");
+    o.eps = -1;
+    protect_fails(o, "eps");
+}
+
+static void files_that_would_collide_are_refused(void **state)
+{
+    (void)state;
+    toy_tree("twins", 2, 2, SIDE, 1, 3);
+    size_t len;
+    void *png = toy_read(toy_path("twins/a/000.png"), &len);
+    toy_write("twins/a/000.PNG", png, len);
+    mem_free(png);
+    protect_fails(options("lsp", "twins", "twins-out"), "would both become");
+}
+
+static void jpeg_becomes_png(void **state)
+{
+    (void)state;
+    toy_tree("mixed", 2, 2, SIDE, 3, 4);
+    uint8_t pixels[SIDE * SIDE * 3] = {0};
+    struct image img = {SIDE, SIDE, 3, pixels, NULL};
+    struct image_info info;
+    assert_int_equal(image_info_new(IMAGE_JPEG, &img, &info, NULL), STATUS_OK);
+    uint8_t *jpeg = mem_alloc((size_t)info.encoded_size);
+    assert_int_equal(image_encode(&img, &info, NULL, 0, jpeg, (size_t)info.encoded_size, NULL),
+                     STATUS_OK);
+    toy_write("mixed/b/photo.v2.JPG", jpeg, (size_t)info.encoded_size);
+    mem_free(jpeg);
+    protect_ok(options("lsp", "mixed", "mixed-out"));
+    size_t len;
+    uint8_t *png = toy_read(toy_path("mixed-out/b/photo.v2.png"), &len);
+    assert_memory_equal(png, "\x89PNG", 4);
+    mem_free(png);
+}
+
+/* ---- EMN ---- */
+
+/* Images that say nothing about their class: only the perturbation can lower the error. */
+static void make_noise_tree(const char *dir)
+{
+    for (int k = 0; k < CLASSES; k++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s/%c", dir, 'a' + k);
+        toy_mkdir(name);
+        for (int i = 0; i < 60; i++) {
+            uint8_t pixels[SIDE * SIDE];
+            struct nn_rng r = nn_rng(5, (uint64_t)(k * 100 + i));
+            for (int p = 0; p < SIDE * SIDE; p++)
+                pixels[p] = (uint8_t)(100 + stream_below(nn_rng_u32(r, (uint64_t)p), 40));
+            snprintf(name, sizeof name, "%s/%c/%03d.png", dir, 'a' + k, i);
+            toy_image(name, SIDE, SIDE, 1, pixels);
+        }
+    }
+}
+
+static struct train_protect_options emn(const char *dst)
+{
+    struct train_protect_options o = options("emn-class", "noise", dst);
+    o.surrogate = "resnet8";
+    o.batch = 32;
+    o.threads = 1;
+    o.rounds = 40;
+    return o;
+}
+
+static void emn_lowers_the_surrogates_error(void **state)
+{
+    (void)state;
+    make_noise_tree("noise");
+    struct train_protect_result r = protect_ok(emn("emn"));
+    if (!(r.surrogate_error <= .1))
+        fail_msg("error %g after %d rounds", r.surrogate_error, r.rounds);
+    assert_in_range(r.rounds, 2, 40);
+    struct nn_shape s;
+    int patch;
+    float *d = read_delta("emn.perturbation.safetensors", &s, &patch);
+    assert_int_equal(patch, 1);
+    assert_true(nn_shape_equal(s, nn_shape4(CLASSES, SIDE, SIDE, 1)));
+    float most = 0;
+    for (int i = 0; i < CLASSES * SIDE * SIDE; i++)
+        most = fmaxf(most, fabsf(d[i]));
+    assert_true(most > 0 && most <= 8.0f / 255);
+    /* one pattern a class */
+    assert_memory_not_equal(d, d + SIDE * SIDE, SIDE * SIDE * sizeof *d);
+    mem_free(d);
+}
+
+static void emn_repeats_itself(void **state)
+{
+    (void)state;
+    struct train_protect_options o = emn("emn1");
+    o.rounds = 2;
+    protect_ok(o);
+    o.dst_dir = toy_path("emn2");
+    protect_ok(o);
+    toy_assert_same_file(toy_path("emn1.perturbation.safetensors"),
+                         toy_path("emn2.perturbation.safetensors"));
+    toy_assert_same_file(toy_path("emn1/d/007.png"), toy_path("emn2/d/007.png"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(quantisation_has_known_answers),
+        cmocka_unit_test(lsp_has_the_budgeted_norm),
+        cmocka_unit_test(lsp_is_linearly_separable),
+        cmocka_unit_test(images_are_source_plus_delta),
+        cmocka_unit_test(a_seed_is_a_perturbation),
+        cmocka_unit_test(too_few_or_too_many_blocks),
+        cmocka_unit_test(refuses_to_overwrite_or_write_into_the_source),
+        cmocka_unit_test(files_that_would_collide_are_refused),
+        cmocka_unit_test(jpeg_becomes_png),
+        cmocka_unit_test(emn_lowers_the_surrogates_error),
+        cmocka_unit_test(emn_repeats_itself),
+    };
+    return cmocka_run_group_tests_name("protect", tests, make_data, toy_teardown);
+}
