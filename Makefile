@@ -151,7 +151,11 @@ deps:
 
 # ---- install ----
 MAN := $(wildcard man/*.[158])
-install: all
+$(BUILD)/man/.made: man/make-pages $(BUILD)/bin/relearn
+	@rm -rf $(@D)
+	@man/make-pages $(BUILD)/bin/relearn $(@D)
+	@touch $@
+install: all $(BUILD)/man/.made
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/relearnfs/models \
 	    $(DESTDIR)$(PREFIX)/share/relearnfs/profiles $(DESTDIR)$(PREFIX)/lib/systemd/system
 	install -m 755 $(BUILD)/bin/relearn $(BUILD)/bin/relearnfsd $(DESTDIR)$(PREFIX)/bin/
@@ -159,12 +163,13 @@ install: all
 	install -m 644 models/*.safetensors $(DESTDIR)$(PREFIX)/share/relearnfs/models/
 	install -m 644 profiles/*.ini $(DESTDIR)$(PREFIX)/share/relearnfs/profiles/
 	sed 's|@PREFIX@|$(PREFIX)|g' systemd/relearnfs@.service.in > $(DESTDIR)$(PREFIX)/lib/systemd/system/relearnfs@.service
-	for m in $(MAN); do s=$${m##*.}; install -d $(DESTDIR)$(PREFIX)/share/man/man$$s; \
+	for m in $(MAN) $(BUILD)/man/*.1; do s=$${m##*.}; install -d $(DESTDIR)$(PREFIX)/share/man/man$$s; \
 	    install -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$$s/; done
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/relearn $(DESTDIR)$(PREFIX)/bin/relearnfsd $(DESTDIR)$(PREFIX)/sbin/mount.fuse.relearnfs
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/relearnfs@.service
 	rm -rf $(DESTDIR)$(PREFIX)/share/relearnfs
+	rm -f $(DESTDIR)$(PREFIX)/share/man/man1/relearn-*.1
 	for m in $(MAN); do rm -f $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/$${m##*/}; done
 
 clean:

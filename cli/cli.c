@@ -35,6 +35,15 @@ int cli_usage_error(const struct cli_spec *spec, const char *fmt, ...)
     return 2;
 }
 
+/* Columns, not bytes: an ellipsis is three bytes and one column. */
+static void print_row(const char *left, const char *help)
+{
+    int columns = 0;
+    for (const char *c = left; *c; c++)
+        columns += ((unsigned char)*c & 0xc0) != 0x80;
+    printf("  %s%*s %s\n", left, columns < 30 ? 30 - columns : 0, "", help);
+}
+
 static void print_help(const struct cli_spec *spec)
 {
     usage_line(spec, stdout);
@@ -49,9 +58,9 @@ static void print_help(const struct cli_spec *spec)
             snprintf(letter, sizeof letter, "-%c, ", o->letter);
         snprintf(left, sizeof left, "%s--%s%s%s", letter, o->name, o->arg ? " " : "",
                  o->arg ? o->arg : "");
-        printf("  %-30s %s\n", left, o->help);
+        print_row(left, o->help);
     }
-    printf("  %-30s %s\n", "    --help", "this text");
+    print_row("    --help", "this text");
 }
 
 /* NULL when the whole text was taken, else what is wrong. */
