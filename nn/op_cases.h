@@ -28,6 +28,7 @@ struct op_case {
     int n_leaves;
     struct nn_val labels; /* i32, values -1..classes */
     int classes;
+    bool steps; /* inputs are multiples of 1/2: many are equal */
     uint64_t seed;
     uint64_t at; /* random words used */
 };
@@ -37,6 +38,7 @@ struct op_maker {
     void (*make)(struct op_case *c);
     float tolerance;   /* of a device against the reference, relative to the largest value */
     bool no_gradient;
+    bool no_differences; /* has a gradient, but it is large or has kinks everywhere */
 };
 
 static uint32_t word(struct op_case *c)
@@ -140,6 +142,8 @@ static void make_conv_block(struct op_case *c)
         y = nn_add(c->graph, x, y);
     if (coin(c))
         y = nn_act(c->graph, y, coin(c) ? NN_RELU : NN_SILU);
+    if (op_case_int(c, 0, 3) == 0)
+        y = nn_add(c->graph, y, input(c, ys));
     c->y = y;
 }
 /* Two convolutions of one value: their data gradients are added. */
@@ -198,6 +202,16 @@ static void make_batch_norm_block(struct op_case *c)
         y = nn_add(c->graph, y, coin(c) ? x : input(c, s));
     c->y = coin(c) ? nn_act(c->graph, y, NN_RELU) : y;
 }
+/* Large enough for the pixels of one sample to be shared among threads. */
+static void make_norm_large(struct op_case *c)
+{
+    struct nn_shape s = nn_shape4(op_case_int(c, 1, 2), 41, 40, 24);
+    struct nn_val x = leaf_as(c, s, false, 3, 1);
+    struct nn_val y = coin(c) ? random_group_norm(c, x, s) : random_batch_norm(c, x, s);
+    if (coin(c))
+        y = nn_act(c->graph, y, coin(c) ? NN_RELU : NN_SILU);
+    c->y = coin(c) ? nn_add(c->graph, y, x) : y;
+}
 static void make_act(struct op_case *c)
 {
     struct nn_shape s = coin(c) ? image(c) : nn_shape2(op_case_int(c, 1, 5), op_case_int(c, 1, 3000));
@@ -252,6 +266,13 @@ static void make_pool(struct op_case *c)
         a = (struct nn_pool){1, 1, 0, false};
     struct nn_val x = input(c, s);
     c->y = coin(c) ? nn_max_pool(c->graph, x, a) : nn_avg_pool(c->graph, x, a);
+}
+/* Equal values in one window: the gradient goes to the first. */
+static void make_pool_ties(struct op_case *c)
+{
+    struct nn_shape s = nn_shape4(2, op_case_int(c, 4, 9), op_case_int(c, 4, 9), op_case_int(c, 1, 9));
+    c->steps = true;
+    c->y = nn_max_pool(c->graph, input(c, s), (struct nn_pool){3, op_case_int(c, 1, 2), 1, false});
 }
 static void make_global_pool(struct op_case *c)
 {
@@ -321,31 +342,33 @@ static void make_unet_block(struct op_case *c)
 }
 
 static const struct op_maker op_makers[] = {
-    {"conv2d", make_conv, 1e-5f, false},
-    {"conv2d_block", make_conv_block, 1e-5f, false},
-    {"conv2d_twice", make_conv_twice, 1e-5f, false},
-    {"linear", make_linear, 1e-5f, false},
-    {"group_norm", make_group_norm, 3e-5f, false},
-    {"group_norm_act", make_group_norm_act, 3e-5f, false},
-    {"batch_norm", make_batch_norm, 3e-5f, false},
-    {"batch_norm_block", make_batch_norm_block, 3e-5f, false},
-    {"act", make_act, 1e-6f, false},
-    {"arithmetic", make_arithmetic, 1e-6f, false},
-    {"with_nc", make_with_nc, 1e-5f, false},
-    {"concat_slice", make_concat_slice, 0, false},
-    {"reshape", make_reshape, 1e-6f, false},
-    {"upsample2", make_upsample, 1e-6f, false},
-    {"pool", make_pool, 1e-6f, false},
-    {"global_avg_pool", make_global_pool, 1e-6f, false},
-    {"attention", make_attention, 1e-5f, false},
-    {"dropout", make_dropout, 0, false},
-    {"unit_norm", make_unit_norm, 3e-6f, false},
-    {"weighted_sq_diff", make_wsq_diff, 1e-5f, false},
-    {"softmax_xent", make_xent, 1e-6f, false},
-    {"mse", make_mse, 1e-5f, false},
-    {"total", make_total, 1e-6f, false},
-    {"timestep_embedding", make_timestep, 1e-6f, true},
-    {"unet_block", make_unet_block, 1e-4f, false},
+    {"conv2d", make_conv, 1e-5f, false, false},
+    {"conv2d_block", make_conv_block, 1e-5f, false, false},
+    {"conv2d_twice", make_conv_twice, 1e-5f, false, false},
+    {"linear", make_linear, 1e-5f, false, false},
+    {"group_norm", make_group_norm, 3e-5f, false, false},
+    {"group_norm_act", make_group_norm_act, 3e-5f, false, false},
+    {"batch_norm", make_batch_norm, 3e-5f, false, false},
+    {"batch_norm_block", make_batch_norm_block, 3e-5f, false, false},
+    {"norm_large", make_norm_large, 3e-5f, false, true},
+    {"act", make_act, 1e-6f, false, false},
+    {"arithmetic", make_arithmetic, 1e-6f, false, false},
+    {"with_nc", make_with_nc, 1e-5f, false, false},
+    {"concat_slice", make_concat_slice, 0, false, false},
+    {"reshape", make_reshape, 1e-6f, false, false},
+    {"upsample2", make_upsample, 1e-6f, false, false},
+    {"pool", make_pool, 1e-6f, false, false},
+    {"max_pool_ties", make_pool_ties, 1e-6f, false, true},
+    {"global_avg_pool", make_global_pool, 1e-6f, false, false},
+    {"attention", make_attention, 1e-5f, false, false},
+    {"dropout", make_dropout, 0, false, false},
+    {"unit_norm", make_unit_norm, 3e-6f, false, false},
+    {"weighted_sq_diff", make_wsq_diff, 1e-5f, false, false},
+    {"softmax_xent", make_xent, 1e-6f, false, false},
+    {"mse", make_mse, 1e-5f, false, false},
+    {"total", make_total, 1e-6f, false, false},
+    {"timestep_embedding", make_timestep, 1e-6f, true, false},
+    {"unet_block", make_unet_block, 1e-4f, false, false},
 };
 enum { OP_MAKERS_COUNT = ARRAY_LEN(op_makers) };
 
@@ -376,7 +399,7 @@ static void normal(struct op_case *c, int stream, float centre, float spread, fl
     struct nn_rng r = nn_rng(c->seed, 100 + (uint64_t)stream);
     nn_rng_normal(r, 0, out, n);
     for (size_t i = 0; i < n; i++)
-        out[i] = centre + spread * out[i];
+        out[i] = c->steps ? 0.5f * (float)(int)(2 * out[i]) : centre + spread * out[i];
 }
 
 /* Sets parameters to the case's numbers. */

@@ -348,6 +348,64 @@ static void training_lowers_the_loss(void **state)
     fixture_done(&f, true);
 }
 
+static void dropout_draws_anew_each_run(void **state)
+{
+    (void)state;
+    struct nn_params *params;
+    struct nn_graph *g;
+    struct nn_plan *p = NULL;
+    enum { N = 50000 };
+    assert_int_equal(nn_params_new(&params), STATUS_OK);
+    assert_int_equal(nn_graph_new(params, &g), STATUS_OK);
+    struct nn_val x = nn_input(g, "x", NN_F32, nn_shape1(N));
+    struct nn_val a = nn_dropout(g, x, 0.25f), b = nn_dropout(g, x, 0.25f);
+    nn_output(g, a, "a");
+    nn_output(g, b, "b");
+    assert_int_equal(nn_plan_new(g, &(struct nn_plan_options){.threads = 2}, &p, NULL), STATUS_OK);
+    float *in = nn_plan_data(p, x), *out = nn_plan_data(p, a), *other = nn_plan_data(p, b);
+    static float first[N], second[N];
+    for (int i = 0; i < N; i++)
+        in[i] = 3;
+    nn_plan_seed(p, 1, 0);
+    run(p);
+    memcpy(first, out, sizeof first);
+    assert_memory_not_equal(first, other, sizeof first);
+    run(p);
+    memcpy(second, out, sizeof second);
+    assert_memory_not_equal(first, second, sizeof first);
+    nn_plan_seed(p, 1, 1);
+    run(p);
+    assert_memory_equal(out, second, sizeof second);
+    int kept = 0;
+    for (int i = 0; i < N; i++) {
+        assert_true(first[i] == 0 || fabsf(first[i] - 4) < 1e-5f);
+        kept += first[i] != 0;
+    }
+    assert_in_range(kept, (int)(0.74 * N), (int)(0.76 * N)); /* 5 standard deviations */
+    nn_plan_free(p);
+    nn_graph_free(g);
+    nn_params_free(params);
+}
+
+/* A kernel that declines hands on to the next of the chain, and the last is the reference. */
+static void kernels_are_asked_in_order(void **state)
+{
+    (void)state;
+    struct nn_step s = {.op = NN_OP_CONV2D, .n_in = 3, .n_out = 1, .threads = 1};
+    s.in[0].shape = s.out[0].shape = nn_shape4(1, 4, 4, 8);
+    s.in[1] = (struct nn_tensor){.shape = nn_shape4(8, 8, 3, 3), .constant = true};
+    s.attr.conv = nn_conv_same(3, 1);
+    const struct nn_device *d = nn_device_find("openblas");
+    int depth;
+    const struct nn_kernel *k = nn_kernel_pick(d, &s, NULL, &depth);
+    assert_string_equal(k->name, "openblas.conv2d");
+    assert_int_equal(depth, 0);
+    k = nn_kernel_pick(d, &s, k, &depth);
+    assert_string_equal(k->name, "reference.conv2d");
+    assert_int_equal(depth, 2); /* behind openblas and common */
+    assert_null(nn_kernel_pick(d, &s, k, &depth));
+}
+
 /* ---- errors ---- */
 
 static void the_first_error_is_kept(void **state)
@@ -510,6 +568,8 @@ int main(void)
         cmocka_unit_test(a_unet_fuses_what_it_can),
         cmocka_unit_test(training_fuses_backward_pairs),
         cmocka_unit_test(training_lowers_the_loss),
+        cmocka_unit_test(dropout_draws_anew_each_run),
+        cmocka_unit_test(kernels_are_asked_in_order),
         cmocka_unit_test(the_first_error_is_kept),
         cmocka_unit_test(impossible_shapes_are_refused),
         cmocka_unit_test(unknown_devices_are_refused),

@@ -35,7 +35,7 @@ static struct nn_nhwc dims_of(const struct nn_step *s)
 /* Parts a sample's pixels are cut into: 1 when samples alone keep the threads busy. */
 static int parts_of(const struct nn_step *s, struct nn_nhwc d)
 {
-    return d.n >= s->threads || d.n * d.pixels * d.c < 16384 ? 1 : s->threads;
+    return d.n >= s->threads ? 1 : nn_threads_for(s, d.n * d.pixels * d.c);
 }
 
 /* Per part: sums. Per sample: channel coefficients, 3 C floats. */
