@@ -134,6 +134,8 @@ static void make_conv_block(struct op_case *c)
     struct nn_shape s = image(c);
     struct nn_val x = input(c, s), y = random_conv(c, x, s);
     struct nn_shape ys = nn_val_shape(c->graph, y);
+    if (op_case_int(c, 0, 3) == 0) /* a second reader: not to be fused */
+        y = nn_add(c->graph, y, nn_affine(c->graph, y, -0.5f, 1));
     if (coin(c))
         y = nn_add_nc(c->graph, y, input(c, nn_shape2(ys.dim[0], ys.dim[3])));
     if (coin(c))
