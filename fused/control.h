@@ -4,13 +4,15 @@
  * The control socket: a UNIX stream socket (mode 0600, and only the daemon's user and root are
  * answered), one JSON object per line in, one per line out.
  *
- *     {"cmd":"status"}                        -> the object of status.json
- *     {"cmd":"warm","paths":["a/b.png",...]}  -> {"ok":true,"total":N,"done":N,"failed":N}
- *     {"cmd":"warm-state"}                    -> the same
- *     {"cmd":"warm-check","paths":[...]}      ->
- * {"ok":true,"files":N,"cached":N,"absent":N,"missing":N}
- *     {"cmd":"stop"}                          -> {"ok":true}, then the mount ends
- *     anything else                           -> {"ok":false,"error":"..."}
+ *     {"cmd":"status"}                        the object of status.json
+ *     {"cmd":"warm","paths":["a/b.png",...]}  {"ok":true,"total":N,"done":N,"failed":N}
+ *     {"cmd":"warm-state"}                    the same
+ *     {"cmd":"warm-check","paths":[...]}      {"ok":true,"files":N,"cached":N,"absent":N,
+ *                                              "missing":N}
+ *     {"cmd":"stop"}                          {"ok":true}, then the mount ends
+ *     anything else                           {"ok":false,"error":"..."}
+ *
+ * Without "paths" the whole tree is meant.
  *
  * Input is not trusted: a line has at most CONTROL_LINE_MAX bytes, a connection that says nothing
  * for half a minute is closed, and there are at most CONTROL_CONNECTIONS of them.

@@ -98,15 +98,17 @@ static void a_list_is_purified_and_counted(void **state)
     (void)state;
     make_files();
     assert_int_equal(ask("{\"cmd\":\"warm-check\"}", "absent"), 3);
-    assert_int_equal(ask("{\"cmd\":\"warm\",\"paths\":[\"3.png\",\"label.txt\",\"in.png\",\"none.png\",\"out\","
-                         "\"../x\",\"/etc/passwd\"]}",
-                         "total"),
-                     7);
+    assert_int_equal(
+        ask("{\"cmd\":\"warm\",\"paths\":[\"3.png\",\"label.txt\",\"in.png\",\"none.png\",\"out\","
+            "\"../x\",\"/etc/passwd\"]}",
+            "total"),
+        7);
     wait_warm(7);
     assert_int_equal(ask("{\"cmd\":\"warm-state\"}", "failed"), 4);
     assert_int_equal(fake_submitted(&rig.fake), 2);
     assert_ok(cache_flush(rig.cache));
-    assert_int_equal(ask("{\"cmd\":\"warm-check\",\"paths\":[\"c/1.png\",\"c/2.jpg\",\"none\"]}", "cached"), 1);
+    assert_int_equal(
+        ask("{\"cmd\":\"warm-check\",\"paths\":[\"c/1.png\",\"c/2.jpg\",\"none\"]}", "cached"), 1);
     assert_int_equal(ask("{\"cmd\":\"warm-check\"}", "absent"), 1);
     assert_int_equal(ask("{\"cmd\":\"warm-check\",\"paths\":[\"c\"]}", "files"), 2);
 }

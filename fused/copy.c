@@ -1,8 +1,7 @@
 /*
  * `relearn purify`: a file or a tree through the pipeline into files.
  *
- *     walk (calling thread) -> fetch -> done() on a thread of the purifier -> writer pool: aside,
- * rename
+ *     walk (calling thread) -> fetch -> done() on the purifier's thread -> writers: aside, rename
  *
  * At most OUTSTANDING files are between the first and the last step; the walk waits for room.
  * Directories get their mode and time when everything in them is written, deepest first.
@@ -213,7 +212,7 @@ static status copy_dir(struct copying *c, int dirfd, const char *name, const cha
     struct made_dir *d = mem_alloc(sizeof *d + strlen(path) + 1);
     if (!d)
         return STATUS_NOMEM;
-    if (fstatat(dirfd, name, &sb, AT_SYMLINK_NOFOLLOW) < 0 ||
+    if (fstatat(dirfd, name, &sb, 0) < 0 ||
         (mkdirat(c->dst_fd, path, (sb.st_mode & 07777) | 0700) < 0 && errno != EEXIST)) {
         report_failure(c, path, strerror(errno));
         mem_free(d);
@@ -375,6 +374,8 @@ static status copy_whole_tree(struct copying *c, struct errmsg *e)
         st = open_dst(c, c->copy->dst, e);
     if (!st)
         st = image_walk(c->copy->src, NULL, count_visit, c, e);
+    if (!st)
+        st = copy_dir(c, AT_FDCWD, c->copy->src, ".");
     return st ? st : image_walk(c->copy->src, NULL, copy_visit, c, e);
 }
 

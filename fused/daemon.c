@@ -1,9 +1,12 @@
 /*
- * Start:  paths -> fork (launch.h) -> profile, model, cache, threads -> purify one small image ->
- * mount -> INIT -> stat of the root from outside -> sweep -> READY End:    (signal, stop command,
- * unmount) STOPPING -> control, watch, sweep end -> unmount, lazily when files stay open -> the
- * FUSE threads end -> the purifier ends, every parked request is answered -> the cache is written
- * -> the rest is freed
+ * Start
+ *   paths; fork (launch.h); profile, model, cache, threads; one small image is purified; mount;
+ *   INIT; stat of the root from outside; sweep; READY
+ *
+ * End, after a signal, the stop command, or an unmount
+ *   STOPPING; control, watch and sweep end; unmount, lazily when files stay open; the FUSE threads
+ *   end; the purifier ends, which answers every parked request; the cache is written; the rest is
+ *   freed
  *
  * The order of the end matters: whoever calls into something ends before it. Parked requests are
  * answered by callbacks of the purifier, those that need an invalidation by the notifier, so it

@@ -104,10 +104,12 @@ void fused_bytes_unref(struct fused_bytes *b);
  * One request. The caller fills the upper part and keeps fd, name and the struct alive until
  * done(). done() is called exactly once for every fused_fetch_start, perhaps before it returns,
  * otherwise on a thread of the pipeline or the purifier, with no lock held; it may start other
- * fetches. STATUS_OK, kind FUSED_IMAGE:    bytes (a reference for the caller) when want_bytes, else
- * NULL STATUS_OK, kind FUSED_ORIGINAL: serve fd itself; the body turned out damaged: `reason`
- *   AGAIN: the file changed while it was read.  Others: our failure, already logged; `err` says
- * why.
+ * fetches. Its status:
+ *
+ *     OK, kind FUSED_IMAGE      bytes (a reference for the caller) when want_bytes, else NULL
+ *     OK, kind FUSED_ORIGINAL   serve fd itself; the body turned out damaged: `reason`
+ *     AGAIN                     the file changed while it was read
+ *     others                    our failure, already logged; `err` says why
  */
 struct fused_fetch;
 typedef void fused_done_fn(struct fused_fetch *f, status st);

@@ -37,7 +37,8 @@ static void assert_path(const struct node *n, const char *name, const char *want
 static void paths_follow_names(void **state)
 {
     (void)state;
-    struct node *root = table_root(t), *a = look(root, "a", 10), *b = look(a, "b", 11), *f = look(b, "f.png", 12);
+    struct node *root = table_root(t), *a = look(root, "a", 10), *b = look(a, "b", 11),
+                *f = look(b, "f.png", 12);
     assert_path(root, NULL, ".");
     assert_path(root, "x", "x");
     assert_path(f, NULL, "a/b/f.png");
@@ -191,10 +192,10 @@ static void no_memory_changes_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(paths_follow_names),     TEST(nodes_live_as_long_as_somebody_knows_them),
-        TEST(devices_are_told_apart), TEST(a_mount_loop_is_refused),
-        TEST(paths_have_a_limit),     TEST(what_is_known_is_known_of_one_version),
-        TEST(page_cache_rules),       TEST(many_nodes),
+        TEST(paths_follow_names),        TEST(nodes_live_as_long_as_somebody_knows_them),
+        TEST(devices_are_told_apart),    TEST(a_mount_loop_is_refused),
+        TEST(paths_have_a_limit),        TEST(what_is_known_is_known_of_one_version),
+        TEST(page_cache_rules),          TEST(many_nodes),
         TEST(no_memory_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

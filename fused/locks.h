@@ -3,17 +3,18 @@
 /*
  * Lock order: a thread that holds one of these may take only those further down.
  *
- *   park.c      park->lock        parked requests; taken first, never while another is held
+ *   park.c      park->lock        parked requests
  *   inode.c     table->lock       inode table: keys, names, counts, what a node is served as
  *   sweep.c     sweep->lock       warm list and hints
  *   notify.c    notifier->lock    queue of invalidations
  *   control.c   control->lock     connections
  *   pipeline.c  pipeline->lock    queues, single-flight table, bytes admitted
- *                 (purify_submit and purify_promote are called under it, so that a job cannot end
- *                  between being found and being promoted; the service never calls back under its
- * own lock) bytes.c     lru->lock         encoded images in memory named.c     named->lock the
- * lists of names in the status libfuse's session lock, purify's service lock, cache's locks:
- * leaves, taken inside their calls.
+ *   bytes.c     lru->lock         encoded images in memory
+ *   named.c     named->lock       the lists of names in the status
+ *   leaves      libfuse's session lock, purify's service lock, cache's locks, inside their calls
+ *
+ * purify_submit, _promote and _cancel are called under pipeline->lock, so that a job cannot end
+ * between being found and being promoted; the service never calls back under its own lock.
  *
  * No lock of ours is held during a FUSE reply, I/O, decoding, encoding or a callback. The one
  * exception: the reaper asks libfuse whether a request was interrupted under park->lock, which

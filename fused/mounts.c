@@ -5,7 +5,7 @@
 #include <spawn.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 
 #include "base/banned.h"
@@ -19,7 +19,7 @@ status mount_path(const char *path, char **out, struct errmsg *e)
         *out = mem_strdup(full);
         return *out ? STATUS_OK : STATUS_NOMEM;
     }
-    if (errno != ENOTCONN && errno != EACCES && errno != EIO)
+    if (errno != ENOTCONN && errno != ECONNABORTED && errno != EACCES && errno != EIO)
         return errmsg_set(e, status_from_errno(errno), "%s: %s", path, strerror(errno));
     /* The last component cannot be asked for; those before it can. */
     snprintf(parent, sizeof parent, "%s", path);
@@ -141,10 +141,11 @@ status fused_mounts(fused_mounts_fn *fn, void *arg)
     return each_mount(list_line, &l);
 }
 
+/* Not stat: the kernel may still have the attributes. */
 bool mount_is_dead(const char *path)
 {
-    struct stat sb;
-    return stat(path, &sb) < 0 && errno == ENOTCONN;
+    struct statfs sf;
+    return statfs(path, &sf) < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
 }
 
 static status run_fusermount(const char *path, bool lazy, struct errmsg *e)

@@ -10,7 +10,7 @@
 status mount_path(const char *path, char **out, struct errmsg *e) MUST_USE;
 /* Whether the topmost mount at this absolute path is ours; *out_source may be NULL. */
 status mount_find(const char *path, bool *out_ours, char **out_source) MUST_USE;
-/* Whether a stat of it says "transport endpoint is not connected". */
+/* Whether its daemon is gone ("transport endpoint is not connected"). */
 bool mount_is_dead(const char *path);
 /* Unmounts: directly as root, through fusermount3 otherwise. lazy: also while files are open. BUSY.
  */

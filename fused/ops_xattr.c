@@ -1,9 +1,13 @@
 /*
  * Extended attributes of regular files, computed when asked for and not listed, so that `cp -a` and
- * `rsync -X` do not copy them: user.relearn.state          absent, queued, running, cached,
- * original, error user.relearn.profile        name and id of the profile user.relearn.source_sha256
- * of the source file's bytes user.relearn.error          why it is served as it is, or why
- * purifying it failed; ENODATA when neither The source's own attributes are not shown.
+ * `rsync -X` do not copy them:
+ *
+ *     user.relearn.state          absent, queued, running, cached, original, error
+ *     user.relearn.profile        name and id of the profile
+ *     user.relearn.source_sha256  of the source file's bytes
+ *     user.relearn.error          why it is served as it is, or why purifying it failed
+ *
+ * The source's own attributes are not shown.
  */
 #include "fs.h"
 

@@ -20,13 +20,21 @@ static void check_under(const char *dir)
         const char *path;
         int want;
     } cases[] = {
-        {".", 0},           {"a/b/f", 0},        {"a/b", 0},          {"a/none", ENOENT},
-        {"a/b/f/x", ENOTDIR}, {"../x", EXDEV},   {"a/../../x", EXDEV}, {"up/etc", ELOOP},
-        {"etc/passwd", ELOOP}, {"a/in/f", ELOOP},
+        {".", 0},
+        {"a/b/f", 0},
+        {"a/b", 0},
+        {"a/none", ENOENT},
+        {"a/b/f/x", ENOTDIR},
+        {"../x", EXDEV},
+        {"a/../../x", EXDEV},
+        {"up/etc", ELOOP},
+        {"etc/passwd", ELOOP},
+        {"a/in/f", ELOOP},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         int fd = -1, got = under_open(root, cases[i].path, O_PATH, &fd);
-        /* Without openat2 a link in the middle of a path is ENOTDIR: O_DIRECTORY refuses it first. */
+        /* Without openat2 a link in the middle of a path is ENOTDIR: O_DIRECTORY refuses it first.
+         */
         bool same = got == cases[i].want || (cases[i].want == ELOOP && got == ENOTDIR);
         if (!same)
             fail_msg("%s: errno %d, wanted %d", cases[i].path, got, cases[i].want);
@@ -149,9 +157,11 @@ static void option_lists(void **state)
     (void)state;
     struct daemon_options o = {.sweep = true, .watch = true};
     struct errmsg e = {""};
-    assert_ok(options_list(&o, "ro,profile=pa\\,per,cache=/x\\\\y,nosweep,nowatch,threads=3,cache_size=2G,"
-                               "x-systemd.automount,_netdev,nofail,timeout=0.5,allow_other,noexec,memory=64k",
-                           &e));
+    assert_ok(
+        options_list(&o,
+                     "ro,profile=pa\\,per,cache=/x\\\\y,nosweep,nowatch,threads=3,cache_size=2G,"
+                     "x-systemd.automount,_netdev,nofail,timeout=0.5,allow_other,noexec,memory=64k",
+                     &e));
     assert_string_equal(o.profile, "pa,per");
     assert_string_equal(o.cache_dir, "/x\\y");
     assert_false(o.sweep);
@@ -162,8 +172,9 @@ static void option_lists(void **state)
     assert_int_equal(o.cache_bytes, 2ull << 30);
     assert_int_equal(o.encoded_bytes, 64u << 10);
     assert_true(o.timeout == 0.5);
-    const char *const wrong[] = {"frozn", "threads=x", "threads", "cache_size=1Q", "cache_size=-1",
-                                 "profile", "profile=", "sweep=1", "timeout=nan", "cache_size=99999999999T"};
+    const char *const wrong[] = {
+        "frozn",   "threads=x", "threads", "cache_size=1Q", "cache_size=-1",
+        "profile", "profile=",  "sweep=1", "timeout=nan",   "cache_size=99999999999T"};
     for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
         e.text[0] = 0;
         if (options_list(&o, wrong[i], &e) != STATUS_INVALID || !e.text[0])
@@ -176,15 +187,24 @@ static void command_lines(void **state)
 {
     (void)state;
     struct daemon_options o;
-    char *plain[] = {(char *)"relearnfsd", (char *)"-f", (char *)"src", (char *)"mnt", (char *)"-o", (char *)"ro", NULL};
+    char *plain[] = {(char *)"relearnfsd", (char *)"-f", (char *)"src", (char *)"mnt",
+                     (char *)"-o",         (char *)"ro", NULL};
     assert_int_equal(options_parse(6, plain, &o), OPTIONS_GO);
     assert_true(o.foreground);
     assert_false(o.fake);
     assert_string_equal(o.source, "src");
     assert_string_equal(o.mountpoint, "mnt");
     options_done(&o);
-    char *helper[] = {(char *)"/sbin/mount.fuse.relearnfs", (char *)"src", (char *)"mnt", (char *)"-s", (char *)"-f",
-                      (char *)"-n", (char *)"-o", (char *)"rw,nosweep,cache=c", (char *)"-t", (char *)"fuse.relearnfs",
+    char *helper[] = {(char *)"/sbin/mount.fuse.relearnfs",
+                      (char *)"src",
+                      (char *)"mnt",
+                      (char *)"-s",
+                      (char *)"-f",
+                      (char *)"-n",
+                      (char *)"-o",
+                      (char *)"rw,nosweep,cache=c",
+                      (char *)"-t",
+                      (char *)"fuse.relearnfs",
                       NULL};
     assert_int_equal(options_parse(10, helper, &o), OPTIONS_GO);
     assert_true(o.fake);

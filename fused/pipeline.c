@@ -1,20 +1,20 @@
 /*
  * Invariants
  *  1. Every fetch that fused_fetch_start was given ends in fetch_finish, once; nothing else calls
- * done().
+ *     done().
  *  2. A fetch is at any time in one place: a queue, the hands of one thread, or the waiters of one
- * flight.
- *  3. A flight is in the table from its creation until on_purified (or a refused submission) takes
- * it out; the pixels are in the cache's queue before that, so a newcomer finds one or the other.
+ *     flight.
+ *  3. A flight is in the table from its creation until on_purified, land_from_cache or a refusal
+ *     takes it out; by then the pixels are in the cache's queue: a newcomer finds one or the other.
  *  4. inflight_bytes <= the limit, or one fetch is alone over it. Sweep fetches stay below a
- * quarter of the limit, so that a reader never waits for memory that a sweep holds.
+ *     quarter of the limit, so that a reader never waits for memory that a sweep holds.
  *
  *     start --(memory, cache)--> finish
  *       |
- *     queue[urgent|sweep] -> worker: decode, digest --(cache)--> finish
+ *     queue[urgent|sweep] -> worker: decode, digest
  *                               |
- *                            flight (new: submit, or wait in `overflow` for room; known: join,
- * promote)
+ *                            flight (known: join, promote;
+ *                               |    new: cache, or submit, or wait in `overflow` for room)
  *                               |
  *                            on_purified: store, encode for each waiter -> finish
  *
@@ -370,8 +370,8 @@ static void promote(struct fused_pipeline *p, struct flight *fl)
         p->opt.purifier.promote(p->opt.purifier.ctx, &fl->job);
 }
 
-/* Called with p->lock held. Makes a flight of f's pixels and hands it over. */
-static status flight_start(struct fused_pipeline *p, struct fused_fetch *f, struct flight *fl)
+/* Called with p->lock held. Makes a flight of f's pixels; nobody works on it yet. */
+static void flight_insert(struct fused_pipeline *p, struct flight *fl, struct fused_fetch *f)
 {
     *fl = (struct flight){
         .pixels = f->verdict.pixels, .pipeline = p, .waiters = f, .priority = f->priority};
@@ -381,6 +381,44 @@ static status flight_start(struct fused_pipeline *p, struct fused_fetch *f, stru
     fl->chain = *chain_of(p, &fl->pixels);
     *chain_of(p, &fl->pixels) = fl;
     p->stats.flights++;
+}
+
+/* Called with p->lock held. Takes over f's own copy of the pixels. */
+static struct image flight_join(struct fused_pipeline *p, struct flight *fl, struct fused_fetch *f)
+{
+    struct image twin = f->img;
+    twin.alpha = NULL;
+    f->img.pixels = NULL;
+    f->next = fl->waiters;
+    fl->waiters = f;
+    p->stats.coalesced++;
+    if (f->priority == PURIFY_URGENT && fl->priority != PURIFY_URGENT)
+        promote(p, fl);
+    return twin;
+}
+
+/* A new flight whose pixels are in the cache already needs no purifier. Asked only now: whoever
+   purified them took his flight out of the table after storing them, so that looking in this order
+   cannot miss both. */
+static bool land_from_cache(struct fused_pipeline *p, struct flight *fl,
+                            const struct image_info *info)
+{
+    struct cache_object o;
+    if (cache_pixels(p, &fl->pixels, info, &o))
+        return false;
+    memcpy(fl->img.pixels, o.pixels, o.len);
+    cache_object_done(&o);
+    pthread_mutex_lock(&p->lock);
+    flight_unlink(p, fl);
+    p->stats.cache_hits++;
+    pthread_mutex_unlock(&p->lock);
+    flight_end(p, fl, STATUS_OK, NULL);
+    return true;
+}
+
+static void flight_take_off(struct fused_pipeline *p, struct flight *fl)
+{
+    pthread_mutex_lock(&p->lock);
     status st = p->overflow ? STATUS_AGAIN : flight_submit(p, fl);
     if (st == STATUS_AGAIN) {
         fl->overflow_next = NULL;
@@ -390,41 +428,34 @@ static status flight_start(struct fused_pipeline *p, struct fused_fetch *f, stru
     } else if (st) {
         flight_unlink(p, fl);
     }
-    return st;
+    pthread_mutex_unlock(&p->lock);
+    if (st)
+        flight_end(p, fl, st, NULL);
 }
 
 /* Joins the flight of the same pixels or starts one. */
 static void fly(struct fused_pipeline *p, struct fused_fetch *f)
 {
-    struct flight *spare = mem_alloc(sizeof *spare), *refused = NULL;
-    if (!spare) {
+    struct flight *own = mem_alloc(sizeof *own);
+    if (!own) {
         fetch_finish(p, f, STATUS_NOMEM);
         return;
     }
-    status st = STATUS_OK;
+    struct image twin = IMAGE_INIT;
+    const struct image_info info = f->verdict.info;
     f->next = NULL;
-    struct image twin = IMAGE_INIT; /* our copy of pixels that are in flight already */
     pthread_mutex_lock(&p->lock);
     struct flight *fl = flight_find(p, &f->verdict.pixels);
-    if (fl) {
-        twin = f->img;
-        twin.alpha = NULL;
-        f->img.pixels = NULL;
-        f->next = fl->waiters;
-        fl->waiters = f;
-        p->stats.coalesced++;
-        if (f->priority == PURIFY_URGENT && fl->priority != PURIFY_URGENT)
-            promote(p, fl);
-    } else {
-        st = flight_start(p, f, spare);
-        refused = st ? spare : NULL;
-        spare = NULL;
-    }
+    if (fl)
+        twin = flight_join(p, fl, f);
+    else
+        flight_insert(p, own, f);
     pthread_mutex_unlock(&p->lock);
-    mem_free(spare);
     image_done(&twin);
-    if (refused)
-        flight_end(p, refused, st, NULL);
+    if (fl)
+        mem_free(own);
+    else if (!land_from_cache(p, own, &info))
+        flight_take_off(p, own);
 }
 
 /* ---- workers ---- */
@@ -458,13 +489,6 @@ static void run_miss(struct fused_pipeline *p, struct fused_fetch *f)
     f->verdict.pixels = src.pixels;
     f->verdict.has_pixels = true;
     memo_write(p->opt.cache, &f->id, &f->verdict);
-    struct cache_object o;
-    if (cache_pixels(p, &src.pixels, &src.info, &o) == STATUS_OK) {
-        count(p, &p->stats.cache_hits);
-        deliver(p, f, o.pixels);
-        cache_object_done(&o);
-        return;
-    }
     fly(p, f);
 }
 
@@ -680,6 +704,16 @@ status pipeline_new(const struct pipeline_options *opt, struct fused_pipeline **
     return STATUS_OK;
 }
 
+static void cancel_flights(struct fused_pipeline *p)
+{
+    pthread_mutex_lock(&p->lock);
+    for (int i = 0; i < FLIGHT_CHAINS; i++)
+        for (struct flight *fl = p->flight[i]; fl; fl = fl->chain)
+            if (fl->submitted)
+                p->opt.purifier.cancel(p->opt.purifier.ctx, &fl->job);
+    pthread_mutex_unlock(&p->lock);
+}
+
 void pipeline_stop(struct fused_pipeline *p)
 {
     pthread_mutex_lock(&p->lock);
@@ -700,6 +734,7 @@ void pipeline_stop(struct fused_pipeline *p)
         }
     }
     overflow_run(p); /* refuses all of them, since stopping is set */
+    cancel_flights(p);
 }
 
 void pipeline_free(struct fused_pipeline *p)

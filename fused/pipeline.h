@@ -3,18 +3,21 @@
 /*
  * The private side of the pipeline: how it is made, ended and looked at.
  *
- *     pipeline_new -> fetches ... -> pipeline_stop -> (the purifier is freed: every flight is
- * answered)
- *                  -> (the cache is closed: every "stored" callback has come) -> pipeline_free
+ *     pipeline_new, fetches
+ *     pipeline_stop
+ *     the purifier is freed: every flight is answered
+ *     the cache is closed: every "stored" callback has come
+ *     pipeline_free
  */
 #include "fused.h"
 
 /* What the pipeline needs of a purifier; the real one is a struct purify_service, tests have their
-   own. The contract is that of purify_submit and purify_promote. */
+   own. The contract is that of purify_submit, purify_promote and purify_cancel. */
 struct pipeline_purifier {
     void *ctx;
     status (*submit)(void *ctx, struct purify_job *job, enum purify_priority prio);
     void (*promote)(void *ctx, struct purify_job *job);
+    void (*cancel)(void *ctx, struct purify_job *job);
 };
 
 struct pipeline_options {

@@ -80,11 +80,12 @@ static void sizes_are_promised_and_kept(void **state)
         enum image_format format;
         int channels;
         bool alpha;
-    } kinds[] = {{"grey.png", IMAGE_PNG, 1, false}, {"rgb.png", IMAGE_PNG, 3, false},
-                 {"la.png", IMAGE_PNG, 1, true},    {"rgba.png", IMAGE_PNG, 3, true},
+    } kinds[] = {{"grey.png", IMAGE_PNG, 1, false},  {"rgb.png", IMAGE_PNG, 3, false},
+                 {"la.png", IMAGE_PNG, 1, true},     {"rgba.png", IMAGE_PNG, 3, true},
                  {"grey.jpg", IMAGE_JPEG, 1, false}, {"rgb.jpg", IMAGE_JPEG, 3, false}};
     for (unsigned i = 0; i < ARRAY_LEN(kinds); i++) {
-        test_image(rig.dir, kinds[i].name, kinds[i].format, 13 + (int)i, kinds[i].channels, kinds[i].alpha, i);
+        test_image(rig.dir, kinds[i].name, kinds[i].format, 13 + (int)i, kinds[i].channels,
+                   kinds[i].alpha, i);
         assert_served(kinds[i].name);
     }
     /* From the cache, alpha from the source. */
@@ -303,7 +304,12 @@ static void stopping_answers_everything_once(void **state)
     many_files();
     fake_hold(&rig.fake, true);
     ask_many(a);
+    struct pipeline_stats ps;
+    do
+        pipeline_stats(rig.p, &ps);
+    while (ps.flights < 6); /* five with the purifier, the rest before it */
     rig_stop(&rig);
+    assert_int_equal(rig.fake.cancelled, 5);
     for (int i = 0; i < MANY; i++) {
         assert_int_equal(a[i].answers, 1);
         assert_int_equal(a[i].st, STATUS_CANCELLED);
@@ -340,12 +346,14 @@ static void a_full_disk_does_not_stop_serving(void **state)
     assert_true(ps.no_space > 0);
 }
 
-/* Each n-th allocation fails once: every fetch is answered once, with the right bytes or an error. */
+/* Each n-th allocation fails once: every fetch is answered once, with the right bytes or an error.
+ */
 static void no_memory_is_an_error_never_wrong_bytes(void **state)
 {
     (void)state;
     size_t len, want_len;
-    uint8_t *data = test_encode(IMAGE_JPEG, 24, 3, false, 3, &len), *want = expected(data, len, &want_len);
+    uint8_t *data = test_encode(IMAGE_JPEG, 24, 3, false, 3, &len),
+            *want = expected(data, len, &want_len);
     test_write(rig.dir, "a.jpg", data, len);
     int failures = 0, served = 0;
     for (unsigned long n = 1; n < 200; n++) {
@@ -419,7 +427,8 @@ static void threads_get_the_right_bytes(void **state)
     pthread_t thread[THREADS];
     many_files();
     /* Memory for a few images only, so that all three places answer. */
-    restart(&(struct pipeline_options){.threads = 3, .encoded_bytes = 20000, .inflight_bytes = 8000});
+    restart(
+        &(struct pipeline_options){.threads = 3, .encoded_bytes = 20000, .inflight_bytes = 8000});
     rig.fake.queue_max = 3;
     for (unsigned i = 0; i < MANY; i++) {
         size_t len;

@@ -16,6 +16,11 @@ static void promote(void *ctx, struct purify_job *job)
     purify_promote(ctx, job);
 }
 
+static void cancel(void *ctx, struct purify_job *job)
+{
+    purify_cancel(ctx, job);
+}
+
 static status open_parts(const struct fused_stack_options *opt, struct fused_stack *s,
                          struct errmsg *e)
 {
@@ -42,7 +47,7 @@ static status open_parts(const struct fused_stack_options *opt, struct fused_sta
         return st;
     struct pipeline_options po = {
         .cache = s->cache,
-        .purifier = {s->service, submit, promote},
+        .purifier = {s->service, submit, promote, cancel},
         .profile = s->profile.id,
         .max_pixels = (uint64_t)purify_max_pixels(),
         .encoded_bytes = opt->encoded_bytes,

@@ -1,6 +1,7 @@
 #ifndef FUSED_TESTING_H
 #define FUSED_TESTING_H
-/* Shared by this folder's tests: temporary trees with small images, and a purifier that inverts pixels. */
+/* Shared by this folder's tests: temporary trees with small images, and a purifier that inverts
+ * pixels. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -68,8 +69,8 @@ UNUSED static void test_fill(struct image *img, unsigned n)
 }
 
 /* The file's bytes, for mem_free. */
-UNUSED static uint8_t *test_encode(enum image_format format, int side, int channels, bool alpha, unsigned n,
-                                   size_t *out_len)
+UNUSED static uint8_t *test_encode(enum image_format format, int side, int channels, bool alpha,
+                                   unsigned n, size_t *out_len)
 {
     struct image img;
     struct image_info info;
@@ -102,7 +103,7 @@ struct fake {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct purify_job *first, **last; /* guarded by lock, as all below */
-    unsigned queued, queue_max, submitted, promoted;
+    unsigned queued, queue_max, submitted, promoted, cancelled;
     bool held;      /* nothing is worked on */
     status outcome; /* of every job */
     bool stopping;
@@ -138,6 +139,16 @@ UNUSED static void fake_promote(void *ctx, struct purify_job *job)
     for (struct purify_job *j = f->first; j; j = j->next)
         if (j == job)
             j->priority = PURIFY_URGENT;
+    pthread_mutex_unlock(&f->lock);
+}
+
+/* Only counts: fake_stop cancels what is left. */
+UNUSED static void fake_cancel(void *ctx, struct purify_job *job)
+{
+    struct fake *f = ctx;
+    (void)job;
+    pthread_mutex_lock(&f->lock);
+    f->cancelled++;
     pthread_mutex_unlock(&f->lock);
 }
 
@@ -229,7 +240,7 @@ UNUSED static void rig_start(struct rig *r, const struct pipeline_options *opt)
     assert_ok(cache_open(r->cache_dir, NULL, &r->cache, NULL));
     struct pipeline_options o = opt ? *opt : (struct pipeline_options){.threads = 2};
     o.cache = r->cache;
-    o.purifier = (struct pipeline_purifier){&r->fake, fake_submit, fake_promote};
+    o.purifier = (struct pipeline_purifier){&r->fake, fake_submit, fake_promote, fake_cancel};
     memset(o.profile.byte, 7, sizeof o.profile.byte);
     assert_ok(pipeline_new(&o, &r->p));
 }
@@ -316,7 +327,8 @@ UNUSED static void asked_end(struct asked *a)
     pthread_mutex_destroy(&a->lock);
 }
 
-UNUSED static void asked_start(struct rig *r, struct asked *a, const char *name, enum purify_priority prio)
+UNUSED static void asked_start(struct rig *r, struct asked *a, const char *name,
+                               enum purify_priority prio)
 {
     assert_ok(asked_examine(r, a, name));
     assert_int_equal(a->f.verdict.kind, FUSED_IMAGE);
