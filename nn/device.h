@@ -1,8 +1,8 @@
 #ifndef NN_DEVICE_H
 #define NN_DEVICE_H
 /*
- * device: who can run which op. A device is a list of kernels and a next device that is asked for what
- * the list declines; the end of every chain is `reference`, which can do everything in f32:
+ * device: who can run which op. A device is a list of kernels and a next device that is asked for
+ * what the list declines; the end of every chain is `reference`, which can do everything in f32:
  *
  *     onednn -> openblas -> common -> reference
  *
@@ -16,9 +16,9 @@
  *     run        many times; allocates nothing
  *     drop       (optional) frees state
  *
- * Memory: in, out, scratch and packed belong to the plan and are 64-byte aligned (parameters: at least
- * 16). scratch holds nothing between runs and is shared with other steps. out never overlaps an
- * input that is still needed, except where the op's row allows output 0 in place of an input.
+ * Memory: in, out, scratch and packed belong to the plan and are 64-byte aligned (parameters: at
+ * least 16). scratch holds nothing between runs and is shared with other steps. out never overlaps
+ * an input that is still needed, except where the op's row allows output 0 in place of an input.
  * Threads: one thread calls a step; inside run a kernel uses nn_for_range with s->threads.
  * No global mutable state: with threads = 1 many plans run at once.
  */
@@ -65,7 +65,8 @@ struct nn_step {
 struct nn_kernel {
     enum nn_op op;
     const char *name; /* "onednn.conv2d" */
-    bool (*supports)(const struct nn_step *s); /* (optional: f32/i32 everywhere, no post, nc, res) */
+    bool (*supports)(
+        const struct nn_step *s); /* (optional: f32/i32 everywhere, no post, nc, res) */
     status (*prepare)(struct nn_step *s, struct errmsg *e);
     status (*bind)(struct nn_step *s, struct errmsg *e);
     status (*pack)(struct nn_step *s);
@@ -94,12 +95,13 @@ bool nn_all_f32(const struct nn_step *s);    /* every float tensor is stored as 
 
 /* ---- parallel loops: the only place with OpenMP ---- */
 typedef void nn_range_fn(const void *ctx, int64_t first, int64_t last, int thread);
-/* Calls fn on `threads` contiguous parts of 0..n-1 (thread i gets part i, always the same one, so that
-   partial sums kept by thread are added in a fixed order). threads <= 1: a plain call, no OpenMP. */
+/* Calls fn on `threads` contiguous parts of 0..n-1 (thread i gets part i, always the same one, so
+   that partial sums kept by thread are added in a fixed order). threads <= 1: a plain call, no
+   OpenMP. */
 void nn_for_range(int threads, int64_t n, nn_range_fn *fn, const void *ctx);
 
-/* Sets the calling thread's OpenMP thread count, which libraries read when a kernel is made or run; returns
-   the one before, to be set again. */
+/* Sets the calling thread's OpenMP thread count, which libraries read when a kernel is made or run;
+   returns the one before, to be set again. */
 int nn_bind_threads(int threads);
 
 /* ---- rows: one kernel body for f32 and bf16 ---- */

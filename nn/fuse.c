@@ -86,13 +86,18 @@ status nn_prune(struct nn_graph *g)
 
 struct nn_step nn_step_of(const struct nn_plan *p, const struct nn_node *node)
 {
-    struct nn_step s = {.op = node->op, .attr = node->attr, .n_in = node->n_in,
-                        .n_out = node->n_out, .threads = p->threads, .precision = p->precision,
+    struct nn_step s = {.op = node->op,
+                        .attr = node->attr,
+                        .n_in = node->n_in,
+                        .n_out = node->n_out,
+                        .threads = p->threads,
+                        .precision = p->precision,
                         .run = &p->run};
     for (int k = 0; k < node->n_in; k++)
         if (node->in[k]) {
             const struct nn_value *v = &p->program->values[node->in[k]];
-            s.in[k] = (struct nn_tensor){.shape = v->shape, .store = p->store[node->in[k]],
+            s.in[k] = (struct nn_tensor){.shape = v->shape,
+                                         .store = p->store[node->in[k]],
                                          .constant = v->source == NN_FROM_PARAM};
         }
     for (int k = 0; k < node->n_out; k++)
@@ -102,7 +107,8 @@ struct nn_step nn_step_of(const struct nn_plan *p, const struct nn_node *node)
     return s;
 }
 
-static bool accepted(const struct fuser *f, const struct nn_node *fused, const struct nn_node *before)
+static bool accepted(const struct fuser *f, const struct nn_node *fused,
+                     const struct nn_node *before)
 {
     struct nn_step a = nn_step_of(f->plan, before), b = nn_step_of(f->plan, fused);
     int depth_before, depth_fused;
@@ -152,10 +158,12 @@ static int res_operand(enum nn_op op)
 }
 
 /* maker, then `last` which reads its result at operand k, whose other operand goes to `slot`. */
-static bool fuse_operand(struct fuser *f, struct nn_node *maker, struct nn_node *last, int k, int slot)
+static bool fuse_operand(struct fuser *f, struct nn_node *maker, struct nn_node *last, int k,
+                         int slot)
 {
     struct nn_node fused = *maker;
-    /* What is added goes before a forward op's activation; a gradient's `post` is on its other side. */
+    /* What is added goes before a forward op's activation; a gradient's `post` is on its other
+     * side. */
     bool late = maker->attr.post && maker->op != NN_OP_GROUP_NORM_BACK &&
                 maker->op != NN_OP_BATCH_NORM_BACK;
     if (late || (slot < maker->n_in && maker->in[slot]))
@@ -192,7 +200,8 @@ static bool fuse_add(struct fuser *f, struct nn_node *add)
     int first = maker[1] > maker[0];
     for (int i = 0; i < 2; i++) {
         int k = i ? !first : first;
-        if (maker[k] && !add->attr.post && fuse_operand(f, maker[k], add, k, res_operand(maker[k]->op)))
+        if (maker[k] && !add->attr.post &&
+            fuse_operand(f, maker[k], add, k, res_operand(maker[k]->op)))
             return true;
     }
     return false;
@@ -200,8 +209,9 @@ static bool fuse_add(struct fuser *f, struct nn_node *add)
 
 static enum nn_op norm_back(enum nn_op op)
 {
-    return op == NN_OP_GROUP_NORM ? NN_OP_GROUP_NORM_BACK
-                                  : op == NN_OP_BATCH_NORM ? NN_OP_BATCH_NORM_BACK : GONE;
+    return op == NN_OP_GROUP_NORM   ? NN_OP_GROUP_NORM_BACK
+           : op == NN_OP_BATCH_NORM ? NN_OP_BATCH_NORM_BACK
+                                    : GONE;
 }
 
 /* The backward twins of norm and act, when act's gradient flows into norm's and nowhere else. */
@@ -252,7 +262,8 @@ static bool fuse_act(struct fuser *f, struct nn_node *act)
     if (!accepted(f, &fused, maker))
         return false;
     bool residual = maker->op == NN_OP_BATCH_NORM && maker->in[5];
-    if (norm_back(maker->op) != GONE && !residual && find_back_pair(f, maker, act, &act_back, &back))
+    if (norm_back(maker->op) != GONE && !residual &&
+        find_back_pair(f, maker, act, &act_back, &back))
         fuse_back_pair(f, act_back, back);
     /* Without that, SiLU's own backward still reads the value between. */
     if (f->uses[v] != 1)

@@ -36,9 +36,8 @@ void nn_grad_add(struct nn_grad *gr, int id, struct nn_val contribution)
 {
     if (gr->graph->st || !nn_grad_wanted(gr, id))
         return;
-    gr->grad[id] = gr->grad[id]
-                       ? nn_add(gr->graph, (struct nn_val){gr->grad[id]}, contribution).id
-                       : contribution.id;
+    gr->grad[id] = gr->grad[id] ? nn_add(gr->graph, (struct nn_val){gr->grad[id]}, contribution).id
+                                : contribution.id;
 }
 
 static void spread_wanted(struct nn_grad *gr)
@@ -107,9 +106,8 @@ static void differentiate(struct nn_grad *gr, struct nn_val loss, const struct n
     for (int i = 1; params && i < gr->n; i++)
         gr->wanted[i] |= trainable(&g->values[i]);
     spread_wanted(gr);
-    gr->grad[loss.id] = nn_emit1(g, NN_OP_FILL, NULL, 0, (struct nn_attr){.scale = 1},
-                                 g->values[loss.id].shape)
-                            .id;
+    gr->grad[loss.id] =
+        nn_emit1(g, NN_OP_FILL, NULL, 0, (struct nn_attr){.scale = 1}, g->values[loss.id].shape).id;
     walk_back(gr, n_nodes);
     for (int i = 0; i < n && !g->st; i++) {
         out_grad[i] = nn_grad_of(gr, wrt[i].id);

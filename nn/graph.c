@@ -54,7 +54,8 @@ const char *nn_shape_text(struct nn_shape s, char out[NN_SHAPE_TEXT])
 {
     int used = snprintf(out, NN_SHAPE_TEXT, "%s", s.rank > 0 ? "" : "none");
     for (int i = 0; i < s.rank; i++)
-        used += snprintf(out + used, (size_t)(NN_SHAPE_TEXT - used), "%s%d", i ? "x" : "", s.dim[i]);
+        used +=
+            snprintf(out + used, (size_t)(NN_SHAPE_TEXT - used), "%s%d", i ? "x" : "", s.dim[i]);
     return out;
 }
 
@@ -135,8 +136,8 @@ struct nn_val nn_input(struct nn_graph *g, const char *name, enum nn_dtype type,
 {
     if (g->st)
         return NN_NONE;
-    struct nn_val v = add_value(
-        g, &(struct nn_value){.shape = s, .dtype = type, .source = NN_FROM_INPUT}, name);
+    struct nn_val v =
+        add_value(g, &(struct nn_value){.shape = s, .dtype = type, .source = NN_FROM_INPUT}, name);
     return v.id && name_value(g, v, name) ? v : NN_NONE;
 }
 
@@ -172,14 +173,16 @@ void nn_output(struct nn_graph *g, struct nn_val v, const char *name)
     if (!nn_usable(g, "output", &v, 1))
         return;
     if (g->values[v.id].source != NN_FROM_NODE) {
-        nn_fail(g, STATUS_INVALID, "output %s: is an input or a parameter, nothing computes it", name);
+        nn_fail(g, STATUS_INVALID, "output %s: is an input or a parameter, nothing computes it",
+                name);
         return;
     }
     if (name_value(g, v, name))
         g->values[v.id].is_output = true;
 }
 
-struct nn_val nn_emit(struct nn_graph *g, struct nn_node *node, const struct nn_shape *out, int n_out)
+struct nn_val nn_emit(struct nn_graph *g, struct nn_node *node, const struct nn_shape *out,
+                      int n_out)
 {
     if (g->st)
         return NN_NONE;

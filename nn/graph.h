@@ -4,8 +4,9 @@
  * graph: the arrays behind struct nn_graph, and the calls that ops/x.c build themselves with.
  *
  * - A graph is two growing arrays: values and nodes. A value is produced by one node or is a source
- *   (input, parameter, buffer). Nodes stand in an order in which every input is produced before it is
- *   read (builders can only name values that exist), so the order of the array is an order to run in.
+ *   (input, parameter, buffer). Nodes stand in an order in which every input is produced before it
+ * is read (builders can only name values that exist), so the order of the array is an order to run
+ * in.
  * - Value ids start at 1; values[0] is a blank, so that 0 means "absent" in nn_node.in and .out.
  * - The first error is kept; from then on every builder returns NN_NONE and changes nothing.
  */
@@ -18,21 +19,18 @@ enum { NN_IN_MAX = 8, NN_OUT_MAX = 4 };
 enum nn_store { NN_STORE_F32, NN_STORE_I32, NN_STORE_BF16, NN_STORE_COUNT };
 
 /*
- * Every op, forward then backward: X(NAME, struct). The inputs and outputs by position; ? marks one that
- * may be absent (id 0). An output nobody reads is absent for the kernel. `post` is attr.post: an
- * activation applied last, put there by the planner's fusion only (as are nc, res and more).
+ * Every op, forward then backward: X(NAME, struct). The inputs and outputs by position; ? marks one
+ * that may be absent (id 0). An output nobody reads is absent for the kernel. `post` is attr.post:
+ * an activation applied last, put there by the planner's fusion only (as are nc, res and more).
  *
- * CONV2D             x w b? nc? res?               -> y = post(x*w + b + nc + res), nc (N,O), res as y
- * CONV2D_DATA        dy w res?                     -> dx = conv'(dy) + res
- * CONV2D_WEIGHTS     x dy                          -> dw db?
- * LINEAR             x w b?                        -> y
- * LINEAR_DATA        dy w                          -> dx
+ * CONV2D             x w b? nc? res?               -> y = post(x*w + b + nc + res), nc (N,O), res
+ * as y CONV2D_DATA        dy w res?                     -> dx = conv'(dy) + res CONV2D_WEIGHTS x dy
+ * -> dw db? LINEAR             x w b?                        -> y LINEAR_DATA        dy w -> dx
  * LINEAR_WEIGHTS     x dy                          -> dw db?
- * GROUP_NORM         x gamma beta                  -> y = post(norm), stats? (N,groups,2): mean, 1/sd
- * GROUP_NORM_BACK    dy x gamma beta stats res?    -> dx? (+ res) dgamma? dbeta?
- * BATCH_NORM         x gamma beta mean var res?    -> y = post(norm + res), stats? (C,2): mean, 1/sd
- * BATCH_NORM_BACK    dy x gamma beta mean var stats res? -> dx? (+ res) dgamma? dbeta?
- * ACT                x                             -> y            attr.act
+ * GROUP_NORM         x gamma beta                  -> y = post(norm), stats? (N,groups,2): mean,
+ * 1/sd GROUP_NORM_BACK    dy x gamma beta stats res?    -> dx? (+ res) dgamma? dbeta? BATCH_NORM x
+ * gamma beta mean var res?    -> y = post(norm + res), stats? (C,2): mean, 1/sd BATCH_NORM_BACK dy
+ * x gamma beta mean var stats res? -> dx? (+ res) dgamma? dbeta? ACT                x -> y attr.act
  * ACT_BACK           dy v more?                    -> dx of dy + more; v = y, for SiLU v = x
  * ADD                a b                           -> y = post(a + b)
  * SUB MUL            a b                           -> y
@@ -153,7 +151,7 @@ struct nn_value {
     struct nn_shape shape;
     enum nn_dtype dtype;
     enum nn_source source;
-    int node;  /* NN_FROM_NODE: index in graph.nodes */
+    int node;                       /* NN_FROM_NODE: index in graph.nodes */
     struct nn_param_entry *param;   /* NN_FROM_PARAM */
     struct nn_param_entry *grad_of; /* this value is that parameter's gradient; NULL: of none */
     bool is_output;
@@ -184,7 +182,8 @@ const char *nn_shape_text(struct nn_shape s, char out[NN_SHAPE_TEXT]);
 bool nn_usable(struct nn_graph *g, const char *op, const struct nn_val *v, int n);
 const struct nn_value *nn_value(const struct nn_graph *g, struct nn_val v);
 /* Appends node with outputs of these shapes (rank 0: absent); fills node->out. NN_NONE on error. */
-struct nn_val nn_emit(struct nn_graph *g, struct nn_node *node, const struct nn_shape *out, int n_out);
+struct nn_val nn_emit(struct nn_graph *g, struct nn_node *node, const struct nn_shape *out,
+                      int n_out);
 /* The common case of one output. */
 struct nn_val nn_emit1(struct nn_graph *g, enum nn_op op, const struct nn_val *in, int n_in,
                        struct nn_attr attr, struct nn_shape out);

@@ -13,14 +13,16 @@ struct net {
     int ids; /* layers named so far */
 };
 
-static struct nn_val net_param(struct net *n, const char *kind, struct nn_shape s, enum nn_init init)
+static struct nn_val net_param(struct net *n, const char *kind, struct nn_shape s,
+                               enum nn_init init)
 {
     char name[32];
     snprintf(name, sizeof name, "%s.%d", kind, n->ids++);
     return nn_param(n->g, name, s, init);
 }
 
-NET_ONLY struct nn_val net_conv(struct net *n, struct nn_val x, int o, int kernel, int stride, bool bias)
+NET_ONLY struct nn_val net_conv(struct net *n, struct nn_val x, int o, int kernel, int stride,
+                                bool bias)
 {
     int c = nn_val_shape(n->g, x).dim[3];
     struct nn_val w = net_param(n, "w", nn_shape4(o, c, kernel, kernel), NN_INIT_KAIMING);
@@ -41,7 +43,11 @@ NET_ONLY struct nn_val net_norm_silu(struct net *n, struct nn_val x, bool silu)
     int c = nn_val_shape(n->g, x).dim[3];
     struct nn_val gamma = net_param(n, "g", nn_shape1(c), NN_INIT_ONE);
     struct nn_val beta = net_param(n, "b", nn_shape1(c), NN_INIT_ZERO);
-    struct nn_val y = nn_group_norm(n->g, x, gamma, beta, c % 32 ? 4 : c / 4 < 32 ? c / 4 : 32, 1e-6f);
+    struct nn_val y = nn_group_norm(n->g, x, gamma, beta,
+                                    c % 32       ? 4
+                                    : c / 4 < 32 ? c / 4
+                                                 : 32,
+                                    1e-6f);
     return silu ? nn_act(n->g, y, NN_SILU) : y;
 }
 NET_ONLY struct nn_val net_unet_block(struct net *n, struct nn_val x, struct nn_val temb, int o)
@@ -62,7 +68,8 @@ NET_ONLY struct nn_val net_attention(struct net *n, struct nn_val x)
     return nn_add(n->g, net_conv(n, nn_attention(n->g, q, k, v, 1), c, 1, 1, true), x);
 }
 
-/* Channel multipliers 1,2,2, two blocks a level, attention at the second. Input "x", "t"; returns eps. */
+/* Channel multipliers 1,2,2, two blocks a level, attention at the second. Input "x", "t"; returns
+ * eps. */
 NET_ONLY struct nn_val net_unet(struct nn_graph *g, int batch, int side, int ch)
 {
     struct net net = {g, 0}, *n = &net;
@@ -103,7 +110,8 @@ NET_ONLY struct nn_val net_unet(struct nn_graph *g, int batch, int side, int ch)
 NET_ONLY struct nn_val net_batch_norm(struct net *n, struct nn_val x, bool training)
 {
     struct nn_shape c = nn_shape1(nn_val_shape(n->g, x).dim[3]);
-    struct nn_val gamma = net_param(n, "g", c, NN_INIT_ONE), beta = net_param(n, "b", c, NN_INIT_ZERO);
+    struct nn_val gamma = net_param(n, "g", c, NN_INIT_ONE),
+                  beta = net_param(n, "b", c, NN_INIT_ZERO);
     char name[32];
     snprintf(name, sizeof name, "mean.%d", n->ids++);
     struct nn_val mean = nn_buffer(n->g, name, c, NN_INIT_ZERO);
@@ -111,7 +119,8 @@ NET_ONLY struct nn_val net_batch_norm(struct net *n, struct nn_val x, bool train
     struct nn_val var = nn_buffer(n->g, name, c, NN_INIT_ONE);
     return nn_batch_norm(n->g, x, gamma, beta, mean, var, 0.1f, 1e-5f, training);
 }
-NET_ONLY struct nn_val net_resnet_block(struct net *n, struct nn_val x, int o, int stride, bool training)
+NET_ONLY struct nn_val net_resnet_block(struct net *n, struct nn_val x, int o, int stride,
+                                        bool training)
 {
     struct nn_val h = net_batch_norm(n, net_conv(n, x, o, 3, stride, false), training);
     h = net_batch_norm(n, net_conv(n, nn_act(n->g, h, NN_RELU), o, 3, 1, false), training);
@@ -120,13 +129,14 @@ NET_ONLY struct nn_val net_resnet_block(struct net *n, struct nn_val x, int o, i
     return nn_act(n->g, nn_add(n->g, h, x), NN_RELU);
 }
 /* Input "x", "labels"; returns the loss per sample, logits in *out_logits. */
-NET_ONLY struct nn_val net_resnet18(struct nn_graph *g, int batch, int side, int width, bool training,
-                                    struct nn_val *out_logits)
+NET_ONLY struct nn_val net_resnet18(struct nn_graph *g, int batch, int side, int width,
+                                    bool training, struct nn_val *out_logits)
 {
     struct net net = {g, 0}, *n = &net;
     struct nn_val x = nn_input(g, "x", NN_F32, nn_shape4(batch, side, side, 3));
     struct nn_val labels = nn_input(g, "labels", NN_I32, nn_shape1(batch));
-    struct nn_val h = nn_act(g, net_batch_norm(n, net_conv(n, x, width, 3, 1, false), training), NN_RELU);
+    struct nn_val h =
+        nn_act(g, net_batch_norm(n, net_conv(n, x, width, 3, 1, false), training), NN_RELU);
     for (int level = 0; level < 4; level++)
         for (int i = 0; i < 2; i++)
             h = net_resnet_block(n, h, width << level, level && !i ? 2 : 1, training);

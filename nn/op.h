@@ -1,8 +1,8 @@
 #ifndef NN_OP_H
 #define NN_OP_H
 /*
- * op: the table of ops. One row per enum nn_op, defined in ops/<name>.c next to the builder (nn.h), the
- * shape rule, the gradient rule and the plain C kernel that is the reference for every device.
+ * op: the table of ops. One row per enum nn_op, defined in ops/<name>.c next to the builder (nn.h),
+ * the shape rule, the gradient rule and the plain C kernel that is the reference for every device.
  * A new op is: one line in NN_OP_TABLE, one row, one line in the op tests; the linker and the
  * static_assert in op.c notice what is missing.
  */
@@ -16,12 +16,12 @@ struct nn_op_impl {
        inputs from the gradient of its output 0, and hands them to nn_grad_add. The node is a copy:
        the graph's arrays may move while the rule appends. */
     void (*gradient)(struct nn_grad *gr, const struct nn_node *node);
-    /* Bit i: output 0 may take the place of input i when that dies here (every element of the output
-       depends on the same element of the input only). */
+    /* Bit i: output 0 may take the place of input i when that dies here (every element of the
+       output depends on the same element of the input only). */
     unsigned in_place;
-    bool view;      /* output 0 IS input 0 (reshape): no kernel runs */
-    bool heavy;     /* convolutions, products, attention: wants bf16 operands in a bf16 plan */
-    bool effects;   /* writes to a parameter: must run even when nobody reads its outputs */
+    bool view;    /* output 0 IS input 0 (reshape): no kernel runs */
+    bool heavy;   /* convolutions, products, attention: wants bf16 operands in a bf16 plan */
+    bool effects; /* writes to a parameter: must run even when nobody reads its outputs */
     double (*flops)(const struct nn_step *s); /* (optional: 0) multiply-adds * 2 */
     struct nn_kernel reference;
 };

@@ -1,8 +1,8 @@
 #ifndef NN_OP_CASES_H
 #define NN_OP_CASES_H
 /*
- * op_cases: random little graphs, one maker per op or fused group of ops, for the tests that compare
- * devices, fusion on and off, and gradients with finite differences.
+ * op_cases: random little graphs, one maker per op or fused group of ops, for the tests that
+ * compare devices, fusion on and off, and gradients with finite differences.
  *
  * A case is (maker, seed): the same seed gives the same shapes, attributes and numbers. Every float
  * source is a leaf, which may be differentiated; y is the result.
@@ -36,7 +36,7 @@ struct op_case {
 struct op_maker {
     const char *name;
     void (*make)(struct op_case *c);
-    float tolerance;   /* of a device against the reference, relative to the largest value */
+    float tolerance; /* of a device against the reference, relative to the largest value */
     bool no_gradient;
     bool no_differences; /* has a gradient, but it is large or has kinks everywhere */
 };
@@ -57,12 +57,13 @@ static bool coin(struct op_case *c)
     return word(c) & 1;
 }
 
-static struct nn_val leaf_as(struct op_case *c, struct nn_shape s, bool param, float centre, float spread)
+static struct nn_val leaf_as(struct op_case *c, struct nn_shape s, bool param, float centre,
+                             float spread)
 {
     char name[16];
     snprintf(name, sizeof name, "%c%d", param ? 'p' : 'x', c->n_leaves);
-    struct nn_val v = param ? nn_param(c->graph, name, s, NN_INIT_ZERO)
-                            : nn_input(c->graph, name, NN_F32, s);
+    struct nn_val v =
+        param ? nn_param(c->graph, name, s, NN_INIT_ZERO) : nn_input(c->graph, name, NN_F32, s);
     c->centre[c->n_leaves] = centre;
     c->spread[c->n_leaves] = spread;
     c->leaf[c->n_leaves++] = v;
@@ -105,8 +106,10 @@ static struct nn_val random_conv(struct op_case *c, struct nn_val x, struct nn_s
 {
     int kh = op_case_int(c, 1, 4), kw = coin(c) ? kh : op_case_int(c, 1, 4);
     struct nn_conv a = {.stride = op_case_int(c, 0, 3) ? 1 : op_case_int(c, 2, 3),
-                        .pad_top = op_case_int(c, 0, 2), .pad_left = op_case_int(c, 0, 2),
-                        .pad_bottom = op_case_int(c, 0, 2), .pad_right = op_case_int(c, 0, 2),
+                        .pad_top = op_case_int(c, 0, 2),
+                        .pad_left = op_case_int(c, 0, 2),
+                        .pad_bottom = op_case_int(c, 0, 2),
+                        .pad_right = op_case_int(c, 0, 2),
                         .groups = 1};
     if (kh == kw && kh % 2 && coin(c))
         a = nn_conv_same(kh, a.stride);
@@ -153,7 +156,8 @@ static void make_conv_twice(struct op_case *c)
 {
     struct nn_shape s = image(c);
     struct nn_val x = nn_act(c->graph, input(c, s), NN_TANH);
-    struct nn_val w = param(c, nn_shape4(3, s.dim[3], 3, 3)), v = param(c, nn_shape4(3, s.dim[3], 1, 1));
+    struct nn_val w = param(c, nn_shape4(3, s.dim[3], 3, 3)),
+                  v = param(c, nn_shape4(3, s.dim[3], 1, 1));
     struct nn_val a = nn_conv2d(c->graph, x, w, NN_NONE, nn_conv_same(3, 1));
     struct nn_val b = nn_conv2d(c->graph, x, v, NN_NONE, nn_conv_same(1, 1));
     c->y = nn_add(c->graph, a, b);
@@ -216,7 +220,8 @@ static void make_norm_large(struct op_case *c)
 }
 static void make_act(struct op_case *c)
 {
-    struct nn_shape s = coin(c) ? image(c) : nn_shape2(op_case_int(c, 1, 5), op_case_int(c, 1, 3000));
+    struct nn_shape s =
+        coin(c) ? image(c) : nn_shape2(op_case_int(c, 1, 5), op_case_int(c, 1, 3000));
     struct nn_val x = leaf_as(c, s, false, 0, coin(c) ? 1 : 8);
     c->y = nn_act(c->graph, x, (enum nn_act_kind)op_case_int(c, 0, NN_ACT_COUNT - 1));
 }
@@ -249,7 +254,8 @@ static void make_reshape(struct op_case *c)
 {
     struct nn_shape s = image(c);
     struct nn_val x = nn_act(c->graph, input(c, s), NN_TANH);
-    struct nn_val flat = nn_reshape(c->graph, x, nn_shape2(s.dim[0], (int)(nn_shape_count(s) / s.dim[0])));
+    struct nn_val flat =
+        nn_reshape(c->graph, x, nn_shape2(s.dim[0], (int)(nn_shape_count(s) / s.dim[0])));
     struct nn_val back = nn_reshape(c->graph, nn_mul(c->graph, flat, flat), s);
     c->y = nn_add(c->graph, back, x);
 }
@@ -260,8 +266,8 @@ static void make_upsample(struct op_case *c)
 static void make_pool(struct op_case *c)
 {
     struct nn_shape s = image(c);
-    struct nn_pool a = {.kernel = op_case_int(c, 1, 3), .stride = op_case_int(c, 1, 3),
-                        .ceil_mode = coin(c)};
+    struct nn_pool a = {
+        .kernel = op_case_int(c, 1, 3), .stride = op_case_int(c, 1, 3), .ceil_mode = coin(c)};
     a.pad = op_case_int(c, 0, a.kernel / 2);
     int side = s.dim[1] < s.dim[2] ? s.dim[1] : s.dim[2];
     if (a.kernel > side)
@@ -272,7 +278,8 @@ static void make_pool(struct op_case *c)
 /* Equal values in one window: the gradient goes to the first. */
 static void make_pool_ties(struct op_case *c)
 {
-    struct nn_shape s = nn_shape4(2, op_case_int(c, 4, 9), op_case_int(c, 4, 9), op_case_int(c, 1, 9));
+    struct nn_shape s =
+        nn_shape4(2, op_case_int(c, 4, 9), op_case_int(c, 4, 9), op_case_int(c, 1, 9));
     c->steps = true;
     c->y = nn_max_pool(c->graph, input(c, s), (struct nn_pool){3, op_case_int(c, 1, 2), 1, false});
 }
@@ -282,7 +289,8 @@ static void make_global_pool(struct op_case *c)
 }
 static void make_attention(struct op_case *c)
 {
-    struct nn_shape s = nn_shape4(op_case_int(c, 1, 3), op_case_int(c, 1, 6), op_case_int(c, 1, 6), 0);
+    struct nn_shape s =
+        nn_shape4(op_case_int(c, 1, 3), op_case_int(c, 1, 6), op_case_int(c, 1, 6), 0);
     int heads = op_case_int(c, 1, 3);
     s.dim[3] = heads * op_case_int(c, 1, 17);
     struct nn_val q = input(c, s), k = input(c, s), v = input(c, s);
@@ -330,16 +338,19 @@ static void make_timestep(struct op_case *c)
 static void make_unet_block(struct op_case *c)
 {
     struct nn_graph *g = c->graph;
-    struct nn_shape s = nn_shape4(op_case_int(c, 1, 3), op_case_int(c, 1, 8), op_case_int(c, 1, 8), 8);
+    struct nn_shape s =
+        nn_shape4(op_case_int(c, 1, 3), op_case_int(c, 1, 8), op_case_int(c, 1, 8), 8);
     struct nn_val x = input(c, s), temb = input(c, nn_shape2(s.dim[0], 12));
     struct nn_val h = nn_act(g, random_group_norm(c, x, s), NN_SILU);
-    h = nn_conv2d(g, h, param(c, nn_shape4(12, 8, 3, 3)), param(c, nn_shape1(12)), nn_conv_same(3, 1));
+    h = nn_conv2d(g, h, param(c, nn_shape4(12, 8, 3, 3)), param(c, nn_shape1(12)),
+                  nn_conv_same(3, 1));
     h = nn_add_nc(g, h, nn_act(g, temb, NN_SILU));
     struct nn_shape t = s;
     t.dim[3] = 12;
     h = nn_act(g, random_group_norm(c, h, t), NN_SILU);
     h = nn_conv2d(g, h, param(c, nn_shape4(12, 12, 3, 3)), NN_NONE, nn_conv_same(3, 1));
-    struct nn_val skip = nn_conv2d(g, x, param(c, nn_shape4(12, 8, 1, 1)), NN_NONE, nn_conv_same(1, 1));
+    struct nn_val skip =
+        nn_conv2d(g, x, param(c, nn_shape4(12, 8, 1, 1)), NN_NONE, nn_conv_same(1, 1));
     c->y = nn_add(g, h, skip);
 }
 
@@ -410,7 +421,8 @@ TEST_ONLY void op_case_fill_params(struct op_case *c)
     for (int i = 0; i < c->n_leaves; i++) {
         const struct nn_value *v = &c->graph->values[c->leaf[i].id];
         if (v->source == NN_FROM_PARAM)
-            normal(c, i, c->centre[i], c->spread[i], v->param->value, (size_t)nn_shape_count(v->shape));
+            normal(c, i, c->centre[i], c->spread[i], v->param->value,
+                   (size_t)nn_shape_count(v->shape));
     }
     struct nn_param_entry *mean = nn_params_find(c->params, "mean");
     struct nn_param_entry *var = nn_params_find(c->params, "var");
@@ -431,7 +443,8 @@ TEST_ONLY void op_case_fill(struct op_case *c, struct nn_plan *p)
     }
     int32_t *labels = c->labels.id ? nn_plan_data(p, c->labels) : NULL;
     for (int i = 0; labels && i < nn_val_shape(c->graph, c->labels).dim[0]; i++)
-        labels[i] = (int32_t)(nn_rng_u32(nn_rng(c->seed, 2), (uint64_t)i) % (uint32_t)(c->classes + 2)) - 1;
+        labels[i] =
+            (int32_t)(nn_rng_u32(nn_rng(c->seed, 2), (uint64_t)i) % (uint32_t)(c->classes + 2)) - 1;
 }
 
 #endif

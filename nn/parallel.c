@@ -1,8 +1,8 @@
 /*
  * The parallel loop and the rows of bf16 tensors.
  *
- * The range is cut into one contiguous part per thread by a formula, not by a scheduler: which thread
- * sums what is the same in every run, hence so are the bits of sums kept by thread.
+ * The range is cut into one contiguous part per thread by a formula, not by a scheduler: which
+ * thread sums what is the same in every run, hence so are the bits of sums kept by thread.
  */
 #include "kernels/kernels.h"
 

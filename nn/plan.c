@@ -30,8 +30,8 @@ static status open_devices(struct nn_plan *p, struct errmsg *e)
 {
     for (const struct nn_device *d = p->device; d; d = d->next, p->n_open++) {
         CHECK(p->n_open < NN_DEVICE_CHAIN_MAX);
-        status st = d->open ? d->open(p->threads, p->precision, &p->device_ctx[p->n_open], e)
-                            : STATUS_OK;
+        status st =
+            d->open ? d->open(p->threads, p->precision, &p->device_ctx[p->n_open], e) : STATUS_OK;
         if (st)
             return st;
     }

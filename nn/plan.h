@@ -16,8 +16,8 @@
 
 enum { NN_DEVICE_CHAIN_MAX = 4 };
 
-/* A piece of the arena, alive from the step that writes it to the last that reads it. Two pieces that
-   are alive together never overlap. */
+/* A piece of the arena, alive from the step that writes it to the last that reads it. Two pieces
+   that are alive together never overlap. */
 struct nn_piece {
     size_t bytes, offset;
     int first, last; /* steps; -1: before the run; INT_MAX: after it */
@@ -45,8 +45,8 @@ struct nn_plan {
 
 /* ---- device.c ---- */
 const struct nn_device *nn_device_find(const char *name); /* NULL: the default; NULL if unknown */
-/* The first kernel of the chain that takes the step (the first after `after` when that is not NULL), and
-   how deep in the chain it was found. */
+/* The first kernel of the chain that takes the step (the first after `after` when that is not
+   NULL), and how deep in the chain it was found. */
 const struct nn_kernel *nn_kernel_pick(const struct nn_device *d, const struct nn_step *s,
                                        const struct nn_kernel *after, int *out_depth);
 
@@ -61,7 +61,8 @@ struct nn_step nn_step_of(const struct nn_plan *p, const struct nn_node *node);
 status nn_choose_stores(struct nn_plan *p) MUST_USE;
 
 /* ---- arena.c ---- */
-/* Gives every value of the steps a piece, every scratch too; sets offsets. scratch_piece[n_steps]. */
+/* Gives every value of the steps a piece, every scratch too; sets offsets. scratch_piece[n_steps].
+ */
 status nn_place(struct nn_plan *p, int *scratch_piece, size_t *out_bytes) MUST_USE;
 
 #endif

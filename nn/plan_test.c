@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+
 #include <cmocka.h>
 
 enum { SIDE = 8, CH = 16, PIXELS = SIDE * SIDE * 3 };
@@ -121,9 +122,11 @@ static void live_values_never_overlap(void **state)
             unet_new(&f, NULL, 2);
         else
             resnet_new(&f, 3, kind < 5);
-        struct nn_plan *p = plan_with(&f, (struct nn_plan_options){
-                                              .device = "openblas", .threads = 2, .no_fusion = kind % 2,
-                                              .precision = kind % 3 ? NN_PREC_F32 : NN_PREC_BF16});
+        struct nn_plan *p = plan_with(
+            &f, (struct nn_plan_options){.device = "openblas",
+                                         .threads = 2,
+                                         .no_fusion = kind % 2,
+                                         .precision = kind % 3 ? NN_PREC_F32 : NN_PREC_BF16});
         check_pieces(p);
         check_lifetimes(p);
         nn_plan_free(p);
@@ -167,7 +170,8 @@ static void a_run_allocates_nothing(void **state)
     for (size_t d = 0; d < ARRAY_LEN(devices); d++) {
         struct fixture f;
         resnet_new(&f, 2, true);
-        struct nn_plan *p = plan_with(&f, (struct nn_plan_options){.device = devices[d], .threads = 1});
+        struct nn_plan *p =
+            plan_with(&f, (struct nn_plan_options){.device = devices[d], .threads = 1});
         fill_sample(p, 0, 1);
         fill_sample(p, 1, 2);
         run(p);
@@ -218,7 +222,8 @@ static void a_run_repeats_bit_for_bit(void **state)
         for (int k = 0; k < 2; k++) {
             struct fixture f;
             resnet_new(&f, 6, true);
-            struct nn_plan *p = plan_with(&f, (struct nn_plan_options){.device = "openblas", .threads = threads});
+            struct nn_plan *p =
+                plan_with(&f, (struct nn_plan_options){.device = "openblas", .threads = threads});
             for (int at = 0; at < 6; at++)
                 fill_sample(p, at, at);
             run(p);
@@ -302,7 +307,8 @@ static void a_unet_fuses_what_it_can(void **state)
         for (int k = 1; k < p->steps[i].n_out; k++)
             assert_false(nn_has(&p->steps[i].out[k])); /* no statistics kept without gradients */
     nn_plan_free(p);
-    p = plan_with(&f, (struct nn_plan_options){.device = "openblas", .threads = 1, .no_fusion = true});
+    p = plan_with(&f,
+                  (struct nn_plan_options){.device = "openblas", .threads = 1, .no_fusion = true});
     assert_int_equal(nn_plan_info(p).fused, 0);
     assert_true(count_steps(p, NN_OP_ADD_NC) > 10);
     nn_plan_free(p);
@@ -422,7 +428,8 @@ static void the_first_error_is_kept(void **state)
     struct nn_val y = nn_conv2d(g, x, w, NN_NONE, nn_conv_same(3, 1));
     assert_int_equal(y.id, 0);
     assert_int_equal(nn_add(g, y, x).id, 0);
-    assert_int_equal(nn_plan_new(g, &(struct nn_plan_options){.threads = 1}, &p, &e), STATUS_INVALID);
+    assert_int_equal(nn_plan_new(g, &(struct nn_plan_options){.threads = 1}, &p, &e),
+                     STATUS_INVALID);
     assert_null(p);
     assert_string_equal(e.text, "conv2d: x 2x8x8x3 and w 4x5x3x3 with 1 groups do not fit");
     nn_graph_free(g);
@@ -445,22 +452,54 @@ static void impossible_shapes_are_refused(void **state)
         struct nn_val w = nn_param(g, "w", nn_shape4(2, 6, 5, 5), NN_INIT_ZERO);
         assert_int_equal(nn_graph_status(g, NULL), STATUS_OK);
         switch (i) {
-        case 0: y = nn_conv2d(g, x, w, NN_NONE, (struct nn_conv){.stride = 1}); break;
-        case 1: y = nn_conv2d(g, x, w, NN_NONE, (struct nn_conv){.stride = 0, .groups = 1}); break;
-        case 2: y = nn_conv2d(g, x, w, c, nn_conv_same(5, 1)); break;
-        case 3: y = nn_linear(g, v, v, c); break;
-        case 4: y = nn_group_norm(g, x, c, c, 4, 1e-5f); break;
-        case 5: y = nn_batch_norm(g, x, c, c, c, c, 0.1f, 1e-5f, true); break;
-        case 6: y = nn_add(g, x, v); break;
-        case 7: y = nn_add_nc(g, x, c); break;
-        case 8: y = nn_concat(g, x, v); break;
-        case 9: y = nn_slice_c(g, x, 4, 3); break;
-        case 10: y = nn_reshape(g, x, nn_shape2(5, 5)); break;
-        case 11: y = nn_max_pool(g, x, (struct nn_pool){9, 1, 0, false}); break;
-        case 12: y = nn_attention(g, x, x, x, 4); break;
-        case 13: y = nn_softmax_xent(g, v, c); break;
-        case 14: y = nn_mse(g, k, k); break;
-        default: y = nn_input(g, "huge", NN_F32, nn_shape4(1 << 20, 1 << 20, 1 << 20, 1 << 20)); break;
+        case 0:
+            y = nn_conv2d(g, x, w, NN_NONE, (struct nn_conv){.stride = 1});
+            break;
+        case 1:
+            y = nn_conv2d(g, x, w, NN_NONE, (struct nn_conv){.stride = 0, .groups = 1});
+            break;
+        case 2:
+            y = nn_conv2d(g, x, w, c, nn_conv_same(5, 1));
+            break;
+        case 3:
+            y = nn_linear(g, v, v, c);
+            break;
+        case 4:
+            y = nn_group_norm(g, x, c, c, 4, 1e-5f);
+            break;
+        case 5:
+            y = nn_batch_norm(g, x, c, c, c, c, 0.1f, 1e-5f, true);
+            break;
+        case 6:
+            y = nn_add(g, x, v);
+            break;
+        case 7:
+            y = nn_add_nc(g, x, c);
+            break;
+        case 8:
+            y = nn_concat(g, x, v);
+            break;
+        case 9:
+            y = nn_slice_c(g, x, 4, 3);
+            break;
+        case 10:
+            y = nn_reshape(g, x, nn_shape2(5, 5));
+            break;
+        case 11:
+            y = nn_max_pool(g, x, (struct nn_pool){9, 1, 0, false});
+            break;
+        case 12:
+            y = nn_attention(g, x, x, x, 4);
+            break;
+        case 13:
+            y = nn_softmax_xent(g, v, c);
+            break;
+        case 14:
+            y = nn_mse(g, k, k);
+            break;
+        default:
+            y = nn_input(g, "huge", NN_F32, nn_shape4(1 << 20, 1 << 20, 1 << 20, 1 << 20));
+            break;
         }
         if (y.id || !nn_graph_status(g, NULL))
             fail_msg("shape error %d was not noticed", i);
@@ -477,9 +516,11 @@ static void unknown_devices_are_refused(void **state)
     unet_new(&f, NULL, 1);
     assert_int_equal(nn_plan_new(f.g, &(struct nn_plan_options){.device = "abacus"}, &p, NULL),
                      STATUS_UNSUPPORTED);
-    assert_int_equal(nn_plan_new(f.g, &(struct nn_plan_options){.device = "reference",
-                                                                .precision = NN_PREC_BF16}, &p, NULL),
-                     STATUS_UNSUPPORTED);
+    assert_int_equal(
+        nn_plan_new(f.g,
+                    &(struct nn_plan_options){.device = "reference", .precision = NN_PREC_BF16}, &p,
+                    NULL),
+        STATUS_UNSUPPORTED);
     fixture_done(&f, true);
 }
 
@@ -495,8 +536,8 @@ static void data_is_of_inputs_and_outputs(void **state)
     struct nn_val out = nn_affine(c.graph, c.y, 2, 1);
     nn_output(c.graph, out, "out");
     struct nn_plan *p = NULL;
-    assert_int_equal(nn_plan_new(c.graph, &(struct nn_plan_options){.device = "openblas"}, &p, NULL),
-                     STATUS_OK);
+    assert_int_equal(
+        nn_plan_new(c.graph, &(struct nn_plan_options){.device = "openblas"}, &p, NULL), STATUS_OK);
     nn_graph_free(c.graph);
     c.graph = NULL;
     assert_non_null(nn_plan_data(p, c.leaf[0]));

@@ -1,9 +1,10 @@
 /*
  * Which values of a plan are bf16.
  *
- * f32 plans: none. bf16 plans: every intermediate (N,H,W,C) that is neither read by the caller nor a
- * parameter's gradient; (N), (N,C) and weights stay f32. An f32 activation that enters a convolution or
- * attention (the network's input, mostly) is cast once by a COPY in front of its first such reader.
+ * f32 plans: none. bf16 plans: every intermediate (N,H,W,C) that is neither read by the caller nor
+ * a parameter's gradient; (N), (N,C) and weights stay f32. An f32 activation that enters a
+ * convolution or attention (the network's input, mostly) is cast once by a COPY in front of its
+ * first such reader.
  */
 #include "plan.h"
 
@@ -105,10 +106,9 @@ status nn_choose_stores(struct nn_plan *p)
     if (!p->store)
         return STATUS_NOMEM;
     for (int i = 1; i < g->n_values; i++)
-        p->store[i] = g->values[i].dtype == NN_I32 ? NN_STORE_I32
-                      : p->precision == NN_PREC_BF16 && intermediate(&g->values[i])
-                          ? NN_STORE_BF16
-                          : NN_STORE_F32;
+        p->store[i] = g->values[i].dtype == NN_I32                                  ? NN_STORE_I32
+                      : p->precision == NN_PREC_BF16 && intermediate(&g->values[i]) ? NN_STORE_BF16
+                                                                                    : NN_STORE_F32;
     if (p->precision != NN_PREC_BF16)
         return STATUS_OK;
     settle_views(p);

@@ -1,4 +1,5 @@
-/* Sum, difference, product, affine map, copy (and cast), activations: any shape, any mix of stores. */
+/* Sum, difference, product, affine map, copy (and cast), activations: any shape, any mix of stores.
+ */
 #include "kernels/kernels.h"
 
 #include <math.h>
@@ -52,7 +53,8 @@ static void act_row(const struct nn_attr *attr, const float *a, const float *b, 
     nn_post_row(NN_POST(attr->act), y, n);
 }
 /* b is the result, except for SiLU, where it is the input (graph.h). */
-static void act_back_row(const struct nn_attr *attr, const float *a, const float *b, float *y, int n)
+static void act_back_row(const struct nn_attr *attr, const float *a, const float *b, float *y,
+                         int n)
 {
     switch (attr->act) {
     case NN_SIGMOID:
@@ -103,12 +105,12 @@ static status run_rows(const struct nn_step *s, row_fn *row)
     return STATUS_OK;
 }
 
-#define ELEMENTWISE(OP, row)                                                                        \
-    static status row##_run(const struct nn_step *s)                                                \
+#define ELEMENTWISE(OP, row)                                                                       \
+    static status row##_run(const struct nn_step *s)                                               \
     {                                                                                              \
-        return run_rows(s, row##_row);                                                              \
+        return run_rows(s, row##_row);                                                             \
     }                                                                                              \
-    const struct nn_kernel nn_common_##row = {                                                      \
+    const struct nn_kernel nn_common_##row = {                                                     \
         .op = NN_OP_##OP, .name = "common." #row, .supports = anything, .run = row##_run};
 ELEMENTWISE(ADD, add)
 ELEMENTWISE(SUB, sub)

@@ -3,16 +3,17 @@
 /*
  * kernels: what the optimised plain C kernels (device "common") share.
  *
- * They take f32 and bf16 tensors alike, by rows (device.h), and loop over channels innermost, so that
- * the compiler makes vectors of it. Each loop over pixels is cut by nn_for_range; what is summed over
- * pixels is summed in an order that depends on shapes and the thread count only.
+ * They take f32 and bf16 tensors alike, by rows (device.h), and loop over channels innermost, so
+ * that the compiler makes vectors of it. Each loop over pixels is cut by nn_for_range; what is
+ * summed over pixels is summed in an order that depends on shapes and the thread count only.
  */
 #include "device.h"
 
 #include <string.h>
 
-/* a b + c in one rounding where the CPU has an instruction for it. Written out because ISO C mode keeps
-   gcc from making it of a * b + c, and because other folders' bits are not to change with it. */
+/* a b + c in one rounding where the CPU has an instruction for it. Written out because ISO C mode
+   keeps gcc from making it of a * b + c, and because other folders' bits are not to change with it.
+ */
 static inline float nn_fma(float a, float b, float c)
 {
 #if defined(__FMA__) || defined(__aarch64__)
@@ -23,10 +24,10 @@ static inline float nn_fma(float a, float b, float c)
 }
 
 /*
- * exp to about 1.2e-7 relative, in operations a compiler vectorises. x log2(e) is rounded to n by adding
- * 1.5 * 2^23, which leaves n in the low bits of the sum; r = x - n ln 2, ln 2 in two parts of which the
- * first is exact times n; a polynomial in r of degree 6; n is added to its exponent. Below -87 it gives
- * 1.6e-38, above 88.37 2.4e38.
+ * exp to about 1.2e-7 relative, in operations a compiler vectorises. x log2(e) is rounded to n by
+ * adding 1.5 * 2^23, which leaves n in the low bits of the sum; r = x - n ln 2, ln 2 in two parts
+ * of which the first is exact times n; a polynomial in r of degree 6; n is added to its exponent.
+ * Below -87 it gives 1.6e-38, above 88.37 2.4e38.
  */
 static inline float nn_expf(float x)
 {

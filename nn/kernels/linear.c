@@ -1,6 +1,6 @@
 /*
- * Fully connected layers, f32. Each output is one dot product (or sum) in an order that does not depend
- * on the batch, so that a sample's bits are its own; weights are read once for all samples.
+ * Fully connected layers, f32. Each output is one dot product (or sum) in an order that does not
+ * depend on the batch, so that a sample's bits are its own; weights are read once for all samples.
  */
 #include "kernels/kernels.h"
 
@@ -77,7 +77,8 @@ static void weights_outputs(const void *ctx, int64_t first, int64_t last, int th
 static int threads_of(const struct nn_step *s)
 {
     struct nn_shape x = s->in[0].shape, w = s->in[1].shape;
-    return nn_threads_for(s, nn_shape_count(x) * w.dim[1] / 16); /* a product costs less than an element */
+    return nn_threads_for(s, nn_shape_count(x) * w.dim[1] /
+                                 16); /* a product costs less than an element */
 }
 static status linear_run(const struct nn_step *s)
 {

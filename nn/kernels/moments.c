@@ -3,8 +3,8 @@
 enum { BLOCK = 64 }; /* pixels summed in f32 before they go to double */
 
 /* sum[c] and square[c] over the row's pixels; sixteen channels at a time stay in registers. */
-static inline __attribute__((always_inline)) void add_pixels(const void *x, bool bf16, int pixels, int c,
-                                                             const float *pivot, float *sum,
+static inline __attribute__((always_inline)) void add_pixels(const void *x, bool bf16, int pixels,
+                                                             int c, const float *pivot, float *sum,
                                                              float *square)
 {
     int k = 0;

@@ -3,8 +3,8 @@
 /*
  * Per-channel sums over many pixels, for the norms.
  *
- * Squares are summed around a pivot (the first pixel's value), so that a mean far from zero costs no
- * digits; 64 pixels at a time in f32, those sums in double.
+ * Squares are summed around a pivot (the first pixel's value), so that a mean far from zero costs
+ * no digits; 64 pixels at a time in f32, those sums in double.
  */
 #include "kernels/kernels.h"
 
@@ -22,7 +22,8 @@ static inline struct nn_sums nn_sums_at(double *memory, int c)
 {
     return (struct nn_sums){memory, memory + c, (float *)(memory + 2 * (size_t)c)};
 }
-/* Sets out to the sums of pixels [first,last) of t, counted from its start, around pixel `pivot`. */
+/* Sets out to the sums of pixels [first,last) of t, counted from its start, around pixel `pivot`.
+ */
 void nn_moments(const struct nn_tensor *t, int64_t pivot, int64_t first, int64_t last, int c,
                 struct nn_sums out);
 /* Adds b's sums to a; both around the same pivot. */

@@ -1,12 +1,13 @@
 /*
- * Group and batch normalisation with an optional activation behind them, and the gradient of the pair.
- * Batch normalisation is group normalisation of one sample, whose pixels are those of the whole batch,
- * in groups of one channel; "fixed" means that its statistics are given (not training).
+ * Group and batch normalisation with an optional activation behind them, and the gradient of the
+ * pair. Batch normalisation is group normalisation of one sample, whose pixels are those of the
+ * whole batch, in groups of one channel; "fixed" means that its statistics are given (not
+ * training).
  *
  * Forward: sums per channel, from them per group (mean, 1/sd), from those per channel (a, b); then
- * y = post(a x + b + res) in one pass. Backward: sums of u = dy post'(a x + b), which dx keeps when it
- * was expensive; then dx = p u + q x + r (+ res) with per-channel p, q, r. Samples go to threads; when there are
- * fewer samples than threads the pixels of one sample do.
+ * y = post(a x + b + res) in one pass. Backward: sums of u = dy post'(a x + b), which dx keeps when
+ * it was expensive; then dx = p u + q x + r (+ res) with per-channel p, q, r. Samples go to
+ * threads; when there are fewer samples than threads the pixels of one sample do.
  */
 #include "kernels/moments.h"
 
@@ -59,7 +60,8 @@ static status prepare(struct nn_step *s, struct errmsg *e)
     (void)e;
     struct nn_nhwc d = dims_of(s);
     size_t n = (size_t)d.n, parts = (size_t)parts_of(s, d), c = (size_t)d.c;
-    s->scratch_bytes = n * parts * nn_sums_doubles(d.c) * sizeof(double) + n * 3 * c * sizeof(float);
+    s->scratch_bytes =
+        n * parts * nn_sums_doubles(d.c) * sizeof(double) + n * 3 * c * sizeof(float);
     return STATUS_OK;
 }
 
@@ -94,7 +96,8 @@ static struct job job_of(const struct nn_step *s)
 
 static struct nn_sums sums_of(const struct job *j, int64_t n, int part)
 {
-    return nn_sums_at(j->l.sums + ((size_t)n * (size_t)j->l.parts + (size_t)part) * j->l.doubles, j->d.c);
+    return nn_sums_at(j->l.sums + ((size_t)n * (size_t)j->l.parts + (size_t)part) * j->l.doubles,
+                      j->d.c);
 }
 static float *coef_of(const struct job *j, int64_t n)
 {
@@ -230,8 +233,12 @@ static bool apply_direct(const struct job *j, int64_t pixel, int64_t pixels, con
     if (s->out[0].store != s->in[0].store || (j->res && j->res->store != s->in[0].store))
         return false;
     size_t at = (size_t)pixel * (size_t)j->d.c * nn_store_bytes(s->in[0].store);
-    struct stretch t = {.x = (const char *)s->in[0].data + at, .y = (char *)s->out[0].data + at,
-                        .a = a, .b = b, .rows = (int)pixels, .c = j->d.c};
+    struct stretch t = {.x = (const char *)s->in[0].data + at,
+                        .y = (char *)s->out[0].data + at,
+                        .a = a,
+                        .b = b,
+                        .rows = (int)pixels,
+                        .c = j->d.c};
     if (j->res)
         t.res = (const char *)j->res->data + at;
     switch (s->attr.post) {
@@ -347,8 +354,8 @@ static bool keeps_upstream(const struct nn_step *s)
 }
 
 /* u = dy post'(a x + b) for some pixels: dy itself, or in room. */
-static const float *upstream(int post, const float *a, const float *b, const float *dy, const float *x,
-                             int rows, int c, float *room)
+static const float *upstream(int post, const float *a, const float *b, const float *dy,
+                             const float *x, int rows, int c, float *room)
 {
     if (post == NN_POST_NONE)
         return dy;
@@ -394,13 +401,15 @@ static void row_sums(const float *u, const float *x, const float *mean, int rows
 }
 
 /* Per channel sum u and sum u (x - mean); u into dx when it is kept. */
-static void back_sums(const struct job *j, int64_t n, int64_t first, int64_t last, struct nn_sums out)
+static void back_sums(const struct job *j, int64_t n, int64_t first, int64_t last,
+                      struct nn_sums out)
 {
     const struct nn_step *s = j->s;
     int c = j->d.c, step = nn_row_pixels(c), cg = c / j->groups;
     const float *stats = j->stats + n * j->groups * 2;
     _Alignas(64) float sd[NN_ROW_MAX], sx[NN_ROW_MAX], su[NN_ROW_MAX];
-    _Alignas(64) float a[NN_ROW_MAX], b[NN_ROW_MAX], mean[NN_ROW_MAX], s1[NN_ROW_MAX], s2[NN_ROW_MAX];
+    _Alignas(64) float a[NN_ROW_MAX], b[NN_ROW_MAX], mean[NN_ROW_MAX], s1[NN_ROW_MAX],
+        s2[NN_ROW_MAX];
     forward_coef(j, n, a, b);
     for (int k = 0; k < c; k++)
         mean[k] = stats[k / cg * 2];
@@ -511,7 +520,8 @@ static void back_part_apply(const void *ctx, int64_t first, int64_t last, int th
     }
 }
 
-/* dgamma = sum_n rsd sum u (x - mean), dbeta = sum_n sum u: in sample order, whatever the threads. */
+/* dgamma = sum_n rsd sum u (x - mean), dbeta = sum_n sum u: in sample order, whatever the threads.
+ */
 static void param_gradients(const struct job *j)
 {
     const struct nn_step *s = j->s;
@@ -549,8 +559,11 @@ static status back_run(const struct nn_step *s)
 }
 
 #define NORM(OP, row, run_)                                                                        \
-    const struct nn_kernel nn_common_##row = {.op = NN_OP_##OP, .name = "common." #row,            \
-                                              .supports = fits, .prepare = prepare, .run = run_};
+    const struct nn_kernel nn_common_##row = {.op = NN_OP_##OP,                                    \
+                                              .name = "common." #row,                              \
+                                              .supports = fits,                                    \
+                                              .prepare = prepare,                                  \
+                                              .run = run_};
 NORM(GROUP_NORM, group_norm, norm_run)
 NORM(BATCH_NORM, batch_norm, norm_run)
 NORM(GROUP_NORM_BACK, group_norm_back, back_run)

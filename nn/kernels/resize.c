@@ -37,8 +37,8 @@ static void upsample_rows(const void *ctx, int64_t first, int64_t last, int thre
 static status upsample_run(const struct nn_step *s)
 {
     struct nn_shape xs = s->in[0].shape;
-    nn_for_range(nn_threads_for(s, nn_shape_count(s->out[0].shape)),
-                 (int64_t)xs.dim[0] * xs.dim[1], upsample_rows, s);
+    nn_for_range(nn_threads_for(s, nn_shape_count(s->out[0].shape)), (int64_t)xs.dim[0] * xs.dim[1],
+                 upsample_rows, s);
     return STATUS_OK;
 }
 
@@ -66,16 +66,19 @@ static void upsample_back_rows(const void *ctx, int64_t first, int64_t last, int
 static status upsample_back_run(const struct nn_step *s)
 {
     struct nn_shape ys = s->out[0].shape;
-    nn_for_range(nn_threads_for(s, nn_shape_count(s->in[0].shape)),
-                 (int64_t)ys.dim[0] * ys.dim[1], upsample_back_rows, s);
+    nn_for_range(nn_threads_for(s, nn_shape_count(s->in[0].shape)), (int64_t)ys.dim[0] * ys.dim[1],
+                 upsample_back_rows, s);
     return STATUS_OK;
 }
 
-const struct nn_kernel nn_common_upsample2 = {.op = NN_OP_UPSAMPLE2, .name = "common.upsample2",
-                                              .supports = doubling_fits, .run = upsample_run};
-const struct nn_kernel nn_common_upsample2_back = {
-    .op = NN_OP_UPSAMPLE2_BACK, .name = "common.upsample2_back", .supports = images_fit,
-    .run = upsample_back_run};
+const struct nn_kernel nn_common_upsample2 = {.op = NN_OP_UPSAMPLE2,
+                                              .name = "common.upsample2",
+                                              .supports = doubling_fits,
+                                              .run = upsample_run};
+const struct nn_kernel nn_common_upsample2_back = {.op = NN_OP_UPSAMPLE2_BACK,
+                                                   .name = "common.upsample2_back",
+                                                   .supports = images_fit,
+                                                   .run = upsample_back_run};
 
 /* ---- pooling forward ---- */
 
@@ -90,7 +93,8 @@ static void pool_pixel(const struct nn_step *s, int n, int p, int q, float *sx, 
         memset(y, 0, (size_t)c * sizeof *y);
     for (int h = hs.first; h < hs.last; h++)
         for (int w = ws.first; w < ws.last; w++) {
-            const float *x = nn_row(&s->in[0], (((int64_t)n * xs.dim[1] + h) * xs.dim[2] + w) * c, c, sx);
+            const float *x =
+                nn_row(&s->in[0], (((int64_t)n * xs.dim[1] + h) * xs.dim[2] + w) * c, c, sx);
             if (max && !started) {
                 memcpy(y, x, (size_t)c * sizeof *y);
                 started = true;
@@ -129,17 +133,18 @@ static void pool_rows(const void *ctx, int64_t first, int64_t last, int thread)
 static status pool_run(const struct nn_step *s)
 {
     struct nn_shape ys = s->out[0].shape;
-    nn_for_range(nn_threads_for(s, nn_shape_count(s->in[0].shape)),
-                 (int64_t)ys.dim[0] * ys.dim[1], pool_rows, s);
+    nn_for_range(nn_threads_for(s, nn_shape_count(s->in[0].shape)), (int64_t)ys.dim[0] * ys.dim[1],
+                 pool_rows, s);
     return STATUS_OK;
 }
 
-const struct nn_kernel nn_common_max_pool = {.op = NN_OP_MAX_POOL, .name = "common.max_pool",
-                                             .supports = images_fit, .run = pool_run};
-const struct nn_kernel nn_common_avg_pool = {.op = NN_OP_AVG_POOL, .name = "common.avg_pool",
-                                             .supports = images_fit, .run = pool_run};
+const struct nn_kernel nn_common_max_pool = {
+    .op = NN_OP_MAX_POOL, .name = "common.max_pool", .supports = images_fit, .run = pool_run};
+const struct nn_kernel nn_common_avg_pool = {
+    .op = NN_OP_AVG_POOL, .name = "common.avg_pool", .supports = images_fit, .run = pool_run};
 
-/* ---- pooling backward: items are samples; dx is summed in f32 in a scratch image per thread ---- */
+/* ---- pooling backward: items are samples; dx is summed in f32 in a scratch image per thread ----
+ */
 
 static status back_prepare(struct nn_step *s, struct errmsg *e)
 {
@@ -151,8 +156,8 @@ static status back_prepare(struct nn_step *s, struct errmsg *e)
 }
 
 /* Adds dy where x has its window's first maximum. */
-static void max_back_pixel(const struct nn_step *s, int64_t n, struct nn_window hs, struct nn_window ws,
-                           const float *dy, float *sx, float *dx)
+static void max_back_pixel(const struct nn_step *s, int64_t n, struct nn_window hs,
+                           struct nn_window ws, const float *dy, float *sx, float *dx)
 {
     struct nn_shape xs = s->in[1].shape;
     int c = xs.dim[3];
@@ -224,9 +229,13 @@ static status pool_back_run(const struct nn_step *s)
     return STATUS_OK;
 }
 
-const struct nn_kernel nn_common_max_pool_back = {
-    .op = NN_OP_MAX_POOL_BACK, .name = "common.max_pool_back", .supports = images_fit,
-    .prepare = back_prepare, .run = pool_back_run};
-const struct nn_kernel nn_common_avg_pool_back = {
-    .op = NN_OP_AVG_POOL_BACK, .name = "common.avg_pool_back", .supports = images_fit,
-    .prepare = back_prepare, .run = pool_back_run};
+const struct nn_kernel nn_common_max_pool_back = {.op = NN_OP_MAX_POOL_BACK,
+                                                  .name = "common.max_pool_back",
+                                                  .supports = images_fit,
+                                                  .prepare = back_prepare,
+                                                  .run = pool_back_run};
+const struct nn_kernel nn_common_avg_pool_back = {.op = NN_OP_AVG_POOL_BACK,
+                                                  .name = "common.avg_pool_back",
+                                                  .supports = images_fit,
+                                                  .prepare = back_prepare,
+                                                  .run = pool_back_run};

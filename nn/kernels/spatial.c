@@ -1,4 +1,5 @@
-/* Between (N,C) and (N,H,W,C), and along channels: add_nc, mul_nc, sums over pixels, concat, slice. */
+/* Between (N,C) and (N,H,W,C), and along channels: add_nc, mul_nc, sums over pixels, concat, slice.
+ */
 #include "kernels/kernels.h"
 
 static bool image_fits(const struct nn_step *s)
@@ -131,8 +132,8 @@ static void slice_pixels(const void *ctx, int64_t first, int64_t last, int threa
 {
     const struct nn_step *s = ctx;
     size_t c = last_bytes(&s->in[0]), k = last_bytes(&s->out[0]);
-    const char *x = (const char *)s->in[0].data +
-                    (size_t)s->attr.first * nn_store_bytes(s->in[0].store);
+    const char *x =
+        (const char *)s->in[0].data + (size_t)s->attr.first * nn_store_bytes(s->in[0].store);
     char *y = s->out[0].data;
     (void)thread;
     for (size_t i = (size_t)first; i < (size_t)last; i++)

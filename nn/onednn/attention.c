@@ -1,10 +1,11 @@
 /*
- * Attention with one head: per image S = q k' (f32), P = softmax(S / sqrt(C)) in the operands' type,
- * y = P v. L positions, C channels.
+ * Attention with one head: per image S = q k' (f32), P = softmax(S / sqrt(C)) in the operands'
+ * type, y = P v. L positions, C channels.
  *
- * The primitives are made for one thread and images go to our threads, each with objects and scratch
- * of its own: so an image's bits do not depend on the batch, and nothing is shared in a run. Several
- * heads are strided operands, which the library multiplies slowly: left to the next device.
+ * The primitives are made for one thread and images go to our threads, each with objects and
+ * scratch of its own: so an image's bits do not depend on the batch, and nothing is shared in a
+ * run. Several heads are strided operands, which the library multiplies slowly: left to the next
+ * device.
  */
 #include "onednn/onednn.h"
 
@@ -57,8 +58,8 @@ struct product {
     dnnl_data_type_t operand, result;
 };
 
-static status product_new(struct nn_dnnl_call *call, const struct nn_dnnl *d, const struct product *p,
-                          struct errmsg *e)
+static status product_new(struct nn_dnnl_call *call, const struct nn_dnnl *d,
+                          const struct product *p, struct errmsg *e)
 {
     struct nn_dnnl_md from = {0}, with = {0}, to = {0};
     dnnl_primitive_attr_t attr = NULL;
@@ -94,8 +95,8 @@ static status worker_new(struct worker *w, dnnl_engine_t engine, const struct pr
                          const struct product *mix, struct errmsg *e)
 {
     w->d = (struct nn_dnnl){.engine = engine, .threads = 1};
-    status st = nn_dnnl_status(
-        dnnl_stream_create(&w->d.stream, engine, dnnl_stream_default_flags), "a stream", e);
+    status st = nn_dnnl_status(dnnl_stream_create(&w->d.stream, engine, dnnl_stream_default_flags),
+                               "a stream", e);
     if (!st)
         st = product_new(&w->scores, &w->d, scores, e);
     return st ? st : product_new(&w->mix, &w->d, mix, e);
@@ -183,9 +184,11 @@ static void images(const void *ctx, int64_t first, int64_t last, int thread)
     for (size_t n = (size_t)first; n < (size_t)last && !w->st; n++) {
         w->st = nn_dnnl_call_point(&w->scores, DNNL_ARG_SRC, (char *)s->in[Q].data + n * image);
         if (!w->st)
-            w->st = nn_dnnl_call_point(&w->scores, DNNL_ARG_WEIGHTS, (char *)s->in[K].data + n * image);
+            w->st =
+                nn_dnnl_call_point(&w->scores, DNNL_ARG_WEIGHTS, (char *)s->in[K].data + n * image);
         if (!w->st)
-            w->st = nn_dnnl_call_point(&w->mix, DNNL_ARG_WEIGHTS, (char *)s->in[V].data + n * image);
+            w->st =
+                nn_dnnl_call_point(&w->mix, DNNL_ARG_WEIGHTS, (char *)s->in[V].data + n * image);
         if (!w->st)
             w->st = nn_dnnl_call_point(&w->mix, DNNL_ARG_DST, (char *)s->out[0].data + n * image);
         if (!w->st)

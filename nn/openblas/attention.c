@@ -18,8 +18,11 @@ struct dims {
 static struct dims dims_of(const struct nn_step *s)
 {
     struct nn_shape q = s->in[0].shape;
-    struct dims d = {.n = q.dim[0], .l = q.dim[1] * q.dim[2], .c = q.dim[3],
-                     .heads = s->attr.groups, .d = q.dim[3] / s->attr.groups};
+    struct dims d = {.n = q.dim[0],
+                     .l = q.dim[1] * q.dim[2],
+                     .c = q.dim[3],
+                     .heads = s->attr.groups,
+                     .d = q.dim[3] / s->attr.groups};
     d.ld = (size_t)d.l * (size_t)d.d;
     return d;
 }
@@ -38,7 +41,8 @@ static status prepare(struct nn_step *s, struct errmsg *e)
     return STATUS_OK;
 }
 
-/* A head's matrix: in place with row length C when it is f32, else converted to `room` (row length D). */
+/* A head's matrix: in place with row length C when it is f32, else converted to `room` (row length
+ * D). */
 struct matrix {
     float *at;
     int ld;
@@ -49,7 +53,8 @@ static int64_t head_start(const struct dims *d, int64_t item)
     return item / d->heads * d->l * d->c + item % d->heads * d->d;
 }
 
-static struct matrix load(const struct nn_tensor *t, const struct dims *d, int64_t item, float *room)
+static struct matrix load(const struct nn_tensor *t, const struct dims *d, int64_t item,
+                          float *room)
 {
     int64_t at = head_start(d, item);
     if (t->store == NN_STORE_F32)
@@ -61,7 +66,8 @@ static struct matrix load(const struct nn_tensor *t, const struct dims *d, int64
     return (struct matrix){room, d->d};
 }
 
-static struct matrix result(const struct nn_tensor *t, const struct dims *d, int64_t item, float *room)
+static struct matrix result(const struct nn_tensor *t, const struct dims *d, int64_t item,
+                            float *room)
 {
     if (t->store == NN_STORE_F32)
         return (struct matrix){nn_f32(t) + head_start(d, item), d->c};
@@ -123,7 +129,8 @@ static void backward_heads(const void *ctx, int64_t first, int64_t last, int thr
     float *g = p + (size_t)d.l * (size_t)d.l, *room = g + (size_t)d.l * (size_t)d.l;
     float *out = room + 4 * d.ld;
     for (int64_t item = first; item < last; item++) {
-        struct matrix dy = load(&s->in[0], &d, item, room), q = load(&s->in[1], &d, item, room + d.ld);
+        struct matrix dy = load(&s->in[0], &d, item, room),
+                      q = load(&s->in[1], &d, item, room + d.ld);
         struct matrix k = load(&s->in[2], &d, item, room + 2 * d.ld);
         struct matrix v = load(&s->in[3], &d, item, room + 3 * d.ld);
         probabilities(&d, q, k, p);
@@ -165,9 +172,13 @@ static bool anything(const struct nn_step *s)
     return true;
 }
 
-const struct nn_kernel nn_openblas_attention = {
-    .op = NN_OP_ATTENTION, .name = "openblas.attention", .supports = anything, .prepare = prepare,
-    .run = forward_run};
-const struct nn_kernel nn_openblas_attention_back = {
-    .op = NN_OP_ATTENTION_BACK, .name = "openblas.attention_back", .supports = anything,
-    .prepare = prepare, .run = backward_run};
+const struct nn_kernel nn_openblas_attention = {.op = NN_OP_ATTENTION,
+                                                .name = "openblas.attention",
+                                                .supports = anything,
+                                                .prepare = prepare,
+                                                .run = forward_run};
+const struct nn_kernel nn_openblas_attention_back = {.op = NN_OP_ATTENTION_BACK,
+                                                     .name = "openblas.attention_back",
+                                                     .supports = anything,
+                                                     .prepare = prepare,
+                                                     .run = backward_run};

@@ -1,10 +1,11 @@
 /*
  * Convolutions as matrix products.
  *
- * A block of output pixels becomes rows of patches (im2col): row = pixel, column = (i, j, c). Forward
- * and weight gradient multiply patches of x; the data gradient of a stride-1 convolution is itself a
- * convolution of dy with the flipped kernel, that of a larger stride is patches' = dy w scattered back.
- * A 1x1 convolution with stride 1 and no padding needs no patches: the image is the matrix.
+ * A block of output pixels becomes rows of patches (im2col): row = pixel, column = (i, j, c).
+ * Forward and weight gradient multiply patches of x; the data gradient of a stride-1 convolution is
+ * itself a convolution of dy with the flipped kernel, that of a larger stride is patches' = dy w
+ * scattered back. A 1x1 convolution with stride 1 and no padding needs no patches: the image is the
+ * matrix.
  *
  * Names: K = Kh*Kw*C/groups columns of a patch, per group O/groups outputs.
  */
@@ -14,21 +15,31 @@ enum { PATCH_FLOATS = 1 << 17 }; /* of one thread's patch block: 512 KiB, about 
 
 /* A convolution in the form the product needs: from (src) to (dst), for one of the three ops. */
 struct geometry {
-    int n, h, w, c;         /* the image patches are taken from */
-    int p, q, o;            /* the image with one pixel per patch */
+    int n, h, w, c; /* the image patches are taken from */
+    int p, q, o;    /* the image with one pixel per patch */
     int kh, kw, stride, top, left;
-    int groups, cg, og, k;  /* per group: channels in, channels out, patch columns */
-    int block;              /* patches at a time */
-    bool direct;            /* patches are the image itself */
+    int groups, cg, og, k; /* per group: channels in, channels out, patch columns */
+    int block;             /* patches at a time */
+    bool direct;           /* patches are the image itself */
 };
 
 static struct geometry geometry(struct nn_shape image, struct nn_shape w, struct nn_shape pixels,
                                 const struct nn_conv *a)
 {
     struct geometry g = {
-        .n = image.dim[0], .h = image.dim[1], .w = image.dim[2], .c = image.dim[3],
-        .p = pixels.dim[1], .q = pixels.dim[2], .o = pixels.dim[3], .kh = w.dim[2], .kw = w.dim[3],
-        .stride = a->stride, .top = a->pad_top, .left = a->pad_left, .groups = a->groups,
+        .n = image.dim[0],
+        .h = image.dim[1],
+        .w = image.dim[2],
+        .c = image.dim[3],
+        .p = pixels.dim[1],
+        .q = pixels.dim[2],
+        .o = pixels.dim[3],
+        .kh = w.dim[2],
+        .kw = w.dim[3],
+        .stride = a->stride,
+        .top = a->pad_top,
+        .left = a->pad_left,
+        .groups = a->groups,
     };
     g.cg = g.c / g.groups;
     g.og = g.o / g.groups;
@@ -47,7 +58,8 @@ static bool transposed_is_conv(const struct nn_step *s)
     return a->stride == 1 && a->pad_top < w.dim[2] && a->pad_left < w.dim[3];
 }
 
-/* The geometry of each op. For the data gradient as a convolution image and pixels change places. */
+/* The geometry of each op. For the data gradient as a convolution image and pixels change places.
+ */
 static struct geometry geometry_of(const struct nn_step *s)
 {
     struct nn_conv a = s->attr.conv;
@@ -130,7 +142,8 @@ static void put_patches(const struct geometry *g, const float *in, int group, in
 
 /* ---- forward, and the data gradient in convolution form ---- */
 
-/* Index in w (O,C/groups,Kh,Kw) of the weight that links output o and patch column (i,j,c) of group. */
+/* Index in w (O,C/groups,Kh,Kw) of the weight that links output o and patch column (i,j,c) of
+ * group. */
 static int64_t weight_at(int cg, int kh, int kw, int o, int c, int i, int j)
 {
     return (((int64_t)o * cg + c) * kh + i) * kw + j;
@@ -163,8 +176,8 @@ static status pack_flipped(struct nn_step *s)
             for (int j = 0; j < g.kw; j++)
                 for (int o = 0; o < g.cg; o++)
                     for (int c = 0; c < g.og; c++)
-                        *out++ = w[weight_at(g.og, g.kh, g.kw, group * g.cg + o, c,
-                                             g.kh - 1 - i, g.kw - 1 - j)];
+                        *out++ = w[weight_at(g.og, g.kh, g.kw, group * g.cg + o, c, g.kh - 1 - i,
+                                             g.kw - 1 - j)];
     return STATUS_OK;
 }
 
@@ -267,8 +280,13 @@ static status run_product(struct job *j)
 
 static status forward_run(const struct nn_step *s)
 {
-    struct job j = {.s = s, .g = geometry_of(s), .from = &s->in[0], .bias = &s->in[2],
-                    .nc = &s->in[3], .res = &s->in[4], .to = &s->out[0]};
+    struct job j = {.s = s,
+                    .g = geometry_of(s),
+                    .from = &s->in[0],
+                    .bias = &s->in[2],
+                    .nc = &s->in[3],
+                    .res = &s->in[4],
+                    .to = &s->out[0]};
     return run_product(&j);
 }
 
@@ -308,18 +326,19 @@ static void scatter_images(const void *ctx, int64_t first, int64_t last, int thr
 
 static status data_run(const struct nn_step *s)
 {
-    struct job j = {.s = s, .g = geometry_of(s), .from = &s->in[0], .res = &s->in[2],
-                    .to = &s->out[0]};
+    struct job j = {
+        .s = s, .g = geometry_of(s), .from = &s->in[0], .res = &s->in[2], .to = &s->out[0]};
     if (transposed_is_conv(s))
         return run_product(&j);
     const struct geometry *g = &j.g;
-    j.thread_floats = (size_t)g->block * (size_t)(g->k + g->o) +
-                      (size_t)g->h * (size_t)g->w * (size_t)g->c;
+    j.thread_floats =
+        (size_t)g->block * (size_t)(g->k + g->o) + (size_t)g->h * (size_t)g->w * (size_t)g->c;
     nn_for_range(threads_of(s, g), g->n, scatter_images, &j);
     return STATUS_OK;
 }
 
-/* ---- weight gradient: items are images; each thread sums its own, then the threads' sums are added --- */
+/* ---- weight gradient: items are images; each thread sums its own, then the threads' sums are
+ * added --- */
 
 static size_t weights_floats(const struct geometry *g)
 {
@@ -416,12 +435,20 @@ static status pack_data(struct nn_step *s)
     return transposed_is_conv(s) ? pack_flipped(s) : pack_scatter(s);
 }
 
-const struct nn_kernel nn_openblas_conv2d = {
-    .op = NN_OP_CONV2D, .name = "openblas.conv2d", .supports = takes, .prepare = prepare,
-    .pack = pack_forward, .run = forward_run};
-const struct nn_kernel nn_openblas_conv2d_data = {
-    .op = NN_OP_CONV2D_DATA, .name = "openblas.conv2d_data", .supports = takes, .prepare = prepare,
-    .pack = pack_data, .run = data_run};
-const struct nn_kernel nn_openblas_conv2d_weights = {
-    .op = NN_OP_CONV2D_WEIGHTS, .name = "openblas.conv2d_weights", .supports = takes,
-    .prepare = prepare, .run = weights_run};
+const struct nn_kernel nn_openblas_conv2d = {.op = NN_OP_CONV2D,
+                                             .name = "openblas.conv2d",
+                                             .supports = takes,
+                                             .prepare = prepare,
+                                             .pack = pack_forward,
+                                             .run = forward_run};
+const struct nn_kernel nn_openblas_conv2d_data = {.op = NN_OP_CONV2D_DATA,
+                                                  .name = "openblas.conv2d_data",
+                                                  .supports = takes,
+                                                  .prepare = prepare,
+                                                  .pack = pack_data,
+                                                  .run = data_run};
+const struct nn_kernel nn_openblas_conv2d_weights = {.op = NN_OP_CONV2D_WEIGHTS,
+                                                     .name = "openblas.conv2d_weights",
+                                                     .supports = takes,
+                                                     .prepare = prepare,
+                                                     .run = weights_run};

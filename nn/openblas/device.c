@@ -35,6 +35,8 @@ static const struct nn_kernel *const kernels[] = {
     &nn_openblas_conv2d,    &nn_openblas_conv2d_data,    &nn_openblas_conv2d_weights,
     &nn_openblas_attention, &nn_openblas_attention_back, NULL};
 
-const struct nn_device nn_device_openblas = {.name = "openblas", .kernels = kernels,
+const struct nn_device nn_device_openblas = {.name = "openblas",
+                                             .kernels = kernels,
                                              .next = &nn_device_common,
-                                             .precision = device_precision, .open = device_open};
+                                             .precision = device_precision,
+                                             .open = device_open};

@@ -3,10 +3,10 @@
 /*
  * openblas: products in f32 by OpenBLAS's sgemm, the portable device and the oracle of the others.
  *
- * Parallelism is ours: each of our threads calls sgemm on its own part, and OpenBLAS itself is told once,
- * when the first plan opens the device, to stay on the calling thread. Products are made per image, so
- * that a sample's bits do not depend on the batch around it. bf16 tensors are converted on the way in
- * and out; arithmetic is always f32.
+ * Parallelism is ours: each of our threads calls sgemm on its own part, and OpenBLAS itself is told
+ * once, when the first plan opens the device, to stay on the calling thread. Products are made per
+ * image, so that a sample's bits do not depend on the batch around it. bf16 tensors are converted
+ * on the way in and out; arithmetic is always f32.
  */
 #include "kernels/kernels.h"
 

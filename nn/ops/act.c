@@ -73,10 +73,15 @@ static status act_back_run(const struct nn_step *s)
 }
 
 const struct nn_op_impl nn_op_act = {
-    .op = NN_OP_ACT, .name = "act", .gradient = act_gradient, .in_place = 1u << 0,
+    .op = NN_OP_ACT,
+    .name = "act",
+    .gradient = act_gradient,
+    .in_place = 1u << 0,
     .reference = {.op = NN_OP_ACT, .name = "reference.act", .run = act_run},
 };
 const struct nn_op_impl nn_op_act_back = {
-    .op = NN_OP_ACT_BACK, .name = "act_back", .in_place = 1u << 0 | 1u << 1 | 1u << 2,
+    .op = NN_OP_ACT_BACK,
+    .name = "act_back",
+    .in_place = 1u << 0 | 1u << 1 | 1u << 2,
     .reference = {.op = NN_OP_ACT_BACK, .name = "reference.act_back", .run = act_back_run},
 };

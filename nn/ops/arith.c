@@ -88,22 +88,37 @@ ELEMENTWISE(affine_run, scale *a[i] + shift)
 ELEMENTWISE(copy_run, a[i])
 
 const struct nn_op_impl nn_op_add = {
-    .op = NN_OP_ADD, .name = "add", .gradient = add_gradient, .in_place = 1u << 0 | 1u << 1,
+    .op = NN_OP_ADD,
+    .name = "add",
+    .gradient = add_gradient,
+    .in_place = 1u << 0 | 1u << 1,
     .reference = {.op = NN_OP_ADD, .name = "reference.add", .run = add_run},
 };
 const struct nn_op_impl nn_op_sub = {
-    .op = NN_OP_SUB, .name = "sub", .gradient = sub_gradient, .in_place = 1u << 0 | 1u << 1,
+    .op = NN_OP_SUB,
+    .name = "sub",
+    .gradient = sub_gradient,
+    .in_place = 1u << 0 | 1u << 1,
     .reference = {.op = NN_OP_SUB, .name = "reference.sub", .run = sub_run},
 };
 const struct nn_op_impl nn_op_mul = {
-    .op = NN_OP_MUL, .name = "mul", .gradient = mul_gradient, .in_place = 1u << 0 | 1u << 1,
+    .op = NN_OP_MUL,
+    .name = "mul",
+    .gradient = mul_gradient,
+    .in_place = 1u << 0 | 1u << 1,
     .reference = {.op = NN_OP_MUL, .name = "reference.mul", .run = mul_run},
 };
 const struct nn_op_impl nn_op_affine = {
-    .op = NN_OP_AFFINE, .name = "affine", .gradient = affine_gradient, .in_place = 1u << 0,
+    .op = NN_OP_AFFINE,
+    .name = "affine",
+    .gradient = affine_gradient,
+    .in_place = 1u << 0,
     .reference = {.op = NN_OP_AFFINE, .name = "reference.affine", .run = affine_run},
 };
 const struct nn_op_impl nn_op_copy = {
-    .op = NN_OP_COPY, .name = "copy", .gradient = copy_gradient, .in_place = 1u << 0,
+    .op = NN_OP_COPY,
+    .name = "copy",
+    .gradient = copy_gradient,
+    .in_place = 1u << 0,
     .reference = {.op = NN_OP_COPY, .name = "reference.copy", .run = copy_run},
 };

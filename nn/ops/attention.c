@@ -38,8 +38,8 @@ static void attention_gradient(struct nn_grad *gr, const struct nn_node *node)
 }
 
 struct head {
-    int l, c, d;     /* positions, channels of a position, channels of a head */
-    int64_t start;   /* offset of the head's first channel at position 0 */
+    int l, c, d;   /* positions, channels of a position, channels of a head */
+    int64_t start; /* offset of the head's first channel at position 0 */
     float scale;
 };
 
@@ -161,13 +161,23 @@ static double attention_flops(const struct nn_step *s)
 }
 
 const struct nn_op_impl nn_op_attention = {
-    .op = NN_OP_ATTENTION, .name = "attention", .gradient = attention_gradient, .heavy = true,
+    .op = NN_OP_ATTENTION,
+    .name = "attention",
+    .gradient = attention_gradient,
+    .heavy = true,
     .flops = attention_flops,
-    .reference = {.op = NN_OP_ATTENTION, .name = "reference.attention",
-                  .prepare = attention_prepare, .run = attention_run},
+    .reference = {.op = NN_OP_ATTENTION,
+                  .name = "reference.attention",
+                  .prepare = attention_prepare,
+                  .run = attention_run},
 };
 const struct nn_op_impl nn_op_attention_back = {
-    .op = NN_OP_ATTENTION_BACK, .name = "attention_back", .heavy = true, .flops = attention_flops,
-    .reference = {.op = NN_OP_ATTENTION_BACK, .name = "reference.attention_back",
-                  .prepare = attention_prepare, .run = attention_back_run},
+    .op = NN_OP_ATTENTION_BACK,
+    .name = "attention_back",
+    .heavy = true,
+    .flops = attention_flops,
+    .reference = {.op = NN_OP_ATTENTION_BACK,
+                  .name = "reference.attention_back",
+                  .prepare = attention_prepare,
+                  .run = attention_back_run},
 };

@@ -13,8 +13,7 @@ static void pool_gradient(struct nn_grad *gr, const struct nn_node *node)
 {
     struct nn_graph *g = nn_grad_graph(gr);
     struct nn_val dy = nn_grad_of(gr, node->out[0]), x = {node->in[0]};
-    nn_grad_add(gr, x.id,
-                nn_emit1(g, NN_OP_AVG_POOL_BACK, &dy, 1, node->attr, nn_val_shape(g, x)));
+    nn_grad_add(gr, x.id, nn_emit1(g, NN_OP_AVG_POOL_BACK, &dy, 1, node->attr, nn_val_shape(g, x)));
 }
 
 /* Calls for every (output element, input element of its window) in order: the mean adds x/places to
@@ -54,11 +53,15 @@ static status pool_back_run(const struct nn_step *s)
 }
 
 const struct nn_op_impl nn_op_avg_pool = {
-    .op = NN_OP_AVG_POOL, .name = "avg_pool", .gradient = pool_gradient,
+    .op = NN_OP_AVG_POOL,
+    .name = "avg_pool",
+    .gradient = pool_gradient,
     .reference = {.op = NN_OP_AVG_POOL, .name = "reference.avg_pool", .run = pool_run},
 };
 const struct nn_op_impl nn_op_avg_pool_back = {
-    .op = NN_OP_AVG_POOL_BACK, .name = "avg_pool_back",
-    .reference = {.op = NN_OP_AVG_POOL_BACK, .name = "reference.avg_pool_back",
+    .op = NN_OP_AVG_POOL_BACK,
+    .name = "avg_pool_back",
+    .reference = {.op = NN_OP_AVG_POOL_BACK,
+                  .name = "reference.avg_pool_back",
                   .run = pool_back_run},
 };

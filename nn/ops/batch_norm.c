@@ -1,5 +1,5 @@
-/* Batch normalisation, Ioffe & Szegedy 2015. In training the batch's own statistics are used and the
-   running ones follow them; otherwise the running ones are used and nothing is written. */
+/* Batch normalisation, Ioffe & Szegedy 2015. In training the batch's own statistics are used and
+   the running ones follow them; otherwise the running ones are used and nothing is written. */
 #include "op.h"
 
 #include <math.h>
@@ -15,7 +15,8 @@ struct nn_val nn_batch_norm(struct nn_graph *g, struct nn_val x, struct nn_val g
     struct nn_shape xs = nn_val_shape(g, x);
     char tx[NN_SHAPE_TEXT];
     if (xs.rank != 4)
-        return nn_fail(g, STATUS_INVALID, "batch_norm: x %s is not (N,H,W,C)", nn_shape_text(xs, tx));
+        return nn_fail(g, STATUS_INVALID, "batch_norm: x %s is not (N,H,W,C)",
+                       nn_shape_text(xs, tx));
     for (int i = 1; i < 5; i++)
         if (!nn_shape_equal(nn_val_shape(g, in[i]), nn_shape1(xs.dim[3])))
             return nn_fail(g, STATUS_INVALID, "batch_norm: operand %d does not fit x %s", i + 1,
@@ -23,13 +24,14 @@ struct nn_val nn_batch_norm(struct nn_graph *g, struct nn_val x, struct nn_val g
     for (int i = 3; i < 5; i++) {
         const struct nn_value *v = nn_value(g, in[i]);
         if (training && (v->source != NN_FROM_PARAM || v->param->trainable))
-            return nn_fail(g, STATUS_INVALID, "batch_norm: running statistics must be nn_buffer values");
+            return nn_fail(g, STATUS_INVALID,
+                           "batch_norm: running statistics must be nn_buffer values");
     }
     if (!(eps > 0))
         return nn_fail(g, STATUS_INVALID, "batch_norm: eps must be above 0");
-    struct nn_node node = {
-        .op = NN_OP_BATCH_NORM, .n_in = 6,
-        .attr = {.momentum = momentum, .eps = eps, .training = training}};
+    struct nn_node node = {.op = NN_OP_BATCH_NORM,
+                           .n_in = 6,
+                           .attr = {.momentum = momentum, .eps = eps, .training = training}};
     for (int i = 0; i < 5; i++)
         node.in[i] = in[i].id;
     return nn_emit(g, &node, (struct nn_shape[]){xs, nn_shape2(xs.dim[3], 2)}, 2);
@@ -39,8 +41,13 @@ static void norm_gradient(struct nn_grad *gr, const struct nn_node *node)
 {
     struct nn_graph *g = nn_grad_graph(gr);
     struct nn_node back = {.op = NN_OP_BATCH_NORM_BACK, .n_in = 7, .attr = node->attr};
-    int in[] = {nn_grad_of(gr, node->out[0]).id, node->in[0], node->in[1], node->in[2],
-                node->in[3],                     node->in[4], node->out[1]};
+    int in[] = {nn_grad_of(gr, node->out[0]).id,
+                node->in[0],
+                node->in[1],
+                node->in[2],
+                node->in[3],
+                node->in[4],
+                node->out[1]};
     memcpy(back.in, in, sizeof in);
     struct nn_shape out[3] = {0};
     for (int i = 0; i < 3; i++)
@@ -74,7 +81,8 @@ static status norm_run(const struct nn_step *s)
         double mean = run_mean[k], var = run_var[k];
         if (s->attr.training) {
             channel_moments(x + k, pixels, c, &mean, &var);
-            double m = s->attr.momentum, unbiased = (double)pixels / (double)(pixels - (pixels > 1));
+            double m = s->attr.momentum,
+                   unbiased = (double)pixels / (double)(pixels - (pixels > 1));
             run_mean[k] = (float)((1 - m) * run_mean[k] + m * mean);
             run_var[k] = (float)((1 - m) * run_var[k] + m * var * unbiased);
         }
@@ -117,12 +125,18 @@ static status norm_back_run(const struct nn_step *s)
 }
 
 const struct nn_op_impl nn_op_batch_norm = {
-    .op = NN_OP_BATCH_NORM, .name = "batch_norm", .gradient = norm_gradient,
-    .in_place = 1u << 0 | 1u << 5, .effects = true,
+    .op = NN_OP_BATCH_NORM,
+    .name = "batch_norm",
+    .gradient = norm_gradient,
+    .in_place = 1u << 0 | 1u << 5,
+    .effects = true,
     .reference = {.op = NN_OP_BATCH_NORM, .name = "reference.batch_norm", .run = norm_run},
 };
 const struct nn_op_impl nn_op_batch_norm_back = {
-    .op = NN_OP_BATCH_NORM_BACK, .name = "batch_norm_back", .in_place = 1u << 0,
-    .reference = {.op = NN_OP_BATCH_NORM_BACK, .name = "reference.batch_norm_back",
+    .op = NN_OP_BATCH_NORM_BACK,
+    .name = "batch_norm_back",
+    .in_place = 1u << 0,
+    .reference = {.op = NN_OP_BATCH_NORM_BACK,
+                  .name = "reference.batch_norm_back",
                   .run = norm_back_run},
 };

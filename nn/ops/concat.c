@@ -100,14 +100,19 @@ static status pad_run(const struct nn_step *s)
 }
 
 const struct nn_op_impl nn_op_concat = {
-    .op = NN_OP_CONCAT, .name = "concat", .gradient = concat_gradient,
+    .op = NN_OP_CONCAT,
+    .name = "concat",
+    .gradient = concat_gradient,
     .reference = {.op = NN_OP_CONCAT, .name = "reference.concat", .run = concat_run},
 };
 const struct nn_op_impl nn_op_slice_c = {
-    .op = NN_OP_SLICE_C, .name = "slice_c", .gradient = slice_gradient,
+    .op = NN_OP_SLICE_C,
+    .name = "slice_c",
+    .gradient = slice_gradient,
     .reference = {.op = NN_OP_SLICE_C, .name = "reference.slice_c", .run = slice_run},
 };
 const struct nn_op_impl nn_op_pad_c = {
-    .op = NN_OP_PAD_C, .name = "pad_c",
+    .op = NN_OP_PAD_C,
+    .name = "pad_c",
     .reference = {.op = NN_OP_PAD_C, .name = "reference.pad_c", .run = pad_run},
 };

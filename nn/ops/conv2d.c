@@ -37,10 +37,10 @@ struct nn_val nn_conv2d(struct nn_graph *g, struct nn_val x, struct nn_val w, st
     int64_t h = (int64_t)xs.dim[1] + attr.pad_top + attr.pad_bottom - ws.dim[2];
     int64_t wd = (int64_t)xs.dim[2] + attr.pad_left + attr.pad_right - ws.dim[3];
     if (h < 0 || wd < 0)
-        return nn_fail(g, STATUS_INVALID, "conv2d: the kernel of w %s is larger than padded x %s", tw,
-                       tx);
-    struct nn_shape ys = nn_shape4(xs.dim[0], (int)(h / attr.stride + 1), (int)(wd / attr.stride + 1),
-                                   ws.dim[0]);
+        return nn_fail(g, STATUS_INVALID, "conv2d: the kernel of w %s is larger than padded x %s",
+                       tw, tx);
+    struct nn_shape ys =
+        nn_shape4(xs.dim[0], (int)(h / attr.stride + 1), (int)(wd / attr.stride + 1), ws.dim[0]);
     return nn_emit1(g, NN_OP_CONV2D, in, 3, (struct nn_attr){.conv = attr}, ys);
 }
 
@@ -50,8 +50,9 @@ static void conv_gradient(struct nn_grad *gr, const struct nn_node *node)
     struct nn_val x = {node->in[0]}, w = {node->in[1]}, b = {node->in[2]};
     struct nn_val dy = nn_grad_of(gr, node->out[0]);
     if (nn_grad_wanted(gr, x.id))
-        nn_grad_add(gr, x.id, nn_emit1(g, NN_OP_CONV2D_DATA, (struct nn_val[]){dy, w}, 2, node->attr,
-                                       nn_val_shape(g, x)));
+        nn_grad_add(gr, x.id,
+                    nn_emit1(g, NN_OP_CONV2D_DATA, (struct nn_val[]){dy, w}, 2, node->attr,
+                             nn_val_shape(g, x)));
     bool want_b = nn_grad_wanted(gr, b.id);
     if (nn_grad_wanted(gr, w.id) || want_b) {
         struct nn_node back = {.op = NN_OP_CONV2D_WEIGHTS, .n_in = 2, .attr = node->attr};
@@ -73,13 +74,26 @@ static struct conv_dims conv_dims(const struct nn_conv *a, struct nn_shape x, st
                                   struct nn_shape y)
 {
     return (struct conv_dims){
-        .n = x.dim[0], .h = x.dim[1], .w = x.dim[2], .c = x.dim[3], .o = w.dim[0], .kh = w.dim[2],
-        .kw = w.dim[3], .p = y.dim[1], .q = y.dim[2], .groups = a->groups, .cg = w.dim[1],
-        .og = w.dim[0] / a->groups, .stride = a->stride, .top = a->pad_top, .left = a->pad_left,
+        .n = x.dim[0],
+        .h = x.dim[1],
+        .w = x.dim[2],
+        .c = x.dim[3],
+        .o = w.dim[0],
+        .kh = w.dim[2],
+        .kw = w.dim[3],
+        .p = y.dim[1],
+        .q = y.dim[2],
+        .groups = a->groups,
+        .cg = w.dim[1],
+        .og = w.dim[0] / a->groups,
+        .stride = a->stride,
+        .top = a->pad_top,
+        .left = a->pad_left,
     };
 }
 
-/* Offset in x of the pixel that output pixel (n,p,q) reads at kernel place (i,j); -1 in the padding. */
+/* Offset in x of the pixel that output pixel (n,p,q) reads at kernel place (i,j); -1 in the
+ * padding. */
 static int64_t conv_pixel(const struct conv_dims *d, int n, int p, int q, int i, int j)
 {
     int64_t h = (int64_t)p * d->stride - d->top + i, w = (int64_t)q * d->stride - d->left + j;
@@ -88,8 +102,8 @@ static int64_t conv_pixel(const struct conv_dims *d, int n, int p, int q, int i,
     return (((int64_t)n * d->h + h) * d->w + w) * d->c;
 }
 
-static double conv_at(const struct conv_dims *d, const float *x, const float *w, int n, int p, int q,
-                      int o)
+static double conv_at(const struct conv_dims *d, const float *x, const float *w, int n, int p,
+                      int q, int o)
 {
     double sum = 0;
     int first = o / d->og * d->cg;
@@ -136,8 +150,8 @@ static status conv_data_run(const struct nn_step *s)
     return STATUS_OK;
 }
 
-static double conv_weight_at(const struct conv_dims *d, const float *x, const float *dy, int o, int c,
-                             int i, int j)
+static double conv_weight_at(const struct conv_dims *d, const float *x, const float *dy, int o,
+                             int c, int i, int j)
 {
     double sum = 0;
     for (int n = 0; n < d->n; n++)
@@ -191,17 +205,28 @@ static double weights_flops(const struct nn_step *s)
 
 /* in_place bits: only the residual, which kernels read before they write the same element. */
 const struct nn_op_impl nn_op_conv2d = {
-    .op = NN_OP_CONV2D, .name = "conv2d", .gradient = conv_gradient, .in_place = 1u << 4,
-    .heavy = true, .flops = forward_flops,
+    .op = NN_OP_CONV2D,
+    .name = "conv2d",
+    .gradient = conv_gradient,
+    .in_place = 1u << 4,
+    .heavy = true,
+    .flops = forward_flops,
     .reference = {.op = NN_OP_CONV2D, .name = "reference.conv2d", .run = conv_run},
 };
 const struct nn_op_impl nn_op_conv2d_data = {
-    .op = NN_OP_CONV2D_DATA, .name = "conv2d_data", .in_place = 1u << 2, .heavy = true,
+    .op = NN_OP_CONV2D_DATA,
+    .name = "conv2d_data",
+    .in_place = 1u << 2,
+    .heavy = true,
     .flops = data_flops,
     .reference = {.op = NN_OP_CONV2D_DATA, .name = "reference.conv2d_data", .run = conv_data_run},
 };
 const struct nn_op_impl nn_op_conv2d_weights = {
-    .op = NN_OP_CONV2D_WEIGHTS, .name = "conv2d_weights", .heavy = true, .flops = weights_flops,
-    .reference = {.op = NN_OP_CONV2D_WEIGHTS, .name = "reference.conv2d_weights",
+    .op = NN_OP_CONV2D_WEIGHTS,
+    .name = "conv2d_weights",
+    .heavy = true,
+    .flops = weights_flops,
+    .reference = {.op = NN_OP_CONV2D_WEIGHTS,
+                  .name = "reference.conv2d_weights",
                   .run = conv_weights_run},
 };

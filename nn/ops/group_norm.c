@@ -1,5 +1,5 @@
-/* Group normalisation, Wu & He 2018: each sample's channels in `groups` groups, each group scaled to
-   mean 0 and (biased) variance 1, then gamma, beta per channel. */
+/* Group normalisation, Wu & He 2018: each sample's channels in `groups` groups, each group scaled
+   to mean 0 and (biased) variance 1, then gamma, beta per channel. */
 #include "op.h"
 
 #include <math.h>
@@ -22,8 +22,8 @@ struct nn_val nn_group_norm(struct nn_graph *g, struct nn_val x, struct nn_val g
                        nn_shape_text(xs, tx));
     if (!(eps > 0))
         return nn_fail(g, STATUS_INVALID, "group_norm: eps must be above 0");
-    struct nn_node node = {.op = NN_OP_GROUP_NORM, .n_in = 3,
-                           .attr = {.groups = groups, .eps = eps}};
+    struct nn_node node = {
+        .op = NN_OP_GROUP_NORM, .n_in = 3, .attr = {.groups = groups, .eps = eps}};
     for (int i = 0; i < 3; i++)
         node.in[i] = in[i].id;
     return nn_emit(g, &node, (struct nn_shape[]){xs, {3, {xs.dim[0], groups, 2, 1}}}, 2);
@@ -122,8 +122,8 @@ static void block_back(const struct nn_step *s, const struct block *b, double me
         for (int c = 0; c < b->cg; c++) {
             int64_t at = b->start + i * b->c + c;
             double h = (x[at] - mean) * rsd;
-            dx[at] = (float)(rsd * (dy[at] * (double)gamma[b->first + c] - se / count -
-                                    h * seh / count));
+            dx[at] = (float)(rsd *
+                             (dy[at] * (double)gamma[b->first + c] - se / count - h * seh / count));
         }
 }
 
@@ -143,11 +143,17 @@ static status norm_back_run(const struct nn_step *s)
 }
 
 const struct nn_op_impl nn_op_group_norm = {
-    .op = NN_OP_GROUP_NORM, .name = "group_norm", .gradient = norm_gradient, .in_place = 1u << 0,
+    .op = NN_OP_GROUP_NORM,
+    .name = "group_norm",
+    .gradient = norm_gradient,
+    .in_place = 1u << 0,
     .reference = {.op = NN_OP_GROUP_NORM, .name = "reference.group_norm", .run = norm_run},
 };
 const struct nn_op_impl nn_op_group_norm_back = {
-    .op = NN_OP_GROUP_NORM_BACK, .name = "group_norm_back", .in_place = 1u << 0,
-    .reference = {.op = NN_OP_GROUP_NORM_BACK, .name = "reference.group_norm_back",
+    .op = NN_OP_GROUP_NORM_BACK,
+    .name = "group_norm_back",
+    .in_place = 1u << 0,
+    .reference = {.op = NN_OP_GROUP_NORM_BACK,
+                  .name = "reference.group_norm_back",
                   .run = norm_back_run},
 };

@@ -23,8 +23,9 @@ static void linear_gradient(struct nn_grad *gr, const struct nn_node *node)
     struct nn_val x = {node->in[0]}, w = {node->in[1]}, b = {node->in[2]};
     struct nn_val dy = nn_grad_of(gr, node->out[0]);
     if (nn_grad_wanted(gr, x.id))
-        nn_grad_add(gr, x.id, nn_emit1(g, NN_OP_LINEAR_DATA, (struct nn_val[]){dy, w}, 2, node->attr,
-                                       nn_val_shape(g, x)));
+        nn_grad_add(gr, x.id,
+                    nn_emit1(g, NN_OP_LINEAR_DATA, (struct nn_val[]){dy, w}, 2, node->attr,
+                             nn_val_shape(g, x)));
     bool want_b = nn_grad_wanted(gr, b.id);
     if (nn_grad_wanted(gr, w.id) || want_b) {
         struct nn_node back = {.op = NN_OP_LINEAR_WEIGHTS, .n_in = 2};
@@ -95,15 +96,23 @@ static double weights_flops(const struct nn_step *s)
 }
 
 const struct nn_op_impl nn_op_linear = {
-    .op = NN_OP_LINEAR, .name = "linear", .gradient = linear_gradient, .flops = linear_flops,
+    .op = NN_OP_LINEAR,
+    .name = "linear",
+    .gradient = linear_gradient,
+    .flops = linear_flops,
     .reference = {.op = NN_OP_LINEAR, .name = "reference.linear", .run = linear_run},
 };
 const struct nn_op_impl nn_op_linear_data = {
-    .op = NN_OP_LINEAR_DATA, .name = "linear_data", .flops = linear_flops,
+    .op = NN_OP_LINEAR_DATA,
+    .name = "linear_data",
+    .flops = linear_flops,
     .reference = {.op = NN_OP_LINEAR_DATA, .name = "reference.linear_data", .run = linear_data_run},
 };
 const struct nn_op_impl nn_op_linear_weights = {
-    .op = NN_OP_LINEAR_WEIGHTS, .name = "linear_weights", .flops = weights_flops,
-    .reference = {.op = NN_OP_LINEAR_WEIGHTS, .name = "reference.linear_weights",
+    .op = NN_OP_LINEAR_WEIGHTS,
+    .name = "linear_weights",
+    .flops = weights_flops,
+    .reference = {.op = NN_OP_LINEAR_WEIGHTS,
+                  .name = "reference.linear_weights",
                   .run = linear_weights_run},
 };

@@ -21,8 +21,8 @@ struct nn_shape nn_pool_shape(struct nn_graph *g, const char *op, struct nn_shap
     nn_shape_text(x, tx);
     if (x.rank != 4 || a.kernel < 1 || a.stride < 1 || a.pad < 0 || a.pad > a.kernel / 2 ||
         a.kernel > 1 << 20 || a.stride > 1 << 20) {
-        nn_fail(g, STATUS_INVALID, "%s: x %s with kernel %d, stride %d, padding %d", op, tx, a.kernel,
-                a.stride, a.pad);
+        nn_fail(g, STATUS_INVALID, "%s: x %s with kernel %d, stride %d, padding %d", op, tx,
+                a.kernel, a.stride, a.pad);
         return (struct nn_shape){0};
     }
     int64_t h = pool_side(x.dim[1], &a), w = pool_side(x.dim[2], &a);
@@ -92,11 +92,15 @@ static status pool_back_run(const struct nn_step *s)
 }
 
 const struct nn_op_impl nn_op_max_pool = {
-    .op = NN_OP_MAX_POOL, .name = "max_pool", .gradient = pool_gradient,
+    .op = NN_OP_MAX_POOL,
+    .name = "max_pool",
+    .gradient = pool_gradient,
     .reference = {.op = NN_OP_MAX_POOL, .name = "reference.max_pool", .run = pool_run},
 };
 const struct nn_op_impl nn_op_max_pool_back = {
-    .op = NN_OP_MAX_POOL_BACK, .name = "max_pool_back",
-    .reference = {.op = NN_OP_MAX_POOL_BACK, .name = "reference.max_pool_back",
+    .op = NN_OP_MAX_POOL_BACK,
+    .name = "max_pool_back",
+    .reference = {.op = NN_OP_MAX_POOL_BACK,
+                  .name = "reference.max_pool_back",
                   .run = pool_back_run},
 };

@@ -52,10 +52,13 @@ static status mse_back_run(const struct nn_step *s)
 }
 
 const struct nn_op_impl nn_op_mse = {
-    .op = NN_OP_MSE, .name = "mse", .gradient = mse_gradient,
+    .op = NN_OP_MSE,
+    .name = "mse",
+    .gradient = mse_gradient,
     .reference = {.op = NN_OP_MSE, .name = "reference.mse", .run = mse_run},
 };
 const struct nn_op_impl nn_op_mse_back = {
-    .op = NN_OP_MSE_BACK, .name = "mse_back",
+    .op = NN_OP_MSE_BACK,
+    .name = "mse_back",
     .reference = {.op = NN_OP_MSE_BACK, .name = "reference.mse_back", .run = mse_back_run},
 };

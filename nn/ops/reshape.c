@@ -17,10 +17,13 @@ struct nn_val nn_reshape(struct nn_graph *g, struct nn_val x, struct nn_shape s)
 static void reshape_gradient(struct nn_grad *gr, const struct nn_node *node)
 {
     struct nn_graph *g = nn_grad_graph(gr);
-    nn_grad_add(gr, node->in[0], nn_reshape(g, nn_grad_of(gr, node->out[0]),
-                                            g->values[node->in[0]].shape));
+    nn_grad_add(gr, node->in[0],
+                nn_reshape(g, nn_grad_of(gr, node->out[0]), g->values[node->in[0]].shape));
 }
 
 const struct nn_op_impl nn_op_reshape = {
-    .op = NN_OP_RESHAPE, .name = "reshape", .gradient = reshape_gradient, .view = true,
+    .op = NN_OP_RESHAPE,
+    .name = "reshape",
+    .gradient = reshape_gradient,
+    .view = true,
 };

@@ -58,16 +58,18 @@ static void mul_nc_gradient(struct nn_grad *gr, const struct nn_node *node)
     if (nn_grad_wanted(gr, x.id))
         nn_grad_add(gr, x.id, nn_mul_nc(g, dy, v));
     if (nn_grad_wanted(gr, v.id))
-        nn_grad_add(gr, v.id, nn_emit1(g, NN_OP_DOT_HW, (struct nn_val[]){dy, x}, 2,
-                                       (struct nn_attr){0}, nn_val_shape(g, v)));
+        nn_grad_add(gr, v.id,
+                    nn_emit1(g, NN_OP_DOT_HW, (struct nn_val[]){dy, x}, 2, (struct nn_attr){0},
+                             nn_val_shape(g, v)));
 }
 
 static void sum_hw_gradient(struct nn_grad *gr, const struct nn_node *node)
 {
     struct nn_graph *g = nn_grad_graph(gr);
     struct nn_val dy = nn_grad_of(gr, node->out[0]), x = {node->in[0]};
-    nn_grad_add(gr, x.id, nn_emit1(g, NN_OP_SPREAD_HW, &dy, 1,
-                                   (struct nn_attr){.scale = node->attr.scale}, nn_val_shape(g, x)));
+    nn_grad_add(gr, x.id,
+                nn_emit1(g, NN_OP_SPREAD_HW, &dy, 1, (struct nn_attr){.scale = node->attr.scale},
+                         nn_val_shape(g, x)));
 }
 
 struct nhwc {
@@ -119,22 +121,32 @@ static status spread_run(const struct nn_step *s)
 }
 
 const struct nn_op_impl nn_op_add_nc = {
-    .op = NN_OP_ADD_NC, .name = "add_nc", .gradient = add_nc_gradient, .in_place = 1u << 0,
+    .op = NN_OP_ADD_NC,
+    .name = "add_nc",
+    .gradient = add_nc_gradient,
+    .in_place = 1u << 0,
     .reference = {.op = NN_OP_ADD_NC, .name = "reference.add_nc", .run = with_nc_run},
 };
 const struct nn_op_impl nn_op_mul_nc = {
-    .op = NN_OP_MUL_NC, .name = "mul_nc", .gradient = mul_nc_gradient, .in_place = 1u << 0,
+    .op = NN_OP_MUL_NC,
+    .name = "mul_nc",
+    .gradient = mul_nc_gradient,
+    .in_place = 1u << 0,
     .reference = {.op = NN_OP_MUL_NC, .name = "reference.mul_nc", .run = with_nc_run},
 };
 const struct nn_op_impl nn_op_sum_hw = {
-    .op = NN_OP_SUM_HW, .name = "sum_hw", .gradient = sum_hw_gradient,
+    .op = NN_OP_SUM_HW,
+    .name = "sum_hw",
+    .gradient = sum_hw_gradient,
     .reference = {.op = NN_OP_SUM_HW, .name = "reference.sum_hw", .run = sum_run},
 };
 const struct nn_op_impl nn_op_dot_hw = {
-    .op = NN_OP_DOT_HW, .name = "dot_hw",
+    .op = NN_OP_DOT_HW,
+    .name = "dot_hw",
     .reference = {.op = NN_OP_DOT_HW, .name = "reference.dot_hw", .run = sum_run},
 };
 const struct nn_op_impl nn_op_spread_hw = {
-    .op = NN_OP_SPREAD_HW, .name = "spread_hw",
+    .op = NN_OP_SPREAD_HW,
+    .name = "spread_hw",
     .reference = {.op = NN_OP_SPREAD_HW, .name = "reference.spread_hw", .run = spread_run},
 };

@@ -30,6 +30,9 @@ static status timestep_run(const struct nn_step *s)
 }
 
 const struct nn_op_impl nn_op_timestep = {
-    .op = NN_OP_TIMESTEP, .name = "timestep_embedding",
-    .reference = {.op = NN_OP_TIMESTEP, .name = "reference.timestep_embedding", .run = timestep_run},
+    .op = NN_OP_TIMESTEP,
+    .name = "timestep_embedding",
+    .reference = {.op = NN_OP_TIMESTEP,
+                  .name = "reference.timestep_embedding",
+                  .run = timestep_run},
 };

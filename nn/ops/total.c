@@ -24,8 +24,8 @@ static void total_gradient(struct nn_grad *gr, const struct nn_node *node)
 {
     struct nn_graph *g = nn_grad_graph(gr);
     struct nn_val dy = nn_grad_of(gr, node->out[0]);
-    nn_grad_add(gr, node->in[0], nn_emit1(g, NN_OP_SPREAD, &dy, 1, node->attr,
-                                          g->values[node->in[0]].shape));
+    nn_grad_add(gr, node->in[0],
+                nn_emit1(g, NN_OP_SPREAD, &dy, 1, node->attr, g->values[node->in[0]].shape));
 }
 
 static status total_run(const struct nn_step *s)
@@ -60,14 +60,18 @@ static status fill_run(const struct nn_step *s)
 }
 
 const struct nn_op_impl nn_op_total = {
-    .op = NN_OP_TOTAL, .name = "total", .gradient = total_gradient,
+    .op = NN_OP_TOTAL,
+    .name = "total",
+    .gradient = total_gradient,
     .reference = {.op = NN_OP_TOTAL, .name = "reference.total", .run = total_run},
 };
 const struct nn_op_impl nn_op_spread = {
-    .op = NN_OP_SPREAD, .name = "spread",
+    .op = NN_OP_SPREAD,
+    .name = "spread",
     .reference = {.op = NN_OP_SPREAD, .name = "reference.spread", .run = spread_run},
 };
 const struct nn_op_impl nn_op_fill = {
-    .op = NN_OP_FILL, .name = "fill",
+    .op = NN_OP_FILL,
+    .name = "fill",
     .reference = {.op = NN_OP_FILL, .name = "reference.fill", .run = fill_run},
 };

@@ -16,8 +16,8 @@ static void norm_gradient(struct nn_grad *gr, const struct nn_node *node)
 {
     struct nn_graph *g = nn_grad_graph(gr);
     struct nn_val in[] = {nn_grad_of(gr, node->out[0]), {node->in[0]}};
-    nn_grad_add(gr, node->in[0], nn_emit1(g, NN_OP_UNIT_NORM_BACK, in, 2, node->attr,
-                                          nn_val_shape(g, in[0])));
+    nn_grad_add(gr, node->in[0],
+                nn_emit1(g, NN_OP_UNIT_NORM_BACK, in, 2, node->attr, nn_val_shape(g, in[0])));
 }
 
 static status norm_run(const struct nn_step *s)
@@ -59,11 +59,17 @@ static status norm_back_run(const struct nn_step *s)
 }
 
 const struct nn_op_impl nn_op_unit_norm = {
-    .op = NN_OP_UNIT_NORM, .name = "unit_norm", .gradient = norm_gradient, .in_place = 1u << 0,
+    .op = NN_OP_UNIT_NORM,
+    .name = "unit_norm",
+    .gradient = norm_gradient,
+    .in_place = 1u << 0,
     .reference = {.op = NN_OP_UNIT_NORM, .name = "reference.unit_norm", .run = norm_run},
 };
 const struct nn_op_impl nn_op_unit_norm_back = {
-    .op = NN_OP_UNIT_NORM_BACK, .name = "unit_norm_back", .in_place = 1u << 0 | 1u << 1,
-    .reference = {.op = NN_OP_UNIT_NORM_BACK, .name = "reference.unit_norm_back",
+    .op = NN_OP_UNIT_NORM_BACK,
+    .name = "unit_norm_back",
+    .in_place = 1u << 0 | 1u << 1,
+    .reference = {.op = NN_OP_UNIT_NORM_BACK,
+                  .name = "reference.unit_norm_back",
                   .run = norm_back_run},
 };

@@ -19,8 +19,8 @@ static void upsample_gradient(struct nn_grad *gr, const struct nn_node *node)
 {
     struct nn_graph *g = nn_grad_graph(gr);
     struct nn_val dy = nn_grad_of(gr, node->out[0]), x = {node->in[0]};
-    nn_grad_add(gr, x.id, nn_emit1(g, NN_OP_UPSAMPLE2_BACK, &dy, 1, (struct nn_attr){0},
-                                   nn_val_shape(g, x)));
+    nn_grad_add(gr, x.id,
+                nn_emit1(g, NN_OP_UPSAMPLE2_BACK, &dy, 1, (struct nn_attr){0}, nn_val_shape(g, x)));
 }
 
 static status upsample_run(const struct nn_step *s)
@@ -51,11 +51,15 @@ static status upsample_back_run(const struct nn_step *s)
 }
 
 const struct nn_op_impl nn_op_upsample2 = {
-    .op = NN_OP_UPSAMPLE2, .name = "upsample2", .gradient = upsample_gradient,
+    .op = NN_OP_UPSAMPLE2,
+    .name = "upsample2",
+    .gradient = upsample_gradient,
     .reference = {.op = NN_OP_UPSAMPLE2, .name = "reference.upsample2", .run = upsample_run},
 };
 const struct nn_op_impl nn_op_upsample2_back = {
-    .op = NN_OP_UPSAMPLE2_BACK, .name = "upsample2_back",
-    .reference = {.op = NN_OP_UPSAMPLE2_BACK, .name = "reference.upsample2_back",
+    .op = NN_OP_UPSAMPLE2_BACK,
+    .name = "upsample2_back",
+    .reference = {.op = NN_OP_UPSAMPLE2_BACK,
+                  .name = "reference.upsample2_back",
                   .run = upsample_back_run},
 };

@@ -76,11 +76,15 @@ static status diff_back_run(const struct nn_step *s)
 }
 
 const struct nn_op_impl nn_op_wsq_diff = {
-    .op = NN_OP_WSQ_DIFF, .name = "weighted_sq_diff", .gradient = diff_gradient,
+    .op = NN_OP_WSQ_DIFF,
+    .name = "weighted_sq_diff",
+    .gradient = diff_gradient,
     .reference = {.op = NN_OP_WSQ_DIFF, .name = "reference.weighted_sq_diff", .run = diff_run},
 };
 const struct nn_op_impl nn_op_wsq_diff_back = {
-    .op = NN_OP_WSQ_DIFF_BACK, .name = "weighted_sq_diff_back",
-    .reference = {.op = NN_OP_WSQ_DIFF_BACK, .name = "reference.weighted_sq_diff_back",
+    .op = NN_OP_WSQ_DIFF_BACK,
+    .name = "weighted_sq_diff_back",
+    .reference = {.op = NN_OP_WSQ_DIFF_BACK,
+                  .name = "reference.weighted_sq_diff_back",
                   .run = diff_back_run},
 };

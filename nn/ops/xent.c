@@ -12,7 +12,8 @@ struct nn_val nn_softmax_xent(struct nn_graph *g, struct nn_val logits, struct n
     char tl[NN_SHAPE_TEXT], tk[NN_SHAPE_TEXT];
     if (ls.rank != 2 || !nn_shape_equal(ks, nn_shape1(ls.dim[0])) ||
         nn_value(g, labels)->dtype != NN_I32)
-        return nn_fail(g, STATUS_INVALID, "softmax_xent: logits %s, labels %s (want (N,K), (N) i32)",
+        return nn_fail(g, STATUS_INVALID,
+                       "softmax_xent: logits %s, labels %s (want (N,K), (N) i32)",
                        nn_shape_text(ls, tl), nn_shape_text(ks, tk));
     return nn_emit1(g, NN_OP_XENT, in, 2, (struct nn_attr){0}, nn_shape1(ls.dim[0]));
 }
@@ -21,8 +22,8 @@ static void xent_gradient(struct nn_grad *gr, const struct nn_node *node)
 {
     struct nn_graph *g = nn_grad_graph(gr);
     struct nn_val in[] = {nn_grad_of(gr, node->out[0]), {node->in[0]}, {node->in[1]}};
-    nn_grad_add(gr, node->in[0], nn_emit1(g, NN_OP_XENT_BACK, in, 3, node->attr,
-                                          nn_val_shape(g, in[1])));
+    nn_grad_add(gr, node->in[0],
+                nn_emit1(g, NN_OP_XENT_BACK, in, 3, node->attr, nn_val_shape(g, in[1])));
 }
 
 /* log(sum exp(x)), and the maximum on the way. */
@@ -64,11 +65,15 @@ static status xent_back_run(const struct nn_step *s)
 }
 
 const struct nn_op_impl nn_op_xent = {
-    .op = NN_OP_XENT, .name = "softmax_xent", .gradient = xent_gradient,
+    .op = NN_OP_XENT,
+    .name = "softmax_xent",
+    .gradient = xent_gradient,
     .reference = {.op = NN_OP_XENT, .name = "reference.softmax_xent", .run = xent_run},
 };
 const struct nn_op_impl nn_op_xent_back = {
-    .op = NN_OP_XENT_BACK, .name = "softmax_xent_back",
-    .reference = {.op = NN_OP_XENT_BACK, .name = "reference.softmax_xent_back",
+    .op = NN_OP_XENT_BACK,
+    .name = "softmax_xent_back",
+    .reference = {.op = NN_OP_XENT_BACK,
+                  .name = "reference.softmax_xent_back",
                   .run = xent_back_run},
 };
