@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-enum { SEEDS_GRADIENT = 6, SEEDS_DEVICE = 16, PROBES = 4 };
+enum { SEEDS_GRADIENT = 6, SEEDS_DEVICE = 12, PROBES = 4 };
 
 static const struct op_maker *only_op(void)
 {

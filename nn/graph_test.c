@@ -1,0 +1,207 @@
+/* What building a graph and a plan refuses, survives and hands out. */
+#include "op_cases.h"
+#include "plan.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static void the_first_error_is_kept(void **state)
+{
+    (void)state;
+    struct nn_params *params;
+    struct nn_graph *g;
+    struct nn_plan *p = NULL;
+    struct errmsg e = {0};
+    assert_int_equal(nn_params_new(&params), STATUS_OK);
+    assert_int_equal(nn_graph_new(params, &g), STATUS_OK);
+    struct nn_val x = nn_input(g, "x", NN_F32, nn_shape4(2, 8, 8, 3));
+    struct nn_val w = nn_param(g, "w", nn_shape4(4, 5, 3, 3), NN_INIT_ZERO);
+    struct nn_val y = nn_conv2d(g, x, w, NN_NONE, nn_conv_same(3, 1));
+    assert_int_equal(y.id, 0);
+    assert_int_equal(nn_add(g, y, x).id, 0);
+    assert_int_equal(nn_plan_new(g, &(struct nn_plan_options){.threads = 1}, &p, &e),
+                     STATUS_INVALID);
+    assert_null(p);
+    assert_string_equal(e.text, "conv2d: x 2x8x8x3 and w 4x5x3x3 with 1 groups do not fit");
+    nn_graph_free(g);
+    nn_params_free(params);
+}
+
+/* Each of these must leave an error and no value. */
+static void impossible_shapes_are_refused(void **state)
+{
+    (void)state;
+    struct nn_params *params;
+    assert_int_equal(nn_params_new(&params), STATUS_OK);
+    for (int i = 0; i < 16; i++) {
+        struct nn_graph *g;
+        assert_int_equal(nn_graph_new(params, &g), STATUS_OK);
+        struct nn_val x = nn_input(g, "x", NN_F32, nn_shape4(2, 4, 4, 6));
+        struct nn_val v = nn_input(g, "v", NN_F32, nn_shape2(2, 6));
+        struct nn_val c = nn_input(g, "c", NN_F32, nn_shape1(6));
+        struct nn_val k = nn_input(g, "k", NN_I32, nn_shape1(2)), y = x;
+        struct nn_val w = nn_param(g, "w", nn_shape4(2, 6, 5, 5), NN_INIT_ZERO);
+        assert_int_equal(nn_graph_status(g, NULL), STATUS_OK);
+        switch (i) {
+        case 0:
+            y = nn_conv2d(g, x, w, NN_NONE, (struct nn_conv){.stride = 1});
+            break;
+        case 1:
+            y = nn_conv2d(g, x, w, NN_NONE, (struct nn_conv){.stride = 0, .groups = 1});
+            break;
+        case 2:
+            y = nn_conv2d(g, x, w, c, nn_conv_same(5, 1));
+            break;
+        case 3:
+            y = nn_linear(g, v, v, c);
+            break;
+        case 4:
+            y = nn_group_norm(g, x, c, c, 4, 1e-5f);
+            break;
+        case 5:
+            y = nn_batch_norm(g, x, c, c, c, c, 0.1f, 1e-5f, true);
+            break;
+        case 6:
+            y = nn_add(g, x, v);
+            break;
+        case 7:
+            y = nn_add_nc(g, x, c);
+            break;
+        case 8:
+            y = nn_concat(g, x, v);
+            break;
+        case 9:
+            y = nn_slice_c(g, x, 4, 3);
+            break;
+        case 10:
+            y = nn_reshape(g, x, nn_shape2(5, 5));
+            break;
+        case 11:
+            y = nn_max_pool(g, x, (struct nn_pool){9, 1, 0, false});
+            break;
+        case 12:
+            y = nn_attention(g, x, x, x, 4);
+            break;
+        case 13:
+            y = nn_softmax_xent(g, v, c);
+            break;
+        case 14:
+            y = nn_mse(g, k, k);
+            break;
+        default:
+            y = nn_input(g, "huge", NN_F32, nn_shape4(1 << 20, 1 << 20, 1 << 20, 1 << 20));
+            break;
+        }
+        if (y.id || !nn_graph_status(g, NULL))
+            fail_msg("shape error %d was not noticed", i);
+        nn_graph_free(g);
+    }
+    nn_params_free(params);
+}
+
+static void unknown_devices_are_refused(void **state)
+{
+    (void)state;
+    struct op_case c;
+    struct nn_plan *p = NULL;
+    assert_int_equal(op_case_new(&c, &op_makers[0], 1), STATUS_OK);
+    nn_output(c.graph, c.y, "y");
+    assert_int_equal(nn_plan_new(c.graph, &(struct nn_plan_options){.device = "abacus"}, &p, NULL),
+                     STATUS_UNSUPPORTED);
+    assert_int_equal(
+        nn_plan_new(c.graph,
+                    &(struct nn_plan_options){.device = "reference", .precision = NN_PREC_BF16}, &p,
+                    NULL),
+        STATUS_UNSUPPORTED);
+    op_case_done(&c);
+}
+
+/* Only inputs and outputs can be reached, and the graph may be gone by then. */
+static void data_is_of_inputs_and_outputs(void **state)
+{
+    (void)state;
+    struct op_case c;
+    int maker = 0;
+    while (strcmp(op_makers[maker].name, "global_avg_pool"))
+        maker++;
+    assert_int_equal(op_case_new(&c, &op_makers[maker], 4), STATUS_OK);
+    struct nn_val out = nn_affine(c.graph, c.y, 2, 1);
+    nn_output(c.graph, out, "out");
+    struct nn_plan *p = NULL;
+    assert_int_equal(
+        nn_plan_new(c.graph, &(struct nn_plan_options){.device = "openblas"}, &p, NULL), STATUS_OK);
+    nn_graph_free(c.graph);
+    c.graph = NULL;
+    assert_non_null(nn_plan_data(p, c.leaf[0]));
+    assert_non_null(nn_plan_data(p, out));
+    assert_ptr_equal(nn_plan_data(p, out), nn_plan_data_named(p, "out"));
+    assert_null(nn_plan_data(p, c.y));
+    assert_null(nn_plan_data(p, NN_NONE));
+    assert_null(nn_plan_data_named(p, "nothing"));
+    struct buf text = BUF_INIT(1 << 16);
+    assert_int_equal(nn_plan_profile(p, &text), STATUS_OK);
+    assert_non_null(strstr(text.data, "common.affine"));
+    buf_done(&text);
+    nn_plan_free(p);
+    op_case_done(&c);
+}
+
+/* The n-th allocation fails, for every n until the whole life of a network passes. */
+static status whole_life(void)
+{
+    AUTO(nn_params_free) struct nn_params *params = NULL;
+    AUTO(nn_graph_free) struct nn_graph *g = NULL;
+    AUTO(nn_plan_free) struct nn_plan *p = NULL;
+    status st = nn_params_new(&params);
+    if (!st)
+        st = nn_graph_new(params, &g);
+    if (st)
+        return st;
+    struct nn_val x = nn_input(g, "x", NN_F32, nn_shape4(1, 4, 4, 2));
+    struct nn_val w = nn_param(g, "w", nn_shape4(4, 2, 3, 3), NN_INIT_KAIMING);
+    struct nn_val gamma = nn_param(g, "g", nn_shape1(4), NN_INIT_ONE);
+    struct nn_val beta = nn_param(g, "b", nn_shape1(4), NN_INIT_ZERO);
+    struct nn_val y = nn_conv2d(g, x, w, NN_NONE, nn_conv_same(3, 1));
+    y = nn_act(g, nn_group_norm(g, y, gamma, beta, 2, 1e-5f), NN_SILU);
+    for (int i = 0; i < 30; i++)
+        y = nn_affine(g, y, 0.5f, 0);
+    struct nn_val dx;
+    nn_param_gradients(g, nn_sum(g, y), &x, 1, &dx);
+    nn_output(g, dx, "dx");
+    st = nn_plan_new(g, &(struct nn_plan_options){.device = "openblas", .threads = 1}, &p, NULL);
+    return st ? st : nn_plan_run(p);
+}
+
+static void every_failed_allocation_is_survived(void **state)
+{
+    (void)state;
+    unsigned long n = 1;
+    for (;; n++) {
+        fault_set(FAULT_MEM, n, 0, 0);
+        status st = whole_life();
+        fault_clear();
+        if (!st)
+            break;
+        if (st != STATUS_NOMEM)
+            fail_msg("allocation %lu failed: %s", n, status_text(st));
+        assert_true(n < 10000);
+    }
+    assert_true(n > 30);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_first_error_is_kept),
+        cmocka_unit_test(impossible_shapes_are_refused),
+        cmocka_unit_test(unknown_devices_are_refused),
+        cmocka_unit_test(data_is_of_inputs_and_outputs),
+        cmocka_unit_test(every_failed_allocation_is_survived),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

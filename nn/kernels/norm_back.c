@@ -1,0 +1,229 @@
+/* The gradients of the norms; how is said in norm.h. */
+#include "kernels/norm.h"
+
+/* Channel coefficients of the forward map, from the kept statistics. */
+static void forward_coef(const struct nn_norm *j, int64_t n, float *a, float *b)
+{
+    int cg = j->d.c / j->groups;
+    const float *gamma = nn_f32(&j->s->in[2]), *beta = nn_f32(&j->s->in[3]);
+    const float *stats = j->stats + n * j->groups * 2;
+    for (int k = 0; k < j->d.c; k++) {
+        double mean = stats[k / cg * 2], rsd = stats[k / cg * 2 + 1];
+        a[k] = (float)(gamma[k] * rsd);
+        b[k] = (float)(beta[k] - mean * gamma[k] * rsd);
+    }
+}
+
+/* ReLU's gradient is cheaper to form twice than to write and read back. */
+static bool keeps_upstream(const struct nn_step *s)
+{
+    return s->attr.post != NN_POST_NONE && s->attr.post != NN_POST(NN_RELU) && nn_has(&s->out[0]);
+}
+
+/* u = dy post'(a x + b) for some pixels: dy itself, or in room. */
+static const float *upstream(int post, const float *a, const float *b, const float *dy,
+                             const float *x, int rows, int c, float *room)
+{
+    if (post == NN_POST_NONE)
+        return dy;
+    if (post == NN_POST(NN_RELU)) {
+        for (int r = 0; r < rows; r++)
+#pragma omp simd
+            for (int k = 0; k < c; k++)
+                room[r * c + k] = nn_fma(a[k], x[r * c + k], b[k]) > 0 ? dy[r * c + k] : 0;
+        return room;
+    }
+    float v[NN_ROW_MAX];
+    for (int r = 0; r < rows; r++)
+#pragma omp simd
+        for (int k = 0; k < c; k++)
+            v[r * c + k] = nn_fma(a[k], x[r * c + k], b[k]);
+    nn_post_back_row(post, dy, v, room, rows * c);
+    return room;
+}
+
+/* s1 = sum u, s2 = sum u (x - mean) per channel over some pixels. */
+static void row_sums(const float *u, const float *x, const float *mean, int rows, int c, float *s1,
+                     float *s2)
+{
+    int k = 0;
+    for (; k + 16 <= c; k += 16) {
+        float sum[16] = {0}, dot[16] = {0};
+        for (int r = 0; r < rows; r++)
+#pragma omp simd
+            for (int j = 0; j < 16; j++) {
+                sum[j] += u[r * c + k + j];
+                dot[j] = nn_fma(u[r * c + k + j], x[r * c + k + j] - mean[k + j], dot[j]);
+            }
+        memcpy(s1 + k, sum, sizeof sum);
+        memcpy(s2 + k, dot, sizeof dot);
+    }
+    for (; k < c; k++) {
+        s1[k] = s2[k] = 0;
+        for (int r = 0; r < rows; r++) {
+            s1[k] += u[r * c + k];
+            s2[k] = nn_fma(u[r * c + k], x[r * c + k] - mean[k], s2[k]);
+        }
+    }
+}
+
+/* Per channel sum u and sum u (x - mean); u into dx when it is kept. */
+static void back_sums(const struct nn_norm *j, int64_t n, int64_t first, int64_t last,
+                      struct nn_sums out)
+{
+    const struct nn_step *s = j->s;
+    int c = j->d.c, step = nn_row_pixels(c), cg = c / j->groups;
+    const float *stats = j->stats + n * j->groups * 2;
+    _Alignas(64) float sd[NN_ROW_MAX], sx[NN_ROW_MAX], su[NN_ROW_MAX];
+    _Alignas(64) float a[NN_ROW_MAX], b[NN_ROW_MAX], mean[NN_ROW_MAX], s1[NN_ROW_MAX],
+        s2[NN_ROW_MAX];
+    forward_coef(j, n, a, b);
+    for (int k = 0; k < c; k++)
+        mean[k] = stats[k / cg * 2];
+    memset(out.first, 0, 2 * (size_t)c * sizeof *out.first);
+    for (int64_t i = n * j->d.pixels + first; i < n * j->d.pixels + last; i += step) {
+        int rows = (int)nn_min(step, n * j->d.pixels + last - i), len = rows * c;
+        const float *dy = nn_row(&s->in[0], i * c, len, sd), *x = nn_row(&s->in[1], i * c, len, sx);
+        const float *u = upstream(s->attr.post, a, b, dy, x, rows, c, su);
+        row_sums(u, x, mean, rows, c, s1, s2);
+#pragma omp simd
+        for (int k = 0; k < c; k++) {
+            out.first[k] += (double)s1[k];
+            out.second[k] += (double)s2[k];
+        }
+        if (!keeps_upstream(s))
+            continue;
+        if (s->out[0].store == NN_STORE_F32)
+            memcpy(nn_f32(&s->out[0]) + i * c, u, (size_t)len * sizeof *u);
+        else
+            nn_row_put(&s->out[0], i * c, len, u);
+    }
+}
+
+/* With e = u gamma, h = (x - mean) rsd, bars over the group: dx = rsd (e - bar e - h bar(e h)). */
+static void back_coef(const struct nn_norm *j, int64_t n)
+{
+    int c = j->d.c, cg = c / j->groups;
+    struct nn_sums sums = nn_norm_sums(j, n, 0);
+    for (int p = 1; p < j->l.parts; p++)
+        nn_sums_add(sums, nn_norm_sums(j, n, p), c);
+    const float *gamma = nn_f32(&j->s->in[2]), *stats = j->stats + n * j->groups * 2;
+    float *p = nn_norm_coef(j, n), *q = p + c, *r = q + c;
+    double count = (double)j->d.pixels * cg;
+    for (int g = 0; g < j->groups; g++) {
+        double mean = stats[2 * g], rsd = stats[2 * g + 1], e = 0, eh = 0;
+        for (int k = g * cg; k < (g + 1) * cg; k++) {
+            e += sums.first[k] * gamma[k];
+            eh += sums.second[k] * gamma[k] * rsd;
+        }
+        if (j->fixed)
+            e = eh = 0; /* given statistics do not depend on x */
+        for (int k = g * cg; k < (g + 1) * cg; k++) {
+            p[k] = (float)(rsd * gamma[k]);
+            q[k] = (float)(-rsd * rsd * eh / count);
+            r[k] = (float)(-rsd * e / count + rsd * rsd * mean * eh / count);
+        }
+    }
+}
+
+static void back_apply(const struct nn_norm *j, int64_t n, int64_t first, int64_t last)
+{
+    const struct nn_step *s = j->s;
+    int c = j->d.c, step = nn_row_pixels(c);
+    const float *p = nn_norm_coef(j, n), *q = p + c, *r = q + c;
+    const struct nn_tensor *up = keeps_upstream(s) ? &s->out[0] : &s->in[0];
+    int post = keeps_upstream(s) ? NN_POST_NONE : s->attr.post;
+    _Alignas(64) float sd[NN_ROW_MAX], su[NN_ROW_MAX], sx[NN_ROW_MAX], sr[NN_ROW_MAX];
+    _Alignas(64) float a[NN_ROW_MAX], b[NN_ROW_MAX];
+    forward_coef(j, n, a, b);
+    for (int64_t i = n * j->d.pixels + first; i < n * j->d.pixels + last; i += step) {
+        int rows = (int)nn_min(step, n * j->d.pixels + last - i), len = rows * c;
+        const float *x = nn_row(&s->in[1], i * c, len, sx);
+        const float *dy = nn_row(up, i * c, len, sd);
+        const float *u = upstream(post, a, b, dy, x, rows, c, su);
+        float *dx = nn_row_out(&s->out[0], i * c, sd);
+        for (int row = 0; row < rows; row++)
+#pragma omp simd
+            for (int k = 0; k < c; k++)
+                dx[row * c + k] = nn_fma(p[k], u[row * c + k], nn_fma(q[k], x[row * c + k], r[k]));
+        const float *res = j->res ? nn_row(j->res, i * c, len, sr) : NULL;
+        if (res)
+#pragma omp simd
+            for (int k = 0; k < len; k++)
+                dx[k] += res[k];
+        nn_row_put(&s->out[0], i * c, len, dx);
+    }
+}
+
+static void back_samples(const void *ctx, int64_t first, int64_t last, int thread)
+{
+    const struct nn_norm *j = ctx;
+    (void)thread;
+    for (int64_t n = first; n < last; n++) {
+        back_sums(j, n, 0, j->d.pixels, nn_norm_sums(j, n, 0));
+        back_coef(j, n);
+        if (nn_has(&j->s->out[0]))
+            back_apply(j, n, 0, j->d.pixels);
+    }
+}
+static void back_part_sums(const void *ctx, int64_t first, int64_t last, int thread)
+{
+    const struct nn_norm *j = ctx;
+    (void)thread;
+    for (int64_t item = first; item < last; item++) {
+        int64_t n = item / j->l.parts, from, to;
+        nn_norm_part(j, (int)(item % j->l.parts), &from, &to);
+        back_sums(j, n, from, to, nn_norm_sums(j, n, (int)(item % j->l.parts)));
+    }
+}
+static void back_part_apply(const void *ctx, int64_t first, int64_t last, int thread)
+{
+    const struct nn_norm *j = ctx;
+    (void)thread;
+    for (int64_t item = first; item < last; item++) {
+        int64_t from, to;
+        nn_norm_part(j, (int)(item % j->l.parts), &from, &to);
+        back_apply(j, item / j->l.parts, from, to);
+    }
+}
+
+/* dgamma = sum_n rsd sum u (x - mean), dbeta = sum_n sum u: in sample order, whatever the threads.
+ */
+static void param_gradients(const struct nn_norm *j)
+{
+    const struct nn_step *s = j->s;
+    int c = j->d.c, cg = c / j->groups;
+    for (int k = 0; k < c; k++) {
+        double dgamma = 0, dbeta = 0;
+        for (int64_t n = 0; n < j->d.n; n++) {
+            struct nn_sums sums = nn_norm_sums(j, n, 0);
+            dbeta += sums.first[k];
+            dgamma += sums.second[k] * j->stats[(n * j->groups + k / cg) * 2 + 1];
+        }
+        if (nn_has(&s->out[1]))
+            nn_f32(&s->out[1])[k] = (float)dgamma;
+        if (nn_has(&s->out[2]))
+            nn_f32(&s->out[2])[k] = (float)dbeta;
+    }
+}
+
+static status back_run(const struct nn_step *s)
+{
+    struct nn_norm j = nn_norm_job(s);
+    int threads = nn_threads_for(s, j.d.n * j.d.pixels * j.d.c);
+    if (j.l.parts == 1) {
+        nn_for_range(threads, j.d.n, back_samples, &j);
+    } else {
+        nn_for_range(threads, j.d.n * j.l.parts, back_part_sums, &j);
+        for (int64_t n = 0; n < j.d.n; n++)
+            back_coef(&j, n);
+        if (nn_has(&s->out[0]))
+            nn_for_range(threads, j.d.n * j.l.parts, back_part_apply, &j);
+    }
+    if (nn_has(&s->out[1]) || nn_has(&s->out[2]))
+        param_gradients(&j);
+    return STATUS_OK;
+}
+
+NN_NORM_KERNEL(GROUP_NORM_BACK, group_norm_back, back_run)
+NN_NORM_KERNEL(BATCH_NORM_BACK, batch_norm_back, back_run)
