@@ -251,23 +251,30 @@ static void flush(struct run *r, int next)
     r->top = next;
 }
 
+/* The slots of a row of tiles: all samples of a tile, then the next tile, then padding. */
+static struct slot slot_at(const struct run *r, int64_t at)
+{
+    int average = r->en->model->profile.average;
+    if (at >= (int64_t)r->tiling.x.count * average)
+        return (struct slot){-1, 0};
+    return (struct slot){(int)(at / average), (int)(at % average)};
+}
+
 static status run_tiles(struct run *r, struct errmsg *e)
 {
-    int columns = r->tiling.x.count, rows = r->tiling.y.count;
-    int average = r->en->model->profile.average, batch = r->en->batch;
+    int rows = r->tiling.y.count, batch = r->en->batch;
+    int64_t slots = (int64_t)r->tiling.x.count * r->en->model->profile.average;
     for (r->row = 0; r->row < rows; r->row++) {
-        for (int at = 0; at < columns * average; at += batch) {
+        for (int64_t at = 0; at < slots; at += batch) {
             for (int k = 0; k < batch; k++)
-                r->slot[k] = at + k < columns * average
-                                 ? (struct slot){(at + k) / average, (at + k) % average}
-                                 : (struct slot){-1, 0};
+                r->slot[k] = slot_at(r, at + k);
             status st = run_group(r, e);
             if (st)
                 return st;
             if (r->hooks && r->hooks->pause)
                 r->hooks->pause(r->hooks->arg);
         }
-        flush(r, r->row + 1 < rows ? r->tiling.y.origin[r->row + 1] : r->img->height);
+        flush(r, r->row + 1 < rows ? tile_origin(&r->tiling.y, r->row + 1) : r->img->height);
     }
     return STATUS_OK;
 }

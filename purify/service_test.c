@@ -394,6 +394,37 @@ static void test_freeing(void **state)
     purify_service_free(NULL);
 }
 
+static atomic_int freed;
+
+static void free_in_done(struct purify_job *job, status st, const struct errmsg *e)
+{
+    (void)e;
+    struct task *t = job->arg;
+    assert_true(st == STATUS_OK || st == STATUS_CANCELLED);
+    memset(t, 0xee, sizeof *t);
+    mem_free(t);
+    atomic_fetch_add(&freed, 1);
+}
+
+/* Nothing of a job is touched after its answer: it may be gone (the sanitisers look on). */
+static void test_job_freed(void **state)
+{
+    (void)state;
+    struct fake f;
+    fake_init(&f);
+    struct purify_service *s = start(&f, 3, 0);
+    atomic_store(&freed, 0);
+    for (int i = 0; i < 300; i++) {
+        struct task *t = mem_zalloc(1, sizeof *t);
+        assert_non_null(t);
+        task_init(t, 1 + i % 3, 1);
+        t->job.done = free_in_done;
+        assert_int_equal(purify_submit(s, &t->job, (enum purify_priority)(i % 2)), STATUS_OK);
+    }
+    purify_service_free(s);
+    assert_int_equal(atomic_load(&freed), 300);
+}
+
 /* ---- storm: threads submit, promote and cancel at random while the service is freed under them
  * ---- */
 
@@ -496,7 +527,8 @@ int main(void)
         cmocka_unit_test(test_counts),        cmocka_unit_test(test_order),
         cmocka_unit_test(test_reader_passes), cmocka_unit_test(test_full),
         cmocka_unit_test(test_cancel),        cmocka_unit_test(test_freeing),
-        cmocka_unit_test(test_storm),         cmocka_unit_test(test_cannot_start),
+        cmocka_unit_test(test_job_freed),     cmocka_unit_test(test_storm),
+        cmocka_unit_test(test_cannot_start),
     };
     return cmocka_run_group_tests_name("purify/service", tests, NULL, NULL);
 }

@@ -3,73 +3,67 @@
 #include <math.h>
 #include <string.h>
 
-static void place(struct tile_axis *a)
+enum { TILE_MAX = 1024 }; /* as large as a network may be */
+
+int tile_origin(const struct tile_axis *a, int i)
 {
-    if (a->length <= a->tile) {
-        a->origin[0] = -((a->tile - a->length) / 2);
-        return;
-    }
+    if (a->length <= a->tile)
+        return -((a->tile - a->length) / 2);
     int64_t travel = a->length - a->tile, gaps = a->count - 1;
-    for (int i = 0; i < a->count; i++)
-        a->origin[i] = (int)((2 * i * travel + gaps) / (2 * gaps));
+    return (int)((2 * i * travel + gaps) / (2 * gaps));
 }
 
 /* The tiles that share a pixel follow each other, so only neighbours are asked. */
-static void weigh(struct tile_axis *a)
+void tile_weights(const struct tile_axis *a, const double *window, int i, float *out)
 {
-    int n = a->tile;
-    for (int i = 0; i < a->count; i++)
-        for (int u = 0; u < n; u++) {
-            int p = a->origin[i] + u;
-            double sum = 0, own = 0;
-            if (p >= 0 && p < a->length) {
-                int first = i, last = i;
-                while (first > 0 && a->origin[first - 1] + n > p)
-                    first--;
-                while (last + 1 < a->count && a->origin[last + 1] <= p)
-                    last++;
-                for (int k = first; k <= last; k++) {
-                    double s = sin((p - a->origin[k] + 0.5) / n * 3.14159265358979323846);
-                    sum += s * s;
-                    own = k == i ? s * s : own;
-                }
-            }
-            a->weight[(size_t)i * (size_t)n + (size_t)u] = sum > 0 ? (float)(own / sum) : 0;
+    int n = a->tile, origin = tile_origin(a, i);
+    double sum[TILE_MAX];
+    for (int u = 0; u < n; u++)
+        sum[u] = window[u];
+    for (int direction = -1; direction <= 1; direction += 2)
+        for (int k = i + direction; k >= 0 && k < a->count; k += direction) {
+            int shift = tile_origin(a, k) - origin; /* its first pixel in our coordinates */
+            if (shift <= -n || shift >= n)
+                break;
+            for (int u = shift > 0 ? shift : 0; u < n && u - shift < n; u++)
+                sum[u] += window[u - shift];
         }
+    for (int u = 0; u < n; u++) {
+        bool inside = origin + u >= 0 && origin + u < a->length;
+        out[u] = inside ? (float)(window[u] / sum[u]) : 0;
+    }
 }
 
-static status axis_init(struct tile_axis *a, int length, int tile, int overlap)
+static struct tile_axis axis(int length, int tile, int overlap)
 {
+    struct tile_axis a = {.length = length, .tile = tile, .count = 1};
     int step = tile - overlap;
-    *a = (struct tile_axis){.length = length, .tile = tile, .count = 1};
     if (length > tile)
-        a->count += (int)(((int64_t)length - tile + step - 1) / step);
-    a->origin = mem_zalloc((size_t)a->count, sizeof *a->origin);
-    a->weight = mem_zalloc((size_t)a->count, (size_t)tile * sizeof *a->weight);
-    if (!a->origin || !a->weight)
-        return STATUS_NOMEM;
-    place(a);
-    weigh(a);
-    return STATUS_OK;
+        a.count += (int)(((int64_t)length - tile + step - 1) / step);
+    return a;
 }
 
 status tiling_init(struct tiling *t, int width, int height, int channels, int tile, int overlap)
 {
     *t = (struct tiling){.channels = channels};
-    status st = axis_init(&t->x, width, tile, overlap);
-    if (!st)
-        st = axis_init(&t->y, height, tile, overlap);
-    if (st)
-        tiling_done(t);
-    return st;
+    if (tile > TILE_MAX)
+        return STATUS_LIMIT;
+    t->x = axis(width, tile, overlap);
+    t->y = axis(height, tile, overlap);
+    size_t n = (size_t)tile;
+    t->window = mem_alloc(n * (sizeof *t->window + 2 * sizeof *t->wx));
+    if (!t->window)
+        return STATUS_NOMEM;
+    t->wx = (float *)(t->window + n);
+    t->wy = t->wx + n;
+    for (int u = 0; u < tile; u++)
+        t->window[u] = 0.5 - 0.5 * cos((u + 0.5) / tile * 2 * 3.14159265358979323846);
+    return STATUS_OK;
 }
 
 void tiling_done(struct tiling *t)
 {
-    mem_free(t->x.origin);
-    mem_free(t->x.weight);
-    mem_free(t->y.origin);
-    mem_free(t->y.weight);
+    mem_free(t->window);
     *t = (struct tiling){0};
 }
 
@@ -88,12 +82,12 @@ static int reflect(int p, int n)
 void tiling_load(const struct tiling *t, int i, int j, const struct image *img, float *out)
 {
     int n = t->x.tile, from = img->channels, to = t->channels;
+    int left = tile_origin(&t->x, i), top = tile_origin(&t->y, j);
     size_t stride = (size_t)img->width * (size_t)from;
     for (int v = 0; v < n; v++) {
-        const uint8_t *row =
-            img->pixels + stride * (size_t)reflect(t->y.origin[j] + v, img->height);
+        const uint8_t *row = img->pixels + stride * (size_t)reflect(top + v, img->height);
         for (int u = 0; u < n; u++) {
-            const uint8_t *p = row + (size_t)from * (size_t)reflect(t->x.origin[i] + u, img->width);
+            const uint8_t *p = row + (size_t)from * (size_t)reflect(left + u, img->width);
             for (int c = 0; c < to; c++)
                 *out++ = (float)p[from == to ? c : 0] / 127.5f - 1;
         }
@@ -116,8 +110,8 @@ void tiling_noise(const struct tiling *t, int i, int j, struct nn_rng rng, float
 {
     int n = t->x.tile;
     uint64_t width = (uint64_t)(t->x.length > n ? t->x.length : n), c = (uint64_t)t->channels;
-    uint64_t left = t->x.origin[i] > 0 ? (uint64_t)t->x.origin[i] : 0;
-    uint64_t top = t->y.origin[j] > 0 ? (uint64_t)t->y.origin[j] : 0;
+    int x = tile_origin(&t->x, i), y = tile_origin(&t->y, j);
+    uint64_t left = (uint64_t)(x > 0 ? x : 0), top = (uint64_t)(y > 0 ? y : 0);
     if (width == (uint64_t)n && top * width * c % 2 == 0) { /* rows without gaps between them */
         nn_rng_normal(rng, top * width * c, out, tiling_elements(t));
         return;
@@ -128,29 +122,34 @@ void tiling_noise(const struct tiling *t, int i, int j, struct nn_rng rng, float
                   out + (size_t)v * row);
 }
 
-void tiling_add(const struct tiling *t, int i, int j, const float *tile, float gain, int channels,
+/* One row of a tile onto one row of the band; both begin at the tile's first pixel inside the
+ * image. */
+static void add_row(const float *restrict weight, float gain, int n, const float *restrict from,
+                    int from_channels, float *restrict to, int to_channels)
+{
+    for (int u = 0; u < n; u++, from += from_channels, to += to_channels) {
+        float w = gain * weight[u];
+        if (to_channels == from_channels)
+            for (int c = 0; c < to_channels; c++)
+                to[c] += w * from[c];
+        else
+            to[0] += w * ((from[0] + from[1] + from[2]) / 3);
+    }
+}
+
+void tiling_add(struct tiling *t, int i, int j, const float *tile, float gain, int channels,
                 int top, float *band)
 {
-    int n = t->x.tile, from = t->channels;
-    const float *wx = t->x.weight + (size_t)i * (size_t)n,
-                *wy = t->y.weight + (size_t)j * (size_t)n;
+    int n = t->x.tile, x = tile_origin(&t->x, i), y = tile_origin(&t->y, j);
+    int skip = x < 0 ? -x : 0, inside = t->x.length < n ? t->x.length : n;
+    size_t width = (size_t)t->x.length;
+    tile_weights(&t->x, t->window, i, t->wx);
+    tile_weights(&t->y, t->window, j, t->wy);
     for (int v = 0; v < n; v++) {
-        int y = t->y.origin[j] + v;
-        if (y < 0 || y >= t->y.length)
+        if (y + v < 0 || y + v >= t->y.length)
             continue;
-        for (int u = 0; u < n; u++) {
-            int x = t->x.origin[i] + u;
-            if (x < 0 || x >= t->x.length)
-                continue;
-            float w = gain * wy[v] * wx[u];
-            const float *p = tile + ((size_t)v * (size_t)n + (size_t)u) * (size_t)from;
-            float *q =
-                band + ((size_t)(y - top) * (size_t)t->x.length + (size_t)x) * (size_t)channels;
-            if (channels == from)
-                for (int c = 0; c < channels; c++)
-                    q[c] += w * p[c];
-            else
-                q[0] += w * ((p[0] + p[1] + p[2]) / 3);
-        }
+        const float *from = tile + (size_t)(v * n + skip) * (size_t)t->channels;
+        float *to = band + ((size_t)(y + v - top) * width + (size_t)(x + skip)) * (size_t)channels;
+        add_row(t->wx + skip, gain * t->wy[v], inside, from, t->channels, to, channels);
     }
 }

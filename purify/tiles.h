@@ -20,13 +20,18 @@ struct tile_axis {
     int length; /* of the image, px */
     int tile;   /* side of a tile, px */
     int count;
-    int *origin;   /* (count) in image px; negative in the reflected margin */
-    float *weight; /* (count,tile) */
 };
 struct tiling {
     struct tile_axis x, y;
-    int channels; /* of the tiles */
+    int channels;   /* of the tiles */
+    double *window; /* (tile) the raised cosine */
+    float *wx, *wy; /* (tile) weights of the tile at hand */
 };
+
+/* First pixel of tile i; negative in the reflected margin. */
+int tile_origin(const struct tile_axis *a, int i);
+/* Weights of tile i, (tile). */
+void tile_weights(const struct tile_axis *a, const double *window, int i, float *out);
 
 /* 0 <= overlap < tile; channels is that of the network. */
 status tiling_init(struct tiling *t, int width, int height, int channels, int tile,
@@ -51,7 +56,7 @@ void tiling_noise(const struct tiling *t, int i, int j, struct nn_rng rng, float
 /* band += gain * weight * tile, where band (rows,width,channels) begins at image row `top` and
    holds all rows of tile row j that lie in the image. Grey images get the mean over the tile's
    channels. */
-void tiling_add(const struct tiling *t, int i, int j, const float *tile, float gain, int channels,
+void tiling_add(struct tiling *t, int i, int j, const float *tile, float gain, int channels,
                 int top, float *band);
 
 #endif

@@ -15,7 +15,7 @@ static const struct {
 } sizes[] = {{1, 1}, {5, 7}, {32, 32}, {33, 32}, {100, 40}, {31, 65}, {64, 64}, {2, 300}, {257, 3}};
 
 /* Blends what fn gives for every tile into one band as high as the image. */
-static float *blend(const struct tiling *t, int channels,
+static float *blend(struct tiling *t, int channels,
                     void (*fn)(const struct tiling *, int i, int j, float *tile))
 {
     size_t n = (size_t)t->x.length * (size_t)t->y.length * (size_t)channels;
@@ -45,7 +45,8 @@ static void ramp_tile(const struct tiling *t, int i, int j, float *tile)
     for (int v = 0; v < t->y.tile; v++)
         for (int u = 0; u < t->x.tile; u++)
             for (int c = 0; c < t->channels; c++)
-                *tile++ = (float)(t->x.origin[i] + u) / 100 - (float)(t->y.origin[j] + v) / 150;
+                *tile++ = (float)(tile_origin(&t->x, i) + u) / 100 -
+                          (float)(tile_origin(&t->y, j) + v) / 150;
 }
 
 static void test_blending(void **state)
@@ -87,16 +88,16 @@ static void test_placement(void **state)
             const struct tile_axis *a = &t.x;
             if (length <= 32) {
                 assert_int_equal(a->count, 1);
-                assert_int_equal(a->origin[0], -((32 - length) / 2));
+                assert_int_equal(tile_origin(a, 0), -((32 - length) / 2));
                 continue;
             }
-            assert_int_equal(a->origin[0], 0);
-            assert_int_equal(a->origin[a->count - 1], length - 32);
+            assert_int_equal(tile_origin(a, 0), 0);
+            assert_int_equal(tile_origin(a, a->count - 1), length - 32);
             for (int i = 1; i < a->count; i++)
-                if (a->origin[i - 1] + 32 - a->origin[i] < overlap ||
-                    a->origin[i] <= a->origin[i - 1])
+                if (tile_origin(a, i - 1) + 32 - tile_origin(a, i) < overlap ||
+                    tile_origin(a, i) <= tile_origin(a, i - 1))
                     fail_msg("length %d overlap %d: tiles at %d and %d", length, overlap,
-                             a->origin[i - 1], a->origin[i]);
+                             tile_origin(a, i - 1), tile_origin(a, i));
             /* one tile fewer could not keep the overlap */
             assert_true((a->count - 2) * (32 - overlap) + 32 < length);
         }
@@ -108,12 +109,12 @@ static void test_smooth(void **state)
     (void)state;
     AUTO(tiling_done) struct tiling t = {0};
     assert_int_equal(tiling_init(&t, 200, 8, 1, 32, 8), STATUS_OK);
-    for (int i = 1; i < t.x.count; i++)
-        if (t.x.weight[i * 32] > 0.02f)
-            fail_msg("tile %d begins with weight %g", i, (double)t.x.weight[i * 32]);
-    for (int i = 0; i + 1 < t.x.count; i++)
-        if (t.x.weight[i * 32 + 31] > 0.02f)
-            fail_msg("tile %d ends with weight %g", i, (double)t.x.weight[i * 32 + 31]);
+    for (int i = 0; i < t.x.count; i++) {
+        float w[32];
+        tile_weights(&t.x, t.window, i, w);
+        if ((i > 0 && w[0] > 0.02f) || (i + 1 < t.x.count && w[31] > 0.02f))
+            fail_msg("tile %d begins with weight %g, ends with %g", i, (double)w[0], (double)w[31]);
+    }
 }
 
 static void test_reflection(void **state)
@@ -174,8 +175,8 @@ static void test_noise(void **state)
         assert_int_equal(tiling_init(&t, w, h, c, N, 6), STATUS_OK);
         for (int j = 0; j < t.y.count; j++)
             for (int i = 0; i < t.x.count; i++) {
-                int left = t.x.origin[i] > 0 ? t.x.origin[i] : 0;
-                int top = t.y.origin[j] > 0 ? t.y.origin[j] : 0;
+                int left = tile_origin(&t.x, i) > 0 ? tile_origin(&t.x, i) : 0;
+                int top = tile_origin(&t.y, j) > 0 ? tile_origin(&t.y, j) : 0;
                 tiling_noise(&t, i, j, rng, scratch, tile);
                 for (int v = 0; v < N; v++)
                     assert_memory_equal(tile + v * N * c, field + ((top + v) * cw + left) * c,
@@ -189,12 +190,10 @@ static void test_noise(void **state)
 static void test_no_memory(void **state)
 {
     (void)state;
-    for (unsigned long n = 1; n <= 4; n++) {
-        struct tiling t = {0};
-        fault_set(FAULT_MEM, n, 0, 0);
-        assert_int_equal(tiling_init(&t, 100, 100, 3, 32, 8), STATUS_NOMEM);
-        tiling_done(&t);
-    }
+    struct tiling t = {0};
+    fault_set(FAULT_MEM, 1, 0, 0);
+    assert_int_equal(tiling_init(&t, 100, 100, 3, 32, 8), STATUS_NOMEM);
+    tiling_done(&t);
     fault_clear();
 }
 
