@@ -81,5 +81,6 @@ bool nn_dnnl_stores_ok(const struct nn_step *s);
 
 extern const struct nn_kernel nn_onednn_conv2d, nn_onednn_conv2d_data, nn_onednn_conv2d_weights,
     nn_onednn_attention;
+extern const struct nn_kernel nn_onednn_conv2d_blocked, nn_onednn_conv2d_weights_blocked;
 
 #endif
