@@ -112,10 +112,19 @@ static status find_row(struct cache *c, const struct cache_key *key, struct inde
     struct index *x;
     status st = readers_take(c, &x);
     if (st)
-        return st == STATUS_CORRUPT ? STATUS_NOT_FOUND : st;
+        return st;
     st = index_find(x, key, out);
     readers_give(c, x, st);
-    return st == STATUS_CORRUPT ? STATUS_NOT_FOUND : st; /* the writer has been told */
+    return st;
+}
+
+/* A cache that cannot answer does not have it: the caller can make it again. */
+static status or_miss(struct cache *c, status st)
+{
+    if (!st || st == STATUS_NOT_FOUND || st == STATUS_NOMEM)
+        return st;
+    atomic_fetch_add(&c->n.unanswered, 1);
+    return STATUS_NOT_FOUND;
 }
 
 status object_fetch(struct cache *c, const struct cache_key *key, struct cache_object *out,
@@ -128,7 +137,7 @@ status object_fetch(struct cache *c, const struct cache_key *key, struct cache_o
             return st;
         if (i > 0 && row.pack == before.pack && row.offset == before.offset) {
             *out_row = row;
-            return STATUS_CORRUPT;
+            return STATUS_EXISTS;
         }
         st = object_read(c, &row, out);
         if (!st)
@@ -149,10 +158,11 @@ status cache_get(struct cache *c, const struct cache_key *key, struct cache_obje
         if (!st)
             queue_touch(c, row.id);
     }
-    if (st == STATUS_CORRUPT) {
+    if (st == STATUS_EXISTS) {
         queue_drop(c, &row);
         st = STATUS_NOT_FOUND;
     }
+    st = or_miss(c, st);
     if (!st)
         atomic_fetch_add(&c->n.hits, 1);
     else if (st == STATUS_NOT_FOUND)
@@ -164,7 +174,7 @@ status cache_has(struct cache *c, const struct cache_key *key)
 {
     struct index_row row;
     status st = queue_find(c, key, NULL);
-    return st == STATUS_NOT_FOUND ? find_row(c, key, &row) : st;
+    return st == STATUS_NOT_FOUND ? or_miss(c, find_row(c, key, &row)) : st;
 }
 
 status cache_memo_get(struct cache *c, const struct cache_file_id *id, struct cache_memo *out)
@@ -175,7 +185,7 @@ status cache_memo_get(struct cache *c, const struct cache_file_id *id, struct ca
         st = index_memo_get(x, id, out);
         readers_give(c, x, st);
     }
-    return st == STATUS_CORRUPT ? STATUS_NOT_FOUND : st;
+    return or_miss(c, st);
 }
 
 /* ---- stats ---- */
@@ -208,6 +218,7 @@ static void copy_counters(struct cache *c, struct cache_stats *s)
 {
     s->hits = atomic_load(&c->n.hits);
     s->misses = atomic_load(&c->n.misses);
+    s->unanswered = atomic_load(&c->n.unanswered);
     s->stored = atomic_load(&c->n.stored);
     s->stored_bytes = atomic_load(&c->n.stored_bytes);
     s->evicted = atomic_load(&c->n.evicted);

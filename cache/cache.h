@@ -29,8 +29,9 @@
  * before it returned and cache_close, which must be the last call. Several processes may have one
  * directory open. A handle does not survive fork(): open in the child. The directory must be on a
  * local file system (SQLite's WAL needs shared memory).
- * May block: cache_get and cache_memo_get read the disk but never wait for a writer; cache_try_put
- * and cache_memo_put only copy into a queue; everything else may wait for the disk.
+ * May block: cache_get, cache_has and cache_memo_get read the disk but never wait for a writer
+ * (except for a moment, when the index is replaced); cache_try_put and cache_memo_put only copy
+ * into a queue; everything else may wait for the disk.
  */
 #include "base/base.h"
 
@@ -45,7 +46,8 @@ struct cache_options {
                              limits */
     uint64_t queue_bytes; /* most that waits to be written; 0: 64 MiB. One larger object is
                              accepted when the queue is empty */
-    bool read_only;       /* no writer, nothing is created, renamed or repaired; puts are DENIED */
+    bool read_only; /* no writer, nothing is made, renamed or repaired (SQLite may make its -shm
+                       file); puts are DENIED */
 };
 
 /* (pixels, profile): SHA-256 of the source's shape and decoded pixels, and the profile's id. */
@@ -82,19 +84,19 @@ __attribute__((unused)) static inline void cache_closep(struct cache **c)
 
 /* ---- objects ---- */
 /* Reads one object, also one that is still queued. Marks it as used. NOT_FOUND: not there, evicted
-   meanwhile, damaged or unreadable (then it is forgotten and counted in cache_stats.damaged):
-   purify again. NOMEM, LIMIT (out of descriptors), IO, BUSY: this read failed, the object may be
-   fine. */
+   meanwhile, or damaged (then it is forgotten and counted in cache_stats.damaged), or the disk or
+   the index did not answer (cache_stats.unanswered): purify. NOMEM. Nothing else. */
 status cache_get(struct cache *c, const struct cache_key *key, struct cache_object *out) MUST_USE;
 void cache_object_done(struct cache_object *o);
 
-/* Whether cache_get would look for it on disk or in the queue; OK or NOT_FOUND. Reads no pixels, so
-   a damaged object is still "there" until it is read; does not mark it as used. */
+/* Whether cache_get would look for it on disk or in the queue; OK, NOT_FOUND or NOMEM. Reads no
+   pixels, so a damaged object is still "there" until it is read; does not mark it as used. */
 status cache_has(struct cache *c, const struct cache_key *key) MUST_USE;
 
 /* Called exactly once for every accepted put, on the cache's own thread and without a lock held.
    st: OK: durable (or already stored); NO_SPACE: the disk or the limit is full and nothing could
-   be evicted; IO, BUSY, ...: not stored. It may call cache_get, _has, _try_put, _memo_*; not
+   be evicted; AGAIN: it had waited for another put of its key, which failed; IO, BUSY, ...: not
+   stored. It may call cache_get, _has, _try_put, _memo_*; not
    _put, _flush, _close or anything below "care". */
 typedef void cache_done_fn(void *arg, status st);
 
@@ -130,7 +132,7 @@ struct cache_memo {
     uint8_t info[CACHE_MEMO_INFO_MAX];
 };
 
-/* NOT_FOUND also when any of the five fields differs. */
+/* OK, NOT_FOUND (also when any of the five fields differs) or NOMEM. */
 status cache_memo_get(struct cache *c, const struct cache_file_id *id,
                       struct cache_memo *out) MUST_USE;
 /* Queues the entry, which replaces an older one for (device, inode); found by cache_memo_get after
@@ -157,6 +159,7 @@ struct cache_stats {
     /* of this handle, since cache_open */
     uint64_t hits;
     uint64_t misses;
+    uint64_t unanswered; /* of the misses: the disk or the index failed */
     uint64_t stored;
     uint64_t stored_bytes;
     uint64_t evicted;

@@ -130,7 +130,7 @@ static status verify_row(struct verify *v, const struct index_row *row)
     cache_object_done(&o);
     v->result.objects++;
     v->result.bytes += entry_of(row).bytes;
-    if (st == STATUS_CORRUPT)
+    if (st == STATUS_EXISTS)
         st = found_bad(v, &place);
     else if (st == STATUS_NOT_FOUND) /* removed meanwhile */
         st = STATUS_OK;

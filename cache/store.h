@@ -119,8 +119,8 @@ struct batch {
 };
 
 struct counters {
-    atomic_ullong hits, misses, stored, stored_bytes, evicted, damaged, recovered, no_space, failed,
-        rebuilds;
+    atomic_ullong hits, misses, unanswered, stored, stored_bytes, evicted, damaged, recovered,
+        no_space, failed, rebuilds;
 };
 
 struct cache {
@@ -158,8 +158,8 @@ void files_sweep(struct cache *c);
 status object_read(struct cache *c, const struct index_row *row, struct cache_object *out) MUST_USE;
 
 /* cache.c */
-/* Finds and reads an object on disk; *out_row is where it lies. CORRUPT: it is damaged or its pack
-   is gone, and *out_row says where it should be. */
+/* Finds and reads an object on disk; *out_row is where it lies. EXISTS: it has a row, but it is
+   damaged or its pack is gone, and *out_row says where it should be. */
 status object_fetch(struct cache *c, const struct cache_key *key, struct cache_object *out,
                     struct index_row *out_row) MUST_USE;
 
