@@ -48,7 +48,7 @@ static void parses_every_kind(void **state)
     assert_string_equal(text, "hello");
     assert_int_equal(list.n, 2);
     assert_string_equal(list.item[1], "y");
-    assert_int_equal(first, 10);
+    assert_int_equal(first, 13);
 }
 
 static void refuses_mistakes(void **state)
