@@ -247,6 +247,7 @@ struct nn_plan_info nn_plan_info(const struct nn_plan *p);
 status nn_plan_profile(struct nn_plan *p, struct buf *out) MUST_USE; /* runs once, timed */
 /* Names of devices built in, NULL-terminated. */
 const char *const *nn_devices(void);
+/* bf16 on "openblas" is storage only: half the memory, f32 arithmetic, any CPU. */
 bool nn_precision_supported(const char *device, enum nn_precision precision);
 
 /* ================================ optimisers ================================ */
