@@ -428,7 +428,7 @@ static void threads_get_the_right_bytes(void **state)
     many_files();
     /* Memory for a few images only, so that all three places answer. */
     restart(
-        &(struct pipeline_options){.threads = 3, .encoded_bytes = 20000, .inflight_bytes = 8000});
+        &(struct pipeline_options){.threads = 3, .encoded_bytes = 2000, .inflight_bytes = 8000});
     rig.fake.queue_max = 3;
     for (unsigned i = 0; i < MANY; i++) {
         size_t len;
