@@ -40,7 +40,7 @@ enum { TRAIN_CHANNELS_MAX = 3, TRAIN_STAGES_MAX = 6, TRAIN_CLASSES_MAX = 10000 }
 /*
  * A set is the list of files below a directory with their labels, in bytewise order of class name,
  * then of path: the order torchvision's ImageFolder gives. All images must have one size unless
- * `size` or `crop` says what to do about it; nothing is resized silently.
+ * `size` or `min_side` says what to do about it; nothing is resized silently.
  */
 struct train_data_options {
     const char *dir;
@@ -61,7 +61,6 @@ struct train_set_info {
     int channels;
     int bad;             /* files left out */
     char first_bad[256]; /* "" when bad is 0 */
-    bool in_memory;
 };
 struct train_set;
 /* Lists the directory and decodes the first image. STATUS_NOT_FOUND: no directory or no image in
@@ -188,38 +187,44 @@ status train_evaluate(const struct train_model *m, const struct train_eval_optio
 
 /* ================================ staged training ================================ */
 /*
- * ST-style staged training. Published about the method (Jiang et al., "Flew Over Learning Trap" /
- * "...Progressive Staged Training", arXiv 2306.02064): networks trained on unlearnable examples
- * fall into a trap of perturbation features that SHALLOW layers learn first; an "Activation Cluster
- * Measurement" (ACM) tells how far; a self-adaptive, layer-wise learning-rate schedule that slows
- * shallow layers when it does, avoids it. Its formulas are not public. Everything below is OURS, is
- * named so in logs and reports ("ST-style"), and no number of theirs is claimed for it.
+ * ST-style staged training. Published about the method (arXiv 2306.02064): networks trained on
+ * unlearnable examples fall into a trap of perturbation features that SHALLOW layers learn first;
+ * an "Activation Cluster Measurement" (ACM) tells how far; a self-adaptive, layer-wise
+ * learning-rate schedule, which slows shallow layers when it does, avoids it. Its formulas are not
+ * public. Everything below is OURS, is called "ST-style" wherever a user sees it, and no number of
+ * theirs is claimed for it.
  *
  * Our ACM of a stage. Let f_i be the stage's output for probe image i, averaged over space, mu_k
- * the mean of class k, mu of all. Then ACM = sum_k n_k |mu_k - mu|^2  /  sum_k sum_{i in k} |f_i -
- * mu_k|^2 , between-class over within-class scatter in trace form: 0 when the labels explain
- * nothing (about (K-1)/(n-K) for noise), growing without bound as activations collapse onto one
- * point per class. It does not change when features are scaled, rotated or shifted. The probe is a
- * fixed, label-balanced subset of the training images, without augmentation, seen in evaluation
- * mode. Trace form, because it needs no inverse, no distance matrix and no embedding, and its
- * gradient-free cost is one forward pass.
+ * the mean of class k, mu of all. Then
+ *
+ *     ACM = sum_k n_k |mu_k - mu|^2 / sum_k sum_{i in k} |f_i - mu_k|^2,
+ *
+ * between-class over within-class scatter in trace form: 0 when labels explain nothing (about
+ * (K-1)/(n-K) for noise), without bound as activations collapse onto one point per class. Scaling,
+ * rotating or shifting the features does not change it. The probe is a fixed, label-balanced subset
+ * of the training images, without augmentation, seen in evaluation mode. Trace form, because it
+ * needs no inverse, no distance matrix and no embedding: it costs one forward pass.
  *
  * Why it may warn: a perturbation is the same (or linearly coded) for all images of a class and
  * sits in texture, so the first stages can separate the classes by it at once; natural classes are
- * separated by depth, and the first stages of a network trained on them stay near what random
+ * separated by depth, and the first stages of a network trained on them stay nearer to what random
  * weights give.
  *
- * Control, after each epoch e, with A_s(e) the ACM of stage s and A_s(0) that of the random
- * network:
- *  - stage s signals when A_s(e) > rise * A_s(0); the last stage never does: clustering is its job;
- *  - a signal multiplies the stage's learning-rate factor m_s by `slow` (not below `floor`); an
- * epoch without divides by it (not above 1);
- *  - then m_s <= m_{s+1} is enforced from deep to shallow: shallow stages are never faster;
- *  - with rollbacks left, an epoch whose signal is new (no stage signalled the epoch before) is
- * undone: weights go back to the last epoch that ended without signal, and go on with the slowed
- * factors. So shallow stages are held where classes are not much more clustered than by random
- * features, and depth has to do the rest. On data without perturbation a false alarm costs little:
- * shallow stages of such networks change little once they are useful.
+ * Control, after each epoch e; A_s(e) is the ACM of stage s, A_s(0) that of the random network:
+ *
+ * - stage s signals when A_s(e) > rise * A_s(0); the last stage never does: clustering is its job;
+ *
+ * - a signal multiplies the stage's learning-rate factor m_s by `slow` (not below `floor`), an
+ *   epoch without divides it by that (not above 1);
+ *
+ * - then m_s <= m_{s+1} is enforced from deep to shallow: shallow stages are never faster;
+ *
+ * - with rollbacks left, an epoch whose signal is new (no stage signalled the epoch before) is
+ *   undone: weights go back to the last epoch that ended without signal, with the slowed factors.
+ *
+ * So shallow stages are held where classes are not much more clustered than by random features, and
+ * depth has to do the rest. On data without perturbation a false alarm costs little: shallow stages
+ * change little once they are useful.
  */
 status train_acm(const float *feature /* (n,c) */, const int32_t *label, int n, int c, int classes,
                  double *out) MUST_USE;
@@ -252,10 +257,18 @@ struct train_staged_verdict train_staged_step(struct train_staged *s, const doub
 
 /* ================================ training run ================================ */
 /*
- * RUNDIR/config.json            every option and what was found (classes, shape, digest of the
- * data) RUNDIR/log.jsonl              one line per epoch, in order RUNDIR/checkpoint.safetensors
- * after each epoch and on interruption: weights, momentum, position RUNDIR/weights.safetensors when
- * finished
+ * What a run keeps in RUNDIR:
+ *
+ * - config.json: every option and what was found (classes, shape, digest of the data);
+ *
+ * - log.jsonl: one line per epoch, in order; epoch 0 (ACM of the random network) when it is
+ * measured;
+ *
+ * - checkpoint.safetensors, after each epoch and on interruption: weights, momentum, position;
+ *
+ * - good.safetensors: the state that a rollback of the staged recipe returns to;
+ *
+ * - weights.safetensors, when finished.
  */
 struct train_options {
     const char *data_dir, *test_dir /* NULL: none */, *out_dir;
