@@ -2,6 +2,23 @@
 
 #include <omp.h>
 
+/* The libraries' threads wait for each other in ways ThreadSanitizer cannot see, as they are not
+   built for it: what they write by memset and memcpy is not held against them. */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define WATCHED_BY_TSAN
+#endif
+#elif defined(__SANITIZE_THREAD__)
+#define WATCHED_BY_TSAN
+#endif
+#ifdef WATCHED_BY_TSAN
+const char *__tsan_default_suppressions(void);
+__attribute__((visibility("default"))) const char *__tsan_default_suppressions(void)
+{
+    return "called_from_lib:libdnnl\ncalled_from_lib:libgomp\n";
+}
+#endif
+
 status nn_dnnl_status(dnnl_status_t rc, const char *what, struct errmsg *e)
 {
     switch (rc) {
