@@ -160,13 +160,15 @@ install: all $(BUILD)/man/.made
 	    $(DESTDIR)$(PREFIX)/share/relearnfs/profiles $(DESTDIR)$(PREFIX)/lib/systemd/system
 	install -m 755 $(BUILD)/bin/relearn $(BUILD)/bin/relearnfsd $(DESTDIR)$(PREFIX)/bin/
 	ln -sfn ../bin/relearnfsd $(DESTDIR)$(PREFIX)/sbin/mount.fuse.relearnfs
+	ln -sfn relearnfsd $(DESTDIR)$(PREFIX)/bin/relearnfs # what mount.fuse runs when mount.fuse.relearnfs is not in /sbin
 	install -m 644 models/*.safetensors $(DESTDIR)$(PREFIX)/share/relearnfs/models/
 	install -m 644 profiles/*.ini $(DESTDIR)$(PREFIX)/share/relearnfs/profiles/
 	sed 's|@PREFIX@|$(PREFIX)|g' systemd/relearnfs@.service.in > $(DESTDIR)$(PREFIX)/lib/systemd/system/relearnfs@.service
 	for m in $(MAN) $(BUILD)/man/*.1; do s=$${m##*.}; install -d $(DESTDIR)$(PREFIX)/share/man/man$$s; \
 	    install -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$$s/; done
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/relearn $(DESTDIR)$(PREFIX)/bin/relearnfsd $(DESTDIR)$(PREFIX)/sbin/mount.fuse.relearnfs
+	rm -f $(DESTDIR)$(PREFIX)/bin/relearn $(DESTDIR)$(PREFIX)/bin/relearnfsd $(DESTDIR)$(PREFIX)/bin/relearnfs \
+	    $(DESTDIR)$(PREFIX)/sbin/mount.fuse.relearnfs
 	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/system/relearnfs@.service
 	rm -rf $(DESTDIR)$(PREFIX)/share/relearnfs
 	rm -f $(DESTDIR)$(PREFIX)/share/man/man1/relearn-*.1
