@@ -59,7 +59,7 @@ wait_until() { # SECONDS COMMAND...
 
 is_mounted() { grep -q " $1 .*fuse.relearnfs" /proc/self/mountinfo; }
 is_gone() { ! is_mounted "$1"; }
-has_ended() { ! kill -0 "$1" 2>/dev/null; }
+has_ended() { ! kill -0 "$1" 2>/dev/null || grep -q '^State:.Z' "/proc/$1/status"; } # not reaped yet is ended, too
 
 @test "mount: sizes from stat before any read are what is read" {
     mnt
@@ -163,7 +163,9 @@ has_ended() { ! kill -0 "$1" 2>/dev/null; }
     mnt
     "$PY" "$CLIENTS/served.py" readonly "$m"
     [ "$(id -u)" -eq 0 ] || skip "the rest needs root"
-    mount -i -o remount,rw "$m"
+    # Newer mounts ask through fsconfig(), which FUSE refuses altogether: as good.
+    run mount -i -o remount,rw "$m"
+    [ "$status" -eq 0 ] || [[ $output = *"No changes allowed"* ]]
     "$PY" "$CLIENTS/served.py" readonly "$m"
 }
 
