@@ -340,12 +340,13 @@ static void end(struct daemon *d)
     sweep_stop(fs->sweep);
     if (d->loop_started)
         end_loop(d);
-    else if (d->mounted)
-        fuse_session_unmount(fs->session);
+    if (d->mounted)
+        fuse_session_unmount(fs->session); /* does nothing where nothing is mounted any more */
     status st = fused_stack_close(&fs->stack);
     if (st)
         log_error("the cache was not written to its end: %s", status_text(st));
     notifier_free(fs->notifier);
+    files_end(fs);
     if (fs->session)
         fuse_session_destroy(fs->session);
     sweep_free(fs->sweep);
@@ -450,6 +451,7 @@ int daemon_run(const struct daemon_options *opt)
     d.fs.no_watch = !opt->watch;
     d.fs.sweeping = opt->sweep;
     d.fs.started_ns = time_real_ns();
+    pthread_mutex_init(&d.fs.handles_lock, NULL);
     sem_init(&d.inited, 0, 0);
     status st = find_paths(opt, &d.fs, &e);
     if (!st && !opt->fake)

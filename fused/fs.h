@@ -19,9 +19,11 @@
 #include "park.h"
 #include "pipeline.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
 
+struct handle;
 struct sweep;
 struct watch;
 
@@ -59,8 +61,10 @@ struct fs {
     double timeout;      /* seconds the kernel may believe us where changes are watched */
     uint64_t started_ns; /* wall clock */
     bool no_watch, sweeping;
-    atomic_bool watching; /* every change reaches us */
-    atomic_bool ending;   /* long walks give up */
+    pthread_mutex_t handles_lock;
+    struct handle *handles; /* open files; guarded by handles_lock */
+    atomic_bool watching;   /* every change reaches us */
+    atomic_bool ending;     /* long walks give up */
     struct fs_counters n;
 };
 
@@ -138,6 +142,9 @@ void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+/* Frees the files that the kernel had open when the connection ended: it says no RELEASE for them.
+ */
+void files_end(struct fs *fs);
 
 /* ---- virtual.c ---- */
 void virtual_lookup(fuse_req_t req,

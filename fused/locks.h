@@ -4,6 +4,7 @@
  * Lock order: a thread that holds one of these may take only those further down.
  *
  *   park.c      park->lock        parked requests
+ *   ops_file.c  fs->handles_lock  the list of open files
  *   inode.c     table->lock       inode table: keys, names, counts, what a node is served as
  *   sweep.c     sweep->lock       warm list and hints
  *   notify.c    notifier->lock    queue of invalidations

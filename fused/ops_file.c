@@ -39,6 +39,7 @@ struct handle {
     bool counted; /* as a reader of the page cache */
     _Atomic(struct fused_bytes *) held;
     struct buf text;
+    struct handle *prev, *next; /* guarded by fs->handles_lock */
 };
 
 static struct handle *handle_of(const struct fuse_file_info *fi)
@@ -46,10 +47,32 @@ static struct handle *handle_of(const struct fuse_file_info *fi)
     return (struct handle *)(uintptr_t)fi->fh;
 }
 
+static void handle_link(struct handle *h)
+{
+    struct fs *fs = h->fs;
+    pthread_mutex_lock(&fs->handles_lock);
+    h->next = fs->handles;
+    if (h->next)
+        h->next->prev = h;
+    fs->handles = h;
+    pthread_mutex_unlock(&fs->handles_lock);
+}
+
+static void handle_unlink(struct handle *h)
+{
+    struct fs *fs = h->fs;
+    pthread_mutex_lock(&fs->handles_lock);
+    *(h->prev ? &h->prev->next : &fs->handles) = h->next;
+    if (h->next)
+        h->next->prev = h->prev;
+    pthread_mutex_unlock(&fs->handles_lock);
+}
+
 static void handle_put(struct handle *h)
 {
     if (atomic_fetch_sub(&h->refs, 1) != 1)
         return;
+    handle_unlink(h);
     if (h->counted)
         table_close(h->fs->table, h->node);
     if (h->node)
@@ -73,7 +96,14 @@ static struct handle *handle_new(struct fs *fs, struct node *n)
     h->node = n;
     if (n)
         table_ref(fs->table, n);
+    handle_link(h);
     return h;
+}
+
+void files_end(struct fs *fs)
+{
+    while (fs->handles)
+        handle_put(fs->handles);
 }
 
 static void hold(struct handle *h, struct fused_bytes *b)
