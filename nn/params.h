@@ -8,9 +8,9 @@
  */
 #include "nn/nn.h"
 
-/* Finds the entry `name`, or creates it with zero values. STATUS_INVALID when it exists with another
-   shape or another `trainable`, when the name is empty or NN_NAME_MAX bytes or longer, or when the
-   shape has no elements. */
+/* Finds the entry `name`, or creates it with zero values. STATUS_INVALID when it exists with
+   another shape or another `trainable`, when the name is empty or NN_NAME_MAX bytes or longer, or
+   when the shape has no elements. */
 status nn_params_get(struct nn_params *p, const char *name, struct nn_shape s, enum nn_init init,
                      bool trainable, struct nn_param_entry **out, struct errmsg *e) MUST_USE;
 /* Makes e->grad point at zeroed memory; does nothing when it does already. */
