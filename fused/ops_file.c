@@ -31,7 +31,7 @@ enum handle_kind { HANDLE_ORIGINAL, HANDLE_IMAGE, HANDLE_TEXT };
 
 struct handle {
     enum handle_kind kind;
-    atomic_uint refs; /* the kernel's, and one for each parked READ */
+    atomic_uint refs; /* the kernel's, and one for each READ */
     struct fs *fs;
     struct node *node; /* referenced; NULL for text */
     int fd;            /* of the source; -1 for text */
@@ -413,6 +413,7 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 {
     (void)ino;
     struct handle *h = handle_of(fi);
+    atomic_fetch_add(&h->refs, 1); /* the kernel releases after our answer, not after our return */
     atomic_fetch_add_explicit(&h->fs->n.reads, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&h->fs->n.read_bytes, size, memory_order_relaxed);
     if (h->kind == HANDLE_TEXT) {
@@ -426,6 +427,7 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
         data.buf[0].pos = off;
         fuse_reply_data(req, &data, 0);
     }
+    handle_put(h);
 }
 
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
