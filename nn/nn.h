@@ -82,7 +82,8 @@ enum nn_init {
     NN_INIT_ZERO,
     NN_INIT_ONE,
     NN_INIT_KAIMING,       /* N(0, 2/fan_out), He et al. 2015 eq. 10, fan_out as torch's mode="fan_out" */
-    NN_INIT_UNIFORM_FANIN, /* U(±1/sqrt(fan_in)): torch's default for convolution and linear weights */
+    NN_INIT_UNIFORM_FANIN, /* U(±1/sqrt(fan_in)): torch's default for convolution and linear layers;
+                              an entry "X.bias" has the fan of "X.weight" */
     NN_INIT_XAVIER,        /* U(±sqrt(6/(fan_in+fan_out))) */
     NN_INIT_COUNT
 };
@@ -284,7 +285,9 @@ void nn_ema_swap(struct nn_ema *e);
 /*
  * One file: 8 bytes little-endian header length, JSON header, tensor bytes. Reading maps the file;
  * offsets, sizes, overlaps, names and JSON are all checked before a byte is believed, and a file
- * that breaks a rule is STATUS_CORRUPT with the first tensor that breaks it.
+ * that breaks a rule is STATUS_CORRUPT with the first tensor that breaks it. What the format allows and we
+ * cannot hold (an unknown dtype, five dimensions) is STATUS_UNSUPPORTED. Replace a file that may be open
+ * by rename, as nn_file_save does: one that is cut short under a mapping ends its readers.
  */
 struct nn_meta {
     const char *key, *value;
@@ -327,7 +330,10 @@ status nn_params_load(struct nn_params *p, const struct nn_file *f, const char *
                       struct errmsg *e) MUST_USE;
 status nn_params_save(const struct nn_params *p, const char *path, const struct nn_meta *meta,
                       int n_meta, bool half, struct errmsg *e) MUST_USE;
-/* A checkpoint to resume from: weights, optimiser state, average (either may be NULL), metadata. */
+/* A checkpoint to resume from: weights, optimiser state, average (either may be NULL), metadata. It is a
+   weights file as well: nn_params_load with prefix "" reads the weights, with "ema." the average.
+   Loading changes nothing unless everything asked for is there; a checkpoint of another kind of optimiser
+   is STATUS_INVALID, one without what is asked for STATUS_NOT_FOUND. Keys "nn.*" are ours. */
 status nn_checkpoint_save(const char *path, const struct nn_params *p, const struct nn_optim *o,
                           const struct nn_ema *ema, const struct nn_meta *meta, int n_meta,
                           struct errmsg *e) MUST_USE;
