@@ -1,0 +1,157 @@
+#!/usr/bin/env bats
+# From an archive to a report by commands alone: unpack, protect, train, stop, resume, evaluate, diffusion, report.
+
+setup_file() {
+    cd "$BATS_TEST_DIRNAME/.." || return 1
+    export BUILD=${BUILD:-$PWD/build} DATA=$BATS_FILE_TMPDIR PY=/usr/bin/python3
+    [[ $BUILD = /* ]] || export BUILD=$PWD/$BUILD
+    export PATH=$BUILD/bin:$PATH
+    unset RELEARN_FAULT
+    # Three classes of 12x12 images: a bright block whose place says the class.
+    "$PY" - "$DATA" <<'PY' || return 1
+import gzip, random, struct, sys
+random.seed(1)
+n, side = 180, 12
+images, labels = bytearray(), bytearray()
+for i in range(n):
+    k = i % 3
+    labels.append(k)
+    for y in range(side):
+        for x in range(side):
+            lit = (y < 6) == (k != 2) and (x < 6) == (k == 0)
+            images.append(random.randrange(40, 90) + (120 if lit else 0))
+with gzip.open(sys.argv[1] + "/images.gz", "wb") as f:
+    f.write(struct.pack(">IIII", 0x803, n, side, side) + images)
+with open(sys.argv[1] + "/labels", "wb") as f:
+    f.write(struct.pack(">II", 0x801, n) + labels)
+PY
+    relearn unpack -q --labels "$DATA/labels" --class-names ant,bee,cat "$DATA/images.gz" "$DATA/tree" >&2 || return 1
+    train "$DATA/run" >&2
+}
+
+train() { # RUNDIR [OPTION...]; EXEC=exec: in place of the shell
+    $EXEC relearn train -q --threads 1 --data "$DATA/tree" --test "$DATA/tree" --arch resnet8 --epochs 4 --batch 20 \
+        --pad 1 --no-flip --out "$@"
+}
+
+json() { # EXPRESSION over j, read from stdin
+    "$PY" -c 'import json,sys; j=json.load(sys.stdin); print(eval(sys.argv[1]))' "$1"
+}
+
+@test "every command explains itself and refuses nonsense with status 2" {
+    local c
+    for c in train eval protect unpack report "diffusion train" "diffusion finetune" "diffusion sample"; do
+        # shellcheck disable=SC2086
+        run relearn $c --help
+        [ "$status" -eq 0 ]
+        [[ $output == usage:* ]]
+        # shellcheck disable=SC2086
+        run relearn $c --nonsense
+        [ "$status" -eq 2 ]
+    done
+    run relearn train --data "$DATA/tree" --out "$DATA/x" --arch lenet
+    [ "$status" -eq 2 ]
+    [[ $output == *lenet* ]]
+    run relearn train --list
+    [[ $output == *resnet18* && $output == *staged* ]]
+    run relearn protect --list
+    [[ $output == *lsp* && $output == *emn-class* ]]
+}
+
+@test "unpack made the tree" {
+    [ "$(find "$DATA/tree" -name '*.png' | wc -l)" -eq 180 ]
+    [ -f "$DATA/tree/cat/00179.png" ]
+}
+
+@test "a run keeps what its user needs" {
+    [ -f "$DATA/run/weights.safetensors" ]
+    [ "$(wc -l <"$DATA/run/log.jsonl")" -eq 4 ]
+    [ "$(json 'j["options"]["arch"], len(j["data_digest"])' <"$DATA/run/config.json")" = "('resnet8', 64)" ]
+    run train "$DATA/run"
+    [ "$status" -eq 1 ]
+    [[ $output == *--resume* ]]
+}
+
+@test "eval says what train said" {
+    relearn eval -q --data "$DATA/tree" --weights "$DATA/run/weights.safetensors" --json --confusion >"$BATS_TEST_TMPDIR/e"
+    said=$(tail -n 1 "$DATA/run/log.jsonl" | json 'j["test_accuracy"]')
+    [ "$(json 'j["accuracy"]' <"$BATS_TEST_TMPDIR/e")" = "$said" ]
+    [ "$(json 'sum(map(sum, j["confusion"])), sorted(j["class_accuracy"])' <"$BATS_TEST_TMPDIR/e")" = "(180, ['ant', 'bee', 'cat'])" ]
+    run relearn eval -q --data "$DATA/absent" --weights "$DATA/run/weights.safetensors"
+    [ "$status" -eq 1 ]
+}
+
+@test "a stopped run resumes to the same weights" {
+    train "$DATA/whole" --epochs 30
+    EXEC=exec train "$DATA/stopped" --epochs 30 & # so that the signal reaches relearn
+    local pid=$!
+    until [ -s "$DATA/stopped/log.jsonl" ]; do
+        kill -0 "$pid"
+        sleep 0.02
+    done
+    kill -TERM "$pid" # a shell without job control starts its children with SIGINT ignored
+    status=0
+    wait "$pid" || status=$?
+    [ "$status" -ne 0 ]
+    [ "$(wc -l <"$DATA/stopped/log.jsonl")" -lt 30 ]
+    train "$DATA/stopped" --epochs 30 --resume
+    [ "$(wc -l <"$DATA/stopped/log.jsonl")" -eq 30 ]
+    cmp "$DATA/whole/weights.safetensors" "$DATA/stopped/weights.safetensors"
+}
+
+@test "a damaged image is named, or skipped when told so" {
+    cp -r "$DATA/tree" "$DATA/harmed"
+    echo nothing >"$DATA/harmed/bee/00001.png"
+    run relearn train -q --threads 1 --data "$DATA/harmed" --arch resnet8 --epochs 1 --out "$DATA/harmed-run"
+    [ "$status" -eq 1 ]
+    [[ $output == *bee/00001.png* ]]
+    run relearn train -q --threads 1 --data "$DATA/harmed" --arch resnet8 --epochs 1 --out "$DATA/harmed-run" --skip-bad --force
+    [ "$status" -eq 0 ]
+    [[ $output == *"1 files were left out"* ]]
+}
+
+@test "protect writes a tree that torchvision reads, and touches nothing else" {
+    before=$(cd "$DATA/tree" && find . -type f -exec sha256sum {} + | sort | sha256sum)
+    run relearn protect -q --json --method lsp --patch 4 "$DATA/tree" "$DATA/lsp"
+    [ "$status" -eq 0 ]
+    [ "$before" = "$(cd "$DATA/tree" && find . -type f -exec sha256sum {} + | sort | sha256sum)" ]
+    [ "$(json 'j["method"], j["images"], j["patch"]' <"$DATA/lsp/protection.json")" = "('lsp', 180, 4)" ]
+    [ -f "$DATA/lsp.perturbation.safetensors" ]
+    run relearn protect -q --method lsp "$DATA/tree" "$DATA/lsp"
+    [ "$status" -eq 1 ]
+    "$PY" -c 'import torchvision' 2>/dev/null || skip "no torchvision"
+    "$PY" - "$DATA/tree" "$DATA/lsp" <<'PY'
+import sys
+import numpy as np
+from torchvision.datasets import ImageFolder
+a, b = ImageFolder(sys.argv[1]), ImageFolder(sys.argv[2])
+assert a.classes == b.classes and len(a) == len(b) == 180
+x, y = np.asarray(a[5][0]).astype(int), np.asarray(b[5][0]).astype(int)
+assert x.shape == y.shape and 0 < abs(x - y).max() < 60, abs(x - y).max()
+PY
+}
+
+@test "diffusion: train, fine-tune, sample" {
+    local net="--size 8 --ch 8 --mult 1,1 --groups 4 --no-mid-attn"
+    # shellcheck disable=SC2086
+    relearn diffusion train -q --threads 1 --data "$DATA/tree" --out "$DATA/d.safetensors" $net --steps 8 --batch 8 \
+        --log "$DATA/d.jsonl"
+    relearn diffusion finetune -q --threads 1 --from "$DATA/d.safetensors" --data "$DATA/tree" --out "$DATA/f.safetensors" \
+        --steps 4 --batch 8 --t-max 50
+    relearn diffusion sample -q --threads 1 --weights "$DATA/d.safetensors" --out "$DATA/s.png" --rows 1 --columns 2 --steps 5
+    run relearn diffusion sample -q --weights "$DATA/f.safetensors" --out "$DATA/n.png"
+    [ "$status" -eq 2 ]
+    [[ $output == *--data* ]]
+    relearn diffusion sample -q --weights "$DATA/f.safetensors" --out "$DATA/n.png" --data "$DATA/tree" --rows 1 --columns 2
+    [ "$(head -c 4 "$DATA/n.png" | tail -c 3)" = PNG ]
+}
+
+@test "the report is one file" {
+    relearn report --out "$DATA/r.html" --title Bees --fact 'images/s=12' --sheet "$DATA/tree,$DATA/lsp,$DATA/tree" "$DATA/run"
+    grep -q '<title>Bees</title>' "$DATA/r.html"
+    grep -q 'images/s</td><td>12<' "$DATA/r.html"
+    grep -q 'data:image/png;base64' "$DATA/r.html"
+    [ "$(grep -cE '(src|href)="https?:' "$DATA/r.html")" -eq 0 ]
+    run relearn report --out "$DATA/r2.html" "$DATA/absent"
+    [ "$status" -eq 1 ]
+}
