@@ -160,6 +160,10 @@ static inline bool nn_channels_fit(const struct nn_tensor *t)
     X(mse)                                                                                         \
     X(mse_back)
 
+/* 3x3 convolutions of stride 1; devices with direct convolutions list them first (winograd.h). */
+extern const struct nn_kernel nn_winograd_conv2d, nn_winograd_conv2d_data,
+    nn_winograd_conv2d_weights;
+
 #define X(name) extern const struct nn_kernel nn_common_##name;
 NN_COMMON_KERNELS(X)
 #undef X

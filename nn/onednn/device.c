@@ -1,7 +1,11 @@
+#include "kernels/kernels.h"
 #include "onednn/onednn.h"
 
 /* The first that takes a step gets it. */
-static const struct nn_kernel *const kernels[] = {&nn_onednn_conv2d_blocked,
+static const struct nn_kernel *const kernels[] = {&nn_winograd_conv2d,
+                                                  &nn_winograd_conv2d_data,
+                                                  &nn_winograd_conv2d_weights,
+                                                  &nn_onednn_conv2d_blocked,
                                                   &nn_onednn_conv2d,
                                                   &nn_onednn_conv2d_data,
                                                   &nn_onednn_conv2d_weights_blocked,

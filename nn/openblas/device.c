@@ -1,3 +1,4 @@
+#include "kernels/kernels.h"
 #include "openblas/openblas.h"
 
 #include <cblas.h>
@@ -32,6 +33,7 @@ static bool device_precision(enum nn_precision p)
 }
 
 static const struct nn_kernel *const kernels[] = {
+    &nn_winograd_conv2d,    &nn_winograd_conv2d_data,    &nn_winograd_conv2d_weights,
     &nn_openblas_conv2d,    &nn_openblas_conv2d_data,    &nn_openblas_conv2d_weights,
     &nn_openblas_attention, &nn_openblas_attention_back, NULL};
 

@@ -1,0 +1,85 @@
+#ifndef NN_WINOGRAD_H
+#define NN_WINOGRAD_H
+/*
+ * winograd: 3x3 convolutions of stride 1 in f32 by F(4x4, 3x3) of Lavin and Gray, "Fast Algorithms
+ * for Convolutional Neural Networks" (arXiv 1509.09308), section 4.3: an output tile of 4x4 pixels
+ * takes 36 products a pair of channels instead of 144,
+ *
+ *     Y = A'[ sum over c of (G g G') . (B' d B) ] A       d the 6x6 pixels under the tile, g the filter
+ *
+ * and, read backwards, the gradient of the filter is G'[ sum over tiles (A dY A') . (B' d B) ]G.
+ *
+ * Their points 0, 1, -1, 2, -2 cost a factor of 7 in accuracy against the direct sum. These are 0,
+ * 3/4, -3/4, 3/2, -3/2 and infinity: a factor of 2 on random data, and every constant of A and B is
+ * still exact in f32.
+ *
+ * Layouts. Transformed pixels and products are `planes`: [36][channels/16][tiles][16] for one block
+ * of tiles; transformed filters are [36][outputs/16][inputs][16]. So each of the 36 matrix products
+ * reads both operands front to back in whole cache lines.
+ *
+ * Every result is computed by one sequence of operations that depends on its own inputs only, never
+ * on the tile's neighbours, the block or the thread.
+ */
+#include "kernels/kernels.h"
+
+enum {
+    NN_WINO_TILE = 4,    /* output pixels a side */
+    NN_WINO_SPAN = 6,    /* input pixels a side */
+    NN_WINO_PLANES = 36, /* products a tile */
+    NN_WINO_LANES = 16   /* channels that lie together */
+};
+
+/* Images (n,h,w,c) seen through tiles: tile (i,j) starts at pixel (4 i - top, 4 j - left). */
+struct nn_wino_image {
+    int n, h, w, c;
+    int rows, columns; /* of tiles */
+    int top, left;
+};
+static inline int64_t nn_wino_tiles(const struct nn_wino_image *m)
+{
+    return (int64_t)m->n * m->rows * m->columns;
+}
+
+/* Some tiles of an image, and where their planes are. */
+struct nn_wino_block {
+    int64_t first; /* tile of the image */
+    int tiles;
+    float *planes;
+};
+
+/* planes = B' d B for the tiles first..last-1 of the block; pixels outside the image are 0. */
+void nn_wino_pixels(const struct nn_wino_image *m, const float *x, const struct nn_wino_block *b,
+                    int64_t first, int64_t last);
+/* planes = A dY A'. */
+void nn_wino_gradients(const struct nn_wino_image *m, const float *dy,
+                       const struct nn_wino_block *b, int64_t first, int64_t last);
+/* The end of a forward convolution: y = post(A' planes A + bias + nc + res); NULL: absent. */
+struct nn_wino_end {
+    const float *bias; /* (c) */
+    const float *nc;   /* (n,c) */
+    const float *res;  /* as y; may be y */
+    int post;
+};
+void nn_wino_results(const struct nn_wino_image *m, float *y, const struct nn_wino_end *end,
+                     const struct nn_wino_block *b, int64_t first, int64_t last);
+
+/* How filters w (O,I,3,3) are read: as they are, or for the gradient of the input: O and I change
+   places and the filter is turned by half a circle. */
+struct nn_wino_filters {
+    int outputs, inputs; /* of the product: (O,I), or (I,O) when turned */
+    bool turned;
+};
+size_t nn_wino_filter_floats(const struct nn_wino_filters *f);
+/* u = G g G' for pairs first..last-1 of outputs/16 * inputs. */
+void nn_wino_filters_in(const struct nn_wino_filters *f, const float *w, float *u, int64_t first,
+                        int64_t last);
+/* w = G' u G; f is not turned. */
+void nn_wino_filters_out(const struct nn_wino_filters *f, const float *u, float *w, int64_t first,
+                         int64_t last);
+
+/* One matrix product of a plane: m (tiles, 16 outputs) = v (tiles, inputs) u (inputs, 16). */
+void nn_wino_multiply(const float *v, const float *u, float *m, int tiles, int inputs);
+/* u (inputs, 16) = or += v' (inputs, tiles) z (tiles, 16). */
+void nn_wino_correlate(const float *v, const float *z, float *u, int tiles, int inputs, bool add);
+
+#endif

@@ -1,0 +1,256 @@
+/* The transforms of F(4x4, 3x3) at the points 0, +-P, +-Q and infinity (winograd.h). */
+#include "kernels/lanes.h"
+#include "kernels/winograd.h"
+
+enum {
+    TILE = NN_WINO_TILE,
+    SPAN = NN_WINO_SPAN,
+    PLANES = NN_WINO_PLANES,
+    LANES = NN_WINO_LANES,
+    TAPS = 3
+};
+
+#define P 0.75f
+#define Q 1.5f
+#define P2 (P * P)
+#define Q2 (Q * Q)
+/* Weights of the filter transform: 1 / product over the other points of (point - other). */
+#define WEIGHT_0 (1 / (P2 * Q2))
+#define WEIGHT_P (1 / (2 * P2 * (P2 - Q2)))
+#define WEIGHT_Q (1 / (2 * Q2 * (Q2 - P2)))
+
+#define ALL(f) nn_lanes_all(f)
+#define FMA(f, x, y) nn_lanes_fma(nn_lanes_all(f), x, y)
+
+/* ---- one dimension; s: distance between the elements of in and of out ---- */
+
+/* out = B' in: 6 -> 6 */
+static inline void pixels_1d(const nn_lanes *in, int si, nn_lanes *out, int so)
+{
+    nn_lanes x1 = in[si], x2 = in[2 * si], x3 = in[3 * si], x4 = in[4 * si];
+    nn_lanes even_p = FMA(-Q2, x2, x4), odd_p = ALL(P) * FMA(-Q2, x1, x3);
+    nn_lanes even_q = FMA(-P2, x2, x4), odd_q = ALL(Q) * FMA(-P2, x1, x3);
+    out[0] = FMA(P2 * Q2, in[0], FMA(-(P2 + Q2), x2, x4));
+    out[so] = even_p + odd_p;
+    out[2 * so] = even_p - odd_p;
+    out[3 * so] = even_q + odd_q;
+    out[4 * so] = even_q - odd_q;
+    out[5 * so] = FMA(P2 * Q2, x1, FMA(-(P2 + Q2), x3, in[5 * si]));
+}
+
+/* out = A' in: 6 -> 4 */
+static inline void results_1d(const nn_lanes *in, int si, nn_lanes *out, int so)
+{
+    nn_lanes sum_p = in[si] + in[2 * si], dif_p = in[si] - in[2 * si];
+    nn_lanes sum_q = in[3 * si] + in[4 * si], dif_q = in[3 * si] - in[4 * si];
+    out[0] = in[0] + sum_p + sum_q;
+    out[so] = FMA(P, dif_p, ALL(Q) * dif_q);
+    out[2 * so] = FMA(P2, sum_p, ALL(Q2) * sum_q);
+    out[3 * so] = FMA(P * P2, dif_p, FMA(Q * Q2, dif_q, in[5 * si]));
+}
+
+/* out = A in: 4 -> 6 */
+static inline void gradients_1d(const nn_lanes *in, int si, nn_lanes *out, int so)
+{
+    nn_lanes y0 = in[0], y1 = in[si], y2 = in[2 * si], y3 = in[3 * si];
+    nn_lanes even_p = FMA(P2, y2, y0), odd_p = FMA(P * P2, y3, ALL(P) * y1);
+    nn_lanes even_q = FMA(Q2, y2, y0), odd_q = FMA(Q * Q2, y3, ALL(Q) * y1);
+    out[0] = y0;
+    out[so] = even_p + odd_p;
+    out[2 * so] = even_p - odd_p;
+    out[3 * so] = even_q + odd_q;
+    out[4 * so] = even_q - odd_q;
+    out[5 * so] = y3;
+}
+
+/* out = G in: 3 -> 6 */
+static inline void filter_1d(const nn_lanes *in, int si, nn_lanes *out, int so)
+{
+    nn_lanes w0 = in[0], w1 = in[si], w2 = in[2 * si];
+    nn_lanes even_p = ALL(WEIGHT_P) * FMA(P2, w2, w0), odd_p = ALL(WEIGHT_P * P) * w1;
+    nn_lanes even_q = ALL(WEIGHT_Q) * FMA(Q2, w2, w0), odd_q = ALL(WEIGHT_Q * Q) * w1;
+    out[0] = ALL(WEIGHT_0) * w0;
+    out[so] = even_p + odd_p;
+    out[2 * so] = even_p - odd_p;
+    out[3 * so] = even_q + odd_q;
+    out[4 * so] = even_q - odd_q;
+    out[5 * so] = w2;
+}
+
+/* out = G' in: 6 -> 3 */
+static inline void filter_back_1d(const nn_lanes *in, int si, nn_lanes *out, int so)
+{
+    nn_lanes sum_p = in[si] + in[2 * si], dif_p = in[si] - in[2 * si];
+    nn_lanes sum_q = in[3 * si] + in[4 * si], dif_q = in[3 * si] - in[4 * si];
+    out[0] = FMA(WEIGHT_0, in[0], FMA(WEIGHT_P, sum_p, ALL(WEIGHT_Q) * sum_q));
+    out[so] = FMA(WEIGHT_P * P, dif_p, ALL(WEIGHT_Q * Q) * dif_q);
+    out[2 * so] = FMA(WEIGHT_P * P2, sum_p, FMA(WEIGHT_Q * Q2, sum_q, in[5 * si]));
+}
+
+/* ---- two dimensions: columns, then rows ---- */
+
+typedef void transform_1d(const nn_lanes *in, int si, nn_lanes *out, int so);
+
+static inline __attribute__((always_inline)) void both(transform_1d *f, int from, int to,
+                                                       const nn_lanes *in, nn_lanes *out)
+{
+    nn_lanes half[SPAN * SPAN]; /* (to, from) */
+#pragma GCC unroll 6
+    for (int j = 0; j < from; j++)
+        f(in + j, from, half + j, from);
+#pragma GCC unroll 6
+    for (int i = 0; i < to; i++)
+        f(half + i * from, 1, out + i * to, 1);
+}
+
+/* ---- tiles ---- */
+
+struct place {
+    int64_t image; /* n */
+    int row, column;
+};
+
+static struct place place_of(const struct nn_wino_image *m, int64_t tile)
+{
+    int64_t per_image = (int64_t)m->rows * m->columns, in_image = tile % per_image;
+    return (struct place){tile / per_image, (int)(in_image / m->columns),
+                          (int)(in_image % m->columns)};
+}
+
+/* Offsets of side x side pixels from (4 row - top, 4 column - left) on; -1: outside. */
+static void offsets(const struct nn_wino_image *m, int64_t tile, int side, int64_t *at)
+{
+    struct place p = place_of(m, tile);
+    for (int i = 0; i < side; i++)
+        for (int j = 0; j < side; j++) {
+            int h = p.row * TILE - m->top + i, w = p.column * TILE - m->left + j;
+            bool inside = h >= 0 && h < m->h && w >= 0 && w < m->w;
+            at[i * side + j] =
+                inside ? ((p.image * m->h + h) * m->w + w) * (int64_t)m->c : (int64_t)-1;
+        }
+}
+
+static const float zeros[NN_ROW_MAX];
+
+/* side x side pixels -> 36 planes */
+static inline __attribute__((always_inline)) void transform_in(transform_1d *f, int side,
+                                                               const struct nn_wino_image *m,
+                                                               const float *x,
+                                                               const struct nn_wino_block *b,
+                                                               int64_t first, int64_t last)
+{
+    int64_t panel = (int64_t)b->tiles * LANES, plane = panel * (m->c / LANES);
+    for (int64_t t = first; t < last; t++) {
+        int64_t at[SPAN * SPAN];
+        const float *pixel[SPAN * SPAN];
+        offsets(m, b->first + t, side, at);
+        for (int i = 0; i < side * side; i++)
+            pixel[i] = at[i] < 0 ? zeros : x + at[i];
+        for (int c = 0; c < m->c; c += 8) {
+            nn_lanes in[SPAN * SPAN], out[PLANES];
+            for (int i = 0; i < side * side; i++)
+                in[i] = nn_lanes_load(pixel[i] + c);
+            both(f, side, SPAN, in, out);
+            float *to = b->planes + c / LANES * panel + t * LANES + c % LANES;
+            for (int i = 0; i < PLANES; i++)
+                nn_lanes_store(to + i * plane, out[i]);
+        }
+    }
+}
+
+void nn_wino_pixels(const struct nn_wino_image *m, const float *x, const struct nn_wino_block *b,
+                    int64_t first, int64_t last)
+{
+    transform_in(pixels_1d, SPAN, m, x, b, first, last);
+}
+
+void nn_wino_gradients(const struct nn_wino_image *m, const float *dy,
+                       const struct nn_wino_block *b, int64_t first, int64_t last)
+{
+    transform_in(gradients_1d, TILE, m, dy, b, first, last);
+}
+
+void nn_wino_results(const struct nn_wino_image *m, float *y, const struct nn_wino_end *end,
+                     const struct nn_wino_block *b, int64_t first, int64_t last)
+{
+    int64_t panel = (int64_t)b->tiles * LANES, plane = panel * (m->c / LANES);
+    for (int64_t t = first; t < last; t++) {
+        int64_t at[TILE * TILE];
+        offsets(m, b->first + t, TILE, at);
+        const float *nc = end->nc ? end->nc + place_of(m, b->first + t).image * m->c : NULL;
+        for (int c = 0; c < m->c; c += 8) {
+            nn_lanes in[PLANES], out[TILE * TILE], shift = ALL(0);
+            const float *from = b->planes + c / LANES * panel + t * LANES + c % LANES;
+            for (int i = 0; i < PLANES; i++)
+                in[i] = nn_lanes_load(from + i * plane);
+            both(results_1d, SPAN, TILE, in, out);
+            if (end->bias)
+                shift += nn_lanes_load(end->bias + c);
+            if (nc)
+                shift += nn_lanes_load(nc + c);
+            for (int i = 0; i < TILE * TILE; i++) {
+                if (at[i] < 0)
+                    continue;
+                nn_lanes v = out[i] + shift;
+                if (end->res)
+                    v += nn_lanes_load(end->res + at[i] + c);
+                nn_lanes_store(y + at[i] + c, v);
+            }
+        }
+        for (int i = 0; end->post && i < TILE * TILE; i++)
+            if (at[i] >= 0)
+                nn_post_row(end->post, y + at[i], m->c);
+    }
+}
+
+/* ---- filters ---- */
+
+size_t nn_wino_filter_floats(const struct nn_wino_filters *f)
+{
+    return (size_t)PLANES * (size_t)f->outputs * (size_t)f->inputs;
+}
+
+/* Where tap 0 of the filter between an output and an input lies in w (O,I,3,3). */
+static int64_t filter_at(const struct nn_wino_filters *f, int64_t output, int64_t input)
+{
+    return TAPS * TAPS *
+           (f->turned ? input * f->outputs + output : output * f->inputs + input);
+}
+
+void nn_wino_filters_in(const struct nn_wino_filters *f, const float *w, float *u, int64_t first,
+                        int64_t last)
+{
+    int64_t plane = (int64_t)f->outputs * f->inputs;
+    int64_t step = filter_at(f, 1, 0);
+    for (int64_t pair = first; pair < last; pair++) {
+        const float *from = w + filter_at(f, pair / f->inputs * LANES, pair % f->inputs);
+        for (int half = 0; half < LANES; half += 8) {
+            nn_lanes in[TAPS * TAPS], out[PLANES];
+            for (int k = 0; k < TAPS * TAPS; k++)
+                for (int o = 0; o < 8; o++)
+                    in[k][o] = from[(half + o) * step + (f->turned ? TAPS * TAPS - 1 - k : k)];
+            both(filter_1d, TAPS, SPAN, in, out);
+            for (int i = 0; i < PLANES; i++)
+                nn_lanes_store(u + i * plane + pair * LANES + half, out[i]);
+        }
+    }
+}
+
+void nn_wino_filters_out(const struct nn_wino_filters *f, const float *u, float *w, int64_t first,
+                         int64_t last)
+{
+    int64_t plane = (int64_t)f->outputs * f->inputs;
+    int64_t step = filter_at(f, 1, 0);
+    for (int64_t pair = first; pair < last; pair++) {
+        float *to = w + filter_at(f, pair / f->inputs * LANES, pair % f->inputs);
+        for (int half = 0; half < LANES; half += 8) {
+            nn_lanes in[PLANES], out[TAPS * TAPS];
+            for (int i = 0; i < PLANES; i++)
+                in[i] = nn_lanes_load(u + i * plane + pair * LANES + half);
+            both(filter_back_1d, SPAN, TAPS, in, out);
+            for (int k = 0; k < TAPS * TAPS; k++)
+                for (int o = 0; o < 8; o++)
+                    to[(half + o) * step + k] = out[k][o];
+        }
+    }
+}
