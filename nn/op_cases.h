@@ -151,21 +151,13 @@ static void make_conv_block(struct op_case *c)
         y = nn_add(c->graph, y, input(c, ys));
     c->y = y;
 }
-/* Shapes that Winograd's algorithm takes: whole and cut tiles, any padding, several blocks of channels. */
-static void make_conv_tiles(struct op_case *c)
+/* Channels in whole blocks of 16, whatever may be fused behind. */
+static void wide_conv(struct op_case *c, struct nn_shape xs, int o, int kh, int kw,
+                      struct nn_conv a)
 {
-    int n = op_case_int(c, 1, 4), side = op_case_int(c, 3, 14), other = op_case_int(c, 3, 20);
-    int ci = 16 * op_case_int(c, 1, 3), o = 16 * op_case_int(c, 1, 4);
-    struct nn_conv a = {.stride = 1,
-                        .pad_top = op_case_int(c, 0, 4),
-                        .pad_left = op_case_int(c, 0, 2),
-                        .pad_bottom = op_case_int(c, 0, 3),
-                        .pad_right = op_case_int(c, 1, 2),
-                        .groups = 1};
-    struct nn_val x = input(c, nn_shape4(n, side, other, ci));
+    struct nn_val x = input(c, xs);
     struct nn_val b = coin(c) ? param(c, nn_shape1(o)) : NN_NONE;
-    struct nn_val y = nn_conv2d(c->graph, x, param(c, nn_shape4(o, ci, 3, 3)), b,
-                                coin(c) ? a : nn_conv_same(3, 1));
+    struct nn_val y = nn_conv2d(c->graph, x, param(c, nn_shape4(o, xs.dim[3], kh, kw)), b, a);
     struct nn_shape ys = nn_val_shape(c->graph, y);
     if (coin(c))
         y = nn_add_nc(c->graph, y, input(c, nn_shape2(ys.dim[0], ys.dim[3])));
@@ -174,6 +166,37 @@ static void make_conv_tiles(struct op_case *c)
     if (coin(c))
         y = nn_act(c->graph, y, coin(c) ? NN_RELU : NN_SILU);
     c->y = y;
+}
+static struct nn_conv random_pads(struct op_case *c, int stride)
+{
+    return (struct nn_conv){.stride = stride,
+                            .pad_top = op_case_int(c, 0, 4),
+                            .pad_left = op_case_int(c, 0, 2),
+                            .pad_bottom = op_case_int(c, 0, 3),
+                            .pad_right = op_case_int(c, 1, 2),
+                            .groups = 1};
+}
+/* What Winograd's algorithm takes: whole and cut tiles. */
+static void make_conv_tiles(struct op_case *c)
+{
+    int side = op_case_int(c, 3, 14), other = op_case_int(c, 3, 20);
+    int n = op_case_int(c, 1, 4), ci = 16 * op_case_int(c, 1, 3), o = 16 * op_case_int(c, 1, 4);
+    wide_conv(c, nn_shape4(n, side, other, ci), o, 3, 3,
+              coin(c) ? random_pads(c, 1) : nn_conv_same(3, 1));
+}
+/* The same over more tiles than one block has. */
+static void make_conv_blocks(struct op_case *c)
+{
+    int side = op_case_int(c, 70, 90), n = op_case_int(c, 2, 3);
+    wide_conv(c, nn_shape4(n, side, side, 16), 16, 3, 3, nn_conv_same(3, 1));
+}
+/* What is gathered: any kernel and stride. */
+static void make_conv_strided(struct op_case *c)
+{
+    int kh = op_case_int(c, 1, 5), kw = op_case_int(c, 1, 5), stride = op_case_int(c, 1, 3);
+    int side = op_case_int(c, 5, 20), ci = 16 * op_case_int(c, 1, 2), o = 16 * op_case_int(c, 1, 3);
+    wide_conv(c, nn_shape4(op_case_int(c, 1, 3), side, op_case_int(c, 5, 12), ci), o, kh, kw,
+              random_pads(c, stride));
 }
 /* Two convolutions of one value: their data gradients are added. */
 static void make_conv_twice(struct op_case *c)
@@ -382,6 +405,8 @@ static const struct op_maker op_makers[] = {
     {"conv2d", make_conv, 1e-5f, false, false},
     {"conv2d_block", make_conv_block, 1e-5f, false, false},
     {"conv2d_tiles", make_conv_tiles, 1e-5f, false, false},
+    {"conv2d_blocks", make_conv_blocks, 1e-5f, false, true},
+    {"conv2d_strided", make_conv_strided, 1e-5f, false, false},
     {"conv2d_twice", make_conv_twice, 1e-5f, false, false},
     {"linear", make_linear, 1e-5f, false, false},
     {"group_norm", make_group_norm, 3e-5f, false, false},

@@ -1,24 +1,32 @@
 /*
  * The three convolution kernels by Winograd's algorithm (winograd.h).
  *
- * A block of tiles at a time goes through three loops: pixels to planes, the 36 products, planes to
- * results. The block's planes stay in a shared cache; transformed filters, four times as large as
- * plain ones, are read once a block. Which of the direct sum and this one runs is decided by one
- * image's shape, so that a sample's bits do not depend on its batch.
+ * A block of tiles at a time goes through three steps: pixels to planes, the 36 products, planes to
+ * results. Where the transformed filters are small, each thread takes its own tiles through all
+ * three, with planes that stay in its part of the caches. Large filters are read once a block by
+ * all threads together, which share out the tiles, then the products, then the tiles again.
+ *
+ * Which of the direct sum and this one runs is decided by one image's shape, so that a sample's
+ * bits do not depend on its batch.
  */
 #include "kernels/winograd.h"
 
 enum {
-    LANES = NN_WINO_LANES,
+    LANES = NN_PANEL,
     PLANES = NN_WINO_PLANES,
-    BLOCK_BYTES = 6 << 20 /* of one block's planes */
+    ALONE_BYTES = 2 << 20,     /* planes of one thread's block */
+    TOGETHER_BYTES = 12 << 20, /* planes of a block for all threads */
+    FILTERS_ALONE = 4 << 20    /* transformed filters that every thread may read on its own */
 };
 
 struct winograd {
     struct nn_wino_image from, to; /* what is read, what is written (or the gradient dy) */
     struct nn_wino_filters filters;
-    int block; /* tiles */
-    size_t planes_at, filters_at; /* in scratch, bytes; the first planes begin at 0 */
+    bool alone;
+    int block;        /* tiles */
+    size_t planes_at; /* floats from a block's first planes to its second */
+    size_t block_floats;
+    size_t filters_at; /* in scratch, floats: gradients of filters, one for each thread alone */
 };
 
 static bool shapes_fit(const struct nn_step *s, struct nn_shape x, struct nn_shape y,
@@ -46,8 +54,20 @@ static struct nn_wino_image image(struct nn_shape s, const struct nn_wino_image 
                                   .left = left};
 }
 
+static int64_t tiles_of(const struct winograd *g)
+{
+    return nn_wino_tiles(&g->to);
+}
+
+/* Threads that work alone, each in a block of its own. */
+static int blocks_of(const struct nn_step *s, const struct winograd *g)
+{
+    return g->alone ? s->threads : 1;
+}
+
 /* Tiles cover y; x is read around them. */
-static status new_state(struct nn_step *s, struct nn_shape x, struct nn_shape y, int top, int left)
+static status new_state(struct nn_step *s, struct nn_shape x, struct nn_shape y, int top, int left,
+                        bool turned)
 {
     struct winograd *g = s->state = mem_zalloc(1, sizeof *g);
     if (!g)
@@ -55,14 +75,16 @@ static status new_state(struct nn_step *s, struct nn_shape x, struct nn_shape y,
     struct nn_wino_image tiles = {.rows = (y.dim[1] + 3) / 4, .columns = (y.dim[2] + 3) / 4};
     g->from = image(x, &tiles, top, left);
     g->to = image(y, &tiles, 0, 0);
+    g->filters = (struct nn_wino_filters){y.dim[3], x.dim[3], turned};
+    g->alone = nn_wino_filter_floats(&g->filters) * sizeof(float) <= FILTERS_ALONE;
+    int64_t bytes = g->alone ? ALONE_BYTES : TOGETHER_BYTES;
     int64_t tile_bytes = (int64_t)PLANES * (g->from.c + g->to.c) * (int64_t)sizeof(float);
-    g->block = (int)nn_min(BLOCK_BYTES / tile_bytes / 6 * 6, nn_wino_tiles(&g->to));
-    if (g->block < 1)
-        g->block = (int)nn_min(6, nn_wino_tiles(&g->to));
-    g->planes_at = (size_t)PLANES * (size_t)g->block * (size_t)g->from.c * sizeof(float);
-    g->filters_at =
-        g->planes_at + (size_t)PLANES * (size_t)g->block * (size_t)g->to.c * sizeof(float);
-    s->scratch_bytes = g->filters_at;
+    int64_t most = bytes / tile_bytes / 6 * 6; /* the products take six tiles at a time */
+    g->block = (int)nn_min(most < 6 ? 6 : most, tiles_of(g));
+    g->planes_at = (size_t)PLANES * (size_t)g->block * (size_t)g->from.c;
+    g->block_floats = g->planes_at + (size_t)PLANES * (size_t)g->block * (size_t)g->to.c;
+    g->filters_at = g->block_floats * (size_t)blocks_of(s, g);
+    s->scratch_bytes = g->filters_at * sizeof(float);
     return STATUS_OK;
 }
 
@@ -72,12 +94,7 @@ static void drop(struct nn_step *s)
     s->state = NULL;
 }
 
-static float *scratch_at(const struct nn_step *s, size_t bytes)
-{
-    return (float *)(void *)((char *)s->scratch + bytes);
-}
-
-/* ---- loops over one block ---- */
+/* ---- steps of one block ---- */
 
 struct job {
     const struct nn_step *step;
@@ -85,10 +102,20 @@ struct job {
     const float *x;
     float *y;
     struct nn_wino_end end;
-    struct nn_wino_block in, out;
     const float *filters;
-    float *filter_sums;
+    float *sums; /* of the filters' gradient; of a thread alone */
+    bool add;    /* to the sums */
+    struct nn_wino_block in, out;
 };
+
+static void take_block(struct job *j, int64_t first, int64_t last, int thread)
+{
+    const struct winograd *g = j->g;
+    float *scratch = j->step->scratch, *planes = scratch + g->block_floats * (size_t)thread;
+    int tiles = (int)nn_min(g->block, last - first);
+    j->in = (struct nn_wino_block){first, tiles, planes};
+    j->out = (struct nn_wino_block){first, tiles, planes + g->planes_at};
+}
 
 static void pixels(const void *ctx, int64_t first, int64_t last, int thread)
 {
@@ -103,9 +130,9 @@ static void products(const void *ctx, int64_t first, int64_t last, int thread)
     int64_t panels = j->g->to.c / LANES, inputs = j->g->from.c, tiles = j->in.tiles;
     (void)thread;
     for (int64_t i = first; i < last; i++)
-        nn_wino_multiply(j->in.planes + i / panels * tiles * inputs,
-                         j->filters + i * inputs * LANES, j->out.planes + i * tiles * LANES,
-                         (int)tiles, (int)inputs);
+        nn_panel_multiply(j->in.planes + i / panels * tiles * inputs,
+                          j->filters + i * inputs * LANES, j->out.planes + i * tiles * LANES,
+                          (int)tiles, (int)inputs);
 }
 
 static void results(const void *ctx, int64_t first, int64_t last, int thread)
@@ -115,10 +142,10 @@ static void results(const void *ctx, int64_t first, int64_t last, int thread)
     nn_wino_results(&j->g->to, j->y, &j->end, &j->out, first, last);
 }
 
-static void gradients(const void *ctx, int64_t first, int64_t last, int thread)
+static void pixels_and_gradients(const void *ctx, int64_t first, int64_t last, int thread)
 {
     const struct job *j = ctx;
-    (void)thread;
+    pixels(ctx, first, last, thread);
     nn_wino_gradients(&j->g->to, j->y, &j->out, first, last);
 }
 
@@ -128,20 +155,34 @@ static void correlations(const void *ctx, int64_t first, int64_t last, int threa
     int64_t panels = j->g->to.c / LANES, inputs = j->g->from.c, tiles = j->in.tiles;
     (void)thread;
     for (int64_t i = first; i < last; i++)
-        nn_wino_correlate(j->in.planes + i / panels * tiles * inputs,
-                          j->out.planes + i * tiles * LANES, j->filter_sums + i * inputs * LANES,
-                          (int)tiles, (int)inputs, j->in.first > 0);
-}
-
-static void take_block(struct job *j, int64_t first)
-{
-    const struct winograd *g = j->g;
-    int tiles = (int)nn_min(g->block, nn_wino_tiles(&g->to) - first);
-    j->in = (struct nn_wino_block){first, tiles, scratch_at(j->step, 0)};
-    j->out = (struct nn_wino_block){first, tiles, scratch_at(j->step, g->planes_at)};
+        nn_panel_correlate(j->in.planes + i / panels * tiles * inputs,
+                           j->out.planes + i * tiles * LANES, j->sums + i * inputs * LANES,
+                           (int)tiles, (int)inputs, j->add);
 }
 
 /* ---- forward, and backward to the input ---- */
+
+static void convolve_alone(const void *ctx, int64_t first, int64_t last, int thread)
+{
+    struct job j = *(const struct job *)ctx;
+    for (int64_t t = first; t < last; t += j.g->block) {
+        take_block(&j, t, last, thread);
+        pixels(&j, 0, j.in.tiles, thread);
+        products(&j, 0, (int64_t)PLANES * j.g->to.c / LANES, thread);
+        results(&j, 0, j.in.tiles, thread);
+    }
+}
+
+static void convolve_together(struct job *j)
+{
+    int threads = j->step->threads;
+    for (int64_t t = 0; t < tiles_of(j->g); t += j->g->block) {
+        take_block(j, t, tiles_of(j->g), 0);
+        nn_for_range(threads, j->in.tiles, pixels, j);
+        nn_for_range(threads, (int64_t)PLANES * j->g->to.c / LANES, products, j);
+        nn_for_range(threads, j->in.tiles, results, j);
+    }
+}
 
 static void pack_range(const void *ctx, int64_t first, int64_t last, int thread)
 {
@@ -151,10 +192,14 @@ static void pack_range(const void *ctx, int64_t first, int64_t last, int thread)
     nn_wino_filters_in(&g->filters, nn_f32(&s->in[1]), s->packed, first, last);
 }
 
+static int64_t pairs(const struct winograd *g)
+{
+    return (int64_t)g->filters.outputs / LANES * g->filters.inputs;
+}
+
 static status pack(struct nn_step *s)
 {
-    const struct winograd *g = s->state;
-    nn_for_range(s->threads, (int64_t)g->filters.outputs / LANES * g->filters.inputs, pack_range, s);
+    nn_for_range(s->threads, pairs(s->state), pack_range, s);
     return STATUS_OK;
 }
 
@@ -168,27 +213,21 @@ static status convolve(const struct nn_step *s, struct nn_wino_end end)
                     .end = end,
                     .filters = s->packed};
     if (!s->in[1].constant)
-        nn_for_range(s->threads, (int64_t)g->filters.outputs / LANES * g->filters.inputs,
-                     pack_range, s);
-    for (int64_t t = 0; t < nn_wino_tiles(&g->to); t += g->block) {
-        take_block(&j, t);
-        nn_for_range(s->threads, j.in.tiles, pixels, &j);
-        nn_for_range(s->threads, (int64_t)PLANES * g->to.c / LANES, products, &j);
-        nn_for_range(s->threads, j.in.tiles, results, &j);
-    }
+        nn_for_range(s->threads, pairs(g), pack_range, s);
+    if (g->alone)
+        nn_for_range(s->threads, tiles_of(g), convolve_alone, &j);
+    else
+        convolve_together(&j);
     return STATUS_OK;
 }
 
 static status prepare(struct nn_step *s, int top, int left, bool turned)
 {
-    struct nn_shape x = s->in[0].shape, y = s->out[0].shape;
-    status st = new_state(s, x, y, top, left);
-    if (st)
-        return st;
-    struct winograd *g = s->state;
-    g->filters = (struct nn_wino_filters){y.dim[3], x.dim[3], turned};
-    s->packed_bytes = nn_wino_filter_floats(&g->filters) * sizeof(float);
-    return STATUS_OK;
+    status st = new_state(s, s->in[0].shape, s->out[0].shape, top, left, turned);
+    const struct winograd *g = s->state;
+    if (!st)
+        s->packed_bytes = nn_wino_filter_floats(&g->filters) * sizeof(float);
+    return st;
 }
 
 static bool forward_supports(const struct nn_step *s)
@@ -232,69 +271,87 @@ static status data_run(const struct nn_step *s)
 
 static bool weights_supports(const struct nn_step *s)
 {
-    return nn_has(&s->out[0]) &&
-           shapes_fit(s, s->in[0].shape, s->in[1].shape, s->out[0].shape);
+    return nn_has(&s->out[0]) && shapes_fit(s, s->in[0].shape, s->in[1].shape, s->out[0].shape);
 }
 
 static status weights_prepare(struct nn_step *s, struct errmsg *e)
 {
-    struct nn_shape x = s->in[0].shape, dy = s->in[1].shape;
+    const struct nn_conv *v = &s->attr.conv;
     (void)e;
-    status st = new_state(s, x, dy, s->attr.conv.pad_top, s->attr.conv.pad_left);
-    if (st)
-        return st;
-    struct winograd *g = s->state;
-    g->filters = (struct nn_wino_filters){.outputs = dy.dim[3], .inputs = x.dim[3]};
-    s->scratch_bytes += nn_wino_filter_floats(&g->filters) * sizeof(float);
-    return STATUS_OK;
+    status st = new_state(s, s->in[0].shape, s->in[1].shape, v->pad_top, v->pad_left, false);
+    const struct winograd *g = s->state;
+    if (!st)
+        s->scratch_bytes +=
+            nn_wino_filter_floats(&g->filters) * sizeof(float) * (size_t)blocks_of(s, g);
+    return st;
+}
+
+static float *sums_of(const struct nn_step *s, int thread)
+{
+    const struct winograd *g = s->state;
+    return (float *)s->scratch + g->filters_at +
+           nn_wino_filter_floats(&g->filters) * (size_t)thread;
+}
+
+static void correlate_alone(const void *ctx, int64_t first, int64_t last, int thread)
+{
+    struct job j = *(const struct job *)ctx;
+    j.sums = sums_of(j.step, thread);
+    for (int64_t t = first; t < last; t += j.g->block) {
+        take_block(&j, t, last, thread);
+        pixels_and_gradients(&j, 0, j.in.tiles, thread);
+        j.add = t > first;
+        correlations(&j, 0, (int64_t)PLANES * j.g->to.c / LANES, thread);
+    }
+}
+
+static void correlate_together(struct job *j)
+{
+    int threads = j->step->threads;
+    for (int64_t t = 0; t < tiles_of(j->g); t += j->g->block) {
+        take_block(j, t, tiles_of(j->g), 0);
+        nn_for_range(threads, j->in.tiles, pixels_and_gradients, j);
+        j->add = t > 0;
+        nn_for_range(threads, (int64_t)PLANES * j->g->to.c / LANES, correlations, j);
+    }
+}
+
+/* Adds what the other threads summed, in their order. */
+static void add_sums(const void *ctx, int64_t first, int64_t last, int thread)
+{
+    const struct job *j = ctx;
+    const struct nn_step *s = j->step;
+    int parts = (int)nn_min(blocks_of(s, j->g), tiles_of(j->g));
+    (void)thread;
+    for (int part = 1; part < parts; part++) {
+        float *to = j->sums;
+        const float *from = sums_of(s, part);
+        for (int64_t i = first; i < last; i++)
+            to[i] += from[i];
+    }
 }
 
 static void write_filters(const void *ctx, int64_t first, int64_t last, int thread)
 {
     const struct job *j = ctx;
     (void)thread;
-    nn_wino_filters_out(&j->g->filters, j->filter_sums, nn_f32(&j->step->out[0]), first, last);
-}
-
-/* Sixteen channels of db at a time: rows of pixels in f32, their sums in f64. */
-static void bias_sums(const void *ctx, int64_t first, int64_t last, int thread)
-{
-    const struct job *j = ctx;
-    const struct nn_wino_image *m = &j->g->to;
-    (void)thread;
-    for (int64_t panel = first; panel < last; panel++) {
-        double sum[LANES] = {0};
-        const float *dy = j->y + panel * LANES;
-        for (int64_t row = 0; row < (int64_t)m->n * m->h; row++) {
-            float part[LANES] = {0};
-            for (int w = 0; w < m->w; w++, dy += m->c)
-                for (int k = 0; k < LANES; k++)
-                    part[k] += dy[k];
-            for (int k = 0; k < LANES; k++)
-                sum[k] += (double)part[k];
-        }
-        for (int k = 0; k < LANES; k++)
-            nn_f32(&j->step->out[1])[panel * LANES + k] = (float)sum[k];
-    }
+    nn_wino_filters_out(&j->g->filters, j->sums, nn_f32(&j->step->out[0]), first, last);
 }
 
 static status weights_run(const struct nn_step *s)
 {
     const struct winograd *g = s->state;
-    struct job j = {.step = s,
-                    .g = g,
-                    .x = nn_f32(&s->in[0]),
-                    .y = nn_f32(&s->in[1]),
-                    .filter_sums = scratch_at(s, g->filters_at)};
-    for (int64_t t = 0; t < nn_wino_tiles(&g->to); t += g->block) {
-        take_block(&j, t);
-        nn_for_range(s->threads, j.in.tiles, pixels, &j);
-        nn_for_range(s->threads, j.in.tiles, gradients, &j);
-        nn_for_range(s->threads, (int64_t)PLANES * g->to.c / LANES, correlations, &j);
+    struct job j = {
+        .step = s, .g = g, .x = nn_f32(&s->in[0]), .y = nn_f32(&s->in[1]), .sums = sums_of(s, 0)};
+    if (g->alone) {
+        nn_for_range(s->threads, tiles_of(g), correlate_alone, &j);
+        nn_for_range(s->threads, (int64_t)nn_wino_filter_floats(&g->filters), add_sums, &j);
+    } else {
+        correlate_together(&j);
     }
-    nn_for_range(s->threads, (int64_t)g->to.c / LANES * g->from.c, write_filters, &j);
+    nn_for_range(s->threads, pairs(g), write_filters, &j);
     if (nn_has(&s->out[1]))
-        nn_for_range(s->threads, g->to.c / LANES, bias_sums, &j);
+        nn_bias_gradient(s, &s->in[1], &s->out[1]);
     return STATUS_OK;
 }
 

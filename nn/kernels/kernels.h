@@ -160,9 +160,14 @@ static inline bool nn_channels_fit(const struct nn_tensor *t)
     X(mse)                                                                                         \
     X(mse_back)
 
-/* 3x3 convolutions of stride 1; devices with direct convolutions list them first (winograd.h). */
+/* Convolutions that devices list before their own: by Winograd's algorithm (winograd.h), by
+   gathering (conv_gather.c). Each declines what it is not for. */
 extern const struct nn_kernel nn_winograd_conv2d, nn_winograd_conv2d_data,
     nn_winograd_conv2d_weights;
+extern const struct nn_kernel nn_gather_conv2d, nn_gather_conv2d_weights;
+/* db = dy summed over pixels; channels are a multiple of 16. */
+void nn_bias_gradient(const struct nn_step *s, const struct nn_tensor *dy,
+                      const struct nn_tensor *db);
 
 #define X(name) extern const struct nn_kernel nn_common_##name;
 NN_COMMON_KERNELS(X)

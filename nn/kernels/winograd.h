@@ -5,7 +5,8 @@
  * for Convolutional Neural Networks" (arXiv 1509.09308), section 4.3: an output tile of 4x4 pixels
  * takes 36 products a pair of channels instead of 144,
  *
- *     Y = A'[ sum over c of (G g G') . (B' d B) ] A       d the 6x6 pixels under the tile, g the filter
+ *     Y = A'[ sum over c of (G g G') . (B' d B) ] A       d the 6x6 pixels under the tile, g the
+ * filter
  *
  * and, read backwards, the gradient of the filter is G'[ sum over tiles (A dY A') . (B' d B) ]G.
  *
@@ -13,20 +14,19 @@
  * 3/4, -3/4, 3/2, -3/2 and infinity: a factor of 2 on random data, and every constant of A and B is
  * still exact in f32.
  *
- * Layouts. Transformed pixels and products are `planes`: [36][channels/16][tiles][16] for one block
- * of tiles; transformed filters are [36][outputs/16][inputs][16]. So each of the 36 matrix products
- * reads both operands front to back in whole cache lines.
+ * Layouts (panels.h). Transformed pixels and products are `planes`: 36 matrices (tiles, channels)
+ * of one block of tiles; transformed filters are 36 times outputs/16 panels of (inputs, 16).
  *
  * Every result is computed by one sequence of operations that depends on its own inputs only, never
  * on the tile's neighbours, the block or the thread.
  */
 #include "kernels/kernels.h"
+#include "kernels/panels.h"
 
 enum {
-    NN_WINO_TILE = 4,    /* output pixels a side */
-    NN_WINO_SPAN = 6,    /* input pixels a side */
-    NN_WINO_PLANES = 36, /* products a tile */
-    NN_WINO_LANES = 16   /* channels that lie together */
+    NN_WINO_TILE = 4,   /* output pixels a side */
+    NN_WINO_SPAN = 6,   /* input pixels a side */
+    NN_WINO_PLANES = 36 /* products a tile */
 };
 
 /* Images (n,h,w,c) seen through tiles: tile (i,j) starts at pixel (4 i - top, 4 j - left). */
@@ -76,10 +76,5 @@ void nn_wino_filters_in(const struct nn_wino_filters *f, const float *w, float *
 /* w = G' u G; f is not turned. */
 void nn_wino_filters_out(const struct nn_wino_filters *f, const float *u, float *w, int64_t first,
                          int64_t last);
-
-/* One matrix product of a plane: m (tiles, 16 outputs) = v (tiles, inputs) u (inputs, 16). */
-void nn_wino_multiply(const float *v, const float *u, float *m, int tiles, int inputs);
-/* u (inputs, 16) = or += v' (inputs, tiles) z (tiles, 16). */
-void nn_wino_correlate(const float *v, const float *z, float *u, int tiles, int inputs, bool add);
 
 #endif

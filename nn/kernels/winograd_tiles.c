@@ -6,7 +6,7 @@ enum {
     TILE = NN_WINO_TILE,
     SPAN = NN_WINO_SPAN,
     PLANES = NN_WINO_PLANES,
-    LANES = NN_WINO_LANES,
+    LANES = NN_PANEL,
     TAPS = 3
 };
 
@@ -133,11 +133,9 @@ static void offsets(const struct nn_wino_image *m, int64_t tile, int side, int64
 static const float zeros[NN_ROW_MAX];
 
 /* side x side pixels -> 36 planes */
-static inline __attribute__((always_inline)) void transform_in(transform_1d *f, int side,
-                                                               const struct nn_wino_image *m,
-                                                               const float *x,
-                                                               const struct nn_wino_block *b,
-                                                               int64_t first, int64_t last)
+static inline __attribute__((always_inline)) void
+transform_in(transform_1d *f, int side, const struct nn_wino_image *m, const float *x,
+             const struct nn_wino_block *b, int64_t first, int64_t last)
 {
     int64_t panel = (int64_t)b->tiles * LANES, plane = panel * (m->c / LANES);
     for (int64_t t = first; t < last; t++) {
@@ -213,8 +211,7 @@ size_t nn_wino_filter_floats(const struct nn_wino_filters *f)
 /* Where tap 0 of the filter between an output and an input lies in w (O,I,3,3). */
 static int64_t filter_at(const struct nn_wino_filters *f, int64_t output, int64_t input)
 {
-    return TAPS * TAPS *
-           (f->turned ? input * f->outputs + output : output * f->inputs + input);
+    return TAPS * TAPS * (f->turned ? input * f->outputs + output : output * f->inputs + input);
 }
 
 void nn_wino_filters_in(const struct nn_wino_filters *f, const float *w, float *u, int64_t first,

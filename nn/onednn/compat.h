@@ -23,26 +23,6 @@ struct nn_dnnl_conv {
     dnnl_dims_t stride, pad_before, pad_after;
 };
 
-/*
- * Whether the f32 kernel for NHWC is much slower than that for blocks of 8 channels: with AVX2 and
- * no more, except where version 3 has newer kernels. Measured on one Zen 3 core, GFLOP/s of 3x3
- * convolutions, four images 32x32 with 64 channels and one with 128:
- *
- *     forward   2.6: 69 -> 89 and 74 -> 95     3.7: 84 -> 86 and 94 -> 92
- *     data      2.6: 76 -> 90 and 84 -> 99     3.7: 97 -> 89 and 98 -> 90
- *     weights   2.6: 46 -> 64 and 46 -> 69     3.7: 60 -> 68 and 45 -> 50
- *
- * Data has two large tensors to turn and no other use for the pass: not worth it.
- */
-static inline bool nn_dnnl_prefers_blocks(enum nn_dnnl_conv_kind kind)
-{
-    unsigned has = dnnl_get_effective_cpu_isa();
-    bool avx2_only = (has & dnnl_cpu_isa_avx2) == dnnl_cpu_isa_avx2 &&
-                     (has & dnnl_cpu_isa_avx512_core) != dnnl_cpu_isa_avx512_core;
-    return avx2_only &&
-           (kind == NN_DNNL_WEIGHTS || (kind == NN_DNNL_FORWARD && DNNL_VERSION_MAJOR < 3));
-}
-
 #if DNNL_VERSION_MAJOR >= 3
 
 typedef const_dnnl_memory_desc_t nn_dnnl_md_ref;

@@ -12,11 +12,10 @@ static dnnl_data_type_t type_of(const struct nn_tensor *t)
 }
 
 /* A tensor (N,H,W,C) as the library counts its dims (N,C,H,W). */
-static dnnl_status_t image_md(struct nn_dnnl_md *m, const struct nn_tensor *t, int batch,
-                              bool blocked)
+static dnnl_status_t image_md(struct nn_dnnl_md *m, const struct nn_tensor *t, int batch)
 {
     dnnl_dims_t dims = {batch, t->shape.dim[3], t->shape.dim[1], t->shape.dim[2]};
-    return nn_dnnl_md_init(m, 4, dims, type_of(t), blocked ? dnnl_nChw8c : dnnl_nhwc);
+    return nn_dnnl_md_init(m, 4, dims, type_of(t), dnnl_nhwc);
 }
 
 static dnnl_status_t weights_md(struct nn_dnnl_md *m, int groups, struct nn_shape w,
@@ -62,9 +61,9 @@ static status describe(const struct nn_dnnl_conv_want *want, struct nn_dnnl_conv
         .pad_before = {v->pad_top, v->pad_left},
         .pad_after = {v->pad_bottom, v->pad_right},
     };
-    dnnl_status_t rc = image_md(&c->src, &want->x, want->batch, want->blocked);
+    dnnl_status_t rc = image_md(&c->src, &want->x, want->batch);
     if (!rc)
-        rc = image_md(&c->dst, &want->y, want->batch, want->blocked);
+        rc = image_md(&c->dst, &want->y, want->batch);
     if (!rc)
         rc = weights_md(&c->weights, v->groups, want->w.shape, weights_type(want), false);
     if (!rc && want->bias)

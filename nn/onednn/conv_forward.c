@@ -11,8 +11,8 @@ enum { X, W, BIAS, NC, RES };
 
 static bool supports(const struct nn_step *s)
 {
-    /* A residual is summed where the result is, so it is stored the same way; there is no product of f32
-       into bf16. */
+    /* A residual is summed where the result is, so it is stored the same way; there is no product
+       of f32 into bf16. */
     if (nn_has(&s->in[RES]) && s->in[RES].store != s->out[0].store)
         return false;
     if (s->in[X].store == NN_STORE_F32 && s->out[0].store == NN_STORE_BF16)

@@ -2,16 +2,12 @@
 #include "onednn/onednn.h"
 
 /* The first that takes a step gets it. */
-static const struct nn_kernel *const kernels[] = {&nn_winograd_conv2d,
-                                                  &nn_winograd_conv2d_data,
-                                                  &nn_winograd_conv2d_weights,
-                                                  &nn_onednn_conv2d_blocked,
-                                                  &nn_onednn_conv2d,
-                                                  &nn_onednn_conv2d_data,
-                                                  &nn_onednn_conv2d_weights_blocked,
-                                                  &nn_onednn_conv2d_weights,
-                                                  &nn_onednn_attention,
-                                                  NULL};
+static const struct nn_kernel *const kernels[] = {
+    &nn_winograd_conv2d,         &nn_winograd_conv2d_data,
+    &nn_winograd_conv2d_weights, &nn_gather_conv2d,
+    &nn_gather_conv2d_weights,   &nn_onednn_conv2d,
+    &nn_onednn_conv2d_data,      &nn_onednn_conv2d_weights,
+    &nn_onednn_attention,        NULL};
 
 /* bf16 only where the CPU multiplies it natively: emulated, it is slower than f32. */
 static bool precision(enum nn_precision p)

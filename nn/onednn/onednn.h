@@ -59,8 +59,7 @@ struct nn_dnnl_conv_want {
     struct nn_tensor x, w, y; /* shapes and stores */
     bool bias, sum;
     int post;
-    int batch;    /* images per call */
-    bool blocked; /* x and y are (N,C/8,H,W,8) instead of NHWC; channels are multiples of 8 */
+    int batch; /* images per call */
 };
 struct nn_dnnl_conv_pair {
     struct nn_dnnl_call run, reorder;
@@ -81,6 +80,5 @@ bool nn_dnnl_stores_ok(const struct nn_step *s);
 
 extern const struct nn_kernel nn_onednn_conv2d, nn_onednn_conv2d_data, nn_onednn_conv2d_weights,
     nn_onednn_attention;
-extern const struct nn_kernel nn_onednn_conv2d_blocked, nn_onednn_conv2d_weights_blocked;
 
 #endif

@@ -1,0 +1,330 @@
+/*
+ * Convolutions of any kernel and stride as one product of panels: the pixels that the taps read are
+ * gathered, a block of pixels at a time, into a matrix (pixels, taps * channels), which the filters
+ * multiply; backwards, which dy correlates with to the gradient of the filters.
+ *
+ * This is for CPUs whose vectors are no wider than half a panel: there oneDNN's direct kernels want
+ * blocks of eight channels and lose up to half of their speed on NHWC (least in the gradient of the
+ * input, which is left to them).
+ */
+#include "kernels/kernels.h"
+#include "kernels/panels.h"
+
+enum {
+    LANES = NN_PANEL,
+    BLOCK_BYTES = 384 << 10,  /* gathered pixels of a block: most of a second-level cache */
+    CORRELATE_BYTES = 1 << 20 /* backward, sums of filters are read and written once a block */
+};
+
+struct gather {
+    struct nn_shape x, y, w;
+    int block; /* pixels of y */
+    /* in scratch, floats: a thread's part, what is behind the gathered pixels in it, filter sums */
+    size_t part, behind, sums_at;
+};
+
+static bool wide_vectors(void)
+{
+#if defined(__x86_64__)
+    return __builtin_cpu_supports("avx512f");
+#else
+    return false;
+#endif
+}
+
+static bool fits(const struct nn_step *s, struct nn_shape x, struct nn_shape y, struct nn_shape w)
+{
+    return nn_all_f32(s) && !wide_vectors() && s->attr.conv.groups == 1 &&
+           w.dim[2] * w.dim[3] > 1 && x.dim[3] % LANES == 0 && y.dim[3] % LANES == 0 &&
+           x.dim[3] <= NN_ROW_MAX && y.dim[3] <= NN_ROW_MAX;
+}
+
+static int64_t pixels_of(const struct gather *g)
+{
+    return (int64_t)g->y.dim[0] * g->y.dim[1] * g->y.dim[2];
+}
+static int taps_of(const struct gather *g)
+{
+    return g->w.dim[2] * g->w.dim[3];
+}
+/* Columns of the gathered matrix. */
+static int64_t inner_of(const struct gather *g)
+{
+    return (int64_t)taps_of(g) * g->x.dim[3];
+}
+
+static status new_state(struct nn_step *s, struct nn_shape x, struct nn_shape w, struct nn_shape y,
+                        int64_t bytes)
+{
+    struct gather *g = s->state = mem_zalloc(1, sizeof *g);
+    if (!g)
+        return STATUS_NOMEM;
+    g->x = x, g->w = w, g->y = y;
+    int64_t most = bytes / (inner_of(g) * (int64_t)sizeof(float)) / 6 * 6;
+    g->block = (int)nn_min(most < 12 ? 12 : most, pixels_of(g));
+    g->behind = (size_t)g->block * (size_t)inner_of(g);
+    g->part = g->behind + (size_t)g->block * (size_t)y.dim[3];
+    g->sums_at = g->part * (size_t)s->threads;
+    s->scratch_bytes = g->sums_at * sizeof(float);
+    return STATUS_OK;
+}
+
+static void drop(struct nn_step *s)
+{
+    mem_free(s->state);
+    s->state = NULL;
+}
+
+/* ---- filters: w (O,I,taps) as outputs/16 panels of (taps * inputs, 16) ---- */
+
+struct filters {
+    const struct gather *g;
+    float *w, *panels;
+};
+
+/* By pairs of a panel of outputs and an input; `in`: to panels. */
+static void move_filters(const struct filters *f, int64_t first, int64_t last, bool in)
+{
+    int64_t inputs = f->g->x.dim[3], taps = taps_of(f->g);
+    for (int64_t pair = first; pair < last; pair++) {
+        int64_t output = pair / inputs * LANES, input = pair % inputs;
+        float *panel = f->panels + (output * taps * inputs + input * LANES);
+        for (int64_t o = 0; o < LANES; o++) {
+            float *w = f->w + ((output + o) * inputs + input) * taps;
+            for (int64_t t = 0; t < taps; t++) {
+                float *p = panel + t * inputs * LANES + o;
+                if (in)
+                    *p = w[t];
+                else
+                    w[t] = *p;
+            }
+        }
+    }
+}
+static void read_filters(const void *ctx, int64_t first, int64_t last, int thread)
+{
+    (void)thread;
+    move_filters(ctx, first, last, true);
+}
+static void write_filters(const void *ctx, int64_t first, int64_t last, int thread)
+{
+    (void)thread;
+    move_filters(ctx, first, last, false);
+}
+
+static int64_t pairs(const struct gather *g)
+{
+    return (int64_t)g->y.dim[3] / LANES * g->x.dim[3];
+}
+
+static status pack(struct nn_step *s)
+{
+    const struct gather *g = s->state;
+    struct filters f = {.g = g, .w = nn_f32(&s->in[1]), .panels = s->packed};
+    nn_for_range(s->threads, pairs(g), read_filters, &f);
+    return STATUS_OK;
+}
+
+/* ---- pixels ---- */
+
+struct job {
+    const struct nn_step *step;
+    const struct gather *g;
+    const float *filters;
+};
+
+struct pixel {
+    int n, row, column;
+};
+static struct pixel pixel_of(struct nn_shape s, int64_t i)
+{
+    int64_t row = i / s.dim[2];
+    return (struct pixel){(int)(row / s.dim[1]), (int)(row % s.dim[1]), (int)(i % s.dim[2])};
+}
+
+static const float zeros[NN_ROW_MAX];
+
+/* The pixel of x that tap (i,j) reads for pixel p of y; zeros in the padding. */
+static const float *source(const struct job *j, const struct pixel *p, int i, int k)
+{
+    const struct nn_conv *v = &j->step->attr.conv;
+    const int *d = j->g->x.dim;
+    int64_t h = (int64_t)p->row * v->stride - v->pad_top + i;
+    int64_t w = (int64_t)p->column * v->stride - v->pad_left + k;
+    if (h < 0 || h >= d[1] || w < 0 || w >= d[2])
+        return zeros;
+    return nn_f32(&j->step->in[0]) + ((p->n * (int64_t)d[1] + h) * d[2] + w) * d[3];
+}
+
+static void to_panels(const float *from, int channels, float *to, int64_t panel)
+{
+    for (int c = 0; c < channels; c += LANES, to += panel)
+        memcpy(to, from + c, LANES * sizeof(float));
+}
+
+static void gather_pixels(const struct job *j, int64_t first, int count, float *to)
+{
+    int64_t panel = (int64_t)count * LANES;
+    int c = j->g->x.dim[3], kh = j->g->w.dim[2], kw = j->g->w.dim[3];
+    for (int p = 0; p < count; p++, to += LANES) {
+        struct pixel at = pixel_of(j->g->y, first + p);
+        for (int i = 0; i < kh; i++)
+            for (int k = 0; k < kw; k++)
+                to_panels(source(j, &at, i, k), c, to + (int64_t)(i * kw + k) * c / LANES * panel,
+                          panel);
+    }
+}
+
+/* ---- forward: in x w b? nc? res?; out y ---- */
+
+enum { X, W, BIAS, NC, RES };
+
+/* y = post(products + bias + nc + res) */
+static void write_pixels(const struct job *j, int64_t first, int count, const float *products)
+{
+    const struct nn_step *s = j->step;
+    const float *bias = nn_f32(&s->in[BIAS]), *nc = nn_f32(&s->in[NC]);
+    int c = j->g->y.dim[3];
+    const float *res = nn_has(&s->in[RES]) ? nn_f32(&s->in[RES]) + first * c : NULL;
+    float *y = nn_f32(&s->out[0]) + first * c;
+    for (int p = 0; p < count; p++, y += c, res += res ? c : 0) {
+        const float *shift = nc ? nc + (int64_t)pixel_of(j->g->y, first + p).n * c : NULL;
+        for (int k = 0; k < c; k += LANES) {
+            const float *from = products + ((int64_t)k / LANES * count + p) * LANES;
+            for (int l = 0; l < LANES; l++) {
+                float v = from[l] + (bias ? bias[k + l] : 0) + (shift ? shift[k + l] : 0);
+                y[k + l] = v + (res ? res[k + l] : 0);
+            }
+        }
+        nn_post_row(s->attr.post, y, c);
+    }
+}
+
+static void convolve_pixels(const void *ctx, int64_t first, int64_t last, int thread)
+{
+    const struct job *j = ctx;
+    const struct gather *g = j->g;
+    float *v = (float *)j->step->scratch + g->part * (size_t)thread, *m = v + g->behind;
+    int inner = (int)inner_of(g);
+    for (int64_t at = first; at < last; at += g->block) {
+        int count = (int)nn_min(g->block, last - at);
+        gather_pixels(j, at, count, v);
+        for (int64_t o = 0; o < g->y.dim[3]; o += LANES)
+            nn_panel_multiply(v, j->filters + o * inner, m + o * count, count, inner);
+        write_pixels(j, at, count, m);
+    }
+}
+
+static bool supports(const struct nn_step *s)
+{
+    return fits(s, s->in[X].shape, s->out[0].shape, s->in[W].shape);
+}
+
+static status prepare(struct nn_step *s, struct errmsg *e)
+{
+    (void)e;
+    s->packed_bytes = (size_t)nn_shape_count(s->in[W].shape) * sizeof(float);
+    return new_state(s, s->in[X].shape, s->in[W].shape, s->out[0].shape, BLOCK_BYTES);
+}
+
+static status run(const struct nn_step *s)
+{
+    const struct gather *g = s->state;
+    struct job j = {.step = s, .g = g, .filters = s->packed};
+    if (!s->in[W].constant) {
+        struct filters f = {.g = g, .w = nn_f32(&s->in[W]), .panels = s->packed};
+        nn_for_range(s->threads, pairs(g), read_filters, &f);
+    }
+    nn_for_range(s->threads, pixels_of(g), convolve_pixels, &j);
+    return STATUS_OK;
+}
+
+/* ---- backward to the weights: in x, dy; out dw, db? ---- */
+
+static bool weights_supports(const struct nn_step *s)
+{
+    return nn_has(&s->out[0]) && fits(s, s->in[0].shape, s->in[1].shape, s->out[0].shape);
+}
+
+static size_t sums_floats(const struct gather *g)
+{
+    return (size_t)nn_shape_count(g->w);
+}
+
+static status weights_prepare(struct nn_step *s, struct errmsg *e)
+{
+    (void)e;
+    status st = new_state(s, s->in[0].shape, s->out[0].shape, s->in[1].shape, CORRELATE_BYTES);
+    if (!st)
+        s->scratch_bytes += sums_floats(s->state) * (size_t)s->threads * sizeof(float);
+    return st;
+}
+
+static float *sums_of(const struct nn_step *s, int thread)
+{
+    const struct gather *g = s->state;
+    return (float *)s->scratch + g->sums_at + sums_floats(g) * (size_t)thread;
+}
+
+static void correlate_pixels(const void *ctx, int64_t first, int64_t last, int thread)
+{
+    const struct job *j = ctx;
+    const struct gather *g = j->g;
+    const float *dy = nn_f32(&j->step->in[1]);
+    float *v = (float *)j->step->scratch + g->part * (size_t)thread, *z = v + g->behind;
+    int inner = (int)inner_of(g), outputs = g->y.dim[3];
+    for (int64_t at = first; at < last; at += g->block) {
+        int count = (int)nn_min(g->block, last - at);
+        gather_pixels(j, at, count, v);
+        for (int64_t i = 0; i < count; i++)
+            to_panels(dy + (at + i) * outputs, outputs, z + i * LANES, (int64_t)count * LANES);
+        for (int64_t o = 0; o < outputs; o += LANES)
+            nn_panel_correlate(v, z + o * count, sums_of(j->step, thread) + o * inner, count, inner,
+                               at > first);
+    }
+}
+
+/* Adds what the other threads summed, in their order. */
+static void add_sums(const void *ctx, int64_t first, int64_t last, int thread)
+{
+    const struct job *j = ctx;
+    int parts = (int)nn_min(j->step->threads, pixels_of(j->g));
+    float *to = sums_of(j->step, 0);
+    (void)thread;
+    for (int part = 1; part < parts; part++) {
+        const float *from = sums_of(j->step, part);
+        for (int64_t i = first; i < last; i++)
+            to[i] += from[i];
+    }
+}
+
+static status weights_run(const struct nn_step *s)
+{
+    const struct gather *g = s->state;
+    struct job j = {.step = s, .g = g};
+    struct filters f = {.g = g, .w = nn_f32(&s->out[0]), .panels = sums_of(s, 0)};
+    nn_for_range(s->threads, pixels_of(g), correlate_pixels, &j);
+    nn_for_range(s->threads, (int64_t)sums_floats(g), add_sums, &j);
+    nn_for_range(s->threads, pairs(g), write_filters, &f);
+    if (nn_has(&s->out[1]))
+        nn_bias_gradient(s, &s->in[1], &s->out[1]);
+    return STATUS_OK;
+}
+
+const struct nn_kernel nn_gather_conv2d = {
+    .op = NN_OP_CONV2D,
+    .name = "gather.conv2d",
+    .supports = supports,
+    .prepare = prepare,
+    .pack = pack,
+    .run = run,
+    .drop = drop,
+};
+const struct nn_kernel nn_gather_conv2d_weights = {
+    .op = NN_OP_CONV2D_WEIGHTS,
+    .name = "gather.conv2d_weights",
+    .supports = weights_supports,
+    .prepare = weights_prepare,
+    .run = weights_run,
+    .drop = drop,
+};

@@ -1,0 +1,23 @@
+#ifndef NN_PANELS_H
+#define NN_PANELS_H
+/*
+ * panels: the matrix products of convolutions, f32.
+ *
+ * A matrix (rows, columns) lies in panels of sixteen columns: [columns/16][rows][16]. Products of
+ * panels read every operand front to back in whole cache lines, and a convolution writes its pixels
+ * into panels while it gathers or transforms them anyway. Counts of columns are multiples of 16.
+ *
+ * Every element of a result is one sum in the order of the inner dimension, whatever the number of
+ * rows: a row's bits do not depend on its neighbours.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { NN_PANEL = 16 };
+
+/* m (rows, 16) = v (rows, inner) u (inner, 16); v in panels, u and m are one panel each. */
+void nn_panel_multiply(const float *v, const float *u, float *m, int rows, int inner);
+/* u (inner, 16) = or += v' (inner, rows) z (rows, 16). */
+void nn_panel_correlate(const float *v, const float *z, float *u, int rows, int inner, bool add);
+
+#endif
