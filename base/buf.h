@@ -16,7 +16,10 @@ struct buf {
     size_t max; /* bytes; growing past it is STATUS_LIMIT */
 };
 
-#define BUF_INIT(max_bytes) {NULL, 0, 0, (max_bytes)}
+#define BUF_INIT(max_bytes)                                                                        \
+    {                                                                                              \
+        NULL, 0, 0, (max_bytes)                                                                    \
+    }
 
 void buf_done(struct buf *b);
 __attribute__((unused)) static inline void buf_donep(struct buf *b)

@@ -1,9 +1,10 @@
 #ifndef BASE_CLEANUP_H
 #define BASE_CLEANUP_H
 /*
- * Owned locals. `AUTO(x_free) struct x *p = NULL;` calls x_freep(&p) when p leaves scope; the module
- * that defines x_free defines x_freep with DEFINE_FREEP. TAKE(p) hands the pointer over and clears p.
- * Never mix AUTO locals and goto in one function: a jump over their declaration is undefined.
+ * Owned locals. `AUTO(x_free) struct x *p = NULL;` calls x_freep(&p) when p leaves scope; the
+ * module that defines x_free defines x_freep with DEFINE_FREEP. TAKE(p) hands the pointer over and
+ * clears p. Never mix AUTO locals and goto in one function: a jump over their declaration is
+ * undefined.
  */
 #include <stdio.h>
 #include <stdlib.h>

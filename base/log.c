@@ -59,11 +59,10 @@ void log_at(enum log_level level, const char *fmt, ...)
     if ((int)level > atomic_load_explicit(&log_level_now, memory_order_relaxed))
         return;
     char line[1024];
-    int n = atomic_load(&to_journal)
-                ? snprintf(line, sizeof line, "<%d>", levels[level].priority)
-                : snprintf(line, sizeof line, "%s: %s%s", log_prog,
-                           level == LOG_ERROR ? "" : levels[level].name,
-                           level == LOG_ERROR ? "" : ": ");
+    int n = atomic_load(&to_journal) ? snprintf(line, sizeof line, "<%d>", levels[level].priority)
+                                     : snprintf(line, sizeof line, "%s: %s%s", log_prog,
+                                                level == LOG_ERROR ? "" : levels[level].name,
+                                                level == LOG_ERROR ? "" : ": ");
     va_list args;
     va_start(args, fmt);
     int m = vsnprintf(line + n, sizeof line - (size_t)n - 1, fmt, args);

@@ -1,7 +1,7 @@
 /*
- * One mutex, two conditions. A thread takes the head of the ring under the lock, runs it without, and
- * counts itself busy meanwhile, so "idle" is: ring empty and nobody busy. Freeing sets `closing`;
- * threads leave only when the ring is empty, hence every accepted job runs.
+ * One mutex, two conditions. A thread takes the head of the ring under the lock, runs it without,
+ * and counts itself busy meanwhile, so "idle" is: ring empty and nobody busy. Freeing sets
+ * `closing`; threads leave only when the ring is empty, hence every accepted job runs.
  */
 #include "pool.h"
 

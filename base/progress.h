@@ -18,7 +18,8 @@ struct progress {
     int drawn;
 };
 
-void progress_init(struct progress *p, const char *label, uint64_t first, uint64_t total, int quiet);
+void progress_init(struct progress *p, const char *label, uint64_t first, uint64_t total,
+                   int quiet);
 /* extra: a short text behind the numbers ("loss 0.12"), may be NULL. */
 void progress_update(struct progress *p, uint64_t now, const char *extra);
 /* Draws the final state and ends the line. */

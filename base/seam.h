@@ -18,7 +18,8 @@
 #include <sys/types.h>
 
 /* ---- memory ---- */
-/* Uninitialised / zeroed; NULL on failure (also for n*size overflow). size 0 gives a real pointer. */
+/* Uninitialised / zeroed; NULL on failure (also for n*size overflow). size 0 gives a real pointer.
+ */
 void *mem_alloc(size_t size) MUST_USE __attribute__((malloc));
 void *mem_zalloc(size_t n, size_t size) MUST_USE __attribute__((malloc));
 /* 64-byte aligned, uninitialised. Released with mem_free like the rest. */
@@ -70,7 +71,8 @@ enum fault_kind {
     FAULT_COUNT
 };
 /* The n-th call (1 = the next) of this kind fails; every > 0 repeats each `every` calls after that.
-   n = 0 switches the fault off. Failing writes and syncs report `err` (0: EIO, ENOMEM for memory). */
+   n = 0 switches the fault off. Failing writes and syncs report `err` (0: EIO, ENOMEM for memory).
+ */
 void fault_set(enum fault_kind kind, unsigned long n, unsigned long every, int err);
 void fault_clear(void);
 /* Calls of this kind made so far, so that a test can iterate over all of them. */

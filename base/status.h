@@ -69,7 +69,8 @@ struct errmsg {
     char text[ERRMSG_MAX]; /* "" when nothing was said */
 };
 
-/* Writes the sentence (when e is not NULL) and returns st, so that one can `return errmsg_set(...)`. */
+/* Writes the sentence (when e is not NULL) and returns st, so that one can `return
+ * errmsg_set(...)`. */
 status errmsg_set(struct errmsg *e, status st, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* Puts "prefix: " before what e already says; leaves e alone when NULL. Returns st. */
 status errmsg_prefix(struct errmsg *e, status st, const char *fmt, ...) PRINTF_LIKE(3, 4);

@@ -90,7 +90,8 @@ static const char *parse_value(const struct cli_option *o, const char *text)
             end += strlen(end);
         }
         if (end == text || *end || errno || *text == '-' || (shift && v > UINT64_MAX >> shift))
-            return o->kind == CLI_SIZE ? "a size such as 512M or 20G" : "a whole number of 0 or more";
+            return o->kind == CLI_SIZE ? "a size such as 512M or 20G"
+                                       : "a whole number of 0 or more";
         *(uint64_t *)o->value = v << shift;
         return NULL;
     }
@@ -210,7 +211,8 @@ int cli_dispatch(const char *command, const char *about, const struct cli_comman
 {
     if (argc < 2)
         return list_commands(command, about, table, n, stderr);
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0)
         return list_commands(command, about, table, n, stdout);
     for (size_t i = 0; i < n; i++)
         if (strcmp(argv[1], table[i].name) == 0)

@@ -2,8 +2,8 @@
 #define CLI_CLI_H
 /*
  * cli: the command `relearn`. One file per subcommand (cli/cmd_NAME.c), one row in the table of
- * cli/relearn_main.c. A command parses, calls the library that does the work, prints, and returns its exit
- * status: 0 done, 1 failed, 2 usage. Results go to stdout, talk and progress to stderr.
+ * cli/relearn_main.c. A command parses, calls the library that does the work, prints, and returns
+ * its exit status: 0 done, 1 failed, 2 usage. Results go to stdout, talk and progress to stderr.
  *
  *     int cmd_eval(int argc, char **argv)          // argv[0] is "eval"
  *     {
@@ -12,9 +12,8 @@
  *             {"data", 'd', CLI_STRING, &data, "DIR", "ImageFolder tree to evaluate on"},
  *             {"json", 0, CLI_FLAG, &json, NULL, "print a JSON object"},
  *         };
- *         const struct cli_spec spec = {"relearn eval", "--data DIR --weights FILE", "What it does.",
- *                                       options, ARRAY_LEN(options), 0, 0};
- *         int first, rc = cli_parse(&spec, argc, argv, &first);
+ *         const struct cli_spec spec = {"relearn eval", "--data DIR --weights FILE", "What it
+ * does.", options, ARRAY_LEN(options), 0, 0}; int first, rc = cli_parse(&spec, argc, argv, &first);
  *         if (rc != CLI_GO) return rc;
  *         ...
  *         return st ? cli_fail(st, &e) : 0;
@@ -62,8 +61,8 @@ struct cli_spec {
 
 /* Returned by cli_parse when the command should go on; any other value is an exit status. */
 #define CLI_GO (-1)
-/* *out_first: index of the first positional argument (positionals are moved to the end). --help prints
-   and gives 0; a mistake prints the sentence and the usage line and gives 2. */
+/* *out_first: index of the first positional argument (positionals are moved to the end). --help
+   prints and gives 0; a mistake prints the sentence and the usage line and gives 2. */
 int cli_parse(const struct cli_spec *spec, int argc, char **argv, int *out_first);
 /* Prints "relearn: <what e says>" and gives the exit status of st. */
 int cli_fail(status st, const struct errmsg *e);
@@ -76,14 +75,15 @@ struct cli_command {
     cli_run_fn *run;
     const char *help; /* one line */
 };
-/* Runs the row named argv[1] with argc-1, argv+1; prints the list for --help or when it is missing. */
+/* Runs the row named argv[1] with argc-1, argv+1; prints the list for --help or when it is missing.
+ */
 int cli_dispatch(const char *command, const char *about, const struct cli_command *table, size_t n,
                  int argc, char **argv);
 
 /* "1.5 MiB" and the like; returns out. */
 const char *cli_bytes(uint64_t n, char out[32]);
 
-cli_run_fn cmd_mount, cmd_umount, cmd_status, cmd_warm, cmd_purify, cmd_cache, cmd_profile, cmd_model,
-    cmd_diffusion, cmd_train, cmd_eval, cmd_protect, cmd_unpack, cmd_report;
+cli_run_fn cmd_mount, cmd_umount, cmd_status, cmd_warm, cmd_purify, cmd_cache, cmd_profile,
+    cmd_model, cmd_diffusion, cmd_train, cmd_eval, cmd_protect, cmd_unpack, cmd_report;
 
 #endif

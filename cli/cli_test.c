@@ -26,7 +26,8 @@ static int parse(int *flag, int *number, uint64_t *size, double *real, const cha
         {"text", 't', CLI_STRING, text, "TEXT", "a text"},
         {"list", 'l', CLI_LIST, list, "ITEM", "items"},
     };
-    const struct cli_spec spec = {"relearn test", "[OPTION]", "A test.", options, ARRAY_LEN(options), 0, 2};
+    const struct cli_spec spec = {"relearn test",     "[OPTION]", "A test.", options,
+                                  ARRAY_LEN(options), 0,          2};
     return cli_parse(&spec, argc, argv, out_first);
 }
 
@@ -55,8 +56,10 @@ static void refuses_mistakes(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        "test --number x", "test --number 99999999999", "test --size 5Q", "test --size -1",
-        "test --real nan", "test --unknown",            "test --number",  "test a b c",
+        "test --number x", "test --number 99999999999",
+        "test --size 5Q",  "test --size -1",
+        "test --real nan", "test --unknown",
+        "test --number",   "test a b c",
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         int flag = 0, number = 7, first = -5;
@@ -77,7 +80,8 @@ static void no_prefix_clears_a_flag(void **state)
     double real;
     const char *text;
     struct cli_list list = {{0}, 0};
-    assert_int_equal(parse(&flag, &number, &size, &real, &text, &list, "test --no-flag", &first), CLI_GO);
+    assert_int_equal(parse(&flag, &number, &size, &real, &text, &list, "test --no-flag", &first),
+                     CLI_GO);
     assert_int_equal(flag, 0);
 }
 

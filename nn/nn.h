@@ -6,21 +6,21 @@
  *
  * Life of a network
  *   1. nn_params: named f32 weights (and their gradients), shared by all graphs of one network.
- *   2. nn_graph:  built once for one batch shape by the op calls below. A call that is given a wrong
- *                 shape returns NN_NONE and the graph keeps the FIRST error; everything after it is a
- *                 no-op, so a network is written without checks and the error reported by nn_plan_new.
+ *   2. nn_graph:  built once for one batch shape by the op calls below. A call that is given a
+ * wrong shape returns NN_NONE and the graph keeps the FIRST error; everything after it is a no-op,
+ * so a network is written without checks and the error reported by nn_plan_new.
  *   3. nn_gradients / nn_param_gradients append the backward ops.
- *   4. nn_plan:   fuses (norm+activation, convolution+bias+residual), places every intermediate in one
- *                 arena by liveness, picks a kernel per op, packs weights. This is where memory is taken.
- *   5. nn_plan_run: a flat loop over prepared ops. Allocates nothing, cannot fail for want of memory.
+ *   4. nn_plan:   fuses (norm+activation, convolution+bias+residual), places every intermediate in
+ * one arena by liveness, picks a kernel per op, packs weights. This is where memory is taken.
+ *   5. nn_plan_run: a flat loop over prepared ops. Allocates nothing, cannot fail for want of
+ * memory.
  *
  *     struct nn_params *p = NULL; struct nn_graph *g = NULL; struct nn_plan *plan = NULL;
  *     st = nn_params_new(&p);
  *     st = nn_graph_new(p, &g);
  *     struct nn_val x = nn_input(g, "x", NN_F32, nn_shape4(8, 32, 32, 3));
- *     struct nn_val y = nn_conv2d(g, x, nn_param(g, "conv.weight", nn_shape4(16, 3, 3, 3), NN_INIT_KAIMING),
- *                                 NN_NONE, nn_conv_same(3, 1));
- *     struct nn_val loss = nn_mean(g, ...);
+ *     struct nn_val y = nn_conv2d(g, x, nn_param(g, "conv.weight", nn_shape4(16, 3, 3, 3),
+ * NN_INIT_KAIMING), NN_NONE, nn_conv_same(3, 1)); struct nn_val loss = nn_mean(g, ...);
  *     nn_param_gradients(g, loss);
  *     nn_output(g, loss, "loss");
  *     st = nn_params_init(p, seed);                       // or nn_params_load
@@ -29,17 +29,18 @@
  *     st = nn_plan_run(plan);                             // gradients are now in nn_params
  *     nn_optim_step(opt, lr); st = nn_plan_refresh(plan); // after weights changed
  *
- * Layout: activations are NHWC, f32, dense. Convolution weights are kept as published checkpoints have
- * them, (O,I,Kh,Kw); linear weights (O,I). Dims: N batch, H W space, C channels, K classes.
+ * Layout: activations are NHWC, f32, dense. Convolution weights are kept as published checkpoints
+ * have them, (O,I,Kh,Kw); linear weights (O,I). Dims: N batch, H W space, C channels, K classes.
  *
- * Determinism: a plan run twice on the same inputs gives the same bits. With threads = 1 the result for
- * one sample of a forward pass does not depend on its position in the batch or on its neighbours
- * (batch normalisation in training mode and losses over the batch excepted, which depend on them by nature).
+ * Determinism: a plan run twice on the same inputs gives the same bits. With threads = 1 the result
+ * for one sample of a forward pass does not depend on its position in the batch or on its
+ * neighbours (batch normalisation in training mode and losses over the batch excepted, which depend
+ * on them by nature).
  *
- * Threads: a graph, a plan or an optimiser belongs to one thread at a time. Several plans may READ one
- * nn_params from different threads; nobody may write it (nn_optim_step, load, init) meanwhile, nor may
- * two plans that compute parameter gradients of one nn_params run at once.
- * Ownership: free in the order plan, graph, params. A graph may be freed once its plans exist.
+ * Threads: a graph, a plan or an optimiser belongs to one thread at a time. Several plans may READ
+ * one nn_params from different threads; nobody may write it (nn_optim_step, load, init) meanwhile,
+ * nor may two plans that compute parameter gradients of one nn_params run at once. Ownership: free
+ * in the order plan, graph, params. A graph may be freed once its plans exist.
  */
 #include "base/base.h"
 
@@ -81,7 +82,7 @@ struct nn_val {
 enum nn_init {
     NN_INIT_ZERO,
     NN_INIT_ONE,
-    NN_INIT_KAIMING,       /* N(0, 2/fan_out), He et al. 2015 eq. 10, fan_out as torch's mode="fan_out" */
+    NN_INIT_KAIMING, /* N(0, 2/fan_out), He et al. 2015 eq. 10, fan_out as torch's mode="fan_out" */
     NN_INIT_UNIFORM_FANIN, /* U(±1/sqrt(fan_in)): torch's default for convolution and linear layers;
                               an entry "X.bias" has the fan of "X.weight" */
     NN_INIT_XAVIER,        /* U(±sqrt(6/(fan_in+fan_out))) */
@@ -182,7 +183,8 @@ struct nn_val nn_attention(struct nn_graph *g, struct nn_val q, struct nn_val k,
                            int heads);
 /* Zeroes with probability p, scales the rest by 1/(1-p); mask from (plan seed, run counter). */
 struct nn_val nn_dropout(struct nn_graph *g, struct nn_val x, float p);
-/* t (N) f32 -> (N,dim): sin then cos of t * 10000^(-i/(dim/2-1)), as the DDPM code of Ho et al. 2020. */
+/* t (N) f32 -> (N,dim): sin then cos of t * 10000^(-i/(dim/2-1)), as the DDPM code of Ho et al.
+ * 2020. */
 struct nn_val nn_timestep_embedding(struct nn_graph *g, struct nn_val t, int dim);
 /* Each pixel's channel vector scaled to unit length: x / (sqrt(sum_c x^2) + eps); LPIPS, Zhang et
    al. 2018, eq. 1. The gradient at an all-zero pixel is 0. */
@@ -194,17 +196,19 @@ struct nn_val nn_weighted_sq_diff(struct nn_graph *g, struct nn_val a, struct nn
 /* -- losses -- */
 /* logits (N,K), labels (N) i32 -> (N). A label outside 0..K-1 gives loss 0 and no gradient. */
 struct nn_val nn_softmax_xent(struct nn_graph *g, struct nn_val logits, struct nn_val labels);
-struct nn_val nn_mse(struct nn_graph *g, struct nn_val a, struct nn_val b); /* -> (N), mean per sample */
-struct nn_val nn_mean(struct nn_graph *g, struct nn_val x);                 /* -> (1) */
-struct nn_val nn_sum(struct nn_graph *g, struct nn_val x);                  /* -> (1) */
+struct nn_val nn_mse(struct nn_graph *g, struct nn_val a,
+                     struct nn_val b);                      /* -> (N), mean per sample */
+struct nn_val nn_mean(struct nn_graph *g, struct nn_val x); /* -> (1) */
+struct nn_val nn_sum(struct nn_graph *g, struct nn_val x);  /* -> (1) */
 
 /* -- gradients -- */
-/* Appends d(sum of loss)/d(wrt[i]) and returns it in out_grad[i] (NN_NONE where loss does not depend
-   on it: an error). loss may be (N): each sample's gradient is then its own, whatever the batch. */
+/* Appends d(sum of loss)/d(wrt[i]) and returns it in out_grad[i] (NN_NONE where loss does not
+   depend on it: an error). loss may be (N): each sample's gradient is then its own, whatever the
+   batch. */
 void nn_gradients(struct nn_graph *g, struct nn_val loss, const struct nn_val *wrt, int n,
                   struct nn_val *out_grad);
-/* The same for every trainable parameter the loss depends on, written to nn_param_entry.grad. May be
-   combined with nn_gradients through one call: wrt may be NULL when n is 0. */
+/* The same for every trainable parameter the loss depends on, written to nn_param_entry.grad. May
+   be combined with nn_gradients through one call: wrt may be NULL when n is 0. */
 void nn_param_gradients(struct nn_graph *g, struct nn_val loss, const struct nn_val *wrt, int n,
                         struct nn_val *out_grad);
 
@@ -215,14 +219,14 @@ enum nn_precision { NN_PREC_F32, NN_PREC_BF16 };
 struct nn_plan_options {
     const char *device; /* "onednn", "openblas", "reference"; NULL: the best that was built in */
     enum nn_precision precision;
-    int threads; /* OpenMP threads of one run; 0: cpu_count() */
+    int threads;    /* OpenMP threads of one run; 0: cpu_count() */
     bool no_fusion; /* for tests: one kernel per op */
 };
 
 struct nn_plan;
-/* STATUS_INVALID with the graph's first error; STATUS_UNSUPPORTED when the device or this CPU cannot
-   do the precision. Must be called on the thread that will run it, or on one whose OpenMP thread
-   count is the same: kernels bind their thread count here. */
+/* STATUS_INVALID with the graph's first error; STATUS_UNSUPPORTED when the device or this CPU
+   cannot do the precision. Must be called on the thread that will run it, or on one whose OpenMP
+   thread count is the same: kernels bind their thread count here. */
 status nn_plan_new(struct nn_graph *g, const struct nn_plan_options *opt, struct nn_plan **out,
                    struct errmsg *e) MUST_USE;
 void nn_plan_free(struct nn_plan *p);
@@ -238,13 +242,14 @@ status nn_plan_refresh(struct nn_plan *p) MUST_USE;
 /* Key of dropout masks; the run counter starts at `run`. */
 void nn_plan_seed(struct nn_plan *p, uint64_t seed, uint64_t run);
 struct nn_plan_info {
-    int ops, fused;         /* after fusion; how many graph ops were folded into others */
-    size_t arena_bytes;     /* intermediates */
-    size_t packed_bytes;    /* weights in the kernels' layouts */
-    double flops;           /* multiply-adds * 2 of convolutions, products and attention in one run */
+    int ops, fused;      /* after fusion; how many graph ops were folded into others */
+    size_t arena_bytes;  /* intermediates */
+    size_t packed_bytes; /* weights in the kernels' layouts */
+    double flops;        /* multiply-adds * 2 of convolutions, products and attention in one run */
 };
 struct nn_plan_info nn_plan_info(const struct nn_plan *p);
-/* One line per op: name, kernel, output shape, microseconds of the last profiled run (0 if none). */
+/* One line per op: name, kernel, output shape, microseconds of the last profiled run (0 if none).
+ */
 status nn_plan_profile(struct nn_plan *p, struct buf *out) MUST_USE; /* runs once, timed */
 /* Names of devices built in, NULL-terminated. */
 const char *const *nn_devices(void);
@@ -256,9 +261,9 @@ bool nn_precision_supported(const char *device, enum nn_precision precision);
 enum nn_optim_kind { NN_SGD, NN_ADAM, NN_OPTIM_COUNT };
 struct nn_optim_options {
     enum nn_optim_kind kind;
-    float momentum;     /* SGD; torch's form: v = m v + g; p -= lr v */
-    bool nesterov;      /* SGD */
-    float weight_decay; /* L2, added to the gradient, as torch's SGD and Adam */
+    float momentum;          /* SGD; torch's form: v = m v + g; p -= lr v */
+    bool nesterov;           /* SGD */
+    float weight_decay;      /* L2, added to the gradient, as torch's SGD and Adam */
     float beta1, beta2, eps; /* Adam, Kingma & Ba 2015; 0 means .9, .999, 1e-8 */
 };
 struct nn_optim;
@@ -285,9 +290,10 @@ void nn_ema_swap(struct nn_ema *e);
 /*
  * One file: 8 bytes little-endian header length, JSON header, tensor bytes. Reading maps the file;
  * offsets, sizes, overlaps, names and JSON are all checked before a byte is believed, and a file
- * that breaks a rule is STATUS_CORRUPT with the first tensor that breaks it. What the format allows and we
- * cannot hold (an unknown dtype, five dimensions) is STATUS_UNSUPPORTED. Replace a file that may be open
- * by rename, as nn_file_save does: one that is cut short under a mapping ends its readers.
+ * that breaks a rule is STATUS_CORRUPT with the first tensor that breaks it. What the format allows
+ * and we cannot hold (an unknown dtype, five dimensions) is STATUS_UNSUPPORTED. Replace a file that
+ * may be open by rename, as nn_file_save does: one that is cut short under a mapping ends its
+ * readers.
  */
 struct nn_meta {
     const char *key, *value;
@@ -295,9 +301,9 @@ struct nn_meta {
 struct nn_file;
 struct nn_file_tensor {
     const char *name;
-    const char *dtype;   /* "F32", "F16", "BF16", "I64", ... as in the file */
+    const char *dtype;     /* "F32", "F16", "BF16", "I64", ... as in the file */
     struct nn_shape shape; /* rank 0 is kept as rank 1 with one element */
-    const void *data;    /* inside the mapping */
+    const void *data;      /* inside the mapping */
     size_t bytes;
 };
 status nn_file_open(const char *path, struct nn_file **out, struct errmsg *e) MUST_USE;
@@ -324,16 +330,17 @@ struct nn_save_tensor {
 status nn_file_save(const char *path, const struct nn_save_tensor *tensors, int n,
                     const struct nn_meta *meta, int n_meta, struct errmsg *e) MUST_USE;
 
-/* Every entry of p must be in the file as prefix+name with the same shape (extra tensors are ignored);
-   the first that is not is named in e. */
+/* Every entry of p must be in the file as prefix+name with the same shape (extra tensors are
+   ignored); the first that is not is named in e. */
 status nn_params_load(struct nn_params *p, const struct nn_file *f, const char *prefix,
                       struct errmsg *e) MUST_USE;
 status nn_params_save(const struct nn_params *p, const char *path, const struct nn_meta *meta,
                       int n_meta, bool half, struct errmsg *e) MUST_USE;
-/* A checkpoint to resume from: weights, optimiser state, average (either may be NULL), metadata. It is a
-   weights file as well: nn_params_load with prefix "" reads the weights, with "ema." the average.
-   Loading changes nothing unless everything asked for is there; a checkpoint of another kind of optimiser
-   is STATUS_INVALID, one without what is asked for STATUS_NOT_FOUND. Keys "nn.*" are ours. */
+/* A checkpoint to resume from: weights, optimiser state, average (either may be NULL), metadata. It
+   is a weights file as well: nn_params_load with prefix "" reads the weights, with "ema." the
+   average. Loading changes nothing unless everything asked for is there; a checkpoint of another
+   kind of optimiser is STATUS_INVALID, one without what is asked for STATUS_NOT_FOUND. Keys "nn.*"
+   are ours. */
 status nn_checkpoint_save(const char *path, const struct nn_params *p, const struct nn_optim *o,
                           const struct nn_ema *ema, const struct nn_meta *meta, int n_meta,
                           struct errmsg *e) MUST_USE;
@@ -342,8 +349,8 @@ status nn_checkpoint_load(const struct nn_file *f, struct nn_params *p, struct n
 
 /* ================================ randomness ================================ */
 /*
- * Philox 4x32-10 (Salmon et al. 2011): a pure function of (key, counter), so a number does not depend
- * on who asked before. nn_rng names a stream; `at` counts 32-bit words in it.
+ * Philox 4x32-10 (Salmon et al. 2011): a pure function of (key, counter), so a number does not
+ * depend on who asked before. nn_rng names a stream; `at` counts 32-bit words in it.
  */
 struct nn_rng {
     uint32_t key[2];

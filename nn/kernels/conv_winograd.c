@@ -103,8 +103,8 @@ struct job {
     float *y;
     struct nn_wino_end end;
     const float *filters;
-    float *sums; /* of the filters' gradient; of a thread alone */
-    bool add;    /* to the sums */
+    float *sums; /* the filters' gradient, or a thread's part of it */
+    bool add;    /* to them */
     struct nn_wino_block in, out;
 };
 

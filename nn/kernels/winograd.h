@@ -3,10 +3,10 @@
 /*
  * winograd: 3x3 convolutions of stride 1 in f32 by F(4x4, 3x3) of Lavin and Gray, "Fast Algorithms
  * for Convolutional Neural Networks" (arXiv 1509.09308), section 4.3: an output tile of 4x4 pixels
- * takes 36 products a pair of channels instead of 144,
+ * takes 36 products a pair of channels instead of 144. With d the 6x6 pixels under a tile and g a
+ * filter,
  *
- *     Y = A'[ sum over c of (G g G') . (B' d B) ] A       d the 6x6 pixels under the tile, g the
- * filter
+ *     Y = A'[ sum over c of (G g G') . (B' d B) ]A
  *
  * and, read backwards, the gradient of the filter is G'[ sum over tiles (A dY A') . (B' d B) ]G.
  *
