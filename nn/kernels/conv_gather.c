@@ -284,27 +284,13 @@ static void correlate_pixels(const void *ctx, int64_t first, int64_t last, int t
     }
 }
 
-/* Adds what the other threads summed, in their order. */
-static void add_sums(const void *ctx, int64_t first, int64_t last, int thread)
-{
-    const struct job *j = ctx;
-    int parts = (int)nn_min(j->step->threads, pixels_of(j->g));
-    float *to = sums_of(j->step, 0);
-    (void)thread;
-    for (int part = 1; part < parts; part++) {
-        const float *from = sums_of(j->step, part);
-        for (int64_t i = first; i < last; i++)
-            to[i] += from[i];
-    }
-}
-
 static status weights_run(const struct nn_step *s)
 {
     const struct gather *g = s->state;
     struct job j = {.step = s, .g = g};
     struct filters f = {.g = g, .w = nn_f32(&s->out[0]), .panels = sums_of(s, 0)};
     nn_for_range(s->threads, pixels_of(g), correlate_pixels, &j);
-    nn_for_range(s->threads, (int64_t)sums_floats(g), add_sums, &j);
+    nn_add_parts(s, sums_of(s, 0), sums_floats(g), nn_min(s->threads, pixels_of(g)));
     nn_for_range(s->threads, pairs(g), write_filters, &f);
     if (nn_has(&s->out[1]))
         nn_bias_gradient(s, &s->in[1], &s->out[1]);

@@ -316,21 +316,6 @@ static void correlate_together(struct job *j)
     }
 }
 
-/* Adds what the other threads summed, in their order. */
-static void add_sums(const void *ctx, int64_t first, int64_t last, int thread)
-{
-    const struct job *j = ctx;
-    const struct nn_step *s = j->step;
-    int parts = (int)nn_min(blocks_of(s, j->g), tiles_of(j->g));
-    (void)thread;
-    for (int part = 1; part < parts; part++) {
-        float *to = j->sums;
-        const float *from = sums_of(s, part);
-        for (int64_t i = first; i < last; i++)
-            to[i] += from[i];
-    }
-}
-
 static void write_filters(const void *ctx, int64_t first, int64_t last, int thread)
 {
     const struct job *j = ctx;
@@ -345,7 +330,8 @@ static status weights_run(const struct nn_step *s)
         .step = s, .g = g, .x = nn_f32(&s->in[0]), .y = nn_f32(&s->in[1]), .sums = sums_of(s, 0)};
     if (g->alone) {
         nn_for_range(s->threads, tiles_of(g), correlate_alone, &j);
-        nn_for_range(s->threads, (int64_t)nn_wino_filter_floats(&g->filters), add_sums, &j);
+        nn_add_parts(s, j.sums, nn_wino_filter_floats(&g->filters),
+                     nn_min(s->threads, tiles_of(g)));
     } else {
         correlate_together(&j);
     }

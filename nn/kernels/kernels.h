@@ -168,6 +168,8 @@ extern const struct nn_kernel nn_gather_conv2d, nn_gather_conv2d_weights;
 /* db = dy summed over pixels; channels are a multiple of 16. */
 void nn_bias_gradient(const struct nn_step *s, const struct nn_tensor *dy,
                       const struct nn_tensor *db);
+/* sum (floats) += the parts that follow it in memory, 1 to parts - 1 in that order. */
+void nn_add_parts(const struct nn_step *s, float *sum, size_t floats, int64_t parts);
 
 #define X(name) extern const struct nn_kernel nn_common_##name;
 NN_COMMON_KERNELS(X)

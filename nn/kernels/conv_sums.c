@@ -1,4 +1,4 @@
-/* The gradient of a convolution's bias: dy summed over all pixels. */
+/* Sums that the gradients of convolutions share. */
 #include "kernels/kernels.h"
 #include "kernels/panels.h"
 
@@ -33,4 +33,27 @@ void nn_bias_gradient(const struct nn_step *s, const struct nn_tensor *dy,
 {
     nn_for_range(nn_threads_for(s, nn_shape_count(dy->shape)), dy->shape.dim[3] / NN_PANEL,
                  bias_sums, &(struct bias_job){dy, db});
+}
+
+struct parts {
+    float *sum;
+    size_t floats;
+    int parts;
+};
+
+static void add_parts(const void *ctx, int64_t first, int64_t last, int thread)
+{
+    const struct parts *p = ctx;
+    (void)thread;
+    for (int k = 1; k < p->parts; k++) {
+        const float *part = p->sum + (size_t)k * p->floats;
+        for (int64_t i = first; i < last; i++)
+            p->sum[i] += part[i];
+    }
+}
+
+void nn_add_parts(const struct nn_step *s, float *sum, size_t floats, int64_t parts)
+{
+    nn_for_range(nn_threads_for(s, (int64_t)floats), (int64_t)floats, add_parts,
+                 &(struct parts){sum, floats, (int)parts});
 }
