@@ -1,0 +1,91 @@
+#!/bin/bash
+# bench_mount.sh OURS THEIRS: writes two files of JSON lines.
+#   warm epoch   an ImageFolder epoch (decode, no training) through a mount whose cache is full; theirs: the same files
+#                as `relearn purify` wrote them to the disk below
+#   warm read    the same with cat
+#   cold mount   a first read of all images; theirs: `relearn purify` of the same tree, its cache empty too
+# Medians of pairs that take turns. BENCH_IMAGES: how many 32x32 images (default 1000; a tenth of them for cold).
+set -eu
+ours=$1 theirs=$2
+relearn=$BUILD/bin/relearn python=/usr/bin/python3
+n=${BENCH_IMAGES:-1000} pairs=5
+dir=$(mktemp -d "${BENCH_DIR:-$BUILD/bench}/mount.XXXXXX")
+leave() {
+    "$relearn" umount "$dir/mnt" 2>/dev/null || true
+    rm -rf "$dir"
+}
+trap leave EXIT
+mkdir "$dir/mnt"
+"$python" - "$dir" "$n" <<'END'
+import os, sys
+import numpy as np
+from PIL import Image
+top, n = sys.argv[1], int(sys.argv[2])
+rng = np.random.default_rng(1)
+y, x = np.mgrid[0:32, 0:32] / 32
+for kind, count in (("warm", n), ("cold", n // 10)):
+    for i in range(count):
+        a = rng.uniform(-2, 2, (3, 4))
+        waves = [np.sin(6 * (p * x + q * y) + r) * s for p, q, r, s in a]
+        pixels = 128 + 60 * np.stack(waves, -1) + rng.normal(0, 4, (32, 32, 3))
+        os.makedirs(f"{top}/{kind}/{i % 10}", exist_ok=True)
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(f"{top}/{kind}/{i % 10}/{i}.png")
+END
+# As fast a purification as there is for the warm half: what is read back does not depend on it.
+cat >"$dir/quick.ini" <<'END'
+[purify]
+model = default
+t_start = 1
+rounds = 1
+steps = 1
+guidance = none
+END
+ms() { # COMMAND...: its milliseconds
+    local start end
+    start=$(date +%s%N)
+    "$@" >/dev/null
+    end=$(date +%s%N)
+    echo $(((end - start) / 1000)) | awk '{ print $1 / 1000 }'
+}
+read_all() { find "$1" -name '*.png' -print0 | xargs -0 cat; }
+epoch() {
+    "$python" - "$1" <<'END'
+import sys, time
+from torch.utils.data import DataLoader
+from torchvision import datasets, transforms
+data = datasets.ImageFolder(sys.argv[1], transforms.ToTensor())
+start = time.monotonic()
+seen = sum(len(y) for _, y in DataLoader(data, batch_size=100))
+print(1e3 * (time.monotonic() - start))
+assert seen == len(data)
+END
+}
+median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
+pair() { # NAME OURS THEIRS: files of milliseconds
+    echo "{\"name\": \"$1\", \"ms\": $(median <"$2")}" >>"$ours"
+    echo "{\"name\": \"$1\", \"ms\": $(median <"$3")}" >>"$theirs"
+}
+: >"$ours"
+: >"$theirs"
+for _ in $(seq 3); do
+    "$relearn" mount --cache "$dir/cold-cache" "$dir/cold" "$dir/mnt"
+    ms read_all "$dir/mnt" >>"$dir/cold.ours"
+    "$relearn" umount "$dir/mnt"
+    rm -rf "$dir/cold-cache"
+    ms "$relearn" purify -q --cache "$dir/cold-cache" "$dir/cold" "$dir/cold-copy" >>"$dir/cold.theirs"
+    rm -rf "$dir/cold-cache" "$dir/cold-copy"
+done
+"$relearn" purify -q --profile "$dir/quick.ini" --cache "$dir/cache" "$dir/warm" "$dir/copy"
+"$relearn" mount --profile "$dir/quick.ini" --cache "$dir/cache" "$dir/warm" "$dir/mnt"
+[ "$(read_all "$dir/mnt" | wc -c)" = "$(read_all "$dir/copy" | wc -c)" ] # and both are in the page cache now
+for _ in $(seq $pairs); do
+    ms read_all "$dir/mnt" >>"$dir/read.ours"
+    ms read_all "$dir/copy" >>"$dir/read.theirs"
+    if "$python" -c 'import torchvision' 2>/dev/null; then
+        epoch "$dir/mnt" >>"$dir/epoch.ours"
+        epoch "$dir/copy" >>"$dir/epoch.theirs"
+    fi
+done
+[ ! -e "$dir/epoch.ours" ] || pair "warm epoch" "$dir/epoch.ours" "$dir/epoch.theirs"
+pair "warm read" "$dir/read.ours" "$dir/read.theirs"
+pair "cold mount" "$dir/cold.ours" "$dir/cold.theirs"
