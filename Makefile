@@ -25,7 +25,7 @@ ifeq ($(filter -j%,$(MAKEFLAGS)),)
 MAKEFLAGS += -j$(shell nproc)
 endif
 
-PKGS.nn     := openblas jansson
+PKGS.nn     := openblas jansson zlib
 PKGS.image  := libpng libturbojpeg libjpeg zlib
 PKGS.cache  := sqlite3
 PKGS.purify := inih

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/banned.h"
 
@@ -100,13 +101,14 @@ static int model_info(int argc, char **argv)
         {"tensors", 't', CLI_FLAG, &tensors, NULL, "list every tensor"},
         {"json", 0, CLI_FLAG, &json, NULL, "print a JSON object"},
     };
-    const struct cli_spec spec = {"relearn model info",
-                                  "[--tensors] [--json] FILE",
-                                  "Says what a weights file (safetensors) holds.",
-                                  options,
-                                  ARRAY_LEN(options),
-                                  1,
-                                  1};
+    const struct cli_spec spec = {
+        "relearn model info",
+        "[--tensors] [--json] FILE",
+        "Says what a weights file (safetensors, or from torch.save) holds.",
+        options,
+        ARRAY_LEN(options),
+        1,
+        1};
     int rc = cli_parse(&spec, argc, argv, &first);
     if (rc != CLI_GO)
         return rc;
@@ -114,7 +116,7 @@ static int model_info(int argc, char **argv)
     struct digest digest;
     char hex[DIGEST_HEX_LEN + 1];
     AUTO(nn_file_close) struct nn_file *f = NULL;
-    status st = nn_file_open(argv[first], &f, &e);
+    status st = nn_file_open_any(argv[first], &f, &e);
     if (!st)
         st = nn_file_digest(f, &digest);
     if (st)
@@ -127,10 +129,72 @@ static int model_info(int argc, char **argv)
     return 0;
 }
 
+static void print_import(const char *path, const struct purify_unet *u)
+{
+    json_t *out =
+        json_pack("{s:s, s:i, s:i, s:i, s:i, s:i}", "file", path, "size", u->size, "in_channels",
+                  u->in_channels, "ch", u->ch, "levels", u->levels, "res_blocks", u->res_blocks);
+    json_dumpf(out, stdout, JSON_INDENT(2));
+    putchar('\n');
+    json_decref(out);
+}
+
+static int model_import(int argc, char **argv)
+{
+    const char *prefix = NULL;
+    int size = 32, groups = 32, force = 0, json = 0, first;
+    const struct cli_option options[] = {
+        {"prefix", 'p', CLI_STRING, &prefix, "TEXT",
+         "which of several networks: what their tensors' names begin with"},
+        {"size", 0, CLI_INT, &size, "N", "side of the images it was trained on; default 32"},
+        {"groups", 0, CLI_INT, &groups, "N", "of its group norms; default 32"},
+        {"force", 0, CLI_FLAG, &force, NULL, "replace OUT"},
+        {"json", 0, CLI_FLAG, &json, NULL, "print a JSON object"},
+    };
+    const struct cli_spec spec = {
+        "relearn model import",
+        "[OPTION…] FILE OUT",
+        "Turns a published DDPM network into a weights file for profiles. FILE is what torch.save\n"
+        "wrote, in the old format or the new, or safetensors. Its tensors are called as in the "
+        "PyTorch\n"
+        "port of the DDPM paper: conv_in.weight, down.0.block.0.norm1.weight, and so on. Nothing "
+        "in\n"
+        "FILE is executed.",
+        options,
+        ARRAY_LEN(options),
+        2,
+        2};
+    int rc = cli_parse(&spec, argc, argv, &first);
+    if (rc != CLI_GO)
+        return rc;
+    struct errmsg e = {""};
+    struct purify_unet u;
+    AUTO(nn_file_close) struct nn_file *f = NULL;
+    const char *out = argv[first + 1];
+    if (!force && access(out, F_OK) == 0)
+        return cli_fail(errmsg_set(&e, STATUS_EXISTS, "%s exists (replace it with --force)", out),
+                        &e);
+    status st = nn_file_open_any(argv[first], &f, &e);
+    if (!st)
+        st = purify_unet_import(
+            f, &(struct purify_import){.prefix = prefix, .size = size, .groups = groups}, out, &u,
+            &e);
+    if (st)
+        return cli_fail(st, &e);
+    if (json)
+        print_import(out, &u);
+    else
+        printf("%s: %d levels from %d channels, trained on %dx%d (relearn profile new NAME --set "
+               "model=%s)\n",
+               out, u.levels, u.ch, u.size, u.size, out);
+    return 0;
+}
+
 int cmd_model(int argc, char **argv)
 {
     static const struct cli_command table[] = {
         {"info", model_info, "show what a weights file holds"},
+        {"import", model_import, "turn a published network into a weights file"},
     };
     return cli_dispatch("relearn model", "Weights files.", table, ARRAY_LEN(table), argc, argv);
 }

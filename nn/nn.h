@@ -307,6 +307,11 @@ struct nn_file_tensor {
     size_t bytes;
 };
 status nn_file_open(const char *path, struct nn_file **out, struct errmsg *e) MUST_USE;
+/* The same for what PyTorch's torch.save wrote (the ZIP format, and the one before 1.6): the
+   tensors of nested dictionaries and lists, called by their keys joined with dots. Nothing of the
+   file is executed: a pickle that asks for more than tensors is STATUS_UNSUPPORTED, and e names
+   what. Files that are neither are read as safetensors. */
+status nn_file_open_any(const char *path, struct nn_file **out, struct errmsg *e) MUST_USE;
 void nn_file_close(struct nn_file *f);
 DEFINE_FREEP(struct nn_file *, nn_file_close)
 int nn_file_count(const struct nn_file *f);

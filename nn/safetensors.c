@@ -17,8 +17,8 @@
  * that another process cuts short while it is mapped ends the reader with SIGBUS; weights are
  * replaced by rename (nn_file_save), never cut.
  */
+#include "file.h"
 #include "half.h"
-#include "nn/nn.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -36,21 +36,6 @@ enum {
     MEMBERS_MAX = 4 << 20 /* JSON values in a header: 400 000 tensors */
 };
 
-struct tensor {
-    struct nn_file_tensor t; /* first: its address is the tensor's */
-    uint64_t begin, end;
-};
-
-struct nn_file {
-    void *map;
-    size_t len;
-    json_t *header;         /* owns every name and string below */
-    struct tensor *tensors; /* sorted by name */
-    int count;
-    struct nn_meta *meta; /* sorted by key */
-    int n_meta;
-};
-
 static const struct {
     const char *name;
     int bytes;
@@ -60,7 +45,7 @@ static const struct {
     {"U16", 2}, {"U8", 1},  {"BOOL", 1}, {"F8_E4M3", 1}, {"F8_E5M2", 1},
 };
 
-static int dtype_bytes(const char *name)
+int file_dtype_bytes(const char *name)
 {
     for (size_t i = 0; i < ARRAY_LEN(dtypes); i++)
         if (strcmp(dtypes[i].name, name) == 0)
@@ -122,21 +107,21 @@ static uint64_t byte_count(struct nn_shape s, int size)
     return (uint64_t)n;
 }
 
-static status read_tensor(const char *name, const json_t *v, uint64_t data_len, struct tensor *out,
-                          struct errmsg *e)
+static status read_tensor(const char *name, const json_t *v, uint64_t data_len,
+                          struct file_tensor *out, struct errmsg *e)
 {
     const json_t *dtype = json_object_get(v, "dtype"), *dims = json_object_get(v, "shape");
     const json_t *span = json_object_get(v, "data_offsets");
     if (!json_is_string(dtype) || !dims || json_object_size(v) != 3)
         return bad(e, name, "its entry is not {dtype, shape, data_offsets}");
-    struct tensor q = {.t = {.name = name, .dtype = json_string_value(dtype)}};
+    struct file_tensor q = {.t = {.name = name, .dtype = json_string_value(dtype)}};
     status st = read_shape(name, dims, &q.t.shape, e);
     if (st)
         return st;
     if (json_array_size(span) != 2 || !whole(json_array_get(span, 0), &q.begin) ||
         !whole(json_array_get(span, 1), &q.end) || q.begin > q.end || q.end > data_len)
         return bad(e, name, "its bytes are not inside the file");
-    int size = dtype_bytes(q.t.dtype);
+    int size = file_dtype_bytes(q.t.dtype);
     if (!size)
         return unfit(e, name, "unknown dtype");
     if (q.end - q.begin != byte_count(q.t.shape, size))
@@ -148,19 +133,19 @@ static status read_tensor(const char *name, const json_t *v, uint64_t data_len, 
 
 /* ---- the whole header ---- */
 
-static int by_name(const void *a, const void *b)
+int file_by_name(const void *a, const void *b)
 {
-    return strcmp(((const struct tensor *)a)->t.name, ((const struct tensor *)b)->t.name);
+    return strcmp(((const struct file_tensor *)a)->t.name, ((const struct file_tensor *)b)->t.name);
 }
 
 static int by_place(const void *a, const void *b)
 {
-    const struct tensor *x = a, *y = b;
+    const struct file_tensor *x = a, *y = b;
     if (x->begin != y->begin)
         return x->begin < y->begin ? -1 : 1;
     if (x->end != y->end)
         return x->end < y->end ? -1 : 1;
-    return by_name(a, b);
+    return file_by_name(a, b);
 }
 
 static int by_key(const void *a, const void *b)
@@ -227,7 +212,7 @@ static status read_header(struct nn_file *f, size_t data_at, struct errmsg *e)
         return st;
     for (int i = 0; i < f->count; i++)
         f->tensors[i].t.data = (const char *)f->map + data_at + f->tensors[i].begin;
-    qsort(f->tensors, (size_t)f->count, sizeof *f->tensors, by_name);
+    qsort(f->tensors, (size_t)f->count, sizeof *f->tensors, file_by_name);
     return STATUS_OK;
 }
 
@@ -264,7 +249,7 @@ static status parse(struct nn_file *f, struct errmsg *e)
 
 /* ---- opening ---- */
 
-static status map_file(const char *path, struct nn_file *f)
+status file_map(const char *path, struct nn_file *f)
 {
     AUTO(fd_close) int fd = -1;
     struct stat sb;
@@ -291,7 +276,7 @@ status nn_file_open(const char *path, struct nn_file **out, struct errmsg *e)
     struct errmsg why = {""};
     if (!f)
         return errmsg_set(e, STATUS_NOMEM, "cannot read %s: out of memory", path);
-    status st = map_file(path, f);
+    status st = file_map(path, f);
     if (!st)
         st = parse(f, &why);
     if (st)
@@ -307,6 +292,9 @@ void nn_file_close(struct nn_file *f)
     if (f->map)
         munmap(f->map, f->len);
     json_decref(f->header);
+    for (int i = 0; i < f->n_owned; i++)
+        mem_free(f->owned[i]);
+    mem_free(f->owned);
     mem_free(f->tensors);
     mem_free(f->meta);
     mem_free(f);
@@ -326,9 +314,9 @@ const struct nn_file_tensor *nn_file_at(const struct nn_file *f, int i)
 
 const struct nn_file_tensor *nn_file_find(const struct nn_file *f, const char *name)
 {
-    struct tensor key = {.t.name = name};
-    const struct tensor *q =
-        bsearch(&key, f->tensors, (size_t)f->count, sizeof *f->tensors, by_name);
+    struct file_tensor key = {.t.name = name};
+    const struct file_tensor *q =
+        bsearch(&key, f->tensors, (size_t)f->count, sizeof *f->tensors, file_by_name);
     return q ? &q->t : NULL;
 }
 

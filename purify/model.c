@@ -21,24 +21,27 @@ static status open_weights(const char *value, const struct digest *expected, str
     return st;
 }
 
-/* Parameters are made by building a network; the graph itself is not kept. */
+status unet_declare(struct nn_params *p, const struct purify_unet *u, struct errmsg *e)
+{
+    AUTO(nn_graph_free) struct nn_graph *g = NULL;
+    status st = nn_graph_new(p, &g);
+    if (st)
+        return st;
+    struct nn_val x = nn_input(g, "x", NN_F32, nn_shape4(1, u->size, u->size, u->in_channels));
+    purify_unet_build(g, u, x, nn_input(g, "t", NN_F32, nn_shape1(1)), false);
+    return nn_graph_status(g, e);
+}
+
 static status load_unet(struct purify_model *m, struct errmsg *e)
 {
     AUTO(nn_file_close) struct nn_file *f = NULL;
-    AUTO(nn_graph_free) struct nn_graph *g = NULL;
     status st = open_weights(m->profile.model, &m->profile.model_digest, &f, e);
     if (!st)
         st = purify_unet_from_file(f, &m->unet, e);
     if (!st)
         st = nn_params_new(&m->unet_params);
     if (!st)
-        st = nn_graph_new(m->unet_params, &g);
-    if (st)
-        return st;
-    const struct purify_unet *u = &m->unet;
-    struct nn_val x = nn_input(g, "x", NN_F32, nn_shape4(1, u->size, u->size, u->in_channels));
-    purify_unet_build(g, u, x, nn_input(g, "t", NN_F32, nn_shape1(1)), false);
-    st = nn_graph_status(g, e);
+        st = unet_declare(m->unet_params, &m->unet, e);
     return st ? st : nn_params_load(m->unet_params, f, "", e);
 }
 

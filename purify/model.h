@@ -11,4 +11,7 @@ struct purify_model {
     struct nn_params *percept_params;
 };
 
+/* Declares the network's parameters: the graph that does so is not kept. */
+status unet_declare(struct nn_params *p, const struct purify_unet *u, struct errmsg *e) MUST_USE;
+
 #endif

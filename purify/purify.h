@@ -94,6 +94,20 @@ struct purify_meta {
 };
 void purify_unet_to_meta(const struct purify_unet *cfg, struct purify_meta *out);
 
+/*
+ * A published UNet as a weights file of ours. The architecture is read off the tensors' names and
+ * shapes, all tensors under the prefix have to have a place in it, and all of its places have to be
+ * filled; the first tensor that does not fit is named in e. The input is what nn_file_open_any
+ * reads.
+ */
+struct purify_import {
+    const char *prefix; /* of the tensors' names, such as "ema."; NULL: the only one there is */
+    int size;           /* side in pixels it was trained on: no tensor says it */
+    int groups;         /* nor this; 32 in the published networks */
+};
+status purify_unet_import(const struct nn_file *f, const struct purify_import *how,
+                          const char *out_path, struct purify_unet *out, struct errmsg *e) MUST_USE;
+
 /* ================================ perceptual distance ================================ */
 /*
  * LPIPS form (Zhang et al. 2018, eq. 1): features of a fixed network at several depths,

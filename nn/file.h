@@ -1,0 +1,32 @@
+#ifndef NN_FILE_H
+#define NN_FILE_H
+/* file: what lies behind struct nn_file, for the readers of its formats. */
+#include "nn/nn.h"
+
+#include <jansson.h>
+
+struct file_tensor {
+    struct nn_file_tensor t; /* first: its address is the tensor's */
+    uint64_t begin, end;     /* safetensors only */
+};
+
+struct nn_file {
+    void *map;
+    size_t len;
+    json_t *header; /* safetensors: owns every name and string below */
+    void **owned;   /* others: what is to be freed */
+    int n_owned, cap_owned;
+    struct file_tensor *tensors; /* sorted by name */
+    int count;
+    struct nn_meta *meta; /* sorted by key */
+    int n_meta;
+};
+
+/* Maps a regular file; an empty one is left unmapped. */
+status file_map(const char *path, struct nn_file *f) MUST_USE;
+/* Bytes of one element, "F32" and the like; 0 when unknown. */
+int file_dtype_bytes(const char *name);
+/* For qsort and bsearch of tensors. */
+int file_by_name(const void *a, const void *b);
+
+#endif
