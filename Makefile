@@ -61,6 +61,7 @@ help:
 	@echo 'make deps       install the Debian packages that are missing'
 	@echo 'make install    PREFIX=$(PREFIX) DESTDIR=$(DESTDIR); make uninstall undoes it'
 	@echo 'make SAN=address,undefined check    make SAN=thread check'
+	@echo 'make fuzz       FUZZ=NAME FUZZ_SECONDS=60'
 	@echo 'make fmt check-headers test-FOLDER'
 
 # ---- folders ----
@@ -139,6 +140,22 @@ check-headers: $(FOLDERS:%=$(BUILD)/inc/%/.made)
 fmt:
 	clang-format -i $(wildcard $(FOLDERS:%=%/*.[ch]) $(FOLDERS:%=%/*/*.[ch]))
 
+# FUZZ: names (default: all); FUZZ_SECONDS: for each. Needs clang with its sanitizer runtimes. What was found stays in
+# the corpora, and a run goes on from them.
+FUZZ         ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/*.c))
+FUZZ_SECONDS ?= 60
+FUZZ_SEEDS.weights := tests/golden
+fuzz:
+	@$(MAKE) CC=clang SAN=fuzzer-no-link,address,undefined fuzz-built
+fuzz-built: $(FUZZ:%=$(BUILD)/fuzz/%)
+	@$(foreach f,$(FUZZ),echo "== $f" && mkdir -p $(BUILD)/fuzz/$f.corpus && $(BUILD)/fuzz/$f -max_total_time=$(FUZZ_SECONDS) \
+	    -max_len=8192 -artifact_prefix=$(BUILD)/fuzz/ $(BUILD)/fuzz/$f.corpus $(FUZZ_SEEDS.$f) &&) true
+$(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c $(ARCHIVES)
+	@mkdir -p $(@D)
+	@echo "  LD $@"
+	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -I . -I cache -o $@ $< -Wl,--start-group $(ARCHIVES) -Wl,--end-group \
+	    $(shell pkg-config --cflags --libs $(PKGS)) $(sort $(foreach f,$(FOLDERS),$(LIBS.$(f)))) -lm
+
 bench: all
 	@BUILD=$(CURDIR)/$(BUILD) tests/bench/run $(BENCH)
 
@@ -178,4 +195,4 @@ clean:
 	rm -rf build build-*
 
 -include $(foreach f,$(FOLDERS),$(wildcard $(BUILD)/$(f)/*.d $(BUILD)/$(f)/*/*.d))
-.PHONY: all help check check-built check-headers fmt bench demo deps install uninstall clean $(FOLDERS:%=test-%)
+.PHONY: all help check check-built check-headers fmt fuzz fuzz-built bench demo deps install uninstall clean $(FOLDERS:%=test-%)

@@ -402,7 +402,7 @@ static status place_storages(const struct nn_file *f, size_t at, struct legacy *
 
 static status read_legacy(struct nn_file *f, struct errmsg *e)
 {
-    __attribute__((cleanup(legacy_donep))) struct legacy l = {NULL};
+    __attribute__((cleanup(legacy_donep))) struct legacy l = {.version = NULL};
     size_t at = 2 + sizeof legacy_magic;
     status st = next_pickle(f, &at, &l.version, e);
     if (!st && (pickle_root(l.version)->kind != PICKLE_INT ||

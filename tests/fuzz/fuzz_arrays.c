@@ -2,10 +2,6 @@
  * libFuzzer: whatever bytes an array file holds, opening it ends with a status, and every image and
  * label that it then claims to have can be read. The first byte says where the file of labels
  * begins (0: there is none).
- *
- *   clang -std=c17 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined -I.
- * image/{arrays,image}.c \ base/{seam,status,buf}.c tests/fuzz/fuzz_arrays.c -lz -lm -o /tmp/fuzz
- *   /tmp/fuzz -max_total_time=60 -max_len=7000
  */
 #include "image/image.h"
 

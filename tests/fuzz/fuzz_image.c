@@ -1,11 +1,6 @@
 /*
  * libFuzzer: whatever bytes a file holds, probing and decoding end with a status, they agree with
  * each other, and what was decoded encodes to the size that the probe promised and decodes again.
- *
- *   clang -std=c17 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined -I. \
- *       image/{codec,source,exif,image,png_scan,png_decode,png_encode,jpeg_scan,jpeg_trap,jpeg_decode,jpeg_encode}.c
- * \ base/{seam,status}.c tests/fuzz/fuzz_image.c -lpng -ljpeg -lz -lm -o /tmp/fuzz /tmp/fuzz
- * -max_total_time=60 -max_len=4096 CORPUS
  */
 #include "image/image.h"
 

@@ -4,12 +4,6 @@
  * The first byte says what is done with the rest: bit 0: record headers and, where they lie in the
  * file, their pixels get valid checksums, so that what stands behind the checks is reached; bit 1:
  * the pack's header as well. One input in 32 is not only scanned: a whole cache is opened on it.
- *
- *   clang -std=c17 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined -I. -Icache \
- *     cache/{active,cache,care,db,index,pack,queue,reader,record,recover,room,rows,writer}.c \
- *     base/{seam,status,buf,digest}.c tests/fuzz/fuzz_pack.c -lsqlite3 -lcrypto -lxxhash \
- *     -o /tmp/fuzz_pack
- *   /tmp/fuzz_pack -max_total_time=60 -max_len=4096
  */
 #include "pack.h"
 
