@@ -46,7 +46,7 @@ struct fs {
     struct fused_pipeline *pipeline; /* stack.pipeline */
     struct table *table;
     struct park *park;
-    struct notifier *notifier; /* once the session exists */
+    struct notifier *notifier; /* once libfuse is set up */
     struct watch *watch;       /* NULL without */
     struct sweep *sweep;       /* NULL before it is started */
     struct named *damaged;     /* look like images, served as they are */

@@ -22,8 +22,12 @@ struct nn_file {
     int n_meta;
 };
 
-/* Maps a regular file; an empty one is left unmapped. */
-status file_map(const char *path, struct nn_file *f) MUST_USE;
+/* Fills f from its mapping (NULL for an empty file). */
+typedef status file_parse(struct nn_file *f, struct errmsg *e);
+/* Maps a regular file and has it parsed; an error names the path. */
+status file_open(const char *path, file_parse *parse, struct nn_file **out,
+                 struct errmsg *e) MUST_USE;
+file_parse file_parse_safetensors;
 /* Bytes of one element, "F32" and the like; 0 when unknown. */
 int file_dtype_bytes(const char *name);
 /* For qsort and bsearch of tensors. */

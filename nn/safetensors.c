@@ -225,7 +225,7 @@ static bool few_members(const char *text, size_t len)
     return n <= MEMBERS_MAX;
 }
 
-static status parse(struct nn_file *f, struct errmsg *e)
+status file_parse_safetensors(struct nn_file *f, struct errmsg *e)
 {
     const unsigned char *b = f->map;
     uint64_t n = 0;
@@ -249,7 +249,7 @@ static status parse(struct nn_file *f, struct errmsg *e)
 
 /* ---- opening ---- */
 
-status file_map(const char *path, struct nn_file *f)
+static status map_file(const char *path, struct nn_file *f)
 {
     AUTO(fd_close) int fd = -1;
     struct stat sb;
@@ -270,19 +270,24 @@ status file_map(const char *path, struct nn_file *f)
     return STATUS_OK;
 }
 
-status nn_file_open(const char *path, struct nn_file **out, struct errmsg *e)
+status file_open(const char *path, file_parse *parse, struct nn_file **out, struct errmsg *e)
 {
     AUTO(nn_file_close) struct nn_file *f = mem_zalloc(1, sizeof *f);
     struct errmsg why = {""};
     if (!f)
         return errmsg_set(e, STATUS_NOMEM, "cannot read %s: out of memory", path);
-    status st = file_map(path, f);
+    status st = map_file(path, f);
     if (!st)
         st = parse(f, &why);
     if (st)
         return errmsg_set(e, st, "cannot read %s: %s", path, errmsg_text(&why, st));
     *out = TAKE(f);
     return STATUS_OK;
+}
+
+status nn_file_open(const char *path, struct nn_file **out, struct errmsg *e)
+{
+    return file_open(path, file_parse_safetensors, out, e);
 }
 
 void nn_file_close(struct nn_file *f)

@@ -428,11 +428,9 @@ static bool starts_with(const struct nn_file *f, const void *bytes, size_t n, si
     return f->len >= at + n && memcmp((const char *)f->map + at, bytes, n) == 0;
 }
 
-static status read_torch(struct nn_file *f, bool zip, struct errmsg *e)
+static status parse_zip(struct nn_file *f, struct errmsg *e)
 {
     struct nn_zip z;
-    if (!zip)
-        return read_legacy(f, e);
     status st = nn_zip_open(f->map, f->len, &z, e);
     if (st)
         return st;
@@ -441,22 +439,16 @@ static status read_torch(struct nn_file *f, bool zip, struct errmsg *e)
     return st;
 }
 
+static status parse_any(struct nn_file *f, struct errmsg *e)
+{
+    if (starts_with(f, "PK\3\4", 4, 0))
+        return parse_zip(f, e);
+    if (starts_with(f, legacy_magic, sizeof legacy_magic, 2))
+        return read_legacy(f, e);
+    return file_parse_safetensors(f, e);
+}
+
 status nn_file_open_any(const char *path, struct nn_file **out, struct errmsg *e)
 {
-    AUTO(nn_file_close) struct nn_file *f = mem_zalloc(1, sizeof *f);
-    struct errmsg why = {""};
-    if (!f)
-        return errmsg_set(e, STATUS_NOMEM, "cannot read %s: out of memory", path);
-    status st = file_map(path, f);
-    if (st)
-        return errmsg_set(e, st, "cannot read %s: %s", path, status_text(st));
-    bool zip = starts_with(f, "PK\3\4", 4, 0);
-    bool legacy = starts_with(f, legacy_magic, sizeof legacy_magic, 2);
-    if (!zip && !legacy)
-        return nn_file_open(path, out, e);
-    st = read_torch(f, zip, &why);
-    if (st)
-        return errmsg_set(e, st, "cannot read %s: %s", path, errmsg_text(&why, st));
-    *out = TAKE(f);
-    return STATUS_OK;
+    return file_open(path, parse_any, out, e);
 }
