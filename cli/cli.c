@@ -221,6 +221,13 @@ int cli_dispatch(const char *command, const char *about, const struct cli_comman
     return 2;
 }
 
+void cli_print_json(json_t *json)
+{
+    json_dumpf(json, stdout, JSON_INDENT(2));
+    putchar('\n');
+    json_decref(json);
+}
+
 const char *cli_bytes(uint64_t n, char out[32])
 {
     static const char *const unit[] = {"B", "KiB", "MiB", "GiB", "TiB"};

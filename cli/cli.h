@@ -23,6 +23,7 @@
  */
 #include "base/base.h"
 
+#include <jansson.h>
 #include <stdint.h>
 
 enum cli_kind {
@@ -80,6 +81,8 @@ struct cli_command {
 int cli_dispatch(const char *command, const char *about, const struct cli_command *table, size_t n,
                  int argc, char **argv);
 
+/* Prints it to standard output and gives it back. */
+void cli_print_json(json_t *json);
 /* "1.5 MiB" and the like; returns out. */
 const char *cli_bytes(uint64_t n, char out[32]);
 

@@ -1,6 +1,5 @@
 /* `relearn cache`, run in this process on a cache made here. */
 #include "cache/cache.h"
-#include "cli.h"
 
 #include <fcntl.h>
 #include <jansson.h>
@@ -11,8 +10,10 @@
 
 #include <cmocka.h>
 
+#include "run_cmd.h"
+
 enum { OBJECTS = 30 };
-static char dir[64], cache_dir[96];
+static char cache_dir[96];
 
 static struct cache_key key_of(unsigned n)
 {
@@ -29,12 +30,9 @@ static int set_up(void **state)
     struct cache *c = NULL;
     uint8_t pixels[8 * 8 * 3];
     memset(pixels, 7, sizeof pixels);
-    snprintf(dir, sizeof dir, "/tmp/cli-cache-XXXXXX");
-    if (!mkdtemp(dir))
+    if (run_set_up())
         return -1;
-    setenv("XDG_CONFIG_HOME", dir, 1);
-    setenv("RELEARN_DATA_DIR", dir, 1);
-    snprintf(cache_dir, sizeof cache_dir, "%s/cache", dir);
+    snprintf(cache_dir, sizeof cache_dir, "%s/cache", run_dir);
     if (cache_open(cache_dir, NULL, &c, NULL))
         return -1;
     for (unsigned i = 0; i < OBJECTS; i++) {
@@ -45,42 +43,17 @@ static int set_up(void **state)
     return cache_close(c) ? -1 : 0;
 }
 
-static int tear_down(void **state)
+/* Runs `relearn cache WORDS --cache DIR`. */
+static int run(const char *words, char out[RUN_OUT_MAX])
 {
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    return system(command);
-}
-
-/* Runs `relearn cache WORDS --cache DIR`; its standard output is in out. */
-static int run(const char *words, char out[16384])
-{
-    char line[1024], path[128], *argv[24], *save = NULL;
-    int argc = 0;
+    char line[1024];
     snprintf(line, sizeof line, "cache %s --cache %s", words, cache_dir);
-    for (char *w = strtok_r(line, " ", &save); w && argc < 23; w = strtok_r(NULL, " ", &save))
-        argv[argc++] = w;
-    argv[argc] = NULL;
-    snprintf(path, sizeof path, "%s/stdout", dir);
-    fflush(stdout);
-    int kept = dup(1);
-    assert_non_null(freopen(path, "w", stdout));
-    int rc = cmd_cache(argc, argv);
-    fflush(stdout);
-    dup2(kept, 1);
-    close(kept);
-    clearerr(stdout);
-    AUTO(mem_free) void *data = NULL;
-    size_t len = 0;
-    assert_int_equal(STATUS_OK, io_read_file(path, 16383, &data, &len, NULL));
-    memcpy(out, data, len + 1);
-    return rc;
+    return run_cmd(cmd_cache, line, out);
 }
 
 static json_t *run_json(const char *words)
 {
-    char out[16384];
+    char out[RUN_OUT_MAX];
     int rc = run(words, out);
     json_error_t e;
     json_t *j = json_loads(out, 0, &e);
@@ -95,16 +68,10 @@ static long long number(json_t *j, const char *key)
     return json_integer_value(json_object_get(j, key));
 }
 
-static void assert_has(const char *text, const char *part)
-{
-    if (!strstr(text, part))
-        fail_msg("\"%s\" is not in:\n%s", part, text);
-}
-
 static void lists(void **state)
 {
     (void)state;
-    char out[16384];
+    char out[RUN_OUT_MAX];
     assert_int_equal(0, run("ls", out));
     assert_has(out, "aaaaaaaaaaaa");
     assert_has(out, "15 objects");
@@ -127,7 +94,7 @@ static void lists(void **state)
 static void counts(void **state)
 {
     (void)state;
-    char out[16384];
+    char out[RUN_OUT_MAX];
     assert_int_equal(0, run("stats", out));
     assert_has(out, "objects   30 of 2 profiles");
     json_t *j = run_json("stats --json");
@@ -139,7 +106,7 @@ static void counts(void **state)
 static void verifies_and_rebuilds(void **state)
 {
     (void)state;
-    char out[16384], path[128];
+    char out[RUN_OUT_MAX], path[128];
     assert_int_equal(0, run("verify", out));
     assert_has(out, "30 objects");
     assert_has(out, "0 damaged");
@@ -168,7 +135,7 @@ static void verifies_and_rebuilds(void **state)
 static void removes_pins_and_collects(void **state)
 {
     (void)state;
-    char out[16384], words[256];
+    char out[RUN_OUT_MAX], words[256];
     const char *profile = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
     const char *pixels = "0500000000000000000000000000000000000000000000000000000000000000";
     snprintf(words, sizeof words, "pin %s/%s", profile, pixels);
@@ -209,7 +176,7 @@ static void refuses(void **state)
         {"rm --all nonsense", 2}, {"pin --all", 2}, {"gc --limit x", 2}, {"ls --profile nobody", 1},
         {"stats --cache", 2},
     };
-    char out[16384];
+    char out[RUN_OUT_MAX];
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         int rc = run(bad[i].words, out);
         if (rc != bad[i].rc)
@@ -218,7 +185,7 @@ static void refuses(void **state)
     static const char *const none[] = {"ls", "stats", "verify", "gc", "rebuild", "rm --all"};
     char keep[sizeof cache_dir];
     memcpy(keep, cache_dir, sizeof keep);
-    snprintf(cache_dir, sizeof cache_dir, "%s/nothing", dir);
+    snprintf(cache_dir, sizeof cache_dir, "%s/nothing", run_dir);
     for (size_t i = 0; i < ARRAY_LEN(none); i++)
         assert_int_equal(1, run(none[i], out));
     assert_int_not_equal(0, access(cache_dir, F_OK)); /* and none of them makes one */
@@ -234,5 +201,5 @@ int main(void)
         cmocka_unit_test(refuses),
         cmocka_unit_test(removes_pins_and_collects),
     };
-    return cmocka_run_group_tests_name("cli/cache", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("cli/cache", tests, set_up, run_tear_down);
 }

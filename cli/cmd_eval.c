@@ -1,7 +1,6 @@
 #include "cli.h"
 #include "train/train.h"
 
-#include <jansson.h>
 #include <math.h>
 
 static const char *class_name(const struct train_model *m, int k, char buf[16])
@@ -31,9 +30,7 @@ static void print_json(const struct train_model *m, const struct train_eval *ev,
                   "class_accuracy", per, "images_per_s", ev->images_per_s);
     if (confusion)
         json_object_set(out, "confusion", rows);
-    json_dumpf(out, stdout, JSON_INDENT(2));
-    putchar('\n');
-    json_decref(out);
+    cli_print_json(out);
     json_decref(rows);
 }
 

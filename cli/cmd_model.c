@@ -2,7 +2,6 @@
 #include "purify/purify.h" /* brings the calls that read weights files */
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -58,9 +57,7 @@ static void print_json(const char *path, const struct nn_file *f, const char *sh
                   (json_int_t)t.bytes, "tensor_count", nn_file_count(f), "metadata", meta);
     if (tensors)
         json_object_set_new(out, "tensors", tensor_list(f));
-    json_dumpf(out, stdout, JSON_INDENT(2));
-    putchar('\n');
-    json_decref(out);
+    cli_print_json(out);
 }
 
 static void print_tensors(const struct nn_file *f)
@@ -134,9 +131,7 @@ static void print_import(const char *path, const struct purify_unet *u)
     json_t *out =
         json_pack("{s:s, s:i, s:i, s:i, s:i, s:i}", "file", path, "size", u->size, "in_channels",
                   u->in_channels, "ch", u->ch, "levels", u->levels, "res_blocks", u->res_blocks);
-    json_dumpf(out, stdout, JSON_INDENT(2));
-    putchar('\n');
-    json_decref(out);
+    cli_print_json(out);
 }
 
 static int model_import(int argc, char **argv)

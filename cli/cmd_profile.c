@@ -1,7 +1,6 @@
 #include "cli.h"
 #include "purify/purify.h"
 
-#include <jansson.h>
 #include <string.h>
 
 #include "base/banned.h"
@@ -35,13 +34,6 @@ static void list_one(const char *name, const char *path, void *arg)
     }
 }
 
-static void print_json(json_t *json)
-{
-    json_dumpf(json, stdout, JSON_INDENT(2));
-    putchar('\n');
-    json_decref(json);
-}
-
 static int profile_ls(int argc, char **argv)
 {
     int json = 0, first;
@@ -66,7 +58,7 @@ static int profile_ls(int argc, char **argv)
         return cli_fail(st, NULL);
     }
     if (json)
-        print_json(l.json);
+        cli_print_json(l.json);
     return 0;
 }
 
@@ -91,7 +83,7 @@ static int show_json(const struct purify_profile *p, const char *text, double se
                             model, "evaluations", purify_profile_evaluations(p), "ini", text);
     if (seconds > 0)
         json_object_set_new(out, "ms_per_tile", json_real(seconds * 1e3));
-    print_json(out);
+    cli_print_json(out);
     return 0;
 }
 

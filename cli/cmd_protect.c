@@ -1,7 +1,6 @@
 #include "cli.h"
 #include "train/train.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <string.h>
 
@@ -21,9 +20,7 @@ static int print_result(const struct train_protect_options *o, const struct trai
                               r->images, "mean_l2", r->mean_l2, "max_abs", r->max_abs, "psnr_db",
                               isfinite(r->psnr_db) ? json_real(r->psnr_db) : json_null(), "rounds",
                               r->rounds, "surrogate_error", r->surrogate_error);
-        json_dumpf(j, stdout, JSON_INDENT(2));
-        putchar('\n');
-        json_decref(j);
+        cli_print_json(j);
         return 0;
     }
     printf("%d images protected with %s: mean L2 %.3f, largest %.1f/255, PSNR %.1f dB\n", r->images,

@@ -3,7 +3,6 @@
 #include "fused/fused.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <string.h>
 
 #include "base/banned.h"
@@ -127,10 +126,8 @@ int cmd_status(int argc, char **argv)
     struct printing p = {.all = json ? json_array() : NULL};
     struct errmsg e = {""};
     status st = first < argc ? show(&p, argv[first], &e) : fused_mounts(show_listed, &p);
-    if (!st && json) {
-        json_dumpf(p.all, stdout, JSON_INDENT(1));
-        putchar('\n');
-    }
+    if (!st && json)
+        cli_print_json(json_incref(p.all));
     json_decref(p.all);
     return st ? cli_fail(st, &e) : status_exit(p.worst);
 }

@@ -1,7 +1,6 @@
 #include "cli.h"
 #include "train/train.h"
 
-#include <jansson.h>
 #include <math.h>
 
 static json_t *real_or_null(double v)
@@ -18,9 +17,7 @@ static int print_result(const struct train_result *r, int json)
             "test_accuracy", real_or_null(r->test_accuracy), "best_test_accuracy",
             real_or_null(r->best_test_accuracy), "best_epoch", r->best_epoch, "images_per_s",
             r->images_per_s, "seconds", r->seconds, "bad_files", r->bad_files);
-        json_dumpf(j, stdout, JSON_INDENT(2));
-        putchar('\n');
-        json_decref(j);
+        cli_print_json(j);
         return 0;
     }
     printf("train accuracy  %.4f  (loss %.4f)\n", r->train_accuracy, r->train_loss);

@@ -38,9 +38,7 @@ static struct train_diffusion_result run_ok(struct train_diffusion_options o)
 {
     struct train_diffusion_result r;
     struct errmsg e = {""};
-    status st = train_diffusion_run(&o, &r, &e);
-    if (st)
-        fail_msg("%s: %s", status_text(st), e.text);
+    toy_good(train_diffusion_run(&o, &r, &e), &e);
     return r;
 }
 
@@ -48,11 +46,7 @@ static status run_fails(struct train_diffusion_options o, const char *says)
 {
     struct train_diffusion_result r;
     struct errmsg e = {""};
-    status st = train_diffusion_run(&o, &r, &e);
-    assert_int_not_equal(st, STATUS_OK);
-    if (!strstr(e.text, says))
-        fail_msg("\"%s\" does not say \"%s\"", e.text, says);
-    return st;
+    return toy_bad(train_diffusion_run(&o, &r, &e), &e, says);
 }
 
 static int make_data(void **state)

@@ -44,9 +44,7 @@ static struct train_result run_ok(struct train_options o)
 {
     struct train_result r;
     struct errmsg e = {""};
-    status st = train_run(&o, &r, &e);
-    if (st)
-        fail_msg("%s: %s", status_text(st), e.text);
+    toy_good(train_run(&o, &r, &e), &e);
     return r;
 }
 
@@ -54,11 +52,7 @@ static status run_fails(struct train_options o, const char *says)
 {
     struct train_result r;
     struct errmsg e = {""};
-    status st = train_run(&o, &r, &e);
-    assert_int_not_equal(st, STATUS_OK);
-    if (!strstr(e.text, says))
-        fail_msg("\"%s\" does not say \"%s\"", e.text, says);
-    return st;
+    return toy_bad(train_run(&o, &r, &e), &e, says);
 }
 
 static int make_data(void **state)

@@ -43,6 +43,21 @@ __attribute__((unused)) static const char *toy_path(const char *name)
     return p;
 }
 
+/* Fails the test when st is an error, or when it is none or e does not say so. */
+__attribute__((unused)) static void toy_good(status st, const struct errmsg *e)
+{
+    if (st)
+        fail_msg("%s: %s", status_text(st), e->text);
+}
+
+__attribute__((unused)) static status toy_bad(status st, const struct errmsg *e, const char *says)
+{
+    assert_int_not_equal(st, STATUS_OK);
+    if (!strstr(e->text, says))
+        fail_msg("\"%s\" does not say \"%s\"", e->text, says);
+    return st;
+}
+
 __attribute__((unused)) static void toy_mkdir(const char *name)
 {
     assert_int_equal(io_mkdirs(toy_path(name), 0, NULL), STATUS_OK);

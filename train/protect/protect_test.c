@@ -35,9 +35,7 @@ static struct train_protect_result protect_ok(struct train_protect_options o)
 {
     struct train_protect_result r;
     struct errmsg e = {""};
-    status st = train_protect(&o, &r, &e);
-    if (st)
-        fail_msg("%s: %s", status_text(st), e.text);
+    toy_good(train_protect(&o, &r, &e), &e);
     return r;
 }
 
@@ -45,11 +43,7 @@ static status protect_fails(struct train_protect_options o, const char *says)
 {
     struct train_protect_result r;
     struct errmsg e = {""};
-    status st = train_protect(&o, &r, &e);
-    assert_int_not_equal(st, STATUS_OK);
-    if (!strstr(e.text, says))
-        fail_msg("\"%s\" does not say \"%s\"", e.text, says);
-    return st;
+    return toy_bad(train_protect(&o, &r, &e), &e, says);
 }
 
 static float *read_delta(const char *name, struct nn_shape *shape, int *patch)
