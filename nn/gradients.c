@@ -32,6 +32,44 @@ struct nn_graph *nn_grad_graph(struct nn_grad *gr)
     return gr->graph;
 }
 
+void nn_grad_affine(struct nn_grad *gr, const struct nn_node *node, enum nn_op data,
+                    enum nn_op weights)
+{
+    struct nn_graph *g = nn_grad_graph(gr);
+    struct nn_val x = {node->in[0]}, w = {node->in[1]}, b = {node->in[2]};
+    struct nn_val dy = nn_grad_of(gr, node->out[0]);
+    if (nn_grad_wanted(gr, x.id))
+        nn_grad_add(gr, x.id,
+                    nn_emit1(g, data, (struct nn_val[]){dy, w}, 2, node->attr, nn_val_shape(g, x)));
+    bool want_b = nn_grad_wanted(gr, b.id);
+    if (!nn_grad_wanted(gr, w.id) && !want_b)
+        return;
+    struct nn_node back = {.op = weights, .n_in = 2, .attr = node->attr};
+    back.in[0] = x.id, back.in[1] = dy.id;
+    struct nn_shape out[] = {nn_val_shape(g, w),
+                             want_b ? nn_val_shape(g, b) : (struct nn_shape){0}};
+    nn_emit(g, &back, out, 2);
+    nn_grad_add(gr, w.id, (struct nn_val){back.out[0]});
+    nn_grad_add(gr, b.id, (struct nn_val){back.out[1]});
+}
+
+void nn_grad_norm(struct nn_grad *gr, const struct nn_node *node, int n_in, enum nn_op back_op)
+{
+    struct nn_graph *g = nn_grad_graph(gr);
+    struct nn_node back = {.op = back_op, .n_in = n_in + 2, .attr = node->attr};
+    struct nn_shape out[3] = {0};
+    back.in[0] = nn_grad_of(gr, node->out[0]).id;
+    for (int i = 0; i < n_in; i++)
+        back.in[1 + i] = node->in[i];
+    back.in[1 + n_in] = node->out[1];
+    for (int i = 0; i < 3; i++)
+        if (nn_grad_wanted(gr, node->in[i]))
+            out[i] = g->values[node->in[i]].shape;
+    nn_emit(g, &back, out, 3);
+    for (int i = 0; i < 3; i++)
+        nn_grad_add(gr, node->in[i], (struct nn_val){back.out[i]});
+}
+
 void nn_grad_add(struct nn_grad *gr, int id, struct nn_val contribution)
 {
     if (gr->graph->st || !nn_grad_wanted(gr, id))

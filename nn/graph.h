@@ -197,5 +197,12 @@ struct nn_val nn_grad_of(const struct nn_grad *gr, int id);
 /* Adds a contribution to d loss / d (value id). */
 void nn_grad_add(struct nn_grad *gr, int id, struct nn_val contribution);
 struct nn_graph *nn_grad_graph(struct nn_grad *gr);
+/* The gradient of y = op(x, w) + b: emits data(dy, w) and weights(x, dy), which gives b's as well,
+   as far as they are wanted. */
+void nn_grad_affine(struct nn_grad *gr, const struct nn_node *node, enum nn_op data,
+                    enum nn_op weights);
+/* The gradient of a normalisation of n_in inputs (x, gamma, beta, ...) whose output 1 are its
+   statistics: emits back(dy, inputs..., statistics), which gives those of the first three. */
+void nn_grad_norm(struct nn_grad *gr, const struct nn_node *node, int n_in, enum nn_op back);
 
 #endif

@@ -39,23 +39,7 @@ struct nn_val nn_batch_norm(struct nn_graph *g, struct nn_val x, struct nn_val g
 
 static void norm_gradient(struct nn_grad *gr, const struct nn_node *node)
 {
-    struct nn_graph *g = nn_grad_graph(gr);
-    struct nn_node back = {.op = NN_OP_BATCH_NORM_BACK, .n_in = 7, .attr = node->attr};
-    int in[] = {nn_grad_of(gr, node->out[0]).id,
-                node->in[0],
-                node->in[1],
-                node->in[2],
-                node->in[3],
-                node->in[4],
-                node->out[1]};
-    memcpy(back.in, in, sizeof in);
-    struct nn_shape out[3] = {0};
-    for (int i = 0; i < 3; i++)
-        if (nn_grad_wanted(gr, node->in[i]))
-            out[i] = g->values[node->in[i]].shape;
-    nn_emit(g, &back, out, 3);
-    for (int i = 0; i < 3; i++)
-        nn_grad_add(gr, node->in[i], (struct nn_val){back.out[i]});
+    nn_grad_norm(gr, node, 5, NN_OP_BATCH_NORM_BACK);
 }
 
 static void channel_moments(const float *x, int64_t pixels, int c, double *mean, double *var)

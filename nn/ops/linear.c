@@ -19,23 +19,7 @@ struct nn_val nn_linear(struct nn_graph *g, struct nn_val x, struct nn_val w, st
 
 static void linear_gradient(struct nn_grad *gr, const struct nn_node *node)
 {
-    struct nn_graph *g = nn_grad_graph(gr);
-    struct nn_val x = {node->in[0]}, w = {node->in[1]}, b = {node->in[2]};
-    struct nn_val dy = nn_grad_of(gr, node->out[0]);
-    if (nn_grad_wanted(gr, x.id))
-        nn_grad_add(gr, x.id,
-                    nn_emit1(g, NN_OP_LINEAR_DATA, (struct nn_val[]){dy, w}, 2, node->attr,
-                             nn_val_shape(g, x)));
-    bool want_b = nn_grad_wanted(gr, b.id);
-    if (nn_grad_wanted(gr, w.id) || want_b) {
-        struct nn_node back = {.op = NN_OP_LINEAR_WEIGHTS, .n_in = 2};
-        back.in[0] = x.id, back.in[1] = dy.id;
-        struct nn_shape out[] = {nn_val_shape(g, w),
-                                 want_b ? nn_val_shape(g, b) : (struct nn_shape){0}};
-        nn_emit(g, &back, out, 2);
-        nn_grad_add(gr, w.id, (struct nn_val){back.out[0]});
-        nn_grad_add(gr, b.id, (struct nn_val){back.out[1]});
-    }
+    nn_grad_affine(gr, node, NN_OP_LINEAR_DATA, NN_OP_LINEAR_WEIGHTS);
 }
 
 static status linear_run(const struct nn_step *s)
