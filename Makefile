@@ -28,7 +28,7 @@ endif
 PKGS.nn     := openblas jansson zlib
 PKGS.image  := libpng libturbojpeg libjpeg zlib
 PKGS.cache  := sqlite3
-PKGS.purify := inih
+PKGS.purify := inih jansson
 PKGS.fused  := fuse3 jansson
 PKGS.train  := jansson
 PKGS.cli    := jansson

@@ -136,25 +136,29 @@ static void print_import(const char *path, const struct purify_unet *u)
 
 static int model_import(int argc, char **argv)
 {
-    const char *prefix = NULL;
-    int size = 32, groups = 32, force = 0, json = 0, first;
+    struct purify_import how = {.prefix = NULL};
+    const char *beta = "linear";
+    int force = 0, json = 0, first;
     const struct cli_option options[] = {
-        {"prefix", 'p', CLI_STRING, &prefix, "TEXT",
+        {"prefix", 'p', CLI_STRING, &how.prefix, "TEXT",
          "which of several networks: what their tensors' names begin with"},
-        {"size", 0, CLI_INT, &size, "N", "side of the images it was trained on; default 32"},
-        {"groups", 0, CLI_INT, &groups, "N", "of its group norms; default 32"},
+        {"size", 0, CLI_INT, &how.size, "N", "side of the images it was trained on; default 32"},
+        {"groups", 0, CLI_INT, &how.groups, "N", "of its group norms; default 32"},
+        {"heads", 0, CLI_INT, &how.heads, "N", "of its attention; default 1"},
+        {"head-channels", 0, CLI_INT, &how.head_channels, "N", "of a head, instead of --heads"},
+        {"timesteps", 0, CLI_INT, &how.timesteps, "N", "of its schedule; default 1000"},
+        {"beta", 0, CLI_STRING, &beta, "KIND", "its schedule: linear (the default) or cosine"},
         {"force", 0, CLI_FLAG, &force, NULL, "replace OUT"},
         {"json", 0, CLI_FLAG, &json, NULL, "print a JSON object"},
     };
     const struct cli_spec spec = {
         "relearn model import",
         "[OPTION…] FILE OUT",
-        "Turns a published DDPM network into a weights file for profiles. FILE is what torch.save\n"
-        "wrote, in the old format or the new, or safetensors. Its tensors are called as in the "
-        "PyTorch\n"
-        "port of the DDPM paper: conv_in.weight, down.0.block.0.norm1.weight, and so on. Nothing "
-        "in\n"
-        "FILE is executed.",
+        "Turns a published diffusion network into a weights file for profiles. FILE is what\n"
+        "torch.save wrote, in the old format or the new, or safetensors, or a folder of diffusers\n"
+        "(which says all that the options say). The networks are DDPM's as ported to PyTorch,\n"
+        "UNet2DModel of diffusers, and those of improved-diffusion and guided-diffusion without\n"
+        "class labels (say --heads or --head-channels). Nothing in FILE is executed.",
         options,
         ARRAY_LEN(options),
         2,
@@ -164,16 +168,16 @@ static int model_import(int argc, char **argv)
         return rc;
     struct errmsg e = {""};
     struct purify_unet u;
-    AUTO(nn_file_close) struct nn_file *f = NULL;
     const char *out = argv[first + 1];
+    if (!purify_beta_parse(beta, &how.beta))
+        return cli_usage_error(&spec, "--beta is linear or cosine, not '%s'", beta);
+    if (how.size < 0 || how.groups < 0 || how.heads < 0 || how.head_channels < 0 ||
+        how.timesteps < 0)
+        return cli_usage_error(&spec, "no number may be below 0");
     if (!force && access(out, F_OK) == 0)
         return cli_fail(errmsg_set(&e, STATUS_EXISTS, "%s exists (replace it with --force)", out),
                         &e);
-    status st = nn_file_open_any(argv[first], &f, &e);
-    if (!st)
-        st = purify_unet_import(
-            f, &(struct purify_import){.prefix = prefix, .size = size, .groups = groups}, out, &u,
-            &e);
+    status st = purify_unet_import(argv[first], &how, out, &u, &e);
     if (st)
         return cli_fail(st, &e);
     if (json)

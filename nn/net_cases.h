@@ -76,7 +76,8 @@ NET_ONLY struct nn_val net_unet(struct nn_graph *g, int batch, int side, int ch)
     static const int mult[] = {1, 2, 2};
     struct nn_val x = nn_input(g, "x", NN_F32, nn_shape4(batch, side, side, 3));
     struct nn_val t = nn_input(g, "t", NN_F32, nn_shape1(batch));
-    struct nn_val temb = nn_act(g, net_linear(n, nn_timestep_embedding(g, t, ch), 4 * ch), NN_SILU);
+    struct nn_val temb =
+        nn_act(g, net_linear(n, nn_timestep_embedding(g, t, ch, 1), 4 * ch), NN_SILU);
     temb = nn_act(g, net_linear(n, temb, 4 * ch), NN_SILU);
     struct nn_val skip[16], h = net_conv(n, x, ch, 3, 1, true);
     int depth = 0;

@@ -183,9 +183,9 @@ struct nn_val nn_attention(struct nn_graph *g, struct nn_val q, struct nn_val k,
                            int heads);
 /* Zeroes with probability p, scales the rest by 1/(1-p); mask from (plan seed, run counter). */
 struct nn_val nn_dropout(struct nn_graph *g, struct nn_val x, float p);
-/* t (N) f32 -> (N,dim): sin then cos of t * 10000^(-i/(dim/2-1)), as the DDPM code of Ho et al.
- * 2020. */
-struct nn_val nn_timestep_embedding(struct nn_graph *g, struct nn_val t, int dim);
+/* t (N) f32 -> (N,dim): sin then cos of t * 10000^(-i/(dim/2-shift)). shift is 1 in the DDPM code
+   of Ho et al. 2020, 0 in that of Nichol & Dhariwal 2021. */
+struct nn_val nn_timestep_embedding(struct nn_graph *g, struct nn_val t, int dim, int shift);
 /* Each pixel's channel vector scaled to unit length: x / (sqrt(sum_c x^2) + eps); LPIPS, Zhang et
    al. 2018, eq. 1. The gradient at an all-zero pixel is 0. */
 struct nn_val nn_unit_norm(struct nn_graph *g, struct nn_val x, float eps);

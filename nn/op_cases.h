@@ -379,7 +379,7 @@ static void make_total(struct op_case *c)
 static void make_timestep(struct op_case *c)
 {
     struct nn_val t = leaf_as(c, nn_shape1(op_case_int(c, 1, 5)), false, 300, 100);
-    c->y = nn_timestep_embedding(c->graph, t, 2 * op_case_int(c, 2, 70));
+    c->y = nn_timestep_embedding(c->graph, t, 2 * op_case_int(c, 2, 70), coin(c));
 }
 /* A residual block as in a diffusion UNet: most fusions at once. */
 static void make_unet_block(struct op_case *c)

@@ -103,7 +103,7 @@ static struct nn_val unet(struct model *m)
                    shrink = {.stride = 2, .pad_bottom = 1, .pad_right = 1};
     struct nn_val t = input(m, "in.t", NN_F32), target = input(m, "in.target", NN_F32);
     int c = (int)strtol(nn_file_meta(m->file, "channels"), NULL, 10);
-    struct nn_val temb = silu(m, linear(m, nn_timestep_embedding(m->g, t, c), "temb0"));
+    struct nn_val temb = silu(m, linear(m, nn_timestep_embedding(m->g, t, c, 1), "temb0"));
     temb = linear(m, temb, "temb1");
     struct nn_val h0 = conv(m, m->x, "conv_in", same);
     struct nn_val h1 = block(m, h0, temb, "down0");

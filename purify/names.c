@@ -26,6 +26,14 @@ int purify_name_find(const char *const *names, int n, const char *text)
     return -1;
 }
 
+bool purify_beta_parse(const char *text, enum purify_beta *out)
+{
+    int i = purify_name_find(purify_beta_names, PURIFY_BETA_COUNT, text);
+    if (i >= 0)
+        *out = (enum purify_beta)i;
+    return i >= 0;
+}
+
 bool purify_parse_int(const char *text, long lo, long hi, int *out)
 {
     if (!*text || text[strspn(text, "+-0123456789")])

@@ -307,6 +307,41 @@ static void test_unet_metadata(void **state)
     unlink(path);
 }
 
+/* What later papers changed is kept too, and a file that does not mention it is Ho et al.'s. */
+static void test_variant_metadata(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/purify-meta-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    struct purify_unet cfg = test_unet_cfg(3), back;
+    struct purify_meta plain, meta;
+    purify_unet_to_meta(&cfg, &plain);
+    cfg.scale_shift = cfg.res_resample = cfg.even_padding = cfg.plain_embedding = true;
+    cfg.heads = 2;
+    cfg.head_channels = 4;
+    cfg.norm_eps = 1e-5f;
+    cfg.t_scale = 0.25f;
+    purify_unet_to_meta(&cfg, &meta);
+    assert_int_equal(meta.n, plain.n + 8);
+    save_meta(path, meta.pair, meta.n);
+    assert_int_equal(read_unet(path, &back, NULL), STATUS_OK);
+    struct purify_meta again;
+    purify_unet_to_meta(&back, &again);
+    assert_int_equal(again.n, meta.n);
+    for (int i = 0; i < meta.n; i++)
+        assert_string_equal(again.pair[i].value, meta.pair[i].value);
+    for (int i = plain.n; i < meta.n; i++) {
+        const char *kept = meta.pair[i].value;
+        meta.pair[i].value = "-1";
+        save_meta(path, meta.pair, meta.n);
+        assert_int_equal(read_unet(path, &back, NULL), STATUS_INVALID);
+        meta.pair[i].value = kept;
+    }
+    unlink(path);
+}
+
 static void test_unet_check(void **state)
 {
     (void)state;
@@ -368,10 +403,11 @@ static void test_percept_metadata(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_unet_numbers), cmocka_unit_test(test_published),
-        cmocka_unit_test(test_other_sizes),  cmocka_unit_test(test_percept),
-        cmocka_unit_test(test_neighbours),   cmocka_unit_test(test_unet_metadata),
-        cmocka_unit_test(test_unet_check),   cmocka_unit_test(test_percept_metadata),
+        cmocka_unit_test(test_unet_numbers),     cmocka_unit_test(test_published),
+        cmocka_unit_test(test_other_sizes),      cmocka_unit_test(test_percept),
+        cmocka_unit_test(test_neighbours),       cmocka_unit_test(test_unet_metadata),
+        cmocka_unit_test(test_variant_metadata), cmocka_unit_test(test_unet_check),
+        cmocka_unit_test(test_percept_metadata),
     };
     return cmocka_run_group_tests_name("purify/networks", tests, NULL, NULL);
 }

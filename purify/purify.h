@@ -59,6 +59,13 @@ DEFINE_FREEP(struct purify_schedule *, purify_schedule_free)
  * down.L.block.B.{norm1,conv1,temb_proj,norm2,conv2,nin_shortcut},
  * down.L.attn.B.{norm,q,k,v,proj_out}, down.L.downsample.conv, mid.{block_1,attn_1,block_2},
  * up.L.…, norm_out, conv_out.
+ *
+ * What Nichol & Dhariwal (2021, "Improved DDPM") and Dhariwal & Nichol (2021, ADM) changed is
+ * configuration; all zero is Ho et al.'s network. With scale_shift a block has temb_scale and
+ * temb_shift for temb_proj: norm2's output is multiplied by the one and the other is added to it
+ * (AdaGN, Dhariwal & Nichol eq. 5; temb_scale's bias holds the 1 of "1 + scale"). With res_resample
+ * a level ends in a residual block that averages 2x2 pixels (down.L.downsample.{norm1,...}) or
+ * repeats them (up.L.upsample.…) between its norm1 and conv1 and on its shortcut.
  */
 enum { PURIFY_LEVELS_MAX = 6 };
 struct purify_unet {
@@ -73,7 +80,14 @@ struct purify_unet {
     bool mid_attn;               /* attention in the middle (the published networks: true) */
     int groups;                  /* of group norm; 32 in the published networks */
     float dropout;               /* only for training */
-    int total;                   /* T, 1000 */
+    bool scale_shift, res_resample;
+    int heads, head_channels; /* of attention: channels / head_channels, or heads, or 1 */
+    bool even_padding;        /* down-sampling convolutions are padded by 1 on all sides, not by 1
+                                 at the far ends */
+    bool plain_embedding;     /* nn_timestep_embedding with shift 0, not 1 */
+    float norm_eps;           /* of group norm; 0: 1e-6, that of Ho et al. */
+    float t_scale;            /* the network is told t * t_scale; 0: t */
+    int total;                /* T, 1000 */
     enum purify_beta beta;
     int t_max; /* trained on t < t_max; total when trained on all */
 };
@@ -95,18 +109,26 @@ struct purify_meta {
 void purify_unet_to_meta(const struct purify_unet *cfg, struct purify_meta *out);
 
 /*
- * A published UNet as a weights file of ours. The architecture is read off the tensors' names and
- * shapes, all tensors under the prefix have to have a place in it, and all of its places have to be
- * filled; the first tensor that does not fit is named in e. The input is what nn_file_open_any
- * reads.
+ * A published UNet as a weights file of ours. Read are the networks of Ho et al. 2020 as ported to
+ * PyTorch, of Nichol & Dhariwal 2021 and Dhariwal & Nichol 2021 (without class labels; a learned
+ * variance is left out), and UNet2DModel of diffusers. path is a file that nn_file_open_any reads,
+ * or a folder of diffusers, whose configuration is read too. The architecture is read off the
+ * tensors' names and shapes, all tensors under the prefix have to have a place in it, and all of
+ * its places have to be filled; the first tensor that does not fit is named in e.
  */
+/* "linear" or "cosine"; false when text is neither. */
+bool purify_beta_parse(const char *text, enum purify_beta *out);
 struct purify_import {
     const char *prefix; /* of the tensors' names, such as "ema."; NULL: the only one there is */
-    int size;           /* side in pixels it was trained on: no tensor says it */
-    int groups;         /* nor this; 32 in the published networks */
+    /* What no tensor says; 0: as a configuration beside it says, else as in parentheses. */
+    int size;                 /* side in pixels it was trained on (32) */
+    int groups;               /* of group norm (32) */
+    int heads, head_channels; /* of attention (1; guided-diffusion: an error) */
+    int timesteps;            /* of the schedule (1000) */
+    enum purify_beta beta;    /* the schedule, where no configuration says it */
 };
-status purify_unet_import(const struct nn_file *f, const struct purify_import *how,
-                          const char *out_path, struct purify_unet *out, struct errmsg *e) MUST_USE;
+status purify_unet_import(const char *path, const struct purify_import *how, const char *out_path,
+                          struct purify_unet *out, struct errmsg *e) MUST_USE;
 
 /* ================================ perceptual distance ================================ */
 /*

@@ -15,7 +15,6 @@ enum {
     CHANNELS_MAX = 4096,
     SIZE_MAX_PX = 1024,
 };
-#define NORM_EPS 1e-6f
 
 struct builder {
     struct nn_graph *g;
@@ -57,7 +56,8 @@ static struct nn_val norm(struct builder *b, struct nn_val x, const char *name)
 {
     struct nn_shape s = nn_shape1(channels_of(b, x));
     return nn_group_norm(b->g, x, param(b, name, "weight", s, NN_INIT_ONE),
-                         param(b, name, "bias", s, NN_INIT_ZERO), b->cfg->groups, NORM_EPS);
+                         param(b, name, "bias", s, NN_INIT_ZERO), b->cfg->groups,
+                         b->cfg->norm_eps > 0 ? b->cfg->norm_eps : 1e-6f);
 }
 
 static struct nn_val silu(struct builder *b, struct nn_val x)
@@ -79,20 +79,55 @@ __attribute__((format(printf, 1, 2))) static struct name name(const char *fmt, .
     return n;
 }
 
-static struct nn_val res_block(struct builder *b, struct nn_val x, const char *pre, int out)
+/* temb_scale's bias starts at the 1 that it holds. */
+static struct nn_val gain(struct builder *b, const char *name, int out)
+{
+    struct nn_shape w = nn_shape2(out, channels_of(b, b->temb));
+    return nn_linear(b->g, b->temb, param(b, name, "weight", w, NN_INIT_XAVIER),
+                     param(b, name, "bias", nn_shape1(out), NN_INIT_ONE));
+}
+
+/* norm2 with the time embedding: added before it, or scaling and shifting what it gives. */
+static struct nn_val timed_norm(struct builder *b, struct nn_val h, const char *pre, int out)
+{
+    struct name n2 = name("%s.norm2", pre);
+    if (!b->cfg->scale_shift)
+        return norm(b, nn_add_nc(b->g, h, linear(b, b->temb, name("%s.temb_proj", pre).text, out)),
+                    n2.text);
+    h = nn_mul_nc(b->g, norm(b, h, n2.text), gain(b, name("%s.temb_scale", pre).text, out));
+    return nn_add_nc(b->g, h, linear(b, b->temb, name("%s.temb_shift", pre).text, out));
+}
+
+enum resample { SAME, HALVE, DOUBLE };
+static struct nn_val resample(struct builder *b, struct nn_val x, enum resample how)
+{
+    if (how == SAME)
+        return x;
+    return how == DOUBLE ? nn_upsample2(b->g, x)
+                         : nn_avg_pool(b->g, x, (struct nn_pool){.kernel = 2, .stride = 2});
+}
+
+static struct nn_val res_block(struct builder *b, struct nn_val x, const char *pre, int out,
+                               enum resample how)
 {
     int in = channels_of(b, x);
     struct nn_conv same3 = nn_conv_same(3, 1), same1 = nn_conv_same(1, 1);
-    struct nn_val h = silu(b, norm(b, x, name("%s.norm1", pre).text));
+    struct nn_val h = resample(b, silu(b, norm(b, x, name("%s.norm1", pre).text)), how);
     h = conv(b, h, name("%s.conv1", pre).text, out, 3, same3, NN_INIT_XAVIER);
-    h = nn_add_nc(b->g, h, linear(b, b->temb, name("%s.temb_proj", pre).text, out));
-    h = silu(b, norm(b, h, name("%s.norm2", pre).text));
+    h = silu(b, timed_norm(b, h, pre, out));
     if (b->training && b->cfg->dropout > 0)
         h = nn_dropout(b->g, h, b->cfg->dropout);
     h = conv(b, h, name("%s.conv2", pre).text, out, 3, same3, NN_INIT_ZERO);
     if (in != out)
         x = conv(b, x, name("%s.nin_shortcut", pre).text, out, 1, same1, NN_INIT_XAVIER);
-    return nn_add(b->g, x, h);
+    return nn_add(b->g, resample(b, x, how), h);
+}
+
+static int heads_of(const struct purify_unet *cfg, int channels)
+{
+    if (cfg->head_channels)
+        return channels / cfg->head_channels;
+    return cfg->heads ? cfg->heads : 1;
 }
 
 static struct nn_val attn_block(struct builder *b, struct nn_val x, const char *pre)
@@ -103,7 +138,7 @@ static struct nn_val attn_block(struct builder *b, struct nn_val x, const char *
     struct nn_val q = conv(b, h, name("%s.q", pre).text, c, 1, same, NN_INIT_XAVIER);
     struct nn_val k = conv(b, h, name("%s.k", pre).text, c, 1, same, NN_INIT_XAVIER);
     struct nn_val v = conv(b, h, name("%s.v", pre).text, c, 1, same, NN_INIT_XAVIER);
-    h = nn_attention(b->g, q, k, v, 1);
+    h = nn_attention(b->g, q, k, v, heads_of(b->cfg, c));
     h = conv(b, h, name("%s.proj_out", pre).text, c, 1, same, NN_INIT_ZERO);
     return nn_add(b->g, x, h);
 }
@@ -122,7 +157,7 @@ static struct nn_val level_block(struct builder *b, struct nn_val x, const char 
                                  int block)
 {
     int out = b->cfg->ch * b->cfg->ch_mult[level];
-    x = res_block(b, x, name("%s.%d.block.%d", path, level, block).text, out);
+    x = res_block(b, x, name("%s.%d.block.%d", path, level, block).text, out, SAME);
     return has_attn(b->cfg, level)
                ? attn_block(b, x, name("%s.%d.attn.%d", path, level, block).text)
                : x;
@@ -133,20 +168,36 @@ struct skips {
     int n;
 };
 
+static struct nn_val downsample(struct builder *b, struct nn_val x, int level)
+{
+    /* Ho et al.: one row and column of zeros at the far ends */
+    struct nn_conv halve = {2, 0, 0, 1, 1, 1};
+    int c = channels_of(b, x);
+    if (b->cfg->res_resample)
+        return res_block(b, x, name("down.%d.downsample", level).text, c, HALVE);
+    if (b->cfg->even_padding)
+        halve.pad_top = halve.pad_left = 1;
+    return conv(b, x, name("down.%d.downsample.conv", level).text, c, 3, halve, NN_INIT_XAVIER);
+}
+
+static struct nn_val upsample(struct builder *b, struct nn_val x, int level)
+{
+    int c = channels_of(b, x);
+    if (b->cfg->res_resample)
+        return res_block(b, x, name("up.%d.upsample", level).text, c, DOUBLE);
+    return conv(b, nn_upsample2(b->g, x), name("up.%d.upsample.conv", level).text, c, 3,
+                nn_conv_same(3, 1), NN_INIT_XAVIER);
+}
+
 static struct nn_val down_path(struct builder *b, struct nn_val x, struct skips *skips)
 {
-    const struct nn_conv halve = {2, 0, 0,
-                                  1, 1, 1}; /* one row and column of zeros at the far ends */
     x = conv(b, x, "conv_in", b->cfg->ch, 3, nn_conv_same(3, 1), NN_INIT_XAVIER);
     skips->val[skips->n++] = x;
     for (int level = 0; level < b->cfg->levels; level++) {
         for (int block = 0; block < b->cfg->res_blocks; block++)
             skips->val[skips->n++] = x = level_block(b, x, "down", level, block);
-        if (level + 1 < b->cfg->levels) {
-            struct name n = name("down.%d.downsample.conv", level);
-            skips->val[skips->n++] = x =
-                conv(b, x, n.text, channels_of(b, x), 3, halve, NN_INIT_XAVIER);
-        }
+        if (level + 1 < b->cfg->levels)
+            skips->val[skips->n++] = x = downsample(b, x, level);
     }
     return x;
 }
@@ -158,11 +209,8 @@ static struct nn_val up_path(struct builder *b, struct nn_val x, struct skips *s
             x = nn_concat(b->g, x, skips->val[--skips->n]);
             x = level_block(b, x, "up", level, block);
         }
-        if (level > 0) {
-            struct name n = name("up.%d.upsample.conv", level);
-            x = conv(b, nn_upsample2(b->g, x), n.text, channels_of(b, x), 3, nn_conv_same(3, 1),
-                     NN_INIT_XAVIER);
-        }
+        if (level > 0)
+            x = upsample(b, x, level);
     }
     return x;
 }
@@ -172,17 +220,19 @@ struct nn_val purify_unet_build(struct nn_graph *g, const struct purify_unet *cf
 {
     CHECK(purify_unet_check(cfg, NULL) == STATUS_OK);
     struct builder b = {.g = g, .cfg = cfg, .training = training};
-    struct nn_val e = nn_timestep_embedding(g, t, cfg->ch);
+    if (cfg->t_scale > 0)
+        t = nn_affine(g, t, cfg->t_scale, 0);
+    struct nn_val e = nn_timestep_embedding(g, t, cfg->ch, !cfg->plain_embedding);
     e = silu(&b, linear(&b, e, "temb.dense.0", 4 * cfg->ch));
     b.temb = silu(&b, linear(&b, e, "temb.dense.1", 4 * cfg->ch));
 
     struct skips skips = {.n = 0};
     struct nn_val h = down_path(&b, x, &skips);
     int c = channels_of(&b, h);
-    h = res_block(&b, h, "mid.block_1", c);
+    h = res_block(&b, h, "mid.block_1", c, SAME);
     if (cfg->mid_attn)
         h = attn_block(&b, h, "mid.attn_1");
-    h = res_block(&b, h, "mid.block_2", c);
+    h = res_block(&b, h, "mid.block_2", c, SAME);
     h = up_path(&b, h, &skips);
     h = silu(&b, norm(&b, h, "norm_out"));
     return conv(&b, h, "conv_out", cfg->in_channels, 3, nn_conv_same(3, 1), NN_INIT_ZERO);
@@ -220,6 +270,22 @@ static status check_levels(const struct purify_unet *u, struct errmsg *e)
     return STATUS_OK;
 }
 
+/* Heads divide the channels of every level that has attention, and of the middle. */
+static status check_heads(const struct purify_unet *u, struct errmsg *e)
+{
+    if (u->heads < 0 || u->head_channels < 0)
+        return errmsg_set(e, STATUS_INVALID, "%d attention heads, %d channels a head", u->heads,
+                          u->head_channels);
+    for (int i = 0; i < u->levels; i++) {
+        int c = u->ch * u->ch_mult[i], divisor = u->head_channels ? u->head_channels : u->heads;
+        bool attends = has_attn(u, i) || (u->mid_attn && i == u->levels - 1);
+        if (attends && divisor && c % divisor)
+            return errmsg_set(e, STATUS_INVALID, "%d channels of level %d in heads by %d", c, i,
+                              divisor);
+    }
+    return STATUS_OK;
+}
+
 status purify_unet_check(const struct purify_unet *u, struct errmsg *e)
 {
     if (u->in_channels != 1 && u->in_channels != 3)
@@ -241,5 +307,9 @@ status purify_unet_check(const struct purify_unet *u, struct errmsg *e)
         u->t_max < 1 || u->t_max > u->total)
         return errmsg_set(e, STATUS_INVALID, "schedule of %d steps, trained on the first %d",
                           u->total, u->t_max);
-    return check_levels(u, e);
+    if (!(u->norm_eps >= 0 && u->norm_eps <= 1) || !(u->t_scale >= 0 && u->t_scale <= 1000))
+        return errmsg_set(e, STATUS_INVALID, "norm_eps is %g, t_scale %g", (double)u->norm_eps,
+                          (double)u->t_scale);
+    status st = check_levels(u, e);
+    return st ? st : check_heads(u, e);
 }

@@ -4,6 +4,52 @@
 
 #define ARCHITECTURE "ddpm-unet"
 
+/* What differs from Ho et al.'s network; a file of theirs does not mention it. */
+static void add_variant(const struct purify_unet *cfg, struct purify_meta *out)
+{
+    const struct {
+        const char *key;
+        int value;
+    } whole[] = {{"scale_shift", cfg->scale_shift},
+                 {"res_resample", cfg->res_resample},
+                 {"heads", cfg->heads},
+                 {"head_channels", cfg->head_channels},
+                 {"even_padding", cfg->even_padding},
+                 {"plain_embedding", cfg->plain_embedding}};
+    for (size_t i = 0; i < ARRAY_LEN(whole); i++)
+        if (whole[i].value)
+            meta_add(out, whole[i].key, "%d", whole[i].value);
+    if (cfg->norm_eps > 0)
+        meta_add(out, "norm_eps", "%.9g", (double)cfg->norm_eps);
+    if (cfg->t_scale > 0)
+        meta_add(out, "t_scale", "%.9g", (double)cfg->t_scale);
+}
+
+static void read_variant(struct meta_reader *r, int any, struct purify_unet *u)
+{
+    const struct {
+        const char *key;
+        bool *out;
+    } flag[] = {{"scale_shift", &u->scale_shift},
+                {"res_resample", &u->res_resample},
+                {"even_padding", &u->even_padding},
+                {"plain_embedding", &u->plain_embedding}};
+    for (size_t i = 0; i < ARRAY_LEN(flag); i++) {
+        int v = 0;
+        if (nn_file_meta(r->file, flag[i].key))
+            meta_int(r, flag[i].key, 0, 1, &v);
+        *flag[i].out = v;
+    }
+    if (nn_file_meta(r->file, "heads"))
+        meta_int(r, "heads", 0, any, &u->heads);
+    if (nn_file_meta(r->file, "head_channels"))
+        meta_int(r, "head_channels", 0, any, &u->head_channels);
+    if (nn_file_meta(r->file, "norm_eps"))
+        meta_float(r, "norm_eps", 0, 1, &u->norm_eps);
+    if (nn_file_meta(r->file, "t_scale"))
+        meta_float(r, "t_scale", 0, 1000, &u->t_scale);
+}
+
 void purify_unet_to_meta(const struct purify_unet *cfg, struct purify_meta *out)
 {
     out->n = 0;
@@ -20,6 +66,7 @@ void purify_unet_to_meta(const struct purify_unet *cfg, struct purify_meta *out)
     meta_add(out, "timesteps", "%d", cfg->total);
     meta_add(out, "beta", "%s", purify_beta_names[cfg->beta]);
     meta_add(out, "t_max", "%d", cfg->t_max);
+    add_variant(cfg, out);
 }
 
 status purify_unet_from_file(const struct nn_file *f, struct purify_unet *out, struct errmsg *e)
@@ -41,6 +88,7 @@ status purify_unet_from_file(const struct nn_file *f, struct purify_unet *out, s
     meta_int(&r, "timesteps", 1, ANY, &u.total);
     meta_enum(&r, "beta", purify_beta_names, PURIFY_BETA_COUNT, &beta);
     meta_int(&r, "t_max", 1, ANY, &u.t_max);
+    read_variant(&r, ANY, &u);
     if (r.st)
         return r.st;
     u.mid_attn = mid_attn;

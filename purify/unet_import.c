@@ -1,135 +1,98 @@
-/*
- * Published DDPM UNets (Ho et al. 2020, as ported to PyTorch). Their tensors are called as ours are
- * (purify.h), so that reading is a matter of finding the architecture:
- *
- *     conv_in.weight (ch, channels, 3, 3)
- *     down.L.block.B.conv1.weight (ch * ch_mult[L], ...), down.L.attn.0.q.weight where there is
- *     attention, mid.attn_1.q.weight
- */
+/* Published UNets as weights files of ours: see unet_import.h for the families. */
+#include "unet_import.h"
+
 #include "meta.h"
 #include "model.h"
 
-#include <stdarg.h>
 #include <string.h>
+#include <sys/stat.h>
 
-#define FIRST "conv_in.weight"
+static const struct import_family *const families[] = {&import_ddpm, &import_diffusers,
+                                                       &import_adm};
 
-enum { RES_BLOCKS_LOOK = 64, PREFIX_MAX = 128 };
-
-struct source {
-    const struct nn_file *file;
-    char prefix[PREFIX_MAX];
-};
-
-/* The tensor prefix + name; NULL: there is none, or no room for its name. */
-__attribute__((format(printf, 2, 3))) static const struct nn_file_tensor *
-find(const struct source *s, const char *fmt, ...)
+status import_add_level(struct purify_unet *u, int channels, bool attends, struct errmsg *e)
 {
-    char name[2 * PREFIX_MAX];
-    size_t n = strlen(s->prefix);
-    va_list ap;
-    memcpy(name, s->prefix, n);
-    va_start(ap, fmt);
-    vsnprintf(name + n, sizeof name - n, fmt, ap);
-    va_end(ap);
-    return nn_file_find(s->file, name);
-}
-
-/* What stands before the only conv_in.weight. */
-static status find_prefix(struct source *s, struct errmsg *e)
-{
-    const char *found = NULL;
-    for (int i = 0; i < nn_file_count(s->file); i++) {
-        const char *name = nn_file_at(s->file, i)->name;
-        size_t n = strlen(name), end = strlen(FIRST);
-        if (n < end || strcmp(name + n - end, FIRST) != 0 ||
-            (n > end && name[n - end - 1] != '.') || n - end >= PREFIX_MAX)
-            continue;
-        if (found)
-            return errmsg_set(
-                e, STATUS_INVALID,
-                "there are several networks, with \"%.100s\" and \"%.100s\": say which "
-                "with --prefix",
-                found, name);
-        found = name;
-        memcpy(s->prefix, name, n - end);
-        s->prefix[n - end] = 0;
-    }
-    return found
-               ? STATUS_OK
-               : errmsg_set(e, STATUS_UNSUPPORTED,
-                            "no tensor is called \"" FIRST "\": this is no DDPM network as ported "
-                            "to PyTorch");
-}
-
-static status no_place(struct errmsg *e, const char *name, const char *why)
-{
-    return errmsg_set(e, STATUS_UNSUPPORTED, "tensor \"%.200s\" %s", name, why);
-}
-
-/* Channels of a level; 0: there is no such level. */
-static int level_channels(const struct source *s, int level)
-{
-    const struct nn_file_tensor *t = find(s, "down.%d.block.0.conv1.weight", level);
-    return t && t->shape.rank == 4 ? t->shape.dim[0] : 0;
-}
-
-static status find_levels(const struct source *s, struct purify_unet *u, struct errmsg *e)
-{
-    int c;
-    for (; (c = level_channels(s, u->levels)) > 0; u->levels++) {
-        if (u->levels == PURIFY_LEVELS_MAX || c % u->ch)
-            return errmsg_set(e, STATUS_UNSUPPORTED, "level %d: %d channels, and %d in conv_in",
-                              u->levels, c, u->ch);
-        u->ch_mult[u->levels] = c / u->ch;
-        if (find(s, "down.%d.attn.0.q.weight", u->levels))
-            u->attn[u->attn_count++] = u->size >> u->levels;
-    }
-    while (u->res_blocks < RES_BLOCKS_LOOK &&
-           find(s, "down.0.block.%d.conv1.weight", u->res_blocks))
-        u->res_blocks++;
+    if (u->levels == PURIFY_LEVELS_MAX || u->ch < 1 || channels % u->ch)
+        return errmsg_set(e, STATUS_UNSUPPORTED,
+                          "level %d has %d channels and the first convolution %d", u->levels,
+                          channels, u->ch);
+    if (attends)
+        u->attn[u->attn_count++] = u->size >> u->levels;
+    u->ch_mult[u->levels++] = channels / u->ch;
     return STATUS_OK;
 }
 
-static status find_architecture(const struct source *s, const struct purify_import *how,
+/* ---- which family, and where in the file ---- */
+
+/* Notes what stands before the family's mark; *found is its name, NULL as long as there is none. */
+static status look_for(const struct import_family *f, struct import_source *s, const char **found,
+                       struct errmsg *e)
+{
+    size_t end = strlen(f->mark);
+    for (int i = 0; i < nn_file_count(s->file); i++) {
+        const char *name = nn_file_at(s->file, i)->name;
+        size_t n = strlen(name);
+        if (n < end || strcmp(name + n - end, f->mark) != 0 ||
+            (n > end && name[n - end - 1] != '.') || n - end >= IMPORT_PREFIX_MAX)
+            continue;
+        if (s->how->prefix &&
+            (strlen(s->how->prefix) != n - end || memcmp(s->how->prefix, name, n - end) != 0))
+            continue;
+        if (*found)
+            return errmsg_set(e, STATUS_INVALID,
+                              "there are several networks, with \"%.100s\" and \"%.100s\": say "
+                              "which with --prefix",
+                              *found, name);
+        *found = name;
+        memcpy(s->prefix, name, n - end);
+        s->prefix[n - end] = 0;
+    }
+    return STATUS_OK;
+}
+
+static status find_family(struct import_source *s, const struct import_family **out,
+                          struct errmsg *e)
+{
+    const char *found = NULL, *pre = s->how->prefix ? s->how->prefix : "";
+    for (size_t i = 0; i < ARRAY_LEN(families); i++) {
+        bool had = found != NULL;
+        status st = look_for(families[i], s, &found, e);
+        if (st)
+            return st;
+        if (found && !had)
+            *out = families[i];
+    }
+    if (found)
+        return STATUS_OK;
+    return errmsg_set(e, STATUS_UNSUPPORTED,
+                      "no network that is known: no tensor is called \"%s%s\" (%s), \"%s%s\" (%s) "
+                      "or \"%s%s\" (%s)",
+                      pre, families[0]->mark, families[0]->name, pre, families[1]->mark,
+                      families[1]->name, pre, families[2]->mark, families[2]->name);
+}
+
+static status find_architecture(const struct import_source *s, const struct import_family *f,
                                 struct purify_unet *out, struct errmsg *e)
 {
-    const struct nn_file_tensor *first = find(s, FIRST), *last = find(s, "conv_out.weight");
-    struct purify_unet u = {.size = how->size,
-                            .groups = how->groups,
-                            .mid_attn = find(s, "mid.attn_1.q.weight") != NULL,
-                            .total = 1000,
-                            .beta = PURIFY_BETA_LINEAR,
-                            .t_max = 1000};
-    if (!first || first->shape.rank != 4 || first->shape.dim[0] < 1)
-        return errmsg_set(e, STATUS_UNSUPPORTED, "\"%s" FIRST "\" is missing or no convolution",
-                          s->prefix);
-    u.ch = first->shape.dim[0];
-    u.in_channels = first->shape.dim[1];
-    if (last && last->shape.rank == 4 && last->shape.dim[0] != u.in_channels)
-        return no_place(e, last->name, "learns its variance: such networks are not read");
-    status st = find_levels(s, &u, e);
+    const struct purify_import *how = s->how;
+    struct purify_unet u = {.size = how->size ? how->size : 32,
+                            .groups = how->groups ? how->groups : 32,
+                            .heads = how->heads,
+                            .head_channels = how->head_channels,
+                            .total = how->timesteps ? how->timesteps : 1000,
+                            .beta = how->beta};
+    status st = f->architecture(s, &u, e);
+    u.t_max = u.total;
     if (!st)
         st = purify_unet_check(&u, e);
     if (!st)
         *out = u;
-    return st;
+    return st == STATUS_INVALID ? STATUS_UNSUPPORTED : st; /* the file's fault, not the caller's */
 }
 
-/* Every tensor under the prefix has a place. */
-static status check_all_used(const struct source *s, struct nn_params *p, struct errmsg *e)
-{
-    size_t n = strlen(s->prefix);
-    for (int i = 0; i < nn_file_count(s->file); i++) {
-        const char *name = nn_file_at(s->file, i)->name;
-        if (strncmp(name, s->prefix, n) == 0 && !nn_params_find(p, name + n))
-            return no_place(e, name, "has no place in the architecture that the others make");
-    }
-    return STATUS_OK;
-}
-
-static status save(const struct source *s, const struct nn_params *p, const struct purify_unet *u,
-                   const char *path, struct errmsg *e)
+static status save(const struct import_source *s, const struct import_family *f,
+                   const struct nn_params *p, const struct purify_unet *u, const char *path,
+                   struct errmsg *e)
 {
     struct purify_meta meta;
     struct digest digest;
@@ -139,36 +102,119 @@ static status save(const struct source *s, const struct nn_params *p, const stru
         return st;
     digest_hex(&digest, hex);
     purify_unet_to_meta(u, &meta);
+    CHECK((size_t)meta.n + 3 <= ARRAY_LEN(meta.pair));
+    meta.pair[meta.n++] = (struct nn_meta){"imported_from", f->name};
     meta.pair[meta.n++] = (struct nn_meta){"imported_sha256", hex};
     if (s->prefix[0])
         meta.pair[meta.n++] = (struct nn_meta){"imported_prefix", s->prefix};
     return nn_params_save(p, path, meta.pair, meta.n, false, e);
 }
 
-status purify_unet_import(const struct nn_file *f, const struct purify_import *how,
-                          const char *out_path, struct purify_unet *out, struct errmsg *e)
+static status import_source(struct import_source *s, const char *out_path, struct purify_unet *out,
+                            struct errmsg *e)
 {
     AUTO(nn_params_free) struct nn_params *p = NULL;
-    struct source s = {.file = f};
+    const struct import_family *f = NULL;
     struct purify_unet u = {0};
-    if (how->prefix && strlen(how->prefix) >= PREFIX_MAX)
-        return errmsg_set(e, STATUS_INVALID, "the prefix is longer than %d", PREFIX_MAX - 1);
-    if (how->prefix)
-        memcpy(s.prefix, how->prefix, strlen(how->prefix) + 1);
-    status st = how->prefix ? STATUS_OK : find_prefix(&s, e);
+    status st = find_family(s, &f, e);
     if (!st)
-        st = find_architecture(&s, how, &u, e);
+        st = find_architecture(s, f, &u, e);
     if (!st)
         st = nn_params_new(&p);
     if (!st)
         st = unet_declare(p, &u, e);
     if (!st)
-        st = check_all_used(&s, p, e);
-    if (!st && (st = nn_params_load(p, f, s.prefix, e)) == STATUS_INVALID)
-        st = STATUS_UNSUPPORTED; /* the file's fault, not the caller's */
+        st = import_values(s, f, &u, p, e);
     if (!st)
-        st = save(&s, p, &u, out_path, e);
+        st = save(s, f, p, &u, out_path, e);
     if (!st)
         *out = u;
     return st;
+}
+
+/* ---- a file, or a folder of diffusers ---- */
+
+static status read_json(const char *dir, const char *name, json_t **out, struct errmsg *e)
+{
+    AUTO(mem_free) char *path = mem_printf("%s/%s", dir, name);
+    AUTO(mem_free) void *data = NULL;
+    enum { CONFIG_MAX = 1 << 20 };
+    size_t len = 0;
+    json_error_t why;
+    if (!path)
+        return STATUS_NOMEM;
+    if (access(path, F_OK) != 0)
+        return STATUS_NOT_FOUND;
+    status st = io_read_file(path, CONFIG_MAX, &data, &len, e);
+    if (st)
+        return st;
+    *out = json_loadb(data, len, 0, &why);
+    if (!json_is_object(*out)) {
+        json_decref(*out);
+        *out = NULL;
+        return errmsg_set(e, STATUS_CORRUPT, "%s is no JSON object: %s", path,
+                          why.text[0] ? why.text : "it is something else");
+    }
+    return STATUS_OK;
+}
+
+/* The weights in dir, by one of the names that diffusers gives them. */
+static status open_folder(const char *dir, struct nn_file **out, struct errmsg *e)
+{
+    static const char *const names[] = {"diffusion_pytorch_model.safetensors",
+                                        "diffusion_pytorch_model.bin", "diffusion_model.pt"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        AUTO(mem_free) char *path = mem_printf("%s/%s", dir, names[i]);
+        if (!path)
+            return STATUS_NOMEM;
+        if (access(path, F_OK) == 0)
+            return nn_file_open_any(path, out, e);
+    }
+    return errmsg_set(e, STATUS_NOT_FOUND, "%s holds no %s and no %s", dir, names[0], names[1]);
+}
+
+/* A pipeline's folder has the network in unet and the schedule in scheduler; a network's has at
+   most the schedule as well. */
+static status import_folder(const char *path, struct import_source *s, const char *out_path,
+                            struct purify_unet *out, struct errmsg *e)
+{
+    AUTO(mem_free) char *sub = mem_printf("%s/unet", path);
+    AUTO(mem_free) char *beside = mem_printf("%s/scheduler", path);
+    AUTO(nn_file_close) struct nn_file *f = NULL;
+    json_t *config = NULL, *scheduler = NULL;
+    if (!sub || !beside)
+        return STATUS_NOMEM;
+    const char *dir = access(sub, F_OK) == 0 ? sub : path;
+    status st = read_json(dir, "config.json", &config, e);
+    if (st == STATUS_NOT_FOUND)
+        return errmsg_set(e, st, "%s holds no config.json: it is no folder of diffusers", dir);
+    if (!st)
+        st = read_json(beside, "scheduler_config.json", &scheduler, e);
+    if (st == STATUS_NOT_FOUND)
+        st = read_json(path, "scheduler_config.json", &scheduler, e);
+    if (!st || st == STATUS_NOT_FOUND)
+        st = open_folder(dir, &f, e);
+    s->config = config;
+    s->scheduler = scheduler;
+    s->file = f;
+    if (!st)
+        st = import_source(s, out_path, out, e);
+    json_decref(config);
+    json_decref(scheduler);
+    return st;
+}
+
+status purify_unet_import(const char *path, const struct purify_import *how, const char *out_path,
+                          struct purify_unet *out, struct errmsg *e)
+{
+    AUTO(nn_file_close) struct nn_file *f = NULL;
+    struct import_source s = {.how = how};
+    struct stat sb;
+    if (how->prefix && strlen(how->prefix) >= IMPORT_PREFIX_MAX)
+        return errmsg_set(e, STATUS_INVALID, "the prefix is longer than %d", IMPORT_PREFIX_MAX - 1);
+    if (stat(path, &sb) == 0 && S_ISDIR(sb.st_mode))
+        return import_folder(path, &s, out_path, out, e);
+    status st = nn_file_open_any(path, &f, e);
+    s.file = f;
+    return st ? st : import_source(&s, out_path, out, e);
 }
