@@ -71,6 +71,27 @@ static status find_family(struct import_source *s, const struct import_family **
                       families[1]->name, pre, families[2]->mark, families[2]->name);
 }
 
+/* A file of few numbers cannot have us make room for many: two 3x3 convolutions a block are the
+   least that a level of so many channels has. */
+static status check_amount(const struct import_source *s, const struct purify_unet *u,
+                           struct errmsg *e)
+{
+    double least = 0, have = 0;
+    for (int i = 0; i < u->levels; i++) {
+        double c = (double)u->ch * u->ch_mult[i];
+        least += u->res_blocks * 18 * c * c;
+    }
+    for (int i = 0; i < nn_file_count(s->file); i++)
+        have += (double)nn_shape_count(nn_file_at(s->file, i)->shape);
+    if (have >= least)
+        return STATUS_OK;
+    return errmsg_set(
+        e, STATUS_UNSUPPORTED,
+        "the tensors' names and shapes make an architecture of more than %.0f numbers, "
+        "and there are %.0f",
+        least, have);
+}
+
 static status find_architecture(const struct import_source *s, const struct import_family *f,
                                 struct purify_unet *out, struct errmsg *e)
 {
@@ -85,6 +106,8 @@ static status find_architecture(const struct import_source *s, const struct impo
     u.t_max = u.total;
     if (!st)
         st = purify_unet_check(&u, e);
+    if (!st)
+        st = check_amount(s, &u, e);
     if (!st)
         *out = u;
     return st == STATUS_INVALID ? STATUS_UNSUPPORTED : st; /* the file's fault, not the caller's */

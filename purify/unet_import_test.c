@@ -198,6 +198,24 @@ static void names_the_tensor(void **state)
     unlink(path);
 }
 
+/* Names that promise a network of gigabytes. */
+static void small_files_stay_small(void **state)
+{
+    (void)state;
+    static float zeros[4096 * 27];
+    const struct nn_save_tensor all[] = {
+        {"temb.dense.0.weight", nn_shape2(1, 1), zeros, false},
+        {"conv_in.weight", nn_shape4(4096, 3, 3, 3), zeros, false},
+        {"down.0.block.0.conv1.weight", nn_shape4(4096, 1, 1, 1), zeros, false},
+        {"down.1.block.0.conv1.weight", nn_shape4(4096, 1, 1, 1), zeros, false},
+    };
+    char path[sizeof out_path + 8];
+    snprintf(path, sizeof path, "%s.bad", out_path);
+    assert_int_equal(nn_file_save(path, all, ARRAY_LEN(all), NULL, 0, NULL), STATUS_OK);
+    refused(path, &(struct purify_import){.size = 32}, "numbers");
+    unlink(path);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -217,7 +235,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(guided_diffusion), cmocka_unit_test(improved_diffusion),
         cmocka_unit_test(diffusers),        cmocka_unit_test(says_what_is_missing),
-        cmocka_unit_test(names_the_tensor),
+        cmocka_unit_test(names_the_tensor), cmocka_unit_test(small_files_stay_small),
     };
     return cmocka_run_group_tests_name("purify/unet_import", tests, set_up, tear_down);
 }
