@@ -71,10 +71,11 @@ static void net_done(struct net *n)
 }
 
 static status net_plan(struct net *n, struct nn_val in, struct nn_val in2, struct nn_val out,
-                       struct errmsg *e)
+                       enum nn_precision precision, struct errmsg *e)
 {
+    const struct nn_plan_options opt = {.threads = 1, .precision = precision};
     nn_output(n->graph, out, "out");
-    status st = nn_plan_new(n->graph, &(struct nn_plan_options){.threads = 1}, &n->plan, e);
+    status st = nn_plan_new(n->graph, &opt, &n->plan, e);
     if (st)
         return st;
     n->in = nn_plan_data(n->plan, in);
@@ -93,7 +94,8 @@ static status plan_unet(struct purify_engine *en, struct errmsg *e)
     struct nn_val x =
         nn_input(g, "x", NN_F32, nn_shape4(en->batch, u->size, u->size, u->in_channels));
     struct nn_val t = nn_input(g, "t", NN_F32, nn_shape1(en->batch));
-    return net_plan(&en->unet, x, t, purify_unet_build(g, u, x, t, false), e);
+    return net_plan(&en->unet, x, t, purify_unet_build(g, u, x, t, false),
+                    en->model->profile.precision, e);
 }
 
 static status plan_percept(struct purify_engine *en, struct errmsg *e)
@@ -106,7 +108,7 @@ static status plan_percept(struct purify_engine *en, struct errmsg *e)
     struct nn_shape s = nn_shape4(en->batch, u->size, u->size, u->in_channels);
     struct nn_val a = nn_input(g, "a", NN_F32, s), b = nn_input(g, "b", NN_F32, s), grad = NN_NONE;
     nn_gradients(g, purify_percept_distance(g, &en->model->percept, a, b), &a, 1, &grad);
-    return net_plan(&en->percept, a, b, grad, e);
+    return net_plan(&en->percept, a, b, grad, NN_PREC_F32, e);
 }
 
 /* ---- life ---- */

@@ -223,28 +223,32 @@ static void job_done(struct purify_job *job, status st, const struct errmsg *e)
     atomic_store(&((struct job *)job->arg)->st, (int)st);
 }
 
-static void run_service(const struct purify_model *m, int threads, const int *order,
-                        struct image *images)
+static struct purify_service *service(const struct purify_model *m, int threads)
 {
     struct purify_service *s = NULL;
     struct errmsg e = {""};
-    struct purify_service_options opt = {.threads = threads};
-    struct job job[IMAGES];
-    status st = purify_service_new(m, &opt, &s, &e);
+    status st = purify_service_new(m, &(struct purify_service_options){.threads = threads}, &s, &e);
     if (st)
         fail_msg("no service: %s", errmsg_text(&e, st));
-    for (int n = 0; n < IMAGES; n++) {
-        struct job *j = &job[order[n]];
-        j->img = images[order[n]];
+    return s;
+}
+
+/* n of the images, in that order; bit i of urgent: the i-th one's priority. */
+static void run_service(struct purify_service *s, const int *order, int n, unsigned urgent,
+                        struct image *images)
+{
+    struct job job[IMAGES];
+    for (int i = 0; i < n; i++) {
+        struct job *j = &job[i];
+        j->img = images[order[i]];
         atomic_store(&j->st, -1);
         j->job = (struct purify_job){.img = &j->img, .done = job_done, .arg = j};
-        assert_int_equal(purify_submit(s, &j->job, n % 2 ? PURIFY_SWEEP : PURIFY_URGENT),
+        assert_int_equal(purify_submit(s, &j->job, urgent >> i & 1 ? PURIFY_URGENT : PURIFY_SWEEP),
                          STATUS_OK);
     }
     purify_wait_idle(s);
-    for (int i = 0; i < IMAGES; i++)
+    for (int i = 0; i < n; i++)
         assert_int_equal(atomic_load(&job[i].st), STATUS_OK);
-    purify_service_free(s);
 }
 
 /* One and three threads, random orders, both priorities: the bytes of a lone engine. */
@@ -262,7 +266,9 @@ static void test_service(void **state)
         int order[IMAGES];
         make_images(img);
         nn_rng_shuffle(nn_rng(7, (uint64_t)round), order, IMAGES);
-        run_service(m, 1 + round, order, img);
+        struct purify_service *s = service(m, 1 + round);
+        run_service(s, order, IMAGES, 0x155, img);
+        purify_service_free(s);
         for (int i = 0; i < IMAGES; i++)
             if (!same(&alone[i], &img[i]))
                 fail_msg("image %d differs with %d threads", i, 1 + round);
@@ -271,6 +277,89 @@ static void test_service(void **state)
     done_images(alone);
     purify_engine_free(en);
     purify_model_free(m);
+}
+
+/* Who else is purified at the same time, in which order, on how many threads: 2,000 ways. */
+static void test_groupings(void **state)
+{
+    (void)state;
+    enum { GROUPINGS = 2000, SERVICES = 3, SMALL = 5, ALL_EVERY = 50 };
+    struct purify_profile p;
+    test_profile(&dir, "unet", &p);
+    p.rounds = p.steps = 1; /* of many runs, each is short */
+    struct purify_model *m = load(&p);
+    struct purify_engine *en = engine(m, PURIFY_MICRO_BATCH);
+    struct purify_service *s[SERVICES];
+    struct image fresh[IMAGES], alone[IMAGES];
+    make_images(fresh);
+    make_images(alone);
+    for (int i = 0; i < IMAGES; i++)
+        run(en, &alone[i]);
+    for (int i = 0; i < SERVICES; i++)
+        s[i] = service(m, 1 + i);
+    for (int round = 0; round < GROUPINGS; round++) {
+        struct nn_rng rng = nn_rng(11, (uint64_t)round);
+        struct image img[IMAGES];
+        int kinds = round % ALL_EVERY ? SMALL : IMAGES; /* the others are many tiles */
+        int order[IMAGES], n = 1 + (int)(nn_rng_u32(rng, 1) % (uint32_t)kinds);
+        nn_rng_shuffle(rng, order, kinds);
+        for (int i = 0; i < kinds; i++) {
+            assert_int_equal(
+                image_alloc(fresh[i].width, fresh[i].height, fresh[i].channels, false, &img[i]),
+                STATUS_OK);
+            memcpy(img[i].pixels, fresh[i].pixels, image_pixel_bytes(&img[i]));
+        }
+        run_service(s[round % SERVICES], order, n, nn_rng_u32(rng, 2), img);
+        for (int i = 0; i < n; i++)
+            if (!same(&alone[order[i]], &img[order[i]]))
+                fail_msg("image %d differs in grouping %d", order[i], round);
+        for (int i = 0; i < kinds; i++)
+            image_done(&img[i]);
+    }
+    for (int i = 0; i < SERVICES; i++)
+        purify_service_free(s[i]);
+    done_images(fresh);
+    done_images(alone);
+    purify_engine_free(en);
+    purify_model_free(m);
+}
+
+/* 16-bit numbers inside the network are asked for by the profile, never chosen behind its back. */
+static void test_precision(void **state)
+{
+    (void)state;
+    struct purify_profile p;
+    struct purify_model *m = NULL;
+    struct errmsg e = {""};
+    test_profile(&dir, "unet", &p);
+    p.precision = NN_PREC_BF16;
+    assert_int_equal(purify_profile_finish(&p, &e), STATUS_OK);
+    status st = purify_model_load(&p, &m, &e);
+    if (!nn_precision_supported(NULL, NN_PREC_BF16)) {
+        assert_int_equal(st, STATUS_UNSUPPORTED);
+        assert_non_null(strstr(e.text, "precision = f32"));
+        return;
+    }
+    assert_int_equal(st, STATUS_OK);
+    struct purify_model *whole = load_default("unet");
+    struct purify_engine *en = engine(m, PURIFY_MICRO_BATCH),
+                         *en32 = engine(whole, PURIFY_MICRO_BATCH);
+    struct image a, b, c;
+    make_image(16, 16, 3, false, 1, &a);
+    make_image(16, 16, 3, false, 1, &b);
+    make_image(16, 16, 3, false, 1, &c);
+    run(en, &a);
+    run(en, &b);
+    run(en32, &c);
+    assert_true(same(&a, &b));
+    assert_false(same(&a, &c)); /* its own noise at least: the id is another */
+    image_done(&a);
+    image_done(&b);
+    image_done(&c);
+    purify_engine_free(en);
+    purify_engine_free(en32);
+    purify_model_free(m);
+    purify_model_free(whole);
 }
 
 /* Another profile, another pixel, another shape with the same bytes: other noise. */
@@ -519,6 +608,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_again),       cmocka_unit_test(test_interleaved),
         cmocka_unit_test(test_micro_batch), cmocka_unit_test(test_service),
+        cmocka_unit_test(test_groupings),   cmocka_unit_test(test_precision),
         cmocka_unit_test(test_noise_key),   cmocka_unit_test(test_pixel_digest),
         cmocka_unit_test(test_average),     cmocka_unit_test(test_grey_model),
         cmocka_unit_test(test_too_large),   cmocka_unit_test(test_not_finite),

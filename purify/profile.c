@@ -5,7 +5,7 @@
  * sampler itself changes), then key=value for every field in the table's order, numbers as %.9g,
  * weights as the SHA-256 of their file. What has no effect is written as none or 0: a scale without
  * guidance, the guidance without a scale, the perceptual network nobody asks. The name is no part
- * of it.
+ * of it, nor is a precision of f32: there was no other when the form was fixed.
  */
 #include "profile.h"
 
@@ -35,8 +35,10 @@ const struct profile_field profile_fields[PROFILE_FIELDS] = {
     {"perceptual_scale", PROFILE_FLOAT, FIELD(perceptual_scale), 0, SCALE_MAX, NULL},
     {"percept", PROFILE_TEXT, FIELD(percept), 0, 0, NULL},
     {"overlap", PROFILE_INT, FIELD(overlap), 0, 1023, NULL},
+    {"precision", PROFILE_ENUM, FIELD(precision), 0, PURIFY_PRECISIONS, purify_precision_names},
 };
 static_assert(sizeof(enum purify_guidance) == sizeof(int) &&
+                  sizeof(enum nn_precision) == sizeof(int) &&
                   sizeof(enum purify_variance) == sizeof(int) &&
                   sizeof(((struct purify_profile *)0)->model) ==
                       sizeof(((struct purify_profile *)0)->percept),
@@ -192,6 +194,8 @@ status profile_id(const struct purify_profile *p, struct digest *out)
     AUTO(buf_done) struct buf b = BUF_INIT(4096);
     status st = buf_addf(&b, "relearnfs jcdp 1\n");
     for (int i = 0; i < PROFILE_FIELDS && !st; i++) {
+        if (profile_fields[i].offset == FIELD(precision) && p->precision == NN_PREC_F32)
+            continue;
         st = buf_addf(&b, "%s=", profile_fields[i].key);
         if (!st)
             st = add_canonical(p, &profile_fields[i], &b);

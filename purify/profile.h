@@ -14,7 +14,7 @@ struct profile_field {
     double lo, hi;            /* of numbers; an enum has hi names */
     const char *const *names; /* of an enum */
 };
-enum { PROFILE_FIELDS = 12 };
+enum { PROFILE_FIELDS = 13 };
 extern const struct profile_field profile_fields[PROFILE_FIELDS];
 
 /* NULL when no field has this key. */

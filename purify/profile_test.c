@@ -119,7 +119,8 @@ static void test_every_field_counts(void **state)
                                                           {"pixel_scale", "100.00001"},
                                                           {"perceptual_scale", "3.000001"},
                                                           {"percept", "other"},
-                                                          {"overlap", "5"}};
+                                                          {"overlap", "5"},
+                                                          {"precision", "bf16"}};
     for (int i = 0; i < PROFILE_FIELDS; i++) {
         const struct profile_field *f = profile_find(change[i][0]);
         assert_ptr_equal(f, &profile_fields[i]);

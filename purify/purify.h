@@ -189,12 +189,13 @@ struct purify_profile {
        -MSE(x_t, y_t) over the tile, D_perc = -LPIPS(x_t, y_t). */
     float pixel_scale;
     float perceptual_scale;
-    int overlap;      /* px by which tiles of larger images overlap, < model size */
-    struct digest id; /* set by load/finish */
+    int overlap;                 /* px by which tiles of larger images overlap, < model size */
+    enum nn_precision precision; /* of the noise predictor; bf16 needs a CPU that has it */
+    struct digest id;            /* set by load/finish */
     struct digest model_digest, percept_digest;
 };
 /* The values a file that says nothing gives: models "default" and "percept", t* 20, 4 rounds of 5
-   steps, eta 1, one sample, fixedlarge, no guidance, overlap 8. */
+   steps, eta 1, one sample, fixedlarge, no guidance, overlap 8, f32. */
 void purify_profile_init(struct purify_profile *p);
 /* name_or_path: a path with a '/' or ending in .ini, else NAME.ini in the user's then the shipped
    profiles. Unknown keys and out-of-range values are errors that name file and line. Relative paths
