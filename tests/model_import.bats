@@ -13,6 +13,7 @@ setup_file() {
 import sys
 import numpy as np
 import torch
+from PIL import Image
 import stfile
 tensors, _ = stfile.read(sys.argv[1])
 kinds = {"F32": np.float32, "F16": np.float16}
@@ -32,6 +33,7 @@ class Trap:
     def __reduce__(self):
         import os
         return os.system, (f"touch {sys.argv[2]}/sprung",)
+Image.fromarray(np.random.default_rng(1).integers(0, 255, (32, 32, 3), np.uint8)).save(f"{sys.argv[2]}/a.png")
 save("trap", {"conv_in.weight": net["conv_in.weight"], "x": Trap()})
 END
 }
@@ -106,15 +108,24 @@ import() { # NAME [OPTION...]
 
 @test "model import: a profile purifies with it, as with the original" {
     import zip
-    "$PY" -c '
-import sys
-import numpy as np
-from PIL import Image
-Image.fromarray(np.random.default_rng(1).integers(0, 255, (32, 32, 3), np.uint8)).save(sys.argv[1])' "$BATS_TEST_TMPDIR/a.png"
     for model in default "$BATS_TEST_TMPDIR/zip.safetensors"; do
         sed "s|^model = .*|model = $model|" profiles/default.ini >"$BATS_TEST_TMPDIR/p.ini"
-        relearn purify -q --profile "$BATS_TEST_TMPDIR/p.ini" --cache "$BATS_TEST_TMPDIR/cache" "$BATS_TEST_TMPDIR/a.png" \
+        relearn purify -q --profile "$BATS_TEST_TMPDIR/p.ini" --cache "$BATS_TEST_TMPDIR/cache" "$DATA/a.png" \
             "$BATS_TEST_TMPDIR/out${model//\//_}.png"
     done
     [ "$(find "$BATS_TEST_TMPDIR" -name 'out*.png' | wc -l)" -eq 2 ]
+}
+
+@test "model import: folders of diffusers, and guided-diffusion's networks" {
+    relearn model import --json tests/golden/unets/hub_ddpm "$BATS_TEST_TMPDIR/hub.safetensors" | grep '"levels": 2'
+    run relearn model import --size 8 --groups 2 tests/golden/unets/adm.safetensors "$BATS_TEST_TMPDIR/adm.safetensors"
+    [ "$status" -eq 1 ]
+    [[ $output == *--head-channels* ]]
+    relearn model import --size 8 --groups 2 --head-channels 4 tests/golden/unets/adm.safetensors "$BATS_TEST_TMPDIR/adm.safetensors"
+    relearn model info "$BATS_TEST_TMPDIR/adm.safetensors" | grep scale_shift
+    printf '[purify]\nmodel = %s\nt_start = 4\nsteps = 1\nrounds = 1\noverlap = 2\n' "$BATS_TEST_TMPDIR/adm.safetensors" >"$BATS_TEST_TMPDIR/p.ini"
+    relearn purify -q --profile "$BATS_TEST_TMPDIR/p.ini" --cache "$BATS_TEST_TMPDIR/cache" "$DATA/a.png" "$BATS_TEST_TMPDIR/out.png"
+    run relearn model import tests "$BATS_TEST_TMPDIR/none.safetensors"
+    [ "$status" -eq 1 ]
+    [[ $output == *config.json* ]]
 }
