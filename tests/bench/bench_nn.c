@@ -1,11 +1,12 @@
 /*
- * Speed of whole networks, and of their convolutions alone, which is the limit for the rest:
+ * Speed of whole networks, and of their convolutions and matrix products alone, which is the limit
+ * for the rest:
  *
  *     bench_nn [THREADS [DEVICE]]
  *
  * One JSON line per network: median milliseconds of a run (by the clock, and of CPU time, which
- * with one thread is the number to compare on a busy machine), the part of it that convolutions
- * take, GFLOP/s, memory. tests/bench/bench_nn.py times the same networks in PyTorch.
+ * with one thread is the number to compare on a busy machine), of the products alone, GFLOP/s,
+ * memory. tests/bench/bench_nn.py times the same networks in PyTorch.
  */
 #include "net_cases.h"
 #include "nn/nn.h"
@@ -60,10 +61,19 @@ static void fill(struct nn_plan *p, const struct bench *b)
     }
 }
 
-/* The part of a profile's time that its convolutions take. */
-static double convolution_share(const char *profile)
+static bool is_product(const char *line)
 {
-    double conv = 0, all = 0;
+    static const char *const ops[] = {"conv2d", "linear", "attention"};
+    for (size_t i = 0; i < ARRAY_LEN(ops); i++)
+        if (strncmp(line, ops[i], strlen(ops[i])) == 0)
+            return true;
+    return false;
+}
+
+/* The part of a profile's time that its convolutions and matrix products take. */
+static double product_share(const char *profile)
+{
+    double product = 0, all = 0;
     char copy[256];
     for (const char *line = profile; line && *line;
          line = strchr(line, '\n'), line += line != NULL) {
@@ -71,9 +81,9 @@ static double convolution_share(const char *profile)
         const char *last = strrchr(copy, ' ');
         double us = last ? strtod(last, NULL) : 0;
         all += us;
-        conv += strncmp(copy, "conv2d", 6) ? 0 : us;
+        product += is_product(copy) ? us : 0;
     }
-    return all > 0 ? conv / all : 0;
+    return all > 0 ? product / all : 0;
 }
 
 static double cpu_ms(void)
@@ -113,7 +123,7 @@ static status measure(const struct bench *b, int threads, const char *device, st
     for (int i = 0; !st && i < RUNS; i++) {
         __attribute__((cleanup(buf_donep))) struct buf text = BUF_INIT(BUF_MAX);
         st = nn_plan_profile(p, &text);
-        share[i] = st ? 0 : convolution_share(text.data);
+        share[i] = st ? 0 : product_share(text.data);
         if (!st && i == 0 && getenv("BENCH_PROFILE"))
             fputs(text.data, stderr);
     }
@@ -121,9 +131,9 @@ static status measure(const struct bench *b, int threads, const char *device, st
         return st;
     struct nn_plan_info info = nn_plan_info(p);
     double ms = median(whole), cpu_median = median(cpu), part = median(share);
-    printf("{\"name\": \"%s\", \"batch\": %d, \"ms\": %.2f, \"cpu_ms\": %.2f, \"conv_part\": %.3f, "
+    printf("{\"name\": \"%s\", \"batch\": %d, \"ms\": %.2f, \"cpu_ms\": %.2f, \"limit_ms\": %.2f, "
            "\"gflops\": %.1f, \"arena_mb\": %.1f, \"ops\": %d}\n",
-           b->name, b->batch, ms, cpu_median, part, info.flops / ms / 1e6,
+           b->name, b->batch, ms, cpu_median, part * ms, info.flops / ms / 1e6,
            (double)info.arena_bytes / 1e6, info.ops);
     fflush(stdout);
     return STATUS_OK;
