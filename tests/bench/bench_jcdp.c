@@ -123,7 +123,7 @@ static status bench(const char *name, const char *path, struct errmsg *e)
         if (st)
             return st;
         unet *= purify_profile_evaluations(&p);
-        printf("{\"name\": \"%s, %s\", \"ms\": %.2f, \"limit_ms\": %.2f, \"on_top\": %.4f}\n",
+        printf("{\"name\": \"%s %s\", \"ms\": %.2f, \"limit_ms\": %.2f, \"on_top\": %.4f}\n",
                name, guidance[i].name, tile * 1e3, unet * 1e3, tile / unet - 1);
         fflush(stdout);
     }
