@@ -21,7 +21,7 @@ setup() {
 }
 
 compare() { # GUIDANCE
-    # Scales at which both distances show: the paper's pull on pixels is far below a grey level.
+    # Scales at which leaving out either distance changes pixels by several grey levels; at the paper's it would not show.
     cat >"$DATA/$1.ini" <<END
 [purify]
 model = default
@@ -33,7 +33,7 @@ average = 1
 variance = fixedlarge
 guidance = $1
 pixel_scale = 600000
-perceptual_scale = 30000
+perceptual_scale = 2000000
 percept = percept
 overlap = 8
 END
