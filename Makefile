@@ -57,7 +57,7 @@ all: $(BUILD)/bin/relearn $(BUILD)/bin/relearnfsd $(BUILD)/share/relearnfs
 help:
 	@echo 'make demo       the main job on Fashion-MNIST: protect, mount, train, compare (report in demo/report.html)'
 	@echo 'make check      build and run every test'
-	@echo 'make bench      speed against PyTorch and against the hardware'
+	@echo 'make bench      speed against PyTorch and against the hardware; BENCH=profiles: what a profile costs and achieves'
 	@echo 'make deps       install the Debian packages that are missing'
 	@echo 'make install    PREFIX=$(PREFIX) DESTDIR=$(DESTDIR); make uninstall undoes it'
 	@echo 'make SAN=address,undefined check    make SAN=thread check'

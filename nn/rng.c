@@ -93,7 +93,7 @@ static void philox_lanes(struct nn_rng r, uint64_t first, struct blocks *b)
 }
 
 /*
- * sqrt(-2 ln u) for u = (w + 1/2) / 2^32 rounded to a float, at most 1, at least 2^-32.
+ * sqrt(-2 ln u) for u = (floor(w/2) + 1/2) / 2^31 rounded to a float, at most 1, at least 2^-32.
  * u = 2^e m with m in [sqrt(1/2), sqrt(2)); with s = (m-1)/(m+1), ln m = 2s + s^3 L(s^2).
  * L is a Chebyshev fit; together below 3e-7 of the result.
  */

@@ -14,9 +14,10 @@
  *         x <- sqrt(abar_{S-1}) z + sqrt(1 - abar_{S-1}) n1
  *         for i = S-1 .. 0:
  *             x0   <- clamp((x - sqrt(1-abar_i) eps(x, t_i)) / sqrt(abar_i), -1, 1)
- *             mean <- a x + b x0,   a = sqrt((1 - p - eta^2 q_i) / (1 - abar_i)),  b = sqrt(p) - a
- * sqrt(abar_i) y    <- sqrt(abar_i) P + sqrt(1-abar_i) n2 x    <- mean + v_i s_i (pixel_scale 2/D
- * (y - x) - perceptual_scale dLPIPS(x,y)/dx)
+ *             mean <- a x + b x0,   a = sqrt((1 - p - eta^2 q_i) / (1 - abar_i)),
+ *                                   b = sqrt(p) - a sqrt(abar_i)
+ *             y    <- sqrt(abar_i) P + sqrt(1-abar_i) n2
+ *             x    <- mean + v_i s_i (pixel_scale 2/D (y - x) - perceptual_scale dLPIPS(x,y)/dx)
  *                          + eta sqrt(v_i) n3 (i > 0)
  *         z <- x
  *
