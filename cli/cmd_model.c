@@ -126,35 +126,96 @@ static int model_info(int argc, char **argv)
     return 0;
 }
 
-static void print_import(const char *path, const struct purify_unet *u)
+static void print_unet(const char *path, const struct purify_unet *u, int json)
 {
-    json_t *out =
-        json_pack("{s:s, s:i, s:i, s:i, s:i, s:i}", "file", path, "size", u->size, "in_channels",
-                  u->in_channels, "ch", u->ch, "levels", u->levels, "res_blocks", u->res_blocks);
-    cli_print_json(out);
+    if (json)
+        cli_print_json(json_pack("{s:s, s:i, s:i, s:i, s:i, s:i}", "file", path, "size", u->size,
+                                 "in_channels", u->in_channels, "ch", u->ch, "levels", u->levels,
+                                 "res_blocks", u->res_blocks));
+    else
+        printf("%s: %d levels from %d channels, trained on %dx%d (relearn profile new NAME --set "
+               "model=%s)\n",
+               path, u->levels, u->ch, u->size, u->size, path);
+}
+
+static void print_percept(const char *path, const struct purify_percept_cfg *cfg, int json)
+{
+    const char *name = purify_percept_name(cfg);
+    if (json)
+        cli_print_json(json_pack("{s:s, s:s}", "file", path, "architecture", name));
+    else
+        printf("%s: %s (relearn profile new NAME --set guidance=joint --set percept=%s --set "
+               "perceptual_scale=SCALE)\n",
+               path, name, path);
+}
+
+enum { NOT_GIVEN = -1 };
+struct import_options {
+    const char *prefix, *lpips;
+    int size, groups;
+    int force, json;
+};
+
+static status import_unet(const struct nn_file *f, const struct import_options *o, const char *out,
+                          struct errmsg *e)
+{
+    struct purify_import how = {
+        .prefix = o->prefix, .size = o->size != NOT_GIVEN ? o->size : 32, .groups = o->groups != NOT_GIVEN ? o->groups : 32};
+    struct purify_unet u;
+    status st = purify_unet_import(f, &how, out, &u, e);
+    if (!st)
+        print_unet(out, &u, o->json);
+    return st;
+}
+
+static status import_lpips(const struct nn_file *f, const struct import_options *o, const char *out,
+                           struct errmsg *e)
+{
+    AUTO(nn_file_close) struct nn_file *linear = NULL;
+    struct purify_percept_cfg cfg;
+    status st = nn_file_open_any(o->lpips, &linear, e);
+    if (!st)
+        st = purify_lpips_import(
+            &(struct purify_lpips_import){.backbone = f, .linear = linear, .prefix = o->prefix},
+            out, &cfg, e);
+    if (!st)
+        print_percept(out, &cfg, o->json);
+    return st;
 }
 
 static int model_import(int argc, char **argv)
 {
-    const char *prefix = NULL;
-    int size = 32, groups = 32, force = 0, json = 0, first;
+    struct import_options o = {.size = NOT_GIVEN, .groups = NOT_GIVEN};
+    int first;
     const struct cli_option options[] = {
-        {"prefix", 'p', CLI_STRING, &prefix, "TEXT",
+        {"lpips", 0, CLI_STRING, &o.lpips, "LINEAR",
+         "make FILE a perceptual distance with LPIPS's linear layers"},
+        {"prefix", 'p', CLI_STRING, &o.prefix, "TEXT",
          "which of several networks: what their tensors' names begin with"},
-        {"size", 0, CLI_INT, &size, "N", "side of the images it was trained on; default 32"},
-        {"groups", 0, CLI_INT, &groups, "N", "of its group norms; default 32"},
-        {"force", 0, CLI_FLAG, &force, NULL, "replace OUT"},
-        {"json", 0, CLI_FLAG, &json, NULL, "print a JSON object"},
+        {"size", 0, CLI_INT, &o.size, "N", "DDPM: side of the images trained on; default 32"},
+        {"groups", 0, CLI_INT, &o.groups, "N", "DDPM: of its group norms; default 32"},
+        {"force", 0, CLI_FLAG, &o.force, NULL, "replace OUT"},
+        {"json", 0, CLI_FLAG, &o.json, NULL, "print a JSON object"},
     };
     const struct cli_spec spec = {
         "relearn model import",
         "[OPTION…] FILE OUT",
-        "Turns a published DDPM network into a weights file for profiles. FILE is what torch.save\n"
-        "wrote, in the old format or the new, or safetensors. Its tensors are called as in the "
-        "PyTorch\n"
-        "port of the DDPM paper: conv_in.weight, down.0.block.0.norm1.weight, and so on. Nothing "
-        "in\n"
-        "FILE is executed.",
+        "Turns a published network into a weights file for profiles. FILE is what torch.save "
+        "wrote, in\n"
+        "the old format or the new, or safetensors. Nothing in FILE is executed.\n"
+        "\n"
+        "Without --lpips FILE is a DDPM network, for `model` of a profile. Its tensors are called "
+        "as in\n"
+        "the PyTorch port of the DDPM paper: conv_in.weight, down.0.block.0.norm1.weight, and so "
+        "on.\n"
+        "\n"
+        "With --lpips OUT is the perceptual distance LPIPS, for `percept` of a profile. FILE is "
+        "AlexNet,\n"
+        "VGG-16 or SqueezeNet 1.1 as torchvision publishes them: features.0.weight, and so on, "
+        "what is\n"
+        "called classifier.* being ignored. LINEAR is the file of linear layers that the authors "
+        "of\n"
+        "LPIPS publish for that network: lin0.model.1.weight, and so on.",
         options,
         ARRAY_LEN(options),
         2,
@@ -162,27 +223,18 @@ static int model_import(int argc, char **argv)
     int rc = cli_parse(&spec, argc, argv, &first);
     if (rc != CLI_GO)
         return rc;
+    if (o.lpips && (o.size != NOT_GIVEN || o.groups != NOT_GIVEN))
+        return cli_usage_error(&spec, "--size and --groups are for DDPM networks, not for --lpips");
     struct errmsg e = {""};
-    struct purify_unet u;
     AUTO(nn_file_close) struct nn_file *f = NULL;
     const char *out = argv[first + 1];
-    if (!force && access(out, F_OK) == 0)
+    if (!o.force && access(out, F_OK) == 0)
         return cli_fail(errmsg_set(&e, STATUS_EXISTS, "%s exists (replace it with --force)", out),
                         &e);
     status st = nn_file_open_any(argv[first], &f, &e);
     if (!st)
-        st = purify_unet_import(
-            f, &(struct purify_import){.prefix = prefix, .size = size, .groups = groups}, out, &u,
-            &e);
-    if (st)
-        return cli_fail(st, &e);
-    if (json)
-        print_import(out, &u);
-    else
-        printf("%s: %d levels from %d channels, trained on %dx%d (relearn profile new NAME --set "
-               "model=%s)\n",
-               out, u.levels, u.ch, u.size, u.size, out);
-    return 0;
+        st = o.lpips ? import_lpips(f, &o, out, &e) : import_unet(f, &o, out, &e);
+    return st ? cli_fail(st, &e) : 0;
 }
 
 int cmd_model(int argc, char **argv)
