@@ -159,8 +159,9 @@ struct import_options {
 static status import_unet(const struct nn_file *f, const struct import_options *o, const char *out,
                           struct errmsg *e)
 {
-    struct purify_import how = {
-        .prefix = o->prefix, .size = o->size != NOT_GIVEN ? o->size : 32, .groups = o->groups != NOT_GIVEN ? o->groups : 32};
+    struct purify_import how = {.prefix = o->prefix,
+                                .size = o->size != NOT_GIVEN ? o->size : 32,
+                                .groups = o->groups != NOT_GIVEN ? o->groups : 32};
     struct purify_unet u;
     status st = purify_unet_import(f, &how, out, &u, e);
     if (!st)

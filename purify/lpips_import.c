@@ -69,8 +69,8 @@ static status recognise(const struct import_source *s, struct purify_percept_cfg
     }
     if (!best)
         return errmsg_set(e, STATUS_UNSUPPORTED,
-                          "its tensors are none of torchvision's alexnet, vgg16 or "
-                          "squeezenet1_1");
+                          "no tensor has the name and shape of one in torchvision's alexnet, vgg16 "
+                          "or squeezenet1_1");
     *out_params = TAKE(best);
     return STATUS_OK;
 }
@@ -144,7 +144,7 @@ static status save(const struct import_source *s, const struct nn_file *linear,
         return st;
     digest_hex(&digest, hex);
     purify_percept_to_meta(cfg, &meta);
-    meta.pair[meta.n++] = (struct nn_meta){"imported_linear_sha256", hex};
+    meta.pair[meta.n++] = (struct nn_meta){"linear_sha256", hex};
     return import_save(s, p, &meta, path, e);
 }
 
