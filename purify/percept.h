@@ -25,7 +25,7 @@ struct percept_net {
 extern const struct percept_net percept_vgg, lpips_alexnet, lpips_vgg16, lpips_squeezenet;
 
 const struct percept_net *percept_net(const struct purify_percept_cfg *cfg);
-/* Declares lin.S.weight of each feature, and returns them. */
+/* Declares lin.S.weight for each of the n features and writes it to out_lin[n]. */
 void percept_lin(struct nn_graph *g, const struct nn_val *feature, int n, struct nn_val *out_lin);
 
 #endif

@@ -65,9 +65,8 @@ static void write_meta(const struct purify_percept_cfg *cfg, struct purify_meta 
     meta_add(out, "classes", "%d", cfg->classes);
 }
 
-static void read_meta(struct meta_reader *r, struct purify_percept_cfg *out)
+static void read_meta(struct meta_reader *r, struct purify_percept_cfg *c)
 {
-    struct purify_percept_cfg *c = out;
     meta_int(r, "in_channels", 1, 3, &c->in_channels);
     meta_list(r, "width", PURIFY_LEVELS_MAX, c->width, &c->stages);
     meta_int(r, "classes", 1, CLASSES_MAX, &c->classes);

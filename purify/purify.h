@@ -171,8 +171,7 @@ void purify_percept_to_meta(const struct purify_percept_cfg *cfg, struct purify_
  */
 struct purify_lpips_import {
     const struct nn_file *backbone, *linear;
-    const char
-        *prefix; /* of the backbone's names, such as "module."; NULL: the only one there is */
+    const char *prefix; /* of the backbone's tensors, such as "module."; NULL: the only one */
 };
 status purify_lpips_import(const struct purify_lpips_import *how, const char *out_path,
                            struct purify_percept_cfg *out, struct errmsg *e) MUST_USE;
