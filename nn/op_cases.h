@@ -317,7 +317,8 @@ static void make_pool(struct op_case *c)
         .kernel = op_case_int(c, 1, 3), .stride = op_case_int(c, 1, 3), .ceil_mode = coin(c)};
     a.pad = op_case_int(c, 0, a.kernel / 2);
     int side = s.dim[1] < s.dim[2] ? s.dim[1] : s.dim[2];
-    if (a.kernel > side)
+    int beyond = a.ceil_mode ? a.stride - 1 : 0; /* the only window may reach so far */
+    if (a.kernel > side + 2 * a.pad + beyond)
         a = (struct nn_pool){1, 1, 0, false};
     struct nn_val x = input(c, s);
     c->y = coin(c) ? nn_max_pool(c->graph, x, a) : nn_avg_pool(c->graph, x, a);

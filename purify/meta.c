@@ -48,12 +48,20 @@ static void bad(struct meta_reader *r, const char *key, const char *value)
                        key, value);
 }
 
-void meta_expect(struct meta_reader *r, const char *architecture)
+int meta_architecture(struct meta_reader *r, const char *const *names, int n)
 {
     const char *value = get(r, "architecture");
-    if (value && strcmp(value, architecture) != 0)
-        r->st = errmsg_set(r->e, STATUS_INVALID, "the weights are those of a %.40s, not of a %s",
-                           value, architecture);
+    int i = value ? purify_name_find(names, n, value) : 0;
+    if (i >= 0)
+        return i;
+    char all[128] = "";
+    for (int k = 0; k < n; k++) {
+        size_t len = strlen(all);
+        snprintf(all + len, sizeof all - len, k ? ", %s" : "%s", names[k]);
+    }
+    r->st = errmsg_set(r->e, STATUS_INVALID, "the weights are those of a %.40s, not of %s%s", value,
+                       n > 1 ? "one of " : "a ", all);
+    return 0;
 }
 
 void meta_int(struct meta_reader *r, const char *key, int lo, int hi, int *out)

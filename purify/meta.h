@@ -13,8 +13,8 @@ struct meta_reader {
     status st;
     struct errmsg *e;
 };
-/* Fails unless the file says it holds this architecture. */
-void meta_expect(struct meta_reader *r, const char *architecture);
+/* Which of these architectures the file says it holds; fails unless it is one of them. */
+int meta_architecture(struct meta_reader *r, const char *const *names, int n);
 void meta_int(struct meta_reader *r, const char *key, int lo, int hi, int *out);
 void meta_float(struct meta_reader *r, const char *key, double lo, double hi, float *out);
 /* A list of 0..max numbers joined by commas. */

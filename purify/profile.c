@@ -273,9 +273,8 @@ static status take_percept(struct purify_profile *p, const struct purify_unet *u
         st = nn_file_open(path, &f, e);
     if (!st)
         st = purify_percept_from_file(f, &cfg, e);
-    if (!st && cfg.in_channels != unet->in_channels)
-        st = errmsg_set(e, STATUS_INVALID, "percept has %d channels, the model %d", cfg.in_channels,
-                        unet->in_channels);
+    if (!st)
+        st = purify_percept_check(&cfg, unet->size, unet->in_channels, e);
     return st ? st : nn_file_digest(f, &p->percept_digest);
 }
 

@@ -14,10 +14,25 @@
 
 static struct test_dir dir;
 
+/* Which distance it is stands in the metadata, and a profile looks no further. */
+static void save_lpips(enum purify_percept_net net)
+{
+    char path[160];
+    float one = 1;
+    struct nn_save_tensor t = {"t", nn_shape1(1), &one, false};
+    struct purify_percept_cfg cfg = {.net = net, .in_channels = 3};
+    struct purify_meta meta;
+    purify_percept_to_meta(&cfg, &meta);
+    snprintf(path, sizeof path, "%s/%s.safetensors", dir.path, purify_percept_name(&cfg));
+    CHECK(nn_file_save(path, &t, 1, meta.pair, meta.n, NULL) == STATUS_OK);
+}
+
 static int set_up(void **state)
 {
     (void)state;
     test_dir_make(&dir);
+    save_lpips(PURIFY_LPIPS_ALEXNET);
+    save_lpips(PURIFY_LPIPS_VGG16);
     char path[160];
     for (int i = 0; i < 2; i++) {
         static const char *const sub[] = {"shipped", "config"};
@@ -259,6 +274,8 @@ static void test_refused(void **state)
         {"[purify]\nmodel = grey.safetensors\nguidance = joint\nperceptual_scale = 1\n"
          "percept = percept.safetensors\n",
          "p.ini:5: ", "channels"},
+        {GOOD "guidance = joint\nperceptual_scale = 1\npercept = lpips-alexnet.safetensors\n",
+         "p.ini:5: ", "at least 31x31"},
         {GOOD "percept = a\tb\n", "p.ini:3: ", "control"},
     };
     struct purify_profile p = {.name = "untouched"};
@@ -270,6 +287,24 @@ static void test_refused(void **state)
             fail_msg("%s\nsays \"%s\", not \"%s...%s\"", bad[i].text, e.text, bad[i].where,
                      bad[i].what);
         assert_string_equal(p.name, "untouched");
+    }
+}
+
+/* LPIPS reads grey images too, so one file serves models of both kinds. */
+static void test_lpips(void **state)
+{
+    (void)state;
+    static const char *const model[] = {"unet", "grey"};
+    for (int i = 0; i < 2; i++) {
+        struct purify_profile p;
+        struct errmsg e = {""};
+        char text[256];
+        snprintf(text, sizeof text,
+                 "[purify]\nmodel = %s.safetensors\nguidance = joint\nperceptual_scale = 1\n"
+                 "percept = lpips-vgg16.safetensors\n",
+                 model[i]);
+        if (load_text(text, &p, &e))
+            fail_msg("%s", e.text);
     }
 }
 
@@ -440,9 +475,9 @@ int main(void)
         cmocka_unit_test(test_golden_id),      cmocka_unit_test(test_every_field_counts),
         cmocka_unit_test(test_without_effect), cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_defaults),       cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_hostile_files),  cmocka_unit_test(test_built_in_code),
-        cmocka_unit_test(test_named),          cmocka_unit_test(test_create),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_lpips),          cmocka_unit_test(test_hostile_files),
+        cmocka_unit_test(test_built_in_code),  cmocka_unit_test(test_named),
+        cmocka_unit_test(test_create),         cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests_name("purify/profile", tests, set_up, tear_down);
 }

@@ -132,33 +132,71 @@ status purify_unet_import(const char *path, const struct purify_import *how, con
 
 /* ================================ perceptual distance ================================ */
 /*
- * LPIPS form (Zhang et al. 2018, eq. 1): features of a fixed network at several depths,
- * unit-normalised over channels, squared differences weighted per channel, averaged over channels
- * and space, summed over depths. The weights lin.S.weight (C_S) are buffers, 1 unless somebody
- * learned them; LPIPS's own linear layers are these divided by C_S. The default network is small
- * and was trained by `relearn train` on unprotected photographs; its file's metadata says
- * architecture "percept-vgg", widths, and which layers are compared.
+ * LPIPS (Zhang et al. 2018, eq. 1): features of a fixed network at several depths, unit-normalised
+ * over channels, squared differences weighted per channel, averaged over space, summed over depths.
+ * The weights lin.S.weight (C_S) are buffers.
+ *
+ * "percept-vgg" is our own, small, and was trained by `relearn train` on unprotected photographs;
+ * its file's metadata says widths, and which layers are compared. Its lin.S.weight is relative to
+ * the mean over channels, 1 unless somebody learned it: the distance divides it by C_S. It wants
+ * images of the number of channels that it was trained on.
+ *
+ * The others are LPIPS as published, version 0.1, over AlexNet, VGG-16 and SqueezeNet 1.1. Their
+ * lin.S.weight is LPIPS's own, not divided by anything; its fixed shift and scale of the input are
+ * part of the features. They read a grey image as one of three equal channels.
  */
+enum purify_percept_net {
+    PURIFY_PERCEPT_VGG,
+    PURIFY_LPIPS_ALEXNET,
+    PURIFY_LPIPS_VGG16,
+    PURIFY_LPIPS_SQUEEZENET,
+    PURIFY_PERCEPT_COUNT
+};
+enum { PURIFY_FEATURES_MAX = 8 };
 struct purify_percept_cfg {
-    int in_channels;
+    enum purify_percept_net net;
+    int in_channels; /* 3 but for PERCEPT_VGG */
+    /* of PERCEPT_VGG only: */
     int stages;
     int width[PURIFY_LEVELS_MAX]; /* channels of each stage: two 3x3 convolutions + ReLU, then 2x2
                                      max pool */
     int classes;                  /* of the classifier it was trained as */
 };
-/* x (N,H,W,C) in [-1,1]; writes the stages' activations (before pooling) to out_feature[stages]. */
-void purify_percept_features(struct nn_graph *g, const struct purify_percept_cfg *cfg,
-                             struct nn_val x, struct nn_val *out_feature);
-/* Classifier head on the same body, for training it: logits (N,classes). Declares lin.S.weight too,
-   so that the saved classifier is a whole distance. */
+/* "percept-vgg", "lpips-alexnet", "lpips-vgg16", "lpips-squeezenet1_1": the architecture in the
+   metadata. */
+const char *purify_percept_name(const struct purify_percept_cfg *cfg);
+/* x (N,H,W,C) in [-1,1]; writes the activations that are compared (before pooling) to
+   out_feature[PURIFY_FEATURES_MAX] and returns how many they are: PERCEPT_VGG's stages. */
+int purify_percept_features(struct nn_graph *g, const struct purify_percept_cfg *cfg,
+                            struct nn_val x, struct nn_val *out_feature);
+/* PERCEPT_VGG only: the classifier head on the same body, for training it: logits (N,classes).
+   Declares lin.S.weight too, so that the saved classifier is a whole distance. */
 struct nn_val purify_percept_logits(struct nn_graph *g, const struct purify_percept_cfg *cfg,
                                     struct nn_val x);
 /* a, b (N,H,W,C) -> (N); each sample's own. */
 struct nn_val purify_percept_distance(struct nn_graph *g, const struct purify_percept_cfg *cfg,
                                       struct nn_val a, struct nn_val b);
+/* STATUS_INVALID, and e says why, when images of this side and number of channels have no distance:
+   they are too small for the network, or it wants other channels. */
+status purify_percept_check(const struct purify_percept_cfg *cfg, int side, int channels,
+                            struct errmsg *e) MUST_USE;
 status purify_percept_from_file(const struct nn_file *f, struct purify_percept_cfg *out,
                                 struct errmsg *e) MUST_USE;
 void purify_percept_to_meta(const struct purify_percept_cfg *cfg, struct purify_meta *out);
+
+/*
+ * LPIPS from what others publish, as a weights file of ours. `backbone` is torchvision's AlexNet,
+ * VGG-16 or SqueezeNet 1.1: which one is read off its tensors, of which those called classifier.*
+ * have no part in LPIPS and are ignored. `linear` is LPIPS's file for it: linS.model.1.weight
+ * (1,C_S,1,1). All other tensors have to have a place, and all places have to be filled; the first
+ * tensor that does not fit is named in e. The inputs are what nn_file_open_any reads.
+ */
+struct purify_lpips_import {
+    const struct nn_file *backbone, *linear;
+    const char *prefix; /* of the backbone's tensors, such as "module."; NULL: the only one */
+};
+status purify_lpips_import(const struct purify_lpips_import *how, const char *out_path,
+                           struct purify_percept_cfg *out, struct errmsg *e) MUST_USE;
 
 /* ================================ profile ================================ */
 /*

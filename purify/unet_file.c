@@ -71,11 +71,12 @@ void purify_unet_to_meta(const struct purify_unet *cfg, struct purify_meta *out)
 
 status purify_unet_from_file(const struct nn_file *f, struct purify_unet *out, struct errmsg *e)
 {
+    static const char *const architecture[] = {ARCHITECTURE};
     enum { ANY = 1 << 20 }; /* purify_unet_check says what fits together */
     struct meta_reader r = {.file = f, .e = e};
     struct purify_unet u = {0};
     int mid_attn = 0, beta = 0;
-    meta_expect(&r, ARCHITECTURE);
+    meta_architecture(&r, architecture, 1);
     meta_int(&r, "in_channels", 1, ANY, &u.in_channels);
     meta_int(&r, "size", 1, ANY, &u.size);
     meta_int(&r, "ch", 1, ANY, &u.ch);

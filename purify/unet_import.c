@@ -1,16 +1,13 @@
 /* Published UNets as weights files of ours: see unet_import.h for the families. */
 #include "unet_import.h"
 
-#include "meta.h"
 #include "model.h"
 
-#include <string.h>
 #include <sys/stat.h>
 
-static const struct import_family *const families[] = {&import_ddpm, &import_diffusers,
-                                                       &import_adm};
+static const struct unet_family *const families[] = {&unet_ddpm, &unet_diffusers, &unet_adm};
 
-status import_add_level(struct purify_unet *u, int channels, bool attends, struct errmsg *e)
+status unet_add_level(struct purify_unet *u, int channels, bool attends, struct errmsg *e)
 {
     if (u->levels == PURIFY_LEVELS_MAX || u->ch < 1 || channels % u->ch)
         return errmsg_set(e, STATUS_UNSUPPORTED,
@@ -24,39 +21,13 @@ status import_add_level(struct purify_unet *u, int channels, bool attends, struc
 
 /* ---- which family, and where in the file ---- */
 
-/* Notes what stands before the family's mark; *found is its name, NULL as long as there is none. */
-static status look_for(const struct import_family *f, struct import_source *s, const char **found,
-                       struct errmsg *e)
-{
-    size_t end = strlen(f->mark);
-    for (int i = 0; i < nn_file_count(s->file); i++) {
-        const char *name = nn_file_at(s->file, i)->name;
-        size_t n = strlen(name);
-        if (n < end || strcmp(name + n - end, f->mark) != 0 ||
-            (n > end && name[n - end - 1] != '.') || n - end >= IMPORT_PREFIX_MAX)
-            continue;
-        if (s->how->prefix &&
-            (strlen(s->how->prefix) != n - end || memcmp(s->how->prefix, name, n - end) != 0))
-            continue;
-        if (*found)
-            return errmsg_set(e, STATUS_INVALID,
-                              "there are several networks, with \"%.100s\" and \"%.100s\": say "
-                              "which with --prefix",
-                              *found, name);
-        *found = name;
-        memcpy(s->prefix, name, n - end);
-        s->prefix[n - end] = 0;
-    }
-    return STATUS_OK;
-}
-
-static status find_family(struct import_source *s, const struct import_family **out,
-                          struct errmsg *e)
+static status find_family(struct unet_source *s, const struct nn_file *f,
+                          const struct unet_family **out, struct errmsg *e)
 {
     const char *found = NULL, *pre = s->how->prefix ? s->how->prefix : "";
     for (size_t i = 0; i < ARRAY_LEN(families); i++) {
         bool had = found != NULL;
-        status st = look_for(families[i], s, &found, e);
+        status st = import_look(f, s->how->prefix, families[i]->mark, &s->src, &found, e);
         if (st)
             return st;
         if (found && !had)
@@ -73,7 +44,7 @@ static status find_family(struct import_source *s, const struct import_family **
 
 /* A file of few numbers cannot have us make room for many: two 3x3 convolutions a block are the
    least that a level of so many channels has. */
-static status check_amount(const struct import_source *s, const struct purify_unet *u,
+static status check_amount(const struct unet_source *s, const struct purify_unet *u,
                            struct errmsg *e)
 {
     double least = 0, have = 0;
@@ -81,8 +52,8 @@ static status check_amount(const struct import_source *s, const struct purify_un
         double c = (double)u->ch * u->ch_mult[i];
         least += u->res_blocks * 18 * c * c;
     }
-    for (int i = 0; i < nn_file_count(s->file); i++)
-        have += (double)nn_shape_count(nn_file_at(s->file, i)->shape);
+    for (int i = 0; i < nn_file_count(s->src.file); i++)
+        have += (double)nn_shape_count(nn_file_at(s->src.file, i)->shape);
     if (have >= least)
         return STATUS_OK;
     return errmsg_set(
@@ -92,7 +63,7 @@ static status check_amount(const struct import_source *s, const struct purify_un
         least, have);
 }
 
-static status find_architecture(const struct import_source *s, const struct import_family *f,
+static status find_architecture(const struct unet_source *s, const struct unet_family *f,
                                 struct purify_unet *out, struct errmsg *e)
 {
     const struct purify_import *how = s->how;
@@ -113,33 +84,14 @@ static status find_architecture(const struct import_source *s, const struct impo
     return st == STATUS_INVALID ? STATUS_UNSUPPORTED : st; /* the file's fault, not the caller's */
 }
 
-static status save(const struct import_source *s, const struct import_family *f,
-                   const struct nn_params *p, const struct purify_unet *u, const char *path,
-                   struct errmsg *e)
-{
-    struct purify_meta meta;
-    struct digest digest;
-    char hex[DIGEST_HEX_LEN + 1];
-    status st = nn_file_digest(s->file, &digest);
-    if (st)
-        return st;
-    digest_hex(&digest, hex);
-    purify_unet_to_meta(u, &meta);
-    CHECK((size_t)meta.n + 3 <= ARRAY_LEN(meta.pair));
-    meta.pair[meta.n++] = (struct nn_meta){"imported_from", f->name};
-    meta.pair[meta.n++] = (struct nn_meta){"imported_sha256", hex};
-    if (s->prefix[0])
-        meta.pair[meta.n++] = (struct nn_meta){"imported_prefix", s->prefix};
-    return nn_params_save(p, path, meta.pair, meta.n, false, e);
-}
-
-static status import_source(struct import_source *s, const char *out_path, struct purify_unet *out,
-                            struct errmsg *e)
+static status import_file(struct unet_source *s, const struct nn_file *file, const char *out_path,
+                          struct purify_unet *out, struct errmsg *e)
 {
     AUTO(nn_params_free) struct nn_params *p = NULL;
-    const struct import_family *f = NULL;
+    const struct unet_family *f = NULL;
     struct purify_unet u = {0};
-    status st = find_family(s, &f, e);
+    struct purify_meta meta;
+    status st = find_family(s, file, &f, e);
     if (!st)
         st = find_architecture(s, f, &u, e);
     if (!st)
@@ -147,9 +99,12 @@ static status import_source(struct import_source *s, const char *out_path, struc
     if (!st)
         st = unet_declare(p, &u, e);
     if (!st)
-        st = import_values(s, f, &u, p, e);
-    if (!st)
-        st = save(s, f, p, &u, out_path, e);
+        st = unet_import_values(s, f, &u, p, e);
+    if (st)
+        return st;
+    purify_unet_to_meta(&u, &meta);
+    meta.pair[meta.n++] = (struct nn_meta){"imported_from", f->name};
+    st = import_save(&s->src, p, &meta, out_path, e);
     if (!st)
         *out = u;
     return st;
@@ -198,7 +153,7 @@ static status open_folder(const char *dir, struct nn_file **out, struct errmsg *
 
 /* A pipeline's folder has the network in unet and the schedule in scheduler; a network's has at
    most the schedule as well. */
-static status import_folder(const char *path, struct import_source *s, const char *out_path,
+static status import_folder(const char *path, struct unet_source *s, const char *out_path,
                             struct purify_unet *out, struct errmsg *e)
 {
     AUTO(mem_free) char *sub = mem_printf("%s/unet", path);
@@ -219,9 +174,8 @@ static status import_folder(const char *path, struct import_source *s, const cha
         st = open_folder(dir, &f, e);
     s->config = config;
     s->scheduler = scheduler;
-    s->file = f;
     if (!st)
-        st = import_source(s, out_path, out, e);
+        st = import_file(s, f, out_path, out, e);
     json_decref(config);
     json_decref(scheduler);
     return st;
@@ -231,13 +185,10 @@ status purify_unet_import(const char *path, const struct purify_import *how, con
                           struct purify_unet *out, struct errmsg *e)
 {
     AUTO(nn_file_close) struct nn_file *f = NULL;
-    struct import_source s = {.how = how};
+    struct unet_source s = {.how = how};
     struct stat sb;
-    if (how->prefix && strlen(how->prefix) >= IMPORT_PREFIX_MAX)
-        return errmsg_set(e, STATUS_INVALID, "the prefix is longer than %d", IMPORT_PREFIX_MAX - 1);
     if (stat(path, &sb) == 0 && S_ISDIR(sb.st_mode))
         return import_folder(path, &s, out_path, out, e);
     status st = nn_file_open_any(path, &f, e);
-    s.file = f;
-    return st ? st : import_source(&s, out_path, out, e);
+    return st ? st : import_file(&s, f, out_path, out, e);
 }

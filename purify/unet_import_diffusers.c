@@ -106,28 +106,29 @@ static status read_schedule(const json_t *c, struct purify_unet *u, struct errms
 
 /* ---- the architecture ---- */
 
-static status read_levels(const struct import_source *s, struct purify_unet *u, struct errmsg *e)
+static status read_levels(const struct unet_source *s, struct purify_unet *u, struct errmsg *e)
 {
     const json_t *widths = json_object_get(s->config, "block_out_channels"), *width;
     size_t i;
     json_array_foreach(widths, i, width)
     {
-        bool attends = import_find(s, "down_blocks.%zu.attentions.0.group_norm.weight", i) != NULL;
+        bool attends =
+            import_find(&s->src, "down_blocks.%zu.attentions.0.group_norm.weight", i) != NULL;
         double c = json_number_value(width);
         if (i == 0)
             u->ch = c >= 1 && c <= 1 << 20 ? (int)c : -1;
-        status st = import_add_level(u, c >= 1 && c <= 1 << 20 ? (int)c : 0, attends, e);
+        status st = unet_add_level(u, c >= 1 && c <= 1 << 20 ? (int)c : 0, attends, e);
         if (st)
             return st;
     }
-    u->mid_attn = import_find(s, "mid_block.attentions.0.group_norm.weight") != NULL;
-    u->res_resample = import_find(s, "down_blocks.0.downsamplers.0.conv1.weight") != NULL;
-    u->scale_shift = import_dim(s, 0, "mid_block.resnets.0.time_emb_proj.weight") ==
-                     2 * import_dim(s, 0, "mid_block.resnets.0.conv2.weight");
+    u->mid_attn = import_find(&s->src, "mid_block.attentions.0.group_norm.weight") != NULL;
+    u->res_resample = import_find(&s->src, "down_blocks.0.downsamplers.0.conv1.weight") != NULL;
+    u->scale_shift = import_dim(&s->src, 0, "mid_block.resnets.0.time_emb_proj.weight") ==
+                     2 * import_dim(&s->src, 0, "mid_block.resnets.0.conv2.weight");
     return i ? STATUS_OK : refuse("block_out_channels", "is no list of channels", e);
 }
 
-static status architecture(const struct import_source *s, struct purify_unet *u, struct errmsg *e)
+static status architecture(const struct unet_source *s, struct purify_unet *u, struct errmsg *e)
 {
     const json_t *c = s->config;
     if (!c)
@@ -159,8 +160,8 @@ static status architecture(const struct import_source *s, struct purify_unet *u,
 /* ---- the tensors ---- */
 
 /* The name that the file uses: attention's layers were renamed once. */
-static const char *layer_name(const struct import_source *s, const char *unit,
-                              const struct import_place *at)
+static const char *layer_name(const struct unet_source *s, const char *unit,
+                              const struct unet_place *at)
 {
     static const char *const pair[][3] = {
         {"temb_proj", "time_emb_proj", NULL},
@@ -175,14 +176,13 @@ static const char *layer_name(const struct import_source *s, const char *unit,
     };
     for (size_t i = 0; i < ARRAY_LEN(pair); i++)
         if (strcmp(pair[i][0], at->layer) == 0)
-            return pair[i][2] && import_find(s, "%s.%s.%s", unit, pair[i][2], at->leaf)
+            return pair[i][2] && import_find(&s->src, "%s.%s.%s", unit, pair[i][2], at->leaf)
                        ? pair[i][2]
                        : pair[i][1];
     return at->layer;
 }
 
-static void unit_name(const struct purify_unet *u, const struct import_place *at, char *out,
-                      size_t n)
+static void unit_name(const struct purify_unet *u, const struct unet_place *at, char *out, size_t n)
 {
     static const char *const units[] = {[UNIT_BLOCK] = "resnets",
                                         [UNIT_ATTN] = "attentions",
@@ -196,8 +196,8 @@ static void unit_name(const struct purify_unet *u, const struct import_place *at
                  down ? at->level : u->levels - 1 - at->level, units[at->unit], at->index);
 }
 
-static void piece(const struct import_source *s, const struct purify_unet *u,
-                  const struct import_place *at, struct import_piece *out)
+static void piece(const struct unet_source *s, const struct purify_unet *u,
+                  const struct unet_place *at, struct unet_piece *out)
 {
     size_t n = sizeof out->tensor;
     char unit[64];
@@ -215,17 +215,17 @@ static void piece(const struct import_source *s, const struct purify_unet *u,
         return;
     case PART_OUT:
         snprintf(out->tensor, n, "conv_out.%s", at->leaf);
-        import_noise_rows(s, u, out);
+        unet_noise_rows(s, u, out);
         return;
     case PART_DOWN:
     case PART_MID:
     case PART_UP:
         unit_name(u, at, unit, sizeof unit);
         snprintf(out->tensor, n, "%s.%s.%s", unit, layer_name(s, unit, at), at->leaf);
-        import_time_rows(s, at, out);
+        unet_time_rows(s, at, out);
         return;
     }
 }
 
-const struct import_family import_diffusers = {"diffusers", "time_embedding.linear_1.weight",
-                                               architecture, piece};
+const struct unet_family unet_diffusers = {"diffusers", "time_embedding.linear_1.weight",
+                                           architecture, piece};

@@ -1,43 +1,12 @@
 /* From a family's tensors to our parameters. */
 #include "unet_import.h"
 
-#include <stdarg.h>
 #include <string.h>
-
-/* ---- finding tensors ---- */
-
-__attribute__((format(printf, 2, 0))) static const struct nn_file_tensor *
-find_args(const struct import_source *s, const char *fmt, va_list ap)
-{
-    char name[3 * IMPORT_PREFIX_MAX];
-    size_t n = strlen(s->prefix);
-    memcpy(name, s->prefix, n);
-    int wrote = vsnprintf(name + n, sizeof name - n, fmt, ap);
-    return wrote >= 0 && (size_t)wrote < sizeof name - n ? nn_file_find(s->file, name) : NULL;
-}
-
-const struct nn_file_tensor *import_find(const struct import_source *s, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    const struct nn_file_tensor *t = find_args(s, fmt, ap);
-    va_end(ap);
-    return t;
-}
-
-int import_dim(const struct import_source *s, int dim, const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    const struct nn_file_tensor *t = find_args(s, fmt, ap);
-    va_end(ap);
-    return t && dim < t->shape.rank ? t->shape.dim[dim] : 0;
-}
 
 /* ---- our parameters' names ---- */
 
 /* "layer.leaf" or "leaf" */
-static void split_layer(const char *text, struct import_place *at)
+static void split_layer(const char *text, struct unet_place *at)
 {
     const char *dot = strrchr(text, '.');
     size_t n = dot ? (size_t)(dot - text) : 0;
@@ -54,7 +23,7 @@ static const char *after(const char *text, const char *start)
 }
 
 /* "L.block.B.layer.leaf", "L.attn.B.…", "L.downsample.…", "L.upsample.…" */
-static void parse_level(const char *rest, struct import_place *at)
+static void parse_level(const char *rest, struct unet_place *at)
 {
     char *end;
     const char *r;
@@ -70,11 +39,11 @@ static void parse_level(const char *rest, struct import_place *at)
     split_layer(end + 1, at);
 }
 
-static struct import_place parse_place(const char *name)
+static struct unet_place parse_place(const char *name)
 {
     static const struct {
         const char *start;
-        struct import_place place;
+        struct unet_place place;
     } whole[] = {
         {"temb.dense.0.", {.part = PART_TEMB, .index = 0}},
         {"temb.dense.1.", {.part = PART_TEMB, .index = 1}},
@@ -88,22 +57,17 @@ static struct import_place parse_place(const char *name)
     const char *r;
     for (size_t i = 0; i < ARRAY_LEN(whole); i++)
         if ((r = after(name, whole[i].start))) {
-            struct import_place at = whole[i].place;
+            struct unet_place at = whole[i].place;
             at.name = name;
             split_layer(r, &at);
             return at;
         }
-    struct import_place at = {.part = *name == 'd' ? PART_DOWN : PART_UP, .name = name};
+    struct unet_place at = {.part = *name == 'd' ? PART_DOWN : PART_UP, .name = name};
     parse_level(strchr(name, '.') + 1, &at);
     return at;
 }
 
 /* ---- values ---- */
-
-static status misfit(struct errmsg *e, const char *name, const char *why)
-{
-    return errmsg_set(e, STATUS_UNSUPPORTED, "tensor \"%.200s\" %s", name, why);
-}
 
 static int64_t row_elements(struct nn_shape s)
 {
@@ -112,7 +76,7 @@ static int64_t row_elements(struct nn_shape s)
 
 /* Rows as the piece says, and the rest alike but for dimensions of 1 at the end: a 1x1 convolution
    may have been a linear layer. */
-static bool shape_fits(const struct import_piece *piece, struct nn_shape want, struct nn_shape have)
+static bool shape_fits(const struct unet_piece *piece, struct nn_shape want, struct nn_shape have)
 {
     int rows = piece->group ? want.dim[0] / piece->group * piece->stride : want.dim[0];
     if (piece->group && (want.dim[0] % piece->group || piece->stride % piece->group))
@@ -123,7 +87,7 @@ static bool shape_fits(const struct import_piece *piece, struct nn_shape want, s
     return have.dim[0] == rows;
 }
 
-static void copy_rows(const struct import_piece *piece, const float *from, int64_t width,
+static void copy_rows(const struct unet_piece *piece, const float *from, int64_t width,
                       const struct nn_param_entry *to)
 {
     int64_t half = piece->swap_halves ? width / 2 : 0;
@@ -135,23 +99,24 @@ static void copy_rows(const struct import_piece *piece, const float *from, int64
     }
 }
 
-static status load_param(const struct import_source *s, const struct import_piece *piece,
+static status load_param(const struct unet_source *s, const struct unet_piece *piece,
                          const struct nn_param_entry *p, struct errmsg *e)
 {
     char full[2 * IMPORT_PREFIX_MAX];
-    snprintf(full, sizeof full, "%s%s", s->prefix, piece->tensor);
-    const struct nn_file_tensor *t = nn_file_find(s->file, full);
+    snprintf(full, sizeof full, "%s%s", s->src.prefix, piece->tensor);
+    const struct nn_file_tensor *t = nn_file_find(s->src.file, full);
     if (!t)
-        return misfit(e, full, "is missing");
+        return import_no_place(e, full, "is missing");
     if (!shape_fits(piece, p->shape, t->shape))
-        return misfit(e, full, "has another shape than the architecture that the others make");
+        return import_no_place(e, full,
+                               "has another shape than the architecture that the others make");
     size_t count = (size_t)nn_shape_count(t->shape);
     AUTO(mem_free) float *value = mem_zalloc(count, sizeof *value);
     if (!value)
         return STATUS_NOMEM;
     status st = nn_file_read_f32(t, value, count);
     if (st)
-        return misfit(e, full, "does not hold floating-point numbers");
+        return import_no_place(e, full, "does not hold floating-point numbers");
     copy_rows(piece, value, row_elements(p->shape), p);
     return STATUS_OK;
 }
@@ -169,40 +134,40 @@ static int by_address(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static status load_all(const struct import_source *s, const struct import_family *f,
+static status load_all(const struct unet_source *s, const struct unet_family *f,
                        const struct purify_unet *u, struct nn_params *p, struct used *used,
                        struct errmsg *e)
 {
     for (int i = 0; i < nn_params_count(p); i++) {
         const struct nn_param_entry *entry = nn_params_at(p, i);
-        struct import_place at = parse_place(entry->name);
-        struct import_piece piece = {.group = 0};
+        struct unet_place at = parse_place(entry->name);
+        struct unet_piece piece = {.group = 0};
         f->piece(s, u, &at, &piece);
         status st = load_param(s, &piece, entry, e);
         if (st)
             return st;
-        used->at[used->n++] = import_find(s, "%s", piece.tensor);
+        used->at[used->n++] = import_find(&s->src, "%s", piece.tensor);
     }
     qsort(used->at, (size_t)used->n, sizeof(*used->at), by_address);
     return STATUS_OK;
 }
 
 /* Every tensor under the prefix has its place. */
-static status check_all_used(const struct import_source *s, const struct used *used,
-                             struct errmsg *e)
+static status check_all_used(const struct unet_source *s, const struct used *used, struct errmsg *e)
 {
-    size_t n = strlen(s->prefix);
-    for (int i = 0; i < nn_file_count(s->file); i++) {
-        const struct nn_file_tensor *t = nn_file_at(s->file, i);
-        if (strncmp(t->name, s->prefix, n) == 0 &&
+    size_t n = strlen(s->src.prefix);
+    for (int i = 0; i < nn_file_count(s->src.file); i++) {
+        const struct nn_file_tensor *t = nn_file_at(s->src.file, i);
+        if (strncmp(t->name, s->src.prefix, n) == 0 &&
             !bsearch(&t, used->at, (size_t)used->n, sizeof(*used->at), by_address))
-            return misfit(e, t->name, "has no place in the architecture that the others make");
+            return import_no_place(e, t->name,
+                                   "has no place in the architecture that the others make");
     }
     return STATUS_OK;
 }
 
-status import_values(const struct import_source *s, const struct import_family *f,
-                     const struct purify_unet *u, struct nn_params *p, struct errmsg *e)
+status unet_import_values(const struct unet_source *s, const struct unet_family *f,
+                          const struct purify_unet *u, struct nn_params *p, struct errmsg *e)
 {
     struct used used = {NULL, 0};
     used.at = mem_zalloc((size_t)nn_params_count(p), sizeof(*used.at));
@@ -215,21 +180,21 @@ status import_values(const struct import_source *s, const struct import_family *
 
 /* ---- rows that several families have alike ---- */
 
-void import_time_rows(const struct import_source *s, const struct import_place *at,
-                      struct import_piece *out)
+void unet_time_rows(const struct unet_source *s, const struct unet_place *at,
+                    struct unet_piece *out)
 {
     bool scale = strcmp(at->layer, "temb_scale") == 0;
     if (!scale && strcmp(at->layer, "temb_shift") != 0)
         return;
-    out->stride = import_dim(s, 0, "%s", out->tensor);
+    out->stride = import_dim(&s->src, 0, "%s", out->tensor);
     out->group = out->stride / 2;
     out->offset = scale ? 0 : out->group;
     out->add = scale && strcmp(at->leaf, "bias") == 0 ? 1 : 0;
 }
 
-void import_noise_rows(const struct import_source *s, const struct purify_unet *u,
-                       struct import_piece *out)
+void unet_noise_rows(const struct unet_source *s, const struct purify_unet *u,
+                     struct unet_piece *out)
 {
-    out->stride = import_dim(s, 0, "%s", out->tensor);
+    out->stride = import_dim(&s->src, 0, "%s", out->tensor);
     out->group = out->stride == 2 * u->in_channels ? u->in_channels : 0;
 }

@@ -11,27 +11,28 @@
 #include <string.h>
 
 /* What doubles the image in output_blocks.B stands behind the block and its attention. */
-static int upsample_index(const struct import_source *s, int block)
+static int upsample_index(const struct unet_source *s, int block)
 {
     for (int i = 1; i <= 2; i++)
-        if (import_find(s, "output_blocks.%d.%d.conv.weight", block, i) ||
-            import_find(s, "output_blocks.%d.%d.in_layers.0.weight", block, i))
+        if (import_find(&s->src, "output_blocks.%d.%d.conv.weight", block, i) ||
+            import_find(&s->src, "output_blocks.%d.%d.in_layers.0.weight", block, i))
             return i;
     return 0;
 }
 
-static status find_levels(const struct import_source *s, struct purify_unet *u, struct errmsg *e)
+static status find_levels(const struct unet_source *s, struct purify_unet *u, struct errmsg *e)
 {
     struct {
         int channels;
         bool attends;
     } level[PURIFY_LEVELS_MAX] = {{0, false}};
     int n = 0, blocks = 0, c;
-    for (int i = 0; (c = import_dim(s, 0, "output_blocks.%d.0.out_layers.3.weight", i)) > 0; i++) {
+    for (int i = 0; (c = import_dim(&s->src, 0, "output_blocks.%d.0.out_layers.3.weight", i)) > 0;
+         i++) {
         if (n == PURIFY_LEVELS_MAX)
             return errmsg_set(e, STATUS_UNSUPPORTED, "more than %d levels", PURIFY_LEVELS_MAX);
         level[n].channels = c;
-        level[n].attends |= import_find(s, "output_blocks.%d.1.qkv.weight", i) != NULL;
+        level[n].attends |= import_find(&s->src, "output_blocks.%d.1.qkv.weight", i) != NULL;
         blocks++;
         if (upsample_index(s, i)) {
             n++;
@@ -43,21 +44,21 @@ static status find_levels(const struct import_source *s, struct purify_unet *u, 
         return errmsg_set(e, STATUS_UNSUPPORTED,
                           "tensor \"%soutput_blocks.0.0.out_layers.3.weight\" and what follows it "
                           "make no network",
-                          s->prefix);
+                          s->src.prefix);
     u->res_blocks = blocks - 1;
     status st = STATUS_OK;
     for (int i = n; !st && i >= 0; i--)
-        st = import_add_level(u, level[i].channels, level[i].attends, e);
+        st = unet_add_level(u, level[i].channels, level[i].attends, e);
     return st;
 }
 
-static status architecture(const struct import_source *s, struct purify_unet *u, struct errmsg *e)
+static status architecture(const struct unet_source *s, struct purify_unet *u, struct errmsg *e)
 {
-    u->ch = import_dim(s, 0, "input_blocks.0.0.weight");
-    u->in_channels = import_dim(s, 1, "input_blocks.0.0.weight");
-    u->mid_attn = import_find(s, "middle_block.1.qkv.weight") != NULL;
-    u->scale_shift = import_dim(s, 0, "middle_block.0.emb_layers.1.weight") ==
-                     2 * import_dim(s, 0, "middle_block.0.out_layers.3.weight");
+    u->ch = import_dim(&s->src, 0, "input_blocks.0.0.weight");
+    u->in_channels = import_dim(&s->src, 1, "input_blocks.0.0.weight");
+    u->mid_attn = import_find(&s->src, "middle_block.1.qkv.weight") != NULL;
+    u->scale_shift = import_dim(&s->src, 0, "middle_block.0.emb_layers.1.weight") ==
+                     2 * import_dim(&s->src, 0, "middle_block.0.out_layers.3.weight");
     u->even_padding = true;
     u->plain_embedding = true;
     u->norm_eps = 1e-5f;
@@ -67,7 +68,8 @@ static status architecture(const struct import_source *s, struct purify_unet *u,
     if (st)
         return st;
     u->res_resample =
-        import_find(s, "input_blocks.%d.0.in_layers.0.weight", u->res_blocks + 1) && u->levels > 1;
+        import_find(&s->src, "input_blocks.%d.0.in_layers.0.weight", u->res_blocks + 1) &&
+        u->levels > 1;
     if (!u->heads && !u->head_channels && (u->mid_attn || u->attn_count))
         return errmsg_set(e, STATUS_UNSUPPORTED,
                           "the file does not say how many heads attention has: say it with --heads "
@@ -97,20 +99,20 @@ static const char *layer_name(const char *ours)
 }
 
 /* Which rows: several of our layers lie in one of theirs. */
-static void choose_rows(const struct import_source *s, const struct purify_unet *u,
-                        const struct import_place *at, struct import_piece *out)
+static void choose_rows(const struct unet_source *s, const struct purify_unet *u,
+                        const struct unet_place *at, struct unet_piece *out)
 {
-    import_time_rows(s, at, out);
+    unet_time_rows(s, at, out);
     if (at->unit == UNIT_ATTN && strchr("qkv", at->layer[0]) && !at->layer[1]) {
-        int rows = import_dim(s, 0, "%s", out->tensor);
+        int rows = import_dim(&s->src, 0, "%s", out->tensor);
         out->group = u->head_channels ? u->head_channels : rows / 3 / (u->heads ? u->heads : 1);
         out->stride = 3 * out->group;
         out->offset = (int)(strchr("qkv", at->layer[0]) - "qkv") * out->group;
     }
 }
 
-static void level_piece(const struct import_source *s, const struct purify_unet *u,
-                        const struct import_place *at, struct import_piece *out)
+static void level_piece(const struct unet_source *s, const struct purify_unet *u,
+                        const struct unet_place *at, struct unet_piece *out)
 {
     bool down = at->part == PART_DOWN, block = at->unit == UNIT_BLOCK || at->unit == UNIT_ATTN;
     int n = u->res_blocks + 1, index = block ? at->index : u->res_blocks;
@@ -124,8 +126,8 @@ static void level_piece(const struct import_source *s, const struct purify_unet 
     choose_rows(s, u, at, out);
 }
 
-static void piece(const struct import_source *s, const struct purify_unet *u,
-                  const struct import_place *at, struct import_piece *out)
+static void piece(const struct unet_source *s, const struct purify_unet *u,
+                  const struct unet_place *at, struct unet_piece *out)
 {
     size_t n = sizeof out->tensor;
     switch (at->part) {
@@ -150,10 +152,10 @@ static void piece(const struct import_source *s, const struct purify_unet *u,
         return;
     case PART_OUT:
         snprintf(out->tensor, n, "out.2.%s", at->leaf);
-        import_noise_rows(s, u, out);
+        unet_noise_rows(s, u, out);
         return;
     }
 }
 
-const struct import_family import_adm = {"guided-diffusion", "time_embed.0.weight", architecture,
-                                         piece};
+const struct unet_family unet_adm = {"guided-diffusion", "time_embed.0.weight", architecture,
+                                     piece};
