@@ -99,19 +99,7 @@ static void test_unet_numbers(void **state)
 static void test_published(void **state)
 {
     (void)state;
-    static const struct purify_unet cfg = {.in_channels = 3,
-                                           .size = 32,
-                                           .ch = 128,
-                                           .levels = 4,
-                                           .ch_mult = {1, 2, 2, 2},
-                                           .res_blocks = 2,
-                                           .attn_count = 1,
-                                           .attn = {16},
-                                           .mid_attn = true,
-                                           .groups = 32,
-                                           .dropout = 0.1f,
-                                           .total = 1000,
-                                           .t_max = 1000};
+    const struct purify_unet cfg = test_published_cfg();
     static const struct {
         const char *name;
         int rank, dim[4];

@@ -68,6 +68,25 @@ TEST_ONLY struct purify_unet test_unet_cfg(int channels)
                                 .t_max = 200};
 }
 
+/* The network of the published CIFAR-10 checkpoints (Ho et al. 2020, appendix B): 35.7 M
+ * parameters. */
+TEST_ONLY struct purify_unet test_published_cfg(void)
+{
+    return (struct purify_unet){.in_channels = 3,
+                                .size = 32,
+                                .ch = 128,
+                                .levels = 4,
+                                .ch_mult = {1, 2, 2, 2},
+                                .res_blocks = 2,
+                                .attn_count = 1,
+                                .attn = {16},
+                                .mid_attn = true,
+                                .groups = 32,
+                                .dropout = 0.1f,
+                                .total = 1000,
+                                .t_max = 1000};
+}
+
 TEST_ONLY struct purify_percept_cfg test_percept_cfg(int channels)
 {
     return (struct purify_percept_cfg){

@@ -7,9 +7,7 @@
  * same number of evaluations takes alone (the limit), and how much comes on top of them. RELEARN_DATA_DIR says
  * where the shipped networks are.
  */
-#include "purify/purify.h"
-
-#include <string.h>
+#include "purify/test_models.h"
 
 enum { RUNS = 5 };
 
@@ -17,36 +15,6 @@ static int by_size(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
-}
-
-/* The network of the published CIFAR-10 checkpoints, with random weights. */
-static status save_published(const char *path, struct errmsg *e)
-{
-    static const struct purify_unet cfg = {.in_channels = 3,
-                                           .size = 32,
-                                           .ch = 128,
-                                           .levels = 4,
-                                           .ch_mult = {1, 2, 2, 2},
-                                           .res_blocks = 2,
-                                           .attn_count = 1,
-                                           .attn = {16},
-                                           .mid_attn = true,
-                                           .groups = 32,
-                                           .total = 1000,
-                                           .t_max = 1000};
-    AUTO(nn_params_free) struct nn_params *p = NULL;
-    AUTO(nn_graph_free) struct nn_graph *g = NULL;
-    struct purify_meta meta;
-    status st = nn_params_new(&p);
-    if (!st)
-        st = nn_graph_new(p, &g);
-    if (st)
-        return st;
-    purify_unet_build(g, &cfg, nn_input(g, "x", NN_F32, nn_shape4(1, 32, 32, 3)),
-                      nn_input(g, "t", NN_F32, nn_shape1(1)), false);
-    purify_unet_to_meta(&cfg, &meta);
-    st = nn_params_init(p, 1);
-    return st ? st : nn_params_save(p, path, meta.pair, meta.n, false, e);
 }
 
 /* Seconds of one evaluation alone, as an engine plans it. */
@@ -142,10 +110,11 @@ int main(void)
     snprintf(published, sizeof published, "%s/ddpm.safetensors", dir);
     snprintf(shipped, sizeof shipped, "%s/models/default.safetensors", data);
     status st = bench("shipped", shipped, &e);
-    if (!st)
-        st = save_published(published, &e);
-    if (!st)
+    if (!st) {
+        const struct purify_unet cfg = test_published_cfg();
+        test_save_unet(published, &cfg, 0);
         st = bench("35.7 M", published, &e);
+    }
     unlink(published);
     rmdir(dir);
     if (st)
