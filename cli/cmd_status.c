@@ -62,6 +62,8 @@ static void print_mount(const json_t *j)
     printf("  %-11s %s\n", "changes",
            json_is_true(json_object_get(j, "watching")) ? "watched"
                                                         : "not watched: seen after a second");
+    if (json_is_true(json_object_get(j, "frozen")))
+        printf("  %-11s files are opened without asking the daemon\n", "frozen");
     if (number(j, "work", "no_space") + number(j, "work", "not_stored"))
         printf("  %-11s %" PRIu64 " images (no space), %" PRIu64 " (other reasons)\n", "not stored",
                number(j, "work", "no_space"), number(j, "work", "not_stored"));

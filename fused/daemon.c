@@ -72,6 +72,10 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 #ifdef FUSE_CAP_DIRECT_IO_ALLOW_MMAP
     fuse_want(conn, FUSE_CAP_DIRECT_IO_ALLOW_MMAP);
 #endif
+    if (fs->freeze && !(conn->capable & FUSE_CAP_NO_OPEN_SUPPORT)) {
+        log_warn("%s: this kernel always asks to open files: not frozen", fs->mountpoint);
+        fs->freeze = false;
+    }
     sem_post(&d->inited);
 }
 
@@ -347,6 +351,7 @@ static void end(struct daemon *d)
         log_error("the cache was not written to its end: %s", status_text(st));
     notifier_free(fs->notifier);
     files_end(fs);
+    virtual_end(fs);
     if (fs->session)
         fuse_session_destroy(fs->session);
     sweep_free(fs->sweep);
@@ -450,8 +455,10 @@ int daemon_run(const struct daemon_options *opt)
     d.fs.timeout = opt->timeout;
     d.fs.no_watch = !opt->watch;
     d.fs.sweeping = opt->sweep;
+    d.fs.freeze = opt->frozen;
     d.fs.started_ns = time_real_ns();
     pthread_mutex_init(&d.fs.handles_lock, NULL);
+    pthread_mutex_init(&d.fs.virtual_lock, NULL);
     sem_init(&d.inited, 0, 0);
     status st = find_paths(opt, &d.fs, &e);
     if (!st && !opt->fake)

@@ -37,6 +37,17 @@ enum {
 };
 #define VIRTUAL_NAME ".relearn"
 
+/* Encoded images larger than this are kept by the open file itself: encoding 100 MiB again for each
+   128 KiB that are read would be absurd, and the shared memory does not keep what is so large. A
+   mount that has them is not frozen. */
+enum { HELD_BYTES_MIN = 16 << 20 };
+
+/* A virtual file as it was last told, for READs without an OPEN. */
+struct virtual_snapshot {
+    struct buf text;
+    uint64_t made_ns; /* wall clock; 0: never */
+};
+
 struct fs_counters {
     atomic_ullong lookups, opens, opens_waited, reads, read_bytes;
 };
@@ -61,10 +72,14 @@ struct fs {
     double timeout;      /* seconds the kernel may believe us where changes are watched */
     uint64_t started_ns; /* wall clock */
     bool no_watch, sweeping;
+    bool freeze;        /* wanted, and the kernel can */
+    atomic_bool frozen; /* OPEN is not asked any more: READ comes without a handle (fh 0) */
     pthread_mutex_t handles_lock;
     struct handle *handles; /* open files; guarded by handles_lock */
-    atomic_bool watching;   /* every change reaches us */
-    atomic_bool ending;     /* long walks give up */
+    pthread_mutex_t virtual_lock;
+    struct virtual_snapshot snapshot[VIRTUAL_END]; /* of a mount that freezes; guarded by it */
+    atomic_bool watching;                          /* every change reaches us */
+    atomic_bool ending;                            /* long walks give up */
     struct fs_counters n;
 };
 
@@ -141,6 +156,8 @@ void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+/* size bytes from off of what there is. */
+void reply_slice(fuse_req_t req, const void *data, size_t len, size_t size, off_t off);
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 /* Frees the files that the kernel had open when the connection ended: it says no RELEASE for them.
  */
@@ -151,6 +168,9 @@ void virtual_lookup(fuse_req_t req,
                     const char *name); /* in VIRTUAL_DIR; NULL: VIRTUAL_DIR itself */
 void virtual_getattr(fuse_req_t req, fuse_ino_t ino);
 void virtual_readdir(fuse_req_t req, size_t size, off_t off, bool plus);
+/* Answers a READ from the text as it was when its size was last told. */
+void virtual_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off);
+void virtual_end(struct fs *fs);
 /* The text of a virtual file. */
 status virtual_text(struct fs *fs, fuse_ino_t ino, struct buf *out) MUST_USE;
 

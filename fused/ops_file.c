@@ -13,6 +13,10 @@
  *
  * READ of an image answers from memory, or encodes what the cache has; only when the cache has lost
  * it meanwhile is the READ parked like an OPEN.
+ *
+ * On a frozen mount the kernel is told once that OPEN need not be asked; from then on READs come
+ * without a handle and get one each, which costs what an OPEN did, but only where the page cache
+ * has nothing.
  */
 #include "bytes.h"
 #include "fs.h"
@@ -22,10 +26,6 @@
 #include <string.h>
 
 #include "base/banned.h"
-
-/* Encoded images larger than this are kept by the open file itself: encoding 100 MiB again for each
-   128 KiB that are read would be absurd, and the shared memory does not keep what is so large. */
-static const size_t held_bytes_min = 16u << 20;
 
 enum handle_kind { HANDLE_ORIGINAL, HANDLE_IMAGE, HANDLE_TEXT };
 
@@ -109,7 +109,7 @@ void files_end(struct fs *fs)
 static void hold(struct handle *h, struct fused_bytes *b)
 {
     struct fused_bytes *none = NULL;
-    if (b->len < held_bytes_min || atomic_load(&h->held))
+    if (b->len < HELD_BYTES_MIN || atomic_load(&h->held))
         return;
     bytes_ref(b);
     if (!atomic_compare_exchange_strong(&h->held, &none, b))
@@ -292,6 +292,10 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         fuse_reply_err(req, EROFS);
         return;
     }
+    if (atomic_load(&fs->frozen)) {
+        fuse_reply_err(req, ENOSYS); /* which means: it is open, and do not ask again */
+        return;
+    }
     if (is_virtual(ino)) {
         open_text(req, ino, fi);
         return;
@@ -314,7 +318,7 @@ struct reading {
     char path[PATH_MAX];
 };
 
-static void reply_slice(fuse_req_t req, const void *data, size_t len, size_t size, off_t off)
+void reply_slice(fuse_req_t req, const void *data, size_t len, size_t size, off_t off)
 {
     size_t at = off < 0 || (uint64_t)off > len ? len : (size_t)off;
     size_t n = len - at < size ? len - at : size;
@@ -409,13 +413,52 @@ static void read_image(fuse_req_t req, struct handle *h, size_t size, off_t off)
     fused_bytes_unref(b);
 }
 
+/* What an OPEN would have made. 0 or an errno value. */
+static int handle_for_read(struct fs *fs, struct node *n, struct handle **out)
+{
+    char path[PATH_MAX];
+    struct stat sb;
+    struct node_known known;
+    struct fused_verdict verdict;
+    struct handle *h = handle_new(fs, n);
+    int err = h ? fs_open_node_data(fs, n, path, &sb, &h->fd) : ENOMEM;
+    if (!err) {
+        h->id = fused_file_id(&sb);
+        struct node_version v = node_version(&h->id);
+        if (table_recall(fs->table, n, &v, &known)) {
+            err = fs_judge_open(fs, n, h->fd, &sb, path, &verdict);
+            known.kind = verdict.kind;
+        }
+    }
+    if (err) {
+        if (h)
+            handle_put(h);
+        return err;
+    }
+    h->kind = known.kind == FUSED_IMAGE ? HANDLE_IMAGE : HANDLE_ORIGINAL;
+    *out = h;
+    return 0;
+}
+
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
-    (void)ino;
+    struct fs *fs = fs_of(req);
     struct handle *h = handle_of(fi);
-    atomic_fetch_add(&h->refs, 1); /* the kernel releases after our answer, not after our return */
-    atomic_fetch_add_explicit(&h->fs->n.reads, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&h->fs->n.read_bytes, size, memory_order_relaxed);
+    atomic_fetch_add_explicit(&fs->n.reads, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&fs->n.read_bytes, size, memory_order_relaxed);
+    if (!h && is_virtual(ino)) {
+        virtual_read(req, ino, size, off);
+        return;
+    }
+    int err = 0;
+    if (h)
+        atomic_fetch_add(&h->refs, 1); /* the kernel releases after our answer, not our return */
+    else
+        err = handle_for_read(fs, fs_node(fs, ino), &h);
+    if (err) {
+        fuse_reply_err(req, err);
+        return;
+    }
     if (h->kind == HANDLE_TEXT) {
         reply_slice(req, h->text.data, h->text.len, size, off);
     } else if (h->kind == HANDLE_IMAGE) {

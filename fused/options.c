@@ -109,6 +109,7 @@ static status take_word(struct daemon_options *o, char *word, struct errmsg *e)
         {"nosweep", FLAG_OFF, &o->sweep},      {"watch", FLAG_ON, &o->watch},
         {"nowatch", FLAG_OFF, &o->watch},      {"allow_other", FLAG_ON, &o->allow_other},
         {"noexec", FLAG_ON, &o->noexec},       {"debug", FLAG_ON, &o->debug},
+        {"frozen", FLAG_ON, &o->frozen},
     };
     if (!*word || is_ignored(word))
         return STATUS_OK;
@@ -185,6 +186,8 @@ static void help(void)
         "  -o threads=N         of the purifier (default: one per CPU)\n"
         "  -o nosweep           do not purify ahead while nobody reads\n"
         "  -o nowatch           do not watch SOURCE: changes are seen after a second\n"
+        "  -o frozen            SOURCE will not change: once everything is purified, files are\n"
+        "                       opened without asking the daemon\n"
         "  -o timeout=SECONDS   the kernel may believe names and sizes that long (default 3600)\n"
         "  -o allow_other       other users may use the mount\n"
         "  -o noexec            as for any mount\n"
@@ -246,6 +249,10 @@ static int parse_words(int argc, char **argv, struct daemon_options *o)
         default:
             break; /* mount's -s -n -v -N -t */
         }
+    }
+    if (o->frozen && !o->sweep) {
+        errmsg_set(&e, STATUS_INVALID, "frozen wants everything purified: it needs the sweep");
+        return mistake(&e, STATUS_INVALID);
     }
     if (argc - optind != 2) {
         errmsg_set(&e, STATUS_INVALID, "SOURCE and MOUNTPOINT are needed");

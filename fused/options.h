@@ -13,7 +13,7 @@ struct daemon_options {
     uint64_t cache_bytes, encoded_bytes;
     int threads;
     double timeout; /* seconds */
-    bool sweep, watch;
+    bool sweep, watch, frozen;
     bool foreground, debug, allow_other, noexec;
     bool fake; /* mount -f: do everything but mount */
 };

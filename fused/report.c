@@ -72,13 +72,14 @@ static json_t *json_mount(struct fs *fs)
 {
     char id[DIGEST_HEX_LEN + 1];
     digest_hex(&fs->stack.profile.id, id);
-    return json_pack("{s:o,s:o,s:{s:s,s:s},s:o,s:I,s:I,s:s,s:b,s:b,s:o,s:o}", "source",
+    return json_pack("{s:o,s:o,s:{s:s,s:s},s:o,s:I,s:I,s:s,s:b,s:b,s:b,s:o,s:o}", "source",
                      json_name(fs->source), "mountpoint", json_name(fs->mountpoint), "profile",
                      "name", fs->stack.profile.name, "id", id, "cache_dir",
                      json_name(fs->stack.cache_dir), "pid", N(getpid()), "uptime_seconds",
                      N((time_real_ns() - fs->started_ns) / 1000000000u), "view", "ready",
-                     "watching", atomic_load(&fs->watching), "sweep_enabled", fs->sweeping, "log",
-                     json_name(fs->log_path), "socket", json_name(fs->socket_path));
+                     "watching", atomic_load(&fs->watching), "sweep_enabled", fs->sweeping,
+                     "frozen", atomic_load(&fs->frozen), "log", json_name(fs->log_path), "socket",
+                     json_name(fs->socket_path));
 }
 
 static json_t *json_work(const struct figures *f)

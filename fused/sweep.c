@@ -5,6 +5,7 @@
 #include "under.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -44,6 +45,9 @@ struct sweep {
     struct sweep_state state;
     unsigned ahead; /* fetches that have not come back */
     bool stopping;
+    bool complete;             /* the sweep saw everything; of its own thread */
+    bool settled;              /* and all that it began came back */
+    uint64_t unfit, too_large; /* of its files: failed; above HELD_BYTES_MIN */
 };
 
 /* One file on its way through the pipeline. */
@@ -59,6 +63,7 @@ static void count_done(struct sweep *s, enum ahead_kind kind, bool purified, boo
     pthread_mutex_lock(&s->lock);
     s->state.purified += purified;
     s->state.failed += failed;
+    s->unfit += failed && kind == AHEAD_SWEEP;
     if (kind == AHEAD_WARM) {
         s->warm_state.done++;
         s->warm_state.failed += failed;
@@ -122,6 +127,11 @@ static void work_on(struct sweep *s, enum ahead_kind kind, int base_fd, const ch
     if (open_and_examine(s, base_fd, name, path, &id, &v, &fd)) {
         count_done(s, kind, false, kind != AHEAD_HINT);
         return;
+    }
+    if (v.kind == FUSED_IMAGE && v.size >= HELD_BYTES_MIN) {
+        pthread_mutex_lock(&s->lock);
+        s->too_large++;
+        pthread_mutex_unlock(&s->lock);
     }
     struct ahead *a = NULL;
     if (v.kind == FUSED_IMAGE && !fused_is_cached(s->fs->pipeline, &v))
@@ -233,6 +243,36 @@ static status walk_fd(int fd, image_walk_fn *fn, void *arg, struct errmsg *e)
     return image_walk(root, NULL, fn, arg, e);
 }
 
+/* True once: when the sweep has ended and all that it began came back. */
+static bool settles_now(struct sweep *s)
+{
+    pthread_mutex_lock(&s->lock);
+    bool now = !s->settled && s->ahead == 0;
+    s->settled |= now;
+    pthread_mutex_unlock(&s->lock);
+    return now;
+}
+
+static void freeze(struct sweep *s)
+{
+    struct fs *fs = s->fs;
+    struct pipeline_stats ps;
+    pipeline_stats(fs->pipeline, &ps);
+    pthread_mutex_lock(&s->lock);
+    uint64_t lost = ps.no_space + ps.not_stored, unfit = s->unfit, too_large = s->too_large;
+    pthread_mutex_unlock(&s->lock);
+    if (s->complete && !unfit && !too_large && !lost) {
+        log_info("%s: everything is purified; files are opened without asking from now on",
+                 fs->mountpoint);
+        atomic_store(&fs->frozen, true);
+    } else {
+        log_warn("%s: not frozen: %s, %" PRIu64 " files failed, %" PRIu64
+                 " were not stored, %" PRIu64 " are too large",
+                 fs->mountpoint, s->complete ? "swept" : "the sweep ended early", unfit, lost,
+                 too_large);
+    }
+}
+
 static void *sweep_main(void *arg)
 {
     struct sweep *s = arg;
@@ -241,6 +281,8 @@ static void *sweep_main(void *arg)
     bool swept = !s->fs->sweeping;
     while (serve_lists(s)) {
         if (swept) {
+            if (s->fs->freeze && settles_now(s))
+                freeze(s);
             pthread_mutex_lock(&s->lock);
             wait_a_little(s);
             pthread_mutex_unlock(&s->lock);
@@ -252,6 +294,7 @@ static void *sweep_main(void *arg)
         if (st && st != STATUS_CANCELLED)
             log_warn("the sweep ended early: %s", errmsg_text(&e, st));
         set_phase(s, "done");
+        s->complete = !st;
         swept = true;
     }
     return NULL;

@@ -1,6 +1,9 @@
 /*
  * .relearn/ in the mount's root: reachable by name, never listed there. Its files are written when
- * they are opened and read with direct I/O, so their size is not known before (0, as in /proc).
+ * they are opened and read with direct I/O, so their size is not known before (0, as in /proc). A
+ * mount that freezes writes them when it is asked for their size, since it will not be asked to
+ * open them, and again when that is a second ago: the kernel asks before each read, and drops its
+ * pages when the time of change is another.
  */
 #include "fs.h"
 
@@ -21,6 +24,43 @@ static const struct {
 /* Above what file systems give out. */
 static const uint64_t shown_inode_base = 0xffffffffffffff00u;
 
+static const uint64_t snapshot_ns = 1000000000u;
+
+/* Called with virtual_lock held. */
+static const struct virtual_snapshot *snapshot(struct fs *fs, fuse_ino_t ino)
+{
+    struct virtual_snapshot *s = &fs->snapshot[ino];
+    uint64_t now = time_real_ns();
+    if (now - s->made_ns >= snapshot_ns) {
+        buf_done(&s->text);
+        s->text = (struct buf)BUF_INIT(4u << 20);
+        status_ignore(virtual_text(fs, ino, &s->text), "without memory it is empty for a second");
+        s->made_ns = now;
+    }
+    return s;
+}
+
+void virtual_end(struct fs *fs)
+{
+    for (size_t i = 0; i < ARRAY_LEN(files); i++)
+        buf_done(&fs->snapshot[files[i].ino].text);
+}
+
+void virtual_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off)
+{
+    struct fs *fs = fs_of(req);
+    pthread_mutex_lock(&fs->virtual_lock);
+    const struct virtual_snapshot *s = &fs->snapshot[ino];
+    reply_slice(req, s->text.data, s->text.len, size, off);
+    pthread_mutex_unlock(&fs->virtual_lock);
+}
+
+/* Seconds that the kernel may believe what fill_attr says. */
+static double attr_timeout(const struct fs *fs, fuse_ino_t ino)
+{
+    return fs->freeze && ino != VIRTUAL_DIR ? 0 : fs->timeout;
+}
+
 static void fill_attr(struct fs *fs, fuse_ino_t ino, struct stat *sb)
 {
     memset(sb, 0, sizeof *sb);
@@ -31,6 +71,14 @@ static void fill_attr(struct fs *fs, fuse_ino_t ino, struct stat *sb)
     sb->st_gid = getgid();
     sb->st_mtim.tv_sec = sb->st_ctim.tv_sec = sb->st_atim.tv_sec =
         (time_t)(fs->started_ns / 1000000000u);
+    if (!fs->freeze || ino == VIRTUAL_DIR)
+        return;
+    pthread_mutex_lock(&fs->virtual_lock);
+    const struct virtual_snapshot *s = snapshot(fs, ino);
+    sb->st_size = (off_t)s->text.len;
+    sb->st_mtim.tv_sec = (time_t)(s->made_ns / 1000000000u);
+    sb->st_mtim.tv_nsec = (long)(s->made_ns % 1000000000u);
+    pthread_mutex_unlock(&fs->virtual_lock);
 }
 
 void virtual_lookup(fuse_req_t req, const char *name)
@@ -45,7 +93,7 @@ void virtual_lookup(fuse_req_t req, const char *name)
         return;
     }
     struct fuse_entry_param e = {
-        .ino = ino, .attr_timeout = fs->timeout, .entry_timeout = fs->timeout};
+        .ino = ino, .attr_timeout = attr_timeout(fs, ino), .entry_timeout = fs->timeout};
     fill_attr(fs, ino, &e.attr);
     fuse_reply_entry(req, &e);
 }
@@ -54,7 +102,7 @@ void virtual_getattr(fuse_req_t req, fuse_ino_t ino)
 {
     struct stat sb;
     fill_attr(fs_of(req), ino, &sb);
-    fuse_reply_attr(req, &sb, fs_of(req)->timeout);
+    fuse_reply_attr(req, &sb, attr_timeout(fs_of(req), ino));
 }
 
 /* Offsets: 1 after ".", 2 after "..", 3.. after the files. */

@@ -352,6 +352,42 @@ STOPPING=1" ]
         grep -F 'other/image.bmp: not a PNG or JPEG file'
 }
 
+@test "mount: frozen, files are opened without asking, and the same bytes are read" {
+    relearn mount --profile "$DATA/p.ini" --cache "$c" -o frozen "$TREE" "$m"
+    cat "$m/png/rgb.png" >/dev/null # as any mount until everything is purified
+    exec 5<"$m/png/rgba.png"        # a file that was opened before
+    wait_until 20 eval '[ "$(status_of "$m" "j[\"frozen\"]")" = True ]'
+    cat "$m/label.txt" >/dev/null # the first OPEN that is answered so
+    before=$(status_of "$m" 'j["kernel"]["opens"]')
+    cp -a "$m" "$BATS_TEST_TMPDIR/cp"
+    rm "$BATS_TEST_TMPDIR/cp/names/fifo"
+    "$PY" "$CLIENTS/served.py" compare "$DATA/golden" "$BATS_TEST_TMPDIR/cp"
+    "$PY" "$CLIENTS/served.py" sizes "$m"
+    find "$m" -type f -exec dd if={} iflag=nocache count=0 status=none \; # out of the page cache
+    "$PY" "$CLIENTS/served.py" mmap "$m"
+    dd if="$m/png/exif.png" bs=7 status=none | cmp - "$DATA/golden/png/exif.png"
+    cmp - "$DATA/golden/png/rgba.png" <&5
+    exec 5<&-
+    [ "$(status_of "$m" 'j["kernel"]["opens"]')" = "$before" ]
+    relearn status "$m" | grep -q 'frozen'
+    # What is said of the mount is not frozen with it.
+    sleep 1.1
+    reads=$(status_of "$m" 'j["kernel"]["reads"]')
+    dd if="$m/label.txt" iflag=nocache count=0 status=none
+    cat "$m/label.txt" >/dev/null
+    sleep 1.1
+    [ "$(status_of "$m" 'j["kernel"]["reads"]')" -gt "$reads" ]
+    grep -q relearnfs_reads_total "$m/.relearn/metrics"
+    relearn umount "$m"
+    # A size that turns out to be another is told before.
+    relearn mount --profile "$DATA/p.ini" --cache "$c" -o frozen "$DATA/broken" "$m"
+    wait_until 20 eval '[ "$(status_of "$m" "j[\"frozen\"]")" = True ]'
+    wait_until 20 eval '[ "$(stat -c %s "$m/png/damaged.png")" = "$(stat -c %s "$DATA/broken/png/damaged.png")" ]'
+    cmp "$m/png/damaged.png" "$DATA/broken/png/damaged.png"
+    run relearn mount -o frozen,nosweep "$TREE" "$BATS_TEST_TMPDIR"
+    [ "$status" -eq 2 ]
+}
+
 @test "status: what a program and a person read" {
     mnt
     cat "$m/png/rgb.png" >/dev/null

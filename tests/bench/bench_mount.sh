@@ -3,6 +3,7 @@
 #   warm epoch   an ImageFolder epoch (decode, no training) through a mount whose cache is full; theirs: the same files
 #                as `relearn purify` wrote them to the disk below
 #   warm read    the same with cat
+#   frozen ...   the same through a mount with -o frozen
 #   cold mount   a first read of all images; theirs: `relearn purify` of the same tree, its cache empty too
 # Medians of pairs that take turns. BENCH_IMAGES: how many 32x32 images (default 1000; a tenth of them for cold).
 set -eu
@@ -75,17 +76,27 @@ for _ in $(seq 3); do
     ms "$relearn" purify -q --cache "$dir/cold-cache" "$dir/cold" "$dir/cold-copy" >>"$dir/cold.theirs"
     rm -rf "$dir/cold-cache" "$dir/cold-copy"
 done
-"$relearn" purify -q --profile "$dir/quick.ini" --cache "$dir/cache" "$dir/warm" "$dir/copy"
+"$relearn" purify -q --profile "$dir/quick.ini" --cache "$dir/cache" "$dir/warm" "$dir/copy" >/dev/null
 "$relearn" mount --profile "$dir/quick.ini" --cache "$dir/cache" "$dir/warm" "$dir/mnt"
 [ "$(read_all "$dir/mnt" | wc -c)" = "$(read_all "$dir/copy" | wc -c)" ] # and both are in the page cache now
-for _ in $(seq $pairs); do
-    ms read_all "$dir/mnt" >>"$dir/read.ours"
-    ms read_all "$dir/copy" >>"$dir/read.theirs"
-    if "$python" -c 'import torchvision' 2>/dev/null; then
-        epoch "$dir/mnt" >>"$dir/epoch.ours"
-        epoch "$dir/copy" >>"$dir/epoch.theirs"
-    fi
+take_turns() { # PREFIX
+    for _ in $(seq $pairs); do
+        ms read_all "$dir/mnt" >>"$dir/$1read.ours"
+        ms read_all "$dir/copy" >>"$dir/$1read.theirs"
+        if "$python" -c 'import torchvision' 2>/dev/null; then
+            epoch "$dir/mnt" >>"$dir/$1epoch.ours"
+            epoch "$dir/copy" >>"$dir/$1epoch.theirs"
+        fi
+    done
+}
+take_turns ""
+"$relearn" umount "$dir/mnt"
+"$relearn" mount --profile "$dir/quick.ini" --cache "$dir/cache" -o frozen "$dir/warm" "$dir/mnt"
+until grep -q '"frozen": *true' "$dir/mnt/.relearn/status.json"; do sleep 0.2; done
+[ "$(read_all "$dir/mnt" | wc -c)" = "$(read_all "$dir/copy" | wc -c)" ]
+take_turns "frozen "
+for kind in "" "frozen "; do
+    [ ! -e "$dir/${kind}epoch.ours" ] || pair "${kind:-warm }epoch" "$dir/${kind}epoch.ours" "$dir/${kind}epoch.theirs"
+    pair "${kind:-warm }read" "$dir/${kind}read.ours" "$dir/${kind}read.theirs"
 done
-[ ! -e "$dir/epoch.ours" ] || pair "warm epoch" "$dir/epoch.ours" "$dir/epoch.theirs"
-pair "warm read" "$dir/read.ours" "$dir/read.theirs"
 pair "cold mount" "$dir/cold.ours" "$dir/cold.theirs"
