@@ -49,6 +49,10 @@ CFLAGS   ?= -g
 ALL_CFLAGS  = -std=c17 -D_GNU_SOURCE $(OPT) $(CFLAGS) $(WARN) $(SANFLAGS) -pthread -fvisibility=hidden
 ALL_LDFLAGS = $(LDFLAGS) $(SANFLAGS) -pthread
 ARCHFLAGS ?= $(if $(filter x86_64,$(shell uname -m)),-march=x86-64-v3)
+# nn/kernels is compiled once more for wider vectors where the architecture has them; which of the two runs is decided
+# when a plan is made (nn/kernel_set.c).
+WIDEFLAGS ?= $(if $(filter x86_64,$(shell uname -m)),-march=x86-64-v4 -mprefer-vector-width=512)
+OBJCOPY   ?= objcopy
 
 Q := $(if $(V),,@)
 
@@ -70,10 +74,11 @@ help:
 below = $(sort $(USES.$(1)) $(foreach d,$(USES.$(1)),$(USES.$(d))))
 # The two folders that compute get vector code; everything else runs on any CPU of the architecture.
 NUMERIC := nn purify
+WIDE.nn := $(BUILD)/nn/kernels_wide.o
 define folder_rules
 SRC.$(1)   := $$(filter-out %_test.c %_main.c,$$(wildcard $(1)/*.c $(1)/*/*.c))
 TESTS.$(1) := $$(patsubst %.c,$(BUILD)/%,$$(wildcard $(1)/*_test.c $(1)/*/*_test.c))
-OBJ.$(1)   := $$(SRC.$(1):%.c=$(BUILD)/%.o)
+OBJ.$(1)   := $$(SRC.$(1):%.c=$(BUILD)/%.o) $$(if $$(WIDEFLAGS),$$(WIDE.$(1)))
 CFLAGS.$(1) = -I $(BUILD)/inc/$(1) $$(shell pkg-config --cflags $$(PKGS.$(1)) 2>/dev/null) $(if $(filter nn,$(1)),$(OMP)) $(if $(filter $(NUMERIC),$(1)),$(ARCHFLAGS) -O3 -fno-math-errno -fno-trapping-math)
 
 $(BUILD)/inc/$(1)/.made: Makefile | $(addsuffix /.,$(USES.$(1)))
@@ -103,6 +108,16 @@ test-$(1): $(BUILD)/share/relearnfs $$(TESTS.$(1))
 endef
 $(foreach f,$(FOLDERS),$(eval $(call folder_rules,$(f))))
 .SECONDARY:
+
+# The second build: one object whose only name to the outside is its table of kernels.
+$(BUILD)/nn/wide/%.o: nn/kernels/%.c $(BUILD)/inc/nn/.made
+	@mkdir -p $(@D)
+	@echo "  CC $< (wide)"
+	$(Q)$(CC) $(ALL_CFLAGS) $(CFLAGS.nn) $(WIDEFLAGS) -DNN_WIDE -I nn -MMD -MP -c $< -o $@
+$(WIDE.nn): $(patsubst nn/kernels/%.c,$(BUILD)/nn/wide/%.o,$(wildcard nn/kernels/*.c))
+	$(Q)$(CC) -r -nostdlib -o $@.all $^
+	$(Q)$(OBJCOPY) --redefine-sym nn_kernels=nn_kernels_wide $@.all
+	$(Q)$(OBJCOPY) --keep-global-symbol=nn_kernels_wide $@.all $@
 
 base/. nn/. image/. purify/. cache/. fused/. train/. cli/.:
 

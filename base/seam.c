@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -98,9 +99,15 @@ void *mem_zalloc(size_t n, size_t size)
 
 void *mem_alloc_aligned(size_t size)
 {
-    if (size > PTRDIFF_MAX - 64 || fault_hit(FAULT_MEM))
+    enum { HUGE_PAGE = 2 << 20 };
+    if (size > PTRDIFF_MAX - HUGE_PAGE || fault_hit(FAULT_MEM))
         return NULL;
-    return aligned_alloc(64, size ? (size + 63) / 64 * 64 : 64);
+    size_t align = size < HUGE_PAGE ? 64 : HUGE_PAGE;
+    size_t whole = size ? (size + align - 1) / align * align : align;
+    void *p = aligned_alloc(align, whole);
+    if (p && align == HUGE_PAGE)
+        (void)madvise(p, whole, MADV_HUGEPAGE); /* without it the memory is only slower */
+    return p;
 }
 
 void *mem_realloc(void *p, size_t size)

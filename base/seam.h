@@ -22,7 +22,8 @@
  */
 void *mem_alloc(size_t size) MUST_USE __attribute__((malloc));
 void *mem_zalloc(size_t n, size_t size) MUST_USE __attribute__((malloc));
-/* 64-byte aligned, uninitialised. Released with mem_free like the rest. */
+/* 64-byte aligned, uninitialised. Released with mem_free like the rest. From 2 MiB on in whole
+   pages of that size where the kernel gives them: tables and weights are read all over at once. */
 void *mem_alloc_aligned(size_t size) MUST_USE __attribute__((malloc));
 void *mem_realloc(void *p, size_t size) MUST_USE;
 char *mem_strdup(const char *s) MUST_USE;

@@ -42,16 +42,19 @@ const struct nn_kernel *nn_kernel_pick(const struct nn_device *d, const struct n
                                        const struct nn_kernel *after, int *out_depth)
 {
     int depth = 0;
-    for (; d; d = d->next, depth++)
-        for (int i = 0; d->kernels && d->kernels[i]; i++) {
-            if (after) {
-                if (d->kernels[i] == after)
-                    after = NULL;
-            } else if (takes(d->kernels[i], s)) {
-                *out_depth = depth;
-                return d->kernels[i];
+    for (; d; d = d->next, depth++) {
+        const struct nn_kernel *const *k;
+        for (int i = 0; d->list && (k = d->list(i, s->precision)) != NULL; i++)
+            for (; *k; k++) {
+                if (after) {
+                    if (*k == after)
+                        after = NULL;
+                } else if (takes(*k, s)) {
+                    *out_depth = depth;
+                    return *k;
+                }
             }
-        }
+    }
     const struct nn_kernel *k = &nn_op_row(s->op)->reference;
     *out_depth = depth;
     return k->run && k != after && takes(k, s) ? k : NULL;

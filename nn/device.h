@@ -76,7 +76,9 @@ struct nn_kernel {
 
 struct nn_device {
     const char *name;
-    const struct nn_kernel *const *kernels; /* NULL-terminated */
+    /* (optional: none) The i-th list of its kernels on this CPU, NULL-terminated; NULL: there is
+       none. Kernels are asked in the order of the lists. */
+    const struct nn_kernel *const *(*list)(int i, enum nn_precision p);
     const struct nn_device *next;           /* NULL: ask the reference rows of the op table */
     bool (*precision)(enum nn_precision p); /* (optional: every precision) */
     /* (optional) What the kernels share in one plan: an engine, a stream. */

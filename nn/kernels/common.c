@@ -2,14 +2,6 @@
 
 #include <math.h>
 
-static const struct nn_kernel *const kernels[] = {
-#define X(name) &nn_common_##name,
-    NN_COMMON_KERNELS(X)
-#undef X
-        NULL};
-
-const struct nn_device nn_device_common = {.name = "common", .kernels = kernels};
-
 void nn_post_row(int post, float *y, int n)
 {
     switch (post) {

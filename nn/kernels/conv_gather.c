@@ -23,20 +23,11 @@ struct gather {
     size_t part, behind, sums_at;
 };
 
-static bool wide_vectors(void)
-{
-#if defined(__x86_64__)
-    return __builtin_cpu_supports("avx512f");
-#else
-    return false;
-#endif
-}
-
 static bool fits(const struct nn_step *s, struct nn_shape x, struct nn_shape y, struct nn_shape w)
 {
-    return nn_all_f32(s) && !wide_vectors() && s->attr.conv.groups == 1 &&
-           w.dim[2] * w.dim[3] > 1 && x.dim[3] % LANES == 0 && y.dim[3] % LANES == 0 &&
-           x.dim[3] <= NN_ROW_MAX && y.dim[3] <= NN_ROW_MAX;
+    return nn_all_f32(s) && s->attr.conv.groups == 1 && w.dim[2] * w.dim[3] > 1 &&
+           x.dim[3] % LANES == 0 && y.dim[3] % LANES == 0 && x.dim[3] <= NN_ROW_MAX &&
+           y.dim[3] <= NN_ROW_MAX;
 }
 
 static int64_t pixels_of(const struct gather *g)
@@ -60,8 +51,8 @@ static status new_state(struct nn_step *s, struct nn_shape x, struct nn_shape w,
     if (!g)
         return STATUS_NOMEM;
     g->x = x, g->w = w, g->y = y;
-    int64_t most = bytes / (inner_of(g) * (int64_t)sizeof(float)) / 6 * 6;
-    g->block = (int)nn_min(most < 12 ? 12 : most, pixels_of(g));
+    int64_t most = bytes / (inner_of(g) * (int64_t)sizeof(float)) / NN_PANEL_ROWS * NN_PANEL_ROWS;
+    g->block = (int)nn_min(most < NN_PANEL_ROWS ? NN_PANEL_ROWS : most, pixels_of(g));
     g->behind = (size_t)g->block * (size_t)inner_of(g);
     g->part = g->behind + (size_t)g->block * (size_t)y.dim[3];
     g->sums_at = g->part * (size_t)s->threads;
@@ -209,8 +200,7 @@ static void convolve_pixels(const void *ctx, int64_t first, int64_t last, int th
     for (int64_t at = first; at < last; at += g->block) {
         int count = (int)nn_min(g->block, last - at);
         gather_pixels(j, at, count, v);
-        for (int64_t o = 0; o < g->y.dim[3]; o += LANES)
-            nn_panel_multiply(v, j->filters + o * inner, m + o * count, count, inner);
+        nn_panel_multiply(v, j->filters, m, count, inner, g->y.dim[3] / LANES);
         write_pixels(j, at, count, m);
     }
 }
@@ -278,9 +268,8 @@ static void correlate_pixels(const void *ctx, int64_t first, int64_t last, int t
         gather_pixels(j, at, count, v);
         for (int64_t i = 0; i < count; i++)
             to_panels(dy + (at + i) * outputs, outputs, z + i * LANES, (int64_t)count * LANES);
-        for (int64_t o = 0; o < outputs; o += LANES)
-            nn_panel_correlate(v, z + o * count, sums_of(j->step, thread) + o * inner, count, inner,
-                               at > first);
+        nn_panel_correlate(v, z, sums_of(j->step, thread), count, inner, outputs / LANES,
+                           at > first);
     }
 }
 

@@ -6,26 +6,36 @@ struct bias_job {
     const struct nn_tensor *dy, *db;
 };
 
-/* Sixteen channels at a time: rows of pixels in f32, their sums in f64. */
-static void bias_sums(const void *ctx, int64_t first, int64_t last, int thread)
+/* Sixteen channels at a time: rows of pixels in f32, their sums in f64. bf16 is a constant where
+   this is used. */
+static inline __attribute__((always_inline)) void bias_panels(const struct bias_job *j, bool bf16,
+                                                              int64_t first, int64_t last)
 {
-    const struct bias_job *j = ctx;
     const int *d = j->dy->shape.dim;
-    (void)thread;
     for (int64_t panel = first; panel < last; panel++) {
         double sum[NN_PANEL] = {0};
-        const float *dy = nn_f32(j->dy) + panel * NN_PANEL;
+        int64_t at = panel * NN_PANEL;
         for (int64_t row = 0; row < (int64_t)d[0] * d[1]; row++) {
             float part[NN_PANEL] = {0};
-            for (int w = 0; w < d[2]; w++, dy += d[3])
+            for (int w = 0; w < d[2]; w++, at += d[3])
                 for (int k = 0; k < NN_PANEL; k++)
-                    part[k] += dy[k];
+                    part[k] += nn_load_at(j->dy->data, bf16, at + k);
             for (int k = 0; k < NN_PANEL; k++)
                 sum[k] += (double)part[k];
         }
         for (int k = 0; k < NN_PANEL; k++)
             nn_f32(j->db)[panel * NN_PANEL + k] = (float)sum[k];
     }
+}
+
+static void bias_sums(const void *ctx, int64_t first, int64_t last, int thread)
+{
+    const struct bias_job *j = ctx;
+    (void)thread;
+    if (j->dy->store == NN_STORE_BF16)
+        bias_panels(j, true, first, last);
+    else
+        bias_panels(j, false, first, last);
 }
 
 void nn_bias_gradient(const struct nn_step *s, const struct nn_tensor *dy,

@@ -14,7 +14,7 @@
 enum {
     LANES = NN_PANEL,
     PLANES = NN_WINO_PLANES,
-    ALONE_BYTES = 2 << 20,     /* planes of one thread's block */
+    ALONE_BYTES = 3 << 19,     /* planes of one thread's block */
     TOGETHER_BYTES = 12 << 20, /* planes of a block for all threads */
     FILTERS_ALONE = 4 << 20    /* transformed filters that every thread may read on its own */
 };
@@ -33,21 +33,23 @@ static bool shapes_fit(const struct nn_step *s, struct nn_shape x, struct nn_sha
                        struct nn_shape w)
 {
     const struct nn_conv *v = &s->attr.conv;
-    if (!nn_all_f32(s) || v->groups != 1 || v->stride != 1 || w.dim[2] != 3 || w.dim[3] != 3 ||
-        x.dim[3] % LANES || y.dim[3] % LANES || x.dim[3] > NN_ROW_MAX || y.dim[3] > NN_ROW_MAX)
+    if (v->groups != 1 || v->stride != 1 || w.dim[2] != 3 || w.dim[3] != 3 || x.dim[3] % LANES ||
+        y.dim[3] % LANES || x.dim[3] > NN_ROW_MAX || y.dim[3] > NN_ROW_MAX)
         return false;
     int64_t across = (y.dim[1] + 3) / 4, along = (y.dim[2] + 3) / 4;
     /* products, those for pixels beyond the edge included: at most half of the direct sum's */
     return 2 * across * along * PLANES <= (int64_t)9 * y.dim[1] * y.dim[2];
 }
 
-static struct nn_wino_image image(struct nn_shape s, const struct nn_wino_image *tiles, int top,
-                                  int left)
+static struct nn_wino_image image(const struct nn_tensor *t, const struct nn_wino_image *tiles,
+                                  int top, int left)
 {
-    return (struct nn_wino_image){.n = s.dim[0],
-                                  .h = s.dim[1],
-                                  .w = s.dim[2],
-                                  .c = s.dim[3],
+    const int *d = t->shape.dim;
+    return (struct nn_wino_image){.n = d[0],
+                                  .h = d[1],
+                                  .w = d[2],
+                                  .c = d[3],
+                                  .bf16 = t->store == NN_STORE_BF16,
                                   .rows = tiles->rows,
                                   .columns = tiles->columns,
                                   .top = top,
@@ -66,23 +68,28 @@ static int blocks_of(const struct nn_step *s, const struct winograd *g)
 }
 
 /* Tiles cover y; x is read around them. */
-static status new_state(struct nn_step *s, struct nn_shape x, struct nn_shape y, int top, int left,
-                        bool turned)
+static status new_state(struct nn_step *s, const struct nn_tensor *x, const struct nn_tensor *y,
+                        int top, int left, bool turned)
 {
     struct winograd *g = s->state = mem_zalloc(1, sizeof *g);
     if (!g)
         return STATUS_NOMEM;
-    struct nn_wino_image tiles = {.rows = (y.dim[1] + 3) / 4, .columns = (y.dim[2] + 3) / 4};
+    struct nn_wino_image tiles = {.rows = (y->shape.dim[1] + 3) / 4,
+                                  .columns = (y->shape.dim[2] + 3) / 4};
     g->from = image(x, &tiles, top, left);
     g->to = image(y, &tiles, 0, 0);
-    g->filters = (struct nn_wino_filters){y.dim[3], x.dim[3], turned};
+    g->filters = (struct nn_wino_filters){g->to.c, g->from.c, turned};
     g->alone = nn_wino_filter_floats(&g->filters) * sizeof(float) <= FILTERS_ALONE;
     int64_t bytes = g->alone ? ALONE_BYTES : TOGETHER_BYTES;
     int64_t tile_bytes = (int64_t)PLANES * (g->from.c + g->to.c) * (int64_t)sizeof(float);
-    int64_t most = bytes / tile_bytes / 6 * 6; /* the products take six tiles at a time */
-    g->block = (int)nn_min(most < 6 ? 6 : most, tiles_of(g));
-    g->planes_at = (size_t)PLANES * (size_t)g->block * (size_t)g->from.c;
-    g->block_floats = g->planes_at + (size_t)PLANES * (size_t)g->block * (size_t)g->to.c;
+    int64_t most = bytes / tile_bytes / NN_PANEL_ROWS * NN_PANEL_ROWS;
+    int64_t all = tiles_of(g);
+    most = most < NN_PANEL_ROWS ? NN_PANEL_ROWS : most;
+    int64_t blocks = (all + most - 1) / most; /* of the same size, as near as whole rows allow */
+    int64_t even = (all + blocks * NN_PANEL_ROWS - 1) / (blocks * NN_PANEL_ROWS) * NN_PANEL_ROWS;
+    g->block = (int)nn_min(even, all);
+    g->planes_at = (size_t)(PLANES * nn_wino_plane(g->block, g->from.c));
+    g->block_floats = g->planes_at + (size_t)(PLANES * nn_wino_plane(g->block, g->to.c));
     g->filters_at = g->block_floats * (size_t)blocks_of(s, g);
     s->scratch_bytes = g->filters_at * sizeof(float);
     return STATUS_OK;
@@ -99,8 +106,8 @@ static void drop(struct nn_step *s)
 struct job {
     const struct nn_step *step;
     const struct winograd *g;
-    const float *x;
-    float *y;
+    const void *x;
+    void *y;
     struct nn_wino_end end;
     const float *filters;
     float *sums; /* the filters' gradient, or a thread's part of it */
@@ -124,15 +131,38 @@ static void pixels(const void *ctx, int64_t first, int64_t last, int thread)
     nn_wino_pixels(&j->g->from, j->x, &j->in, first, last);
 }
 
+/* Panels of outputs, counted through all planes, as stretches within one plane. */
+struct stretch {
+    int64_t plane;
+    int first, count; /* panels */
+};
+static struct stretch stretch_at(const struct winograd *g, int64_t at, int64_t last)
+{
+    int64_t panels = g->to.c / LANES, plane = at / panels;
+    return (struct stretch){plane, (int)(at % panels),
+                            (int)(nn_min(last, (plane + 1) * panels) - at)};
+}
+static float *from_plane(const struct job *j, const struct stretch *p)
+{
+    return j->in.planes + p->plane * nn_wino_plane(j->in.tiles, j->g->from.c);
+}
+static float *to_plane(const struct job *j, const struct stretch *p)
+{
+    return j->out.planes + p->plane * nn_wino_plane(j->in.tiles, j->g->to.c) +
+           (int64_t)p->first * j->in.tiles * LANES;
+}
+
 static void products(const void *ctx, int64_t first, int64_t last, int thread)
 {
     const struct job *j = ctx;
-    int64_t panels = j->g->to.c / LANES, inputs = j->g->from.c, tiles = j->in.tiles;
+    int inputs = j->g->from.c;
     (void)thread;
-    for (int64_t i = first; i < last; i++)
-        nn_panel_multiply(j->in.planes + i / panels * tiles * inputs,
-                          j->filters + i * inputs * LANES, j->out.planes + i * tiles * LANES,
-                          (int)tiles, (int)inputs);
+    while (first < last) {
+        struct stretch p = stretch_at(j->g, first, last);
+        nn_panel_multiply(from_plane(j, &p), j->filters + first * inputs * LANES, to_plane(j, &p),
+                          j->in.tiles, inputs, p.count);
+        first += p.count;
+    }
 }
 
 static void results(const void *ctx, int64_t first, int64_t last, int thread)
@@ -152,12 +182,14 @@ static void pixels_and_gradients(const void *ctx, int64_t first, int64_t last, i
 static void correlations(const void *ctx, int64_t first, int64_t last, int thread)
 {
     const struct job *j = ctx;
-    int64_t panels = j->g->to.c / LANES, inputs = j->g->from.c, tiles = j->in.tiles;
+    int inputs = j->g->from.c;
     (void)thread;
-    for (int64_t i = first; i < last; i++)
-        nn_panel_correlate(j->in.planes + i / panels * tiles * inputs,
-                           j->out.planes + i * tiles * LANES, j->sums + i * inputs * LANES,
-                           (int)tiles, (int)inputs, j->add);
+    while (first < last) {
+        struct stretch p = stretch_at(j->g, first, last);
+        nn_panel_correlate(from_plane(j, &p), to_plane(j, &p), j->sums + first * inputs * LANES,
+                           j->in.tiles, inputs, p.count, j->add);
+        first += p.count;
+    }
 }
 
 /* ---- forward, and backward to the input ---- */
@@ -208,8 +240,8 @@ static status convolve(const struct nn_step *s, struct nn_wino_end end)
     const struct winograd *g = s->state;
     struct job j = {.step = s,
                     .g = g,
-                    .x = nn_f32(&s->in[0]),
-                    .y = nn_f32(&s->out[0]),
+                    .x = s->in[0].data,
+                    .y = s->out[0].data,
                     .end = end,
                     .filters = s->packed};
     if (!s->in[1].constant)
@@ -223,7 +255,7 @@ static status convolve(const struct nn_step *s, struct nn_wino_end end)
 
 static status prepare(struct nn_step *s, int top, int left, bool turned)
 {
-    status st = new_state(s, s->in[0].shape, s->out[0].shape, top, left, turned);
+    status st = new_state(s, &s->in[0], &s->out[0], top, left, turned);
     const struct winograd *g = s->state;
     if (!st)
         s->packed_bytes = nn_wino_filter_floats(&g->filters) * sizeof(float);
@@ -246,7 +278,8 @@ static status forward_run(const struct nn_step *s)
     enum { BIAS = 2, NC, RES };
     return convolve(s, (struct nn_wino_end){.bias = nn_f32(&s->in[BIAS]),
                                             .nc = nn_f32(&s->in[NC]),
-                                            .res = nn_f32(&s->in[RES]),
+                                            .res = s->in[RES].data,
+                                            .res_bf16 = s->in[RES].store == NN_STORE_BF16,
                                             .post = s->attr.post});
 }
 
@@ -264,7 +297,8 @@ static status data_prepare(struct nn_step *s, struct errmsg *e)
 
 static status data_run(const struct nn_step *s)
 {
-    return convolve(s, (struct nn_wino_end){.res = nn_f32(&s->in[2])});
+    return convolve(
+        s, (struct nn_wino_end){.res = s->in[2].data, .res_bf16 = s->in[2].store == NN_STORE_BF16});
 }
 
 /* ---- backward to the weights: in x, dy; out dw, db? ---- */
@@ -278,7 +312,7 @@ static status weights_prepare(struct nn_step *s, struct errmsg *e)
 {
     const struct nn_conv *v = &s->attr.conv;
     (void)e;
-    status st = new_state(s, s->in[0].shape, s->in[1].shape, v->pad_top, v->pad_left, false);
+    status st = new_state(s, &s->in[0], &s->in[1], v->pad_top, v->pad_left, false);
     const struct winograd *g = s->state;
     if (!st)
         s->scratch_bytes +=
@@ -327,7 +361,7 @@ static status weights_run(const struct nn_step *s)
 {
     const struct winograd *g = s->state;
     struct job j = {
-        .step = s, .g = g, .x = nn_f32(&s->in[0]), .y = nn_f32(&s->in[1]), .sums = sums_of(s, 0)};
+        .step = s, .g = g, .x = s->in[0].data, .y = s->in[1].data, .sums = sums_of(s, 0)};
     if (g->alone) {
         nn_for_range(s->threads, tiles_of(g), correlate_alone, &j);
         nn_add_parts(s, j.sums, nn_wino_filter_floats(&g->filters),

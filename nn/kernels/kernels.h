@@ -165,6 +165,14 @@ static inline bool nn_channels_fit(const struct nn_tensor *t)
 extern const struct nn_kernel nn_winograd_conv2d, nn_winograd_conv2d_data,
     nn_winograd_conv2d_weights;
 extern const struct nn_kernel nn_gather_conv2d, nn_gather_conv2d_weights;
+
+/* All of the above as compiled for one kind of CPU; the lists are NULL-terminated. */
+struct nn_kernel_set {
+    const struct nn_kernel *const *common, *const *winograd, *const *gather;
+};
+/* x86-64: AVX2. And the same sources once more for AVX-512 (Makefile), with the same bits. */
+extern const struct nn_kernel_set nn_kernels, nn_kernels_wide;
+const struct nn_kernel_set *nn_kernels_here(void);
 /* db = dy summed over pixels; channels are a multiple of 16. */
 void nn_bias_gradient(const struct nn_step *s, const struct nn_tensor *dy,
                       const struct nn_tensor *db);

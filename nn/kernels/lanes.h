@@ -1,12 +1,25 @@
 #ifndef NN_LANES_H
 #define NN_LANES_H
-/* lanes: eight floats that the compiler keeps in a vector register (or in two). */
+/*
+ * lanes: as many floats as the compiler keeps in one vector register: sixteen where it compiles for
+ * AVX-512, else eight (in two registers where they are narrower). No operation here mixes lanes, so
+ * a lane's bits do not depend on their number.
+ */
+#include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
-#if defined(__AVX2__) && defined(__FMA__)
+#if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
-typedef float nn_lanes __attribute__((vector_size(32)));
+#if defined(__AVX512F__)
+enum { NN_LANES = 16 };
+#else
+enum { NN_LANES = 8 };
+#endif
+typedef float nn_lanes __attribute__((vector_size(NN_LANES * 4)));
+typedef uint32_t nn_lanes_bits __attribute__((vector_size(NN_LANES * 4)));
+typedef uint16_t nn_lanes_half __attribute__((vector_size(NN_LANES * 2)));
 
 static inline nn_lanes nn_lanes_load(const float *p)
 {
@@ -20,20 +33,53 @@ static inline void nn_lanes_store(float *p, nn_lanes v)
 }
 static inline nn_lanes nn_lanes_all(float f)
 {
+#if defined(__AVX512F__)
+    return (nn_lanes)_mm512_set1_ps(f);
+#else
     return (nn_lanes){f, f, f, f, f, f, f, f};
+#endif
 }
 /* a b + c, in one rounding where nn_fma rounds once. */
 static inline nn_lanes nn_lanes_fma(nn_lanes a, nn_lanes b, nn_lanes c)
 {
-#if defined(__AVX2__) && defined(__FMA__)
+#if defined(__AVX512F__)
+    return (nn_lanes)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined(__AVX2__) && defined(__FMA__)
     return (nn_lanes)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
 #elif defined(__aarch64__)
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < NN_LANES; i++)
         c[i] = __builtin_fmaf(a[i], b[i], c[i]);
     return c;
 #else
     return a * b + c;
 #endif
+}
+
+/* Elements at .. at+NN_LANES-1 of f32 or bf16 memory, as nn_load_at and nn_store_at. */
+static inline nn_lanes nn_lanes_load_at(const void *p, bool bf16, int64_t at)
+{
+    nn_lanes v;
+    if (!bf16)
+        return nn_lanes_load((const float *)p + at);
+    nn_lanes_half half;
+    memcpy(&half, (const uint16_t *)p + at, sizeof half);
+    nn_lanes_bits bits = __builtin_convertvector(half, nn_lanes_bits) << 16;
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+static inline void nn_lanes_store_at(void *p, bool bf16, int64_t at, nn_lanes v)
+{
+    if (!bf16) {
+        nn_lanes_store((float *)p + at, v);
+        return;
+    }
+    nn_lanes_bits bits;
+    memcpy(&bits, &v, sizeof bits);
+    nn_lanes_bits rounded = bits + 0x7fff + (bits >> 16 & 1);
+    nn_lanes_bits nan = (nn_lanes_bits)(v != v);
+    rounded = (nan & (bits | 0x400000)) | (~nan & rounded);
+    nn_lanes_half half = __builtin_convertvector(rounded >> 16, nn_lanes_half);
+    memcpy((uint16_t *)p + at, &half, sizeof half);
 }
 
 #endif

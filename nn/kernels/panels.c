@@ -1,103 +1,169 @@
 /*
- * Forward, six rows by sixteen outputs stay in registers (twelve of the sixteen vector registers)
- * while the inner dimension passes, a stretch at a time, so that u's stretch stays in the first
- * cache for all rows. Backward, four of the inner dimension by sixteen outputs stay while the rows
- * pass.
+ * Two vectors' width of outputs stay in registers: a panel of two vectors, or two panels of one.
+ * Forward, as many rows as there are registers for stay while the inner dimension passes, a stretch
+ * at a time, so that u's stretch stays in the first cache for all rows; the first of them fetch the
+ * next stretch, as u comes from memory and each of its lines is used by few rows. Backward, some of
+ * the inner dimension stays while the rows pass.
  */
 #include "kernels/panels.h"
 #include "kernels/lanes.h"
 
-enum { LANES = NN_PANEL, ROWS = 6, DEPTH = 4, STRETCH = 256 };
+enum {
+    LANES = NN_PANEL,
+    PER_PANEL = NN_PANEL / NN_LANES, /* vectors */
+    GROUP = 2 / PER_PANEL,           /* panels that are computed together */
+    ROWS = NN_LANES == 16 ? 12 : 6,  /* 24 of 32 registers, 12 of 16 */
+    DEPTH = NN_LANES == 16 ? 8 : 4,  /* backward */
+    STRETCH = 128                    /* of u: 8 KiB a panel, and as much that is fetched */
+};
+_Static_assert(NN_PANEL_ROWS % ROWS == 0, "blocks have no rest");
 
-/* rows is a constant where this is used. */
-static inline __attribute__((always_inline)) void multiply_rows(int rows, const float *v,
-                                                                int64_t panel, const float *u,
-                                                                float *m, int inner, bool add)
+/* One panel or GROUP of them; u and m of the next panel are so many floats further. */
+struct product {
+    const float *v, *u;
+    float *m;
+    int64_t v_panel, u_panel, m_panel;
+    int inner;
+    bool add;
+    const float *next; /* u's next stretch */
+};
+
+/* Where vector j of the two begins, counted from a panel's first float. */
+#define AT(j, panel) ((j) / PER_PANEL * (panel) + (j) % PER_PANEL * NN_LANES)
+
+/* rows and vectors are constants where this is used. */
+static inline __attribute__((always_inline)) void multiply_rows(int rows, int vectors, bool fetch,
+                                                                const struct product *p)
 {
     nn_lanes sum[ROWS][2] = {{{0}}};
-#pragma GCC unroll 6
-    for (int r = 0; add && r < rows; r++) {
-        sum[r][0] = nn_lanes_load(m + r * LANES);
-        sum[r][1] = nn_lanes_load(m + r * LANES + 8);
-    }
-    for (int i = 0; i < inner; i += LANES, v += panel)
+    const float *v = p->v, *u = p->u;
+    float *m = p->m;
+    int64_t u_panel = p->u_panel, m_panel = p->m_panel, v_panel = p->v_panel;
+    if (p->add)
+#pragma GCC unroll 12
+        for (int r = 0; r < rows; r++)
+#pragma GCC unroll 2
+            for (int j = 0; j < vectors; j++)
+                sum[r][j] = nn_lanes_load(m + r * LANES + AT(j, m_panel));
+    for (int i = 0; i < p->inner; i += LANES, v += v_panel)
         for (int k = 0; k < LANES; k++, u += LANES) {
-            nn_lanes u0 = nn_lanes_load(u), u1 = nn_lanes_load(u + 8);
-#pragma GCC unroll 6
+            nn_lanes w[2];
+#pragma GCC unroll 2
+            for (int j = 0; j < vectors; j++)
+                w[j] = nn_lanes_load(u + AT(j, u_panel));
+            if (fetch)
+#pragma GCC unroll 2
+                for (int j = 0; j < vectors; j += PER_PANEL)
+                    __builtin_prefetch(p->next + (u - p->u) + AT(j, u_panel));
+#pragma GCC unroll 12
             for (int r = 0; r < rows; r++) {
                 nn_lanes f = nn_lanes_all(v[r * LANES + k]);
-                sum[r][0] = nn_lanes_fma(f, u0, sum[r][0]);
-                sum[r][1] = nn_lanes_fma(f, u1, sum[r][1]);
+#pragma GCC unroll 2
+                for (int j = 0; j < vectors; j++)
+                    sum[r][j] = nn_lanes_fma(f, w[j], sum[r][j]);
             }
         }
-#pragma GCC unroll 6
-    for (int r = 0; r < rows; r++) {
-        nn_lanes_store(m + r * LANES, sum[r][0]);
-        nn_lanes_store(m + r * LANES + 8, sum[r][1]);
+#pragma GCC unroll 12
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 2
+        for (int j = 0; j < vectors; j++)
+            nn_lanes_store(m + r * LANES + AT(j, m_panel), sum[r][j]);
+}
+
+/* What is left of the rows, by halves, so that there are few copies of the loop above. */
+static inline __attribute__((always_inline)) void multiply_rest(int rows, int vectors, bool fetch,
+                                                                struct product *p)
+{
+    static const int sizes[] = {8, 4, 2, 1};
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        if (sizes[i] > ROWS || !(rows & sizes[i]))
+            continue;
+        multiply_rows(sizes[i], vectors, fetch, p);
+        fetch = false;
+        p->v += sizes[i] * LANES, p->m += sizes[i] * LANES;
     }
 }
 
-static void multiply_stretch(const float *v, int64_t panel, const float *u, float *m, int rows,
-                             int inner, bool add)
+static inline __attribute__((always_inline)) void multiply_stretch(int vectors, struct product p,
+                                                                   int rows)
 {
-    int left = rows;
-    for (; left >= ROWS; left -= ROWS, v += ROWS * LANES, m += ROWS * LANES)
-        multiply_rows(ROWS, v, panel, u, m, inner, add);
-    switch (left) {
-    case 1:
-        multiply_rows(1, v, panel, u, m, inner, add);
-        break;
-    case 2:
-        multiply_rows(2, v, panel, u, m, inner, add);
-        break;
-    case 3:
-        multiply_rows(3, v, panel, u, m, inner, add);
-        break;
-    case 4:
-        multiply_rows(4, v, panel, u, m, inner, add);
-        break;
-    case 5:
-        multiply_rows(5, v, panel, u, m, inner, add);
-        break;
-    default:
-        break;
+    bool fetch = true;
+    if (rows >= ROWS) { /* apart from the loop: one copy of the code fetches, one does not */
+        multiply_rows(ROWS, vectors, true, &p);
+        rows -= ROWS, p.v += ROWS * LANES, p.m += ROWS * LANES, fetch = false;
+    }
+    for (; rows >= ROWS; rows -= ROWS, p.v += ROWS * LANES, p.m += ROWS * LANES)
+        multiply_rows(ROWS, vectors, false, &p);
+    if (fetch)
+        multiply_rest(rows, vectors, true, &p);
+    else
+        multiply_rest(rows, vectors, false, &p);
+}
+
+void nn_panel_multiply(const float *v, const float *u, float *m, int rows, int inner, int panels)
+{
+    struct product p = {.v_panel = (int64_t)rows * LANES,
+                        .m_panel = (int64_t)rows * LANES,
+                        .u_panel = (int64_t)inner * LANES};
+    for (int at = 0; at < panels; at += GROUP) {
+        int i = 0;
+        do { /* once for an empty inner dimension, too: m becomes 0 */
+            p.inner = inner - i < STRETCH ? inner - i : STRETCH;
+            p.add = i > 0;
+            p.v = v + i / LANES * p.v_panel;
+            p.u = u + at * p.u_panel + (int64_t)i * LANES;
+            p.m = m + at * p.m_panel;
+            p.next = i + p.inner < inner ? p.u + p.inner * LANES : u + (at + GROUP) * p.u_panel;
+            if (panels - at >= GROUP)
+                multiply_stretch(2, p, rows);
+            else
+                multiply_stretch(PER_PANEL, p, rows);
+            i += p.inner;
+        } while (i < inner);
     }
 }
 
-void nn_panel_multiply(const float *v, const float *u, float *m, int rows, int inner)
-{
-    int64_t panel = (int64_t)rows * LANES;
-    int i = 0;
-    do { /* once for an empty inner dimension, too: m becomes 0 */
-        int n = inner - i < STRETCH ? inner - i : STRETCH;
-        multiply_stretch(v + i / LANES * panel, panel, u + (int64_t)i * LANES, m, rows, n, i > 0);
-        i += n;
-    } while (i < inner);
-}
+/* ---- backward ---- */
 
-static void correlate_rows(const float *v, const float *z, float *u, int rows, bool add)
+static inline __attribute__((always_inline)) void correlate_rows(int vectors, const float *v,
+                                                                 const float *z, float *u, int rows,
+                                                                 int64_t u_panel, bool add)
 {
     nn_lanes sum[DEPTH][2] = {{{0}}};
+    int64_t z_panel = (int64_t)rows * LANES;
     for (int t = 0; t < rows; t++, v += LANES, z += LANES) {
-        nn_lanes z0 = nn_lanes_load(z), z1 = nn_lanes_load(z + 8);
-#pragma GCC unroll 4
+        nn_lanes w[2];
+#pragma GCC unroll 2
+        for (int j = 0; j < vectors; j++)
+            w[j] = nn_lanes_load(z + AT(j, z_panel));
+#pragma GCC unroll 8
         for (int r = 0; r < DEPTH; r++) {
             nn_lanes f = nn_lanes_all(v[r]);
-            sum[r][0] = nn_lanes_fma(f, z0, sum[r][0]);
-            sum[r][1] = nn_lanes_fma(f, z1, sum[r][1]);
+#pragma GCC unroll 2
+            for (int j = 0; j < vectors; j++)
+                sum[r][j] = nn_lanes_fma(f, w[j], sum[r][j]);
         }
     }
-#pragma GCC unroll 4
-    for (int r = 0; r < DEPTH; r++) {
-        float *to = u + r * LANES;
-        nn_lanes_store(to, add ? nn_lanes_load(to) + sum[r][0] : sum[r][0]);
-        nn_lanes_store(to + 8, add ? nn_lanes_load(to + 8) + sum[r][1] : sum[r][1]);
-    }
+#pragma GCC unroll 8
+    for (int r = 0; r < DEPTH; r++)
+#pragma GCC unroll 2
+        for (int j = 0; j < vectors; j++) {
+            float *to = u + r * LANES + AT(j, u_panel);
+            nn_lanes_store(to, add ? nn_lanes_load(to) + sum[r][j] : sum[r][j]);
+        }
 }
 
-void nn_panel_correlate(const float *v, const float *z, float *u, int rows, int inner, bool add)
+void nn_panel_correlate(const float *v, const float *z, float *u, int rows, int inner, int panels,
+                        bool add)
 {
-    for (int i = 0; i < inner; i += LANES, v += (int64_t)rows * LANES)
-        for (int r = 0; r < LANES; r += DEPTH)
-            correlate_rows(v + r, z, u + (int64_t)(i + r) * LANES, rows, add);
+    int64_t u_panel = (int64_t)inner * LANES, z_panel = (int64_t)rows * LANES;
+    for (int at = 0; at < panels; at += GROUP, z += GROUP * z_panel, u += GROUP * u_panel)
+        for (int i = 0; i < inner; i += DEPTH) {
+            const float *from = v + i / LANES * (int64_t)rows * LANES + i % LANES;
+            if (panels - at >= GROUP)
+                correlate_rows(2, from, z, u + (int64_t)i * LANES, rows, u_panel, add);
+            else
+                correlate_rows(PER_PANEL, from, z, u + (int64_t)i * LANES, rows, u_panel, add);
+        }
 }

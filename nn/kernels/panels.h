@@ -8,16 +8,20 @@
  * into panels while it gathers or transforms them anyway. Counts of columns are multiples of 16.
  *
  * Every element of a result is one sum in the order of the inner dimension, whatever the number of
- * rows: a row's bits do not depend on its neighbours.
+ * rows and panels: its bits do not depend on its neighbours, nor on the width of vectors.
  */
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { NN_PANEL = 16 };
+enum {
+    NN_PANEL = 16,
+    NN_PANEL_ROWS = 12 /* a number of rows that products take without a rest, for blocking */
+};
 
-/* m (rows, 16) = v (rows, inner) u (inner, 16); v in panels, u and m are one panel each. */
-void nn_panel_multiply(const float *v, const float *u, float *m, int rows, int inner);
-/* u (inner, 16) = or += v' (inner, rows) z (rows, 16). */
-void nn_panel_correlate(const float *v, const float *z, float *u, int rows, int inner, bool add);
+/* m (rows, 16 panels) = v (rows, inner) u (inner, 16 panels). */
+void nn_panel_multiply(const float *v, const float *u, float *m, int rows, int inner, int panels);
+/* u (inner, 16 panels) = or += v' (inner, rows) z (rows, 16 panels). */
+void nn_panel_correlate(const float *v, const float *z, float *u, int rows, int inner, int panels,
+                        bool add);
 
 #endif

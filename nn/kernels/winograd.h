@@ -1,10 +1,10 @@
 #ifndef NN_WINOGRAD_H
 #define NN_WINOGRAD_H
 /*
- * winograd: 3x3 convolutions of stride 1 in f32 by F(4x4, 3x3) of Lavin and Gray, "Fast Algorithms
- * for Convolutional Neural Networks" (arXiv 1509.09308), section 4.3: an output tile of 4x4 pixels
- * takes 36 products a pair of channels instead of 144. With d the 6x6 pixels under a tile and g a
- * filter,
+ * winograd: 3x3 convolutions of stride 1, computed in f32, by F(4x4, 3x3) of Lavin and Gray, "Fast
+ * Algorithms for Convolutional Neural Networks" (arXiv 1509.09308), section 4.3: an output tile of
+ * 4x4 pixels takes 36 products a pair of channels instead of 144. With d the 6x6 pixels under a
+ * tile and g a filter,
  *
  *     Y = A'[ sum over c of (G g G') . (B' d B) ]A
  *
@@ -32,6 +32,7 @@ enum {
 /* Images (n,h,w,c) seen through tiles: tile (i,j) starts at pixel (4 i - top, 4 j - left). */
 struct nn_wino_image {
     int n, h, w, c;
+    bool bf16;         /* how pixels are stored */
     int rows, columns; /* of tiles */
     int top, left;
 };
@@ -46,21 +47,29 @@ struct nn_wino_block {
     int tiles;
     float *planes;
 };
+/* Floats from one plane of `tiles` tiles to the next: a cache line more than it holds, since the
+   same place in all 36 planes is written at once, and the distance is often a multiple of a page.
+ */
+static inline int64_t nn_wino_plane(int64_t tiles, int c)
+{
+    return tiles * c + NN_PANEL;
+}
 
 /* planes = B' d B for the tiles first..last-1 of the block; pixels outside the image are 0. */
-void nn_wino_pixels(const struct nn_wino_image *m, const float *x, const struct nn_wino_block *b,
+void nn_wino_pixels(const struct nn_wino_image *m, const void *x, const struct nn_wino_block *b,
                     int64_t first, int64_t last);
 /* planes = A dY A'. */
-void nn_wino_gradients(const struct nn_wino_image *m, const float *dy,
-                       const struct nn_wino_block *b, int64_t first, int64_t last);
+void nn_wino_gradients(const struct nn_wino_image *m, const void *dy, const struct nn_wino_block *b,
+                       int64_t first, int64_t last);
 /* The end of a forward convolution: y = post(A' planes A + bias + nc + res); NULL: absent. */
 struct nn_wino_end {
     const float *bias; /* (c) */
     const float *nc;   /* (n,c) */
-    const float *res;  /* as y; may be y */
+    const void *res;   /* as y; may be y */
+    bool res_bf16;
     int post;
 };
-void nn_wino_results(const struct nn_wino_image *m, float *y, const struct nn_wino_end *end,
+void nn_wino_results(const struct nn_wino_image *m, void *y, const struct nn_wino_end *end,
                      const struct nn_wino_block *b, int64_t first, int64_t last);
 
 /* How filters w (O,I,3,3) are read: as they are, or for the gradient of the input: O and I change

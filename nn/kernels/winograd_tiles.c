@@ -130,24 +130,25 @@ static void offsets(const struct nn_wino_image *m, int64_t tile, int side, int64
         }
 }
 
-static const float zeros[NN_ROW_MAX];
+static const float zeros[NN_ROW_MAX]; /* and in bf16 */
 
-/* side x side pixels -> 36 planes */
+/* side x side pixels -> 36 planes. bf16 is a constant where this is used. */
 static inline __attribute__((always_inline)) void
-transform_in(transform_1d *f, int side, const struct nn_wino_image *m, const float *x,
+transform_in(transform_1d *f, int side, bool bf16, const struct nn_wino_image *m, const void *x,
              const struct nn_wino_block *b, int64_t first, int64_t last)
 {
-    int64_t panel = (int64_t)b->tiles * LANES, plane = panel * (m->c / LANES);
+    int64_t panel = (int64_t)b->tiles * LANES, plane = nn_wino_plane(b->tiles, m->c);
+    size_t bytes = bf16 ? 2 : sizeof(float);
     for (int64_t t = first; t < last; t++) {
         int64_t at[SPAN * SPAN];
-        const float *pixel[SPAN * SPAN];
+        const void *pixel[SPAN * SPAN];
         offsets(m, b->first + t, side, at);
         for (int i = 0; i < side * side; i++)
-            pixel[i] = at[i] < 0 ? zeros : x + at[i];
-        for (int c = 0; c < m->c; c += 8) {
+            pixel[i] = at[i] < 0 ? (const void *)zeros : (const char *)x + (size_t)at[i] * bytes;
+        for (int c = 0; c < m->c; c += NN_LANES) {
             nn_lanes in[SPAN * SPAN], out[PLANES];
             for (int i = 0; i < side * side; i++)
-                in[i] = nn_lanes_load(pixel[i] + c);
+                in[i] = nn_lanes_load_at(pixel[i], bf16, c);
             both(f, side, SPAN, in, out);
             float *to = b->planes + c / LANES * panel + t * LANES + c % LANES;
             for (int i = 0; i < PLANES; i++)
@@ -156,27 +157,43 @@ transform_in(transform_1d *f, int side, const struct nn_wino_image *m, const flo
     }
 }
 
-void nn_wino_pixels(const struct nn_wino_image *m, const float *x, const struct nn_wino_block *b,
+void nn_wino_pixels(const struct nn_wino_image *m, const void *x, const struct nn_wino_block *b,
                     int64_t first, int64_t last)
 {
-    transform_in(pixels_1d, SPAN, m, x, b, first, last);
+    if (m->bf16)
+        transform_in(pixels_1d, SPAN, true, m, x, b, first, last);
+    else
+        transform_in(pixels_1d, SPAN, false, m, x, b, first, last);
 }
 
-void nn_wino_gradients(const struct nn_wino_image *m, const float *dy,
-                       const struct nn_wino_block *b, int64_t first, int64_t last)
+void nn_wino_gradients(const struct nn_wino_image *m, const void *dy, const struct nn_wino_block *b,
+                       int64_t first, int64_t last)
 {
-    transform_in(gradients_1d, TILE, m, dy, b, first, last);
+    if (m->bf16)
+        transform_in(gradients_1d, TILE, true, m, dy, b, first, last);
+    else
+        transform_in(gradients_1d, TILE, false, m, dy, b, first, last);
 }
 
-void nn_wino_results(const struct nn_wino_image *m, float *y, const struct nn_wino_end *end,
-                     const struct nn_wino_block *b, int64_t first, int64_t last)
+static nn_lanes post_lanes(int post, nn_lanes v)
 {
-    int64_t panel = (int64_t)b->tiles * LANES, plane = panel * (m->c / LANES);
+    float row[NN_LANES];
+    nn_lanes_store(row, v);
+    nn_post_row(post, row, NN_LANES);
+    return nn_lanes_load(row);
+}
+
+/* bf16 is a constant where this is used. */
+static inline __attribute__((always_inline)) void
+transform_out(bool bf16, const struct nn_wino_image *m, void *y, const struct nn_wino_end *end,
+              const struct nn_wino_block *b, int64_t first, int64_t last)
+{
+    int64_t panel = (int64_t)b->tiles * LANES, plane = nn_wino_plane(b->tiles, m->c);
     for (int64_t t = first; t < last; t++) {
         int64_t at[TILE * TILE];
         offsets(m, b->first + t, TILE, at);
         const float *nc = end->nc ? end->nc + place_of(m, b->first + t).image * m->c : NULL;
-        for (int c = 0; c < m->c; c += 8) {
+        for (int c = 0; c < m->c; c += NN_LANES) {
             nn_lanes in[PLANES], out[TILE * TILE], shift = ALL(0);
             const float *from = b->planes + c / LANES * panel + t * LANES + c % LANES;
             for (int i = 0; i < PLANES; i++)
@@ -191,14 +208,22 @@ void nn_wino_results(const struct nn_wino_image *m, float *y, const struct nn_wi
                     continue;
                 nn_lanes v = out[i] + shift;
                 if (end->res)
-                    v += nn_lanes_load(end->res + at[i] + c);
-                nn_lanes_store(y + at[i] + c, v);
+                    v += nn_lanes_load_at(end->res, end->res_bf16, at[i] + c);
+                if (end->post)
+                    v = post_lanes(end->post, v);
+                nn_lanes_store_at(y, bf16, at[i] + c, v);
             }
         }
-        for (int i = 0; end->post && i < TILE * TILE; i++)
-            if (at[i] >= 0)
-                nn_post_row(end->post, y + at[i], m->c);
     }
+}
+
+void nn_wino_results(const struct nn_wino_image *m, void *y, const struct nn_wino_end *end,
+                     const struct nn_wino_block *b, int64_t first, int64_t last)
+{
+    if (m->bf16)
+        transform_out(true, m, y, end, b, first, last);
+    else
+        transform_out(false, m, y, end, b, first, last);
 }
 
 /* ---- filters ---- */
@@ -221,10 +246,10 @@ void nn_wino_filters_in(const struct nn_wino_filters *f, const float *w, float *
     int64_t step = filter_at(f, 1, 0);
     for (int64_t pair = first; pair < last; pair++) {
         const float *from = w + filter_at(f, pair / f->inputs * LANES, pair % f->inputs);
-        for (int half = 0; half < LANES; half += 8) {
+        for (int half = 0; half < LANES; half += NN_LANES) {
             nn_lanes in[TAPS * TAPS], out[PLANES];
             for (int k = 0; k < TAPS * TAPS; k++)
-                for (int o = 0; o < 8; o++)
+                for (int o = 0; o < NN_LANES; o++)
                     in[k][o] = from[(half + o) * step + (f->turned ? TAPS * TAPS - 1 - k : k)];
             both(filter_1d, TAPS, SPAN, in, out);
             for (int i = 0; i < PLANES; i++)
@@ -240,13 +265,13 @@ void nn_wino_filters_out(const struct nn_wino_filters *f, const float *u, float 
     int64_t step = filter_at(f, 1, 0);
     for (int64_t pair = first; pair < last; pair++) {
         float *to = w + filter_at(f, pair / f->inputs * LANES, pair % f->inputs);
-        for (int half = 0; half < LANES; half += 8) {
+        for (int half = 0; half < LANES; half += NN_LANES) {
             nn_lanes in[PLANES], out[TAPS * TAPS];
             for (int i = 0; i < PLANES; i++)
                 in[i] = nn_lanes_load(u + i * plane + pair * LANES + half);
             both(filter_back_1d, SPAN, TAPS, in, out);
             for (int k = 0; k < TAPS * TAPS; k++)
-                for (int o = 0; o < 8; o++)
+                for (int o = 0; o < NN_LANES; o++)
                     to[(half + o) * step + k] = out[k][o];
         }
     }

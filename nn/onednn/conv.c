@@ -1,6 +1,19 @@
 /* The part all three convolution kernels share: descriptors, primitive, arguments, reorder. */
 #include "onednn/onednn.h"
 
+/* Where the padding is as wide as the kernel, some results are sums of nothing. Version 2.6's
+   AVX-512 kernels compute other numbers there, and crash with an activation behind. */
+static bool padding_ok(const struct nn_conv *v, struct nn_shape w)
+{
+    return v->pad_top < w.dim[2] && v->pad_bottom < w.dim[2] && v->pad_left < w.dim[3] &&
+           v->pad_right < w.dim[3];
+}
+
+bool nn_dnnl_conv_ok(const struct nn_step *s, const struct nn_tensor *w)
+{
+    return nn_dnnl_stores_ok(s) && padding_ok(&s->attr.conv, w->shape);
+}
+
 bool nn_dnnl_stores_ok(const struct nn_step *s)
 {
     return nn_all_f32(s) || s->precision == NN_PREC_BF16;

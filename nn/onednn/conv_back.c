@@ -26,7 +26,7 @@ static status make(struct nn_step *s, const struct nn_dnnl_conv_want *want, stru
 static bool data_supports(const struct nn_step *s)
 {
     bool widens = s->in[0].store == NN_STORE_F32 && s->out[0].store == NN_STORE_BF16;
-    return nn_dnnl_stores_ok(s) && !nn_has(&s->in[2]) && !widens;
+    return nn_dnnl_conv_ok(s, &s->in[1]) && !nn_has(&s->in[2]) && !widens;
 }
 
 static status data_prepare(struct nn_step *s, struct errmsg *e)
@@ -70,7 +70,7 @@ static status data_run(const struct nn_step *s)
 
 static bool weights_supports(const struct nn_step *s)
 {
-    return nn_dnnl_stores_ok(s) && nn_has(&s->out[0]) && s->in[0].store == s->in[1].store;
+    return nn_has(&s->out[0]) && nn_dnnl_conv_ok(s, &s->out[0]) && s->in[0].store == s->in[1].store;
 }
 
 static status weights_prepare(struct nn_step *s, struct errmsg *e)

@@ -17,7 +17,7 @@ static bool supports(const struct nn_step *s)
         return false;
     if (s->in[X].store == NN_STORE_F32 && s->out[0].store == NN_STORE_BF16)
         return false;
-    return nn_dnnl_stores_ok(s);
+    return nn_dnnl_conv_ok(s, &s->in[W]);
 }
 
 static void drop(struct nn_step *s)

@@ -1,13 +1,24 @@
 #include "kernels/kernels.h"
 #include "onednn/onednn.h"
 
-/* The first that takes a step gets it. */
-static const struct nn_kernel *const kernels[] = {
-    &nn_winograd_conv2d,         &nn_winograd_conv2d_data,
-    &nn_winograd_conv2d_weights, &nn_gather_conv2d,
-    &nn_gather_conv2d_weights,   &nn_onednn_conv2d,
-    &nn_onednn_conv2d_data,      &nn_onednn_conv2d_weights,
-    &nn_onednn_attention,        NULL};
+static const struct nn_kernel *const kernels[] = {&nn_onednn_conv2d, &nn_onednn_conv2d_data,
+                                                  &nn_onednn_conv2d_weights, &nn_onednn_attention,
+                                                  NULL};
+
+static const struct nn_kernel *const *lists(int i, enum nn_precision p)
+{
+    (void)p;
+    switch (i) {
+    case 0:
+        return nn_kernels_here()->winograd;
+    case 1:
+        return nn_kernels_here()->gather;
+    case 2:
+        return kernels;
+    default:
+        return NULL;
+    }
+}
 
 /* bf16 only where the CPU multiplies it natively: emulated, it is slower than f32. */
 static bool precision(enum nn_precision p)
@@ -49,7 +60,7 @@ static status open_device(int threads, enum nn_precision p, void **out_ctx, stru
 
 const struct nn_device nn_device_onednn = {
     .name = "onednn",
-    .kernels = kernels,
+    .list = lists,
     .next = &nn_device_openblas,
     .precision = precision,
     .open = open_device,

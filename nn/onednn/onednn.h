@@ -77,6 +77,8 @@ status nn_dnnl_conv_reorder(const struct nn_dnnl_conv_pair *p, const struct nn_d
 
 /* Whether this step's stores are ones the device may compute with. */
 bool nn_dnnl_stores_ok(const struct nn_step *s);
+/* The same for a convolution, and that the library computes it right. */
+bool nn_dnnl_conv_ok(const struct nn_step *s, const struct nn_tensor *w);
 
 extern const struct nn_kernel nn_onednn_conv2d, nn_onednn_conv2d_data, nn_onednn_conv2d_weights,
     nn_onednn_attention;

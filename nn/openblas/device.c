@@ -33,12 +33,17 @@ static bool device_precision(enum nn_precision p)
 }
 
 static const struct nn_kernel *const kernels[] = {
-    &nn_winograd_conv2d,    &nn_winograd_conv2d_data,    &nn_winograd_conv2d_weights,
     &nn_openblas_conv2d,    &nn_openblas_conv2d_data,    &nn_openblas_conv2d_weights,
     &nn_openblas_attention, &nn_openblas_attention_back, NULL};
 
+static const struct nn_kernel *const *lists(int i, enum nn_precision p)
+{
+    (void)p;
+    return i == 0 ? nn_kernels_here()->winograd : i == 1 ? kernels : NULL;
+}
+
 const struct nn_device nn_device_openblas = {.name = "openblas",
-                                             .kernels = kernels,
+                                             .list = lists,
                                              .next = &nn_device_common,
                                              .precision = device_precision,
                                              .open = device_open};
