@@ -63,8 +63,33 @@ static void print_help(const struct cli_spec *spec)
     print_row("    --help", "this text");
 }
 
-/* NULL when the whole text was taken, else what is wrong. */
-static const char *parse_value(const struct cli_option *o, const char *text)
+/* "a, b or c" */
+static const char *list_names(const struct cli_choice *c, char *out, size_t size)
+{
+    size_t len = 0;
+    out[0] = 0;
+    for (int i = 0; i < c->n && len < size; i++)
+        len += (size_t)snprintf(out + len, size - len, "%s%s",
+                                i == 0         ? ""
+                                : i + 1 < c->n ? ", "
+                                               : " or ",
+                                c->names[i]);
+    return out;
+}
+
+static const char *parse_choice(struct cli_choice *c, const char *text, char *wrong, size_t size)
+{
+    for (int i = 0; i < c->n; i++)
+        if (strcmp(c->names[i], text) == 0) {
+            c->chosen = i;
+            return NULL;
+        }
+    return list_names(c, wrong, size);
+}
+
+/* NULL when the whole text was taken, else what it should be, perhaps written to wrong. */
+static const char *parse_value(const struct cli_option *o, const char *text, char *wrong,
+                               size_t size)
 {
     char *end = NULL;
     errno = 0;
@@ -112,6 +137,8 @@ static const char *parse_value(const struct cli_option *o, const char *text)
         list->item[list->n++] = text;
         return NULL;
     }
+    case CLI_CHOICE:
+        return parse_choice(o->value, text, wrong, size);
     }
     return "understood";
 }
@@ -183,7 +210,8 @@ int cli_parse(const struct cli_spec *spec, int argc, char **argv, int *out_first
             *(int *)o->value = 1;
             continue;
         }
-        const char *wrong = parse_value(o, optarg);
+        char buf[128];
+        const char *wrong = parse_value(o, optarg, buf, sizeof buf);
         if (wrong)
             return cli_usage_error(spec, "--%s must be %s, not '%s'", o->name, wrong, optarg);
     }

@@ -34,12 +34,18 @@ enum cli_kind {
     CLI_DOUBLE, /* double */
     CLI_STRING, /* const char *, into argv */
     CLI_LIST,   /* struct cli_list: may be given more than once */
+    CLI_CHOICE, /* struct cli_choice: one of some names */
 };
 
 enum { CLI_LIST_MAX = 64 };
 struct cli_list {
     const char *item[CLI_LIST_MAX];
     int n;
+};
+/* A table of names, as enums have them, and the position of the one chosen. */
+struct cli_choice {
+    const char *const *names;
+    int n, chosen;
 };
 
 struct cli_option {
@@ -80,6 +86,12 @@ struct cli_command {
  */
 int cli_dispatch(const char *command, const char *about, const struct cli_command *table, size_t n,
                  int argc, char **argv);
+
+/* What --help says of it in the commands that have it. */
+#define CLI_PRECISION_ABOUT                                                                        \
+    "With --precision bf16 activations and what convolutions and attention multiply are 16-bit\n"  \
+    "numbers, where the CPU has AVX512-BF16 or AMX; weights, their gradients, optimiser state,\n"  \
+    "batch statistics and losses stay f32."
 
 /* Prints it to standard output and gives it back. */
 void cli_print_json(json_t *json);

@@ -7,11 +7,13 @@
 
 #include <cmocka.h>
 
+static const char *const fruit[] = {"apple", "pear", "plum"};
+
 static int parse(int *flag, int *number, uint64_t *size, double *real, const char **text,
-                 struct cli_list *list, const char *line, int *out_first)
+                 struct cli_list *list, struct cli_choice *choice, const char *line, int *out_first)
 {
     static char words[256];
-    static char *argv[16];
+    static char *argv[20];
     int argc = 0;
     snprintf(words, sizeof words, "%s", line);
     char *save = NULL;
@@ -25,6 +27,7 @@ static int parse(int *flag, int *number, uint64_t *size, double *real, const cha
         {"real", 0, CLI_DOUBLE, real, "X", "a real"},
         {"text", 't', CLI_STRING, text, "TEXT", "a text"},
         {"list", 'l', CLI_LIST, list, "ITEM", "items"},
+        {"choice", 'c', CLI_CHOICE, choice, "apple|pear|plum", "a choice"},
     };
     const struct cli_spec spec = {"relearn test",     "[OPTION]", "A test.", options,
                                   ARRAY_LEN(options), 0,          2};
@@ -39,8 +42,10 @@ static void parses_every_kind(void **state)
     double real = 0;
     const char *text = "none";
     struct cli_list list = {{0}, 0};
-    int rc = parse(&flag, &number, &size, &real, &text, &list,
-                   "test -f --number -3 --size 2M a --real=0.5 -t hello -l x -l y b", &first);
+    struct cli_choice choice = {fruit, 3, 0};
+    int rc =
+        parse(&flag, &number, &size, &real, &text, &list, &choice,
+              "test -f --number -3 --size 2M a --real=0.5 -t hello -l x -l y -c plum b", &first);
     assert_int_equal(rc, CLI_GO);
     assert_int_equal(flag, 1);
     assert_int_equal(number, -3);
@@ -49,17 +54,19 @@ static void parses_every_kind(void **state)
     assert_string_equal(text, "hello");
     assert_int_equal(list.n, 2);
     assert_string_equal(list.item[1], "y");
-    assert_int_equal(first, 13);
+    assert_int_equal(choice.chosen, 2);
+    assert_int_equal(first, 15);
 }
 
 static void refuses_mistakes(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        "test --number x", "test --number 99999999999",
-        "test --size 5Q",  "test --size -1",
-        "test --real nan", "test --unknown",
-        "test --number",   "test a b c",
+        "test --number x",   "test --number 99999999999",
+        "test --size 5Q",    "test --size -1",
+        "test --real nan",   "test --unknown",
+        "test --number",     "test a b c",
+        "test --choice fig",
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         int flag = 0, number = 7, first = -5;
@@ -67,7 +74,10 @@ static void refuses_mistakes(void **state)
         double real = 0;
         const char *text = NULL;
         struct cli_list list = {{0}, 0};
-        assert_int_equal(parse(&flag, &number, &size, &real, &text, &list, bad[i], &first), 2);
+        struct cli_choice choice = {fruit, 3, 1};
+        assert_int_equal(parse(&flag, &number, &size, &real, &text, &list, &choice, bad[i], &first),
+                         2);
+        assert_int_equal(choice.chosen, 1);
         assert_int_equal(first, -5);
     }
 }
@@ -80,8 +90,11 @@ static void no_prefix_clears_a_flag(void **state)
     double real;
     const char *text;
     struct cli_list list = {{0}, 0};
-    assert_int_equal(parse(&flag, &number, &size, &real, &text, &list, "test --no-flag", &first),
-                     CLI_GO);
+    struct cli_choice choice = {fruit, 3, 1};
+    assert_int_equal(
+        parse(&flag, &number, &size, &real, &text, &list, &choice, "test --no-flag", &first),
+        CLI_GO);
+    assert_int_equal(choice.chosen, 1);
     assert_int_equal(flag, 0);
 }
 

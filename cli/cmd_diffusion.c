@@ -29,18 +29,21 @@ static int run_training(const struct train_diffusion_options *o, int json)
     status st = train_diffusion_run(o, &r, &e);
     if (st)
         return cli_fail(st, &e);
+    const char *precision = nn_precision_names[o->precision];
     if (json)
-        printf("{\"steps\": %d, \"loss\": %.6g, \"images_per_s\": %.6g, \"parameters\": %lld}\n",
-               r.steps, r.loss, r.images_per_s, (long long)r.parameters);
+        printf("{\"precision\": \"%s\", \"steps\": %d, \"loss\": %.6g, \"images_per_s\": %.6g, "
+               "\"parameters\": %lld}\n",
+               precision, r.steps, r.loss, r.images_per_s, (long long)r.parameters);
     else
-        printf("%d steps, loss %.5f, %lld parameters, %.0f images/s\n", r.steps, r.loss,
-               (long long)r.parameters, r.images_per_s);
+        printf("%d steps, loss %.5f, %lld parameters, %.0f images/s (%s)\n", r.steps, r.loss,
+               (long long)r.parameters, r.images_per_s, precision);
     return 0;
 }
 
 static int train_or_tune(int argc, char **argv, int tune)
 {
     struct train_diffusion_options o = train_diffusion_default();
+    struct cli_choice precision = {nn_precision_names, NN_PREC_COUNT, (int)o.precision};
     const char *mult = NULL, *attn = NULL;
     double lr = (double)o.lr, ema = (double)o.ema, dropout = 0;
     int flip = o.flip, mid_attn = o.cfg.mid_attn, half = 0, resume = 0, skip_bad = 0, quiet = 0,
@@ -65,6 +68,8 @@ static int train_or_tune(int argc, char **argv, int tune)
         {"half", 0, CLI_FLAG, &half, NULL, "save the weights as 16-bit floats"},
         {"resume", 0, CLI_FLAG, &resume, NULL, "go on from FILE.checkpoint"},
         {"skip-bad", 0, CLI_FLAG, &skip_bad, NULL, "leave out files that do not decode"},
+        {"precision", 0, CLI_CHOICE, &precision, "f32|bf16",
+         "of activations and products; default f32"},
         {"threads", 'j', CLI_INT, &o.threads, "N", "default: all CPUs"},
         {"quiet", 'q', CLI_FLAG, &quiet, NULL, "no progress"},
         {"json", 0, CLI_FLAG, &json, NULL, "print the result as JSON"},
@@ -79,22 +84,24 @@ static int train_or_tune(int argc, char **argv, int tune)
         {"groups", 0, CLI_INT, &o.cfg.groups, "N", "of group normalisation; default 32"},
         {"dropout", 0, CLI_DOUBLE, &dropout, "X", "default 0"},
     };
-    enum { SHARED = 21 };
+    enum { SHARED = 22 };
     const struct cli_spec train = {
         "relearn diffusion train",
         "--data DIR --out FILE [OPTION…]",
-        "Trains a noise predictor. A purifier that starts at t* needs t < t* only: --t-max.",
+        "Trains a noise predictor. "
+        "A purifier that starts at t* needs t < t* only: --t-max.\n" CLI_PRECISION_ABOUT,
         options,
         ARRAY_LEN(options),
         0,
         0};
-    const struct cli_spec finetune = {"relearn diffusion finetune",
-                                      "--from FILE --data DIR --out FILE [OPTION…]",
-                                      "Goes on training a noise predictor on other images.",
-                                      options,
-                                      SHARED,
-                                      0,
-                                      0};
+    const struct cli_spec finetune = {
+        "relearn diffusion finetune",
+        "--from FILE --data DIR --out FILE [OPTION…]",
+        "Goes on training a noise predictor on other images.\n" CLI_PRECISION_ABOUT,
+        options,
+        SHARED,
+        0,
+        0};
     const struct cli_spec *spec = tune ? &finetune : &train;
     int first, rc = cli_parse(spec, argc, argv, &first);
     if (rc != CLI_GO)
@@ -111,6 +118,7 @@ static int train_or_tune(int argc, char **argv, int tune)
     o.cfg.t_max = t_max ? t_max : o.cfg.total;
     o.cfg.mid_attn = mid_attn;
     o.cfg.dropout = (float)dropout;
+    o.precision = (enum nn_precision)precision.chosen;
     o.lr = (float)lr;
     o.ema = (float)ema;
     o.flip = flip;
@@ -134,6 +142,7 @@ static int cmd_diffusion_finetune(int argc, char **argv)
 static int cmd_diffusion_sample(int argc, char **argv)
 {
     struct train_sample_options o = {.rows = 4, .columns = 8};
+    struct cli_choice precision = {nn_precision_names, NN_PREC_COUNT, (int)o.precision};
     int quiet = 0;
     const struct cli_option options[] = {
         {"weights", 'w', CLI_STRING, &o.weights, "FILE", "a trained noise predictor"},
@@ -143,6 +152,8 @@ static int cmd_diffusion_sample(int argc, char **argv)
         {"columns", 0, CLI_INT, &o.columns, "N", "default 8"},
         {"steps", 0, CLI_INT, &o.steps, "N", "evaluations; default every t"},
         {"seed", 's', CLI_U64, &o.seed, "N", "default 0"},
+        {"precision", 0, CLI_CHOICE, &precision, "f32|bf16",
+         "of activations and products; default f32"},
         {"threads", 'j', CLI_INT, &o.threads, "N", "default: all CPUs"},
         {"quiet", 'q', CLI_FLAG, &quiet, NULL, "no progress"},
     };
@@ -151,7 +162,8 @@ static int cmd_diffusion_sample(int argc, char **argv)
         "--weights FILE --out PNG [OPTION…]",
         "Draws images with the ancestral chain. A model trained on t < t-max only cannot start "
         "from\n"
-        "noise: with --data it starts from images diffused that far, shown above its results.",
+        "noise: with --data it starts from images diffused that far, shown above its "
+        "results.\n" CLI_PRECISION_ABOUT,
         options,
         ARRAY_LEN(options),
         0,
@@ -161,6 +173,7 @@ static int cmd_diffusion_sample(int argc, char **argv)
         return rc;
     if (!o.weights || !o.out_file)
         return cli_usage_error(&spec, "--weights and --out are needed");
+    o.precision = (enum nn_precision)precision.chosen;
     o.quiet = quiet;
     stop_install();
     struct errmsg e = {""};

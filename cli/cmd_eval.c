@@ -11,7 +11,8 @@ static const char *class_name(const struct train_model *m, int k, char buf[16])
     return buf;
 }
 
-static void print_json(const struct train_model *m, const struct train_eval *ev, int confusion)
+static void print_json(const struct train_model *m, const struct train_eval *ev,
+                       const char *precision, int confusion)
 {
     json_t *per = json_object(), *rows = json_array();
     for (int k = 0; k < ev->classes; k++) {
@@ -24,21 +25,23 @@ static void print_json(const struct train_model *m, const struct train_eval *ev,
                 row, json_integer(ev->confusion[(size_t)k * (size_t)ev->classes + (size_t)j]));
         json_array_append_new(rows, row);
     }
-    json_t *out =
-        json_pack("{s:I, s:I, s:f, s:f, s:o, s:f}", "images", (json_int_t)ev->samples, "correct",
-                  (json_int_t)ev->correct, "accuracy", train_eval_accuracy(ev), "loss", ev->loss,
-                  "class_accuracy", per, "images_per_s", ev->images_per_s);
+    json_t *out = json_pack("{s:s, s:I, s:I, s:f, s:f, s:o, s:f}", "precision", precision, "images",
+                            (json_int_t)ev->samples, "correct", (json_int_t)ev->correct, "accuracy",
+                            train_eval_accuracy(ev), "loss", ev->loss, "class_accuracy", per,
+                            "images_per_s", ev->images_per_s);
     if (confusion)
         json_object_set(out, "confusion", rows);
     cli_print_json(out);
     json_decref(rows);
 }
 
-static void print_text(const struct train_model *m, const struct train_eval *ev, int confusion)
+static void print_text(const struct train_model *m, const struct train_eval *ev,
+                       const char *precision, int confusion)
 {
     char buf[16];
-    printf("accuracy  %.4f  (%lld of %lld, loss %.4f, %.0f images/s)\n", train_eval_accuracy(ev),
-           (long long)ev->correct, (long long)ev->samples, ev->loss, ev->images_per_s);
+    printf("accuracy  %.4f  (%lld of %lld, loss %.4f, %.0f images/s, %s)\n",
+           train_eval_accuracy(ev), (long long)ev->correct, (long long)ev->samples, ev->loss,
+           ev->images_per_s, precision);
     for (int k = 0; k < ev->classes; k++)
         printf("  %-24s %.4f\n", class_name(m, k, buf), train_eval_class_accuracy(ev, k));
     if (!confusion)
@@ -72,6 +75,7 @@ static int parse_scaling(const char *text, float out[TRAIN_CHANNELS_MAX])
 int cmd_eval(int argc, char **argv)
 {
     struct train_eval_options o = {.batch = 0};
+    struct cli_choice precision = {nn_precision_names, NN_PREC_COUNT, (int)o.precision};
     struct train_model_hint hint = {.arch = NULL};
     const char *weights = NULL, *mean = NULL, *std = NULL;
     int skip_bad = 0, confusion = 0, quiet = 0, json = 0, size = 0;
@@ -81,6 +85,8 @@ int cmd_eval(int argc, char **argv)
         {"limit", 'n', CLI_INT, &o.data.limit, "N", "at most N images, balanced over classes"},
         {"resize", 0, CLI_FLAG, &size, NULL, "resize the images to the network's (square) size"},
         {"batch", 'b', CLI_INT, &o.batch, "N", "default 256"},
+        {"precision", 0, CLI_CHOICE, &precision, "f32|bf16",
+         "of activations and products; default f32"},
         {"threads", 'j', CLI_INT, &o.threads, "N", "default: all CPUs"},
         {"skip-bad", 0, CLI_FLAG, &skip_bad, NULL, "leave out files that do not decode"},
         {"confusion", 0, CLI_FLAG, &confusion, NULL, "print the confusion matrix"},
@@ -93,13 +99,14 @@ int cmd_eval(int argc, char **argv)
         {"quiet", 'q', CLI_FLAG, &quiet, NULL, "no progress"},
         {"json", 0, CLI_FLAG, &json, NULL, "print a JSON object"},
     };
-    const struct cli_spec spec = {"relearn eval",
-                                  "--data DIR --weights FILE [OPTION…]",
-                                  "Measures a classifier's accuracy on an ImageFolder tree.",
-                                  options,
-                                  ARRAY_LEN(options),
-                                  0,
-                                  0};
+    const struct cli_spec spec = {
+        "relearn eval",
+        "--data DIR --weights FILE [OPTION…]",
+        "Measures a classifier's accuracy on an ImageFolder tree.\n" CLI_PRECISION_ABOUT,
+        options,
+        ARRAY_LEN(options),
+        0,
+        0};
     int first, rc = cli_parse(&spec, argc, argv, &first);
     if (rc != CLI_GO)
         return rc;
@@ -112,6 +119,7 @@ int cmd_eval(int argc, char **argv)
     hint.std = std ? std_value : NULL;
     hint.shape.height = hint.shape.width;
     o.data.skip_bad = skip_bad;
+    o.precision = (enum nn_precision)precision.chosen;
     o.quiet = quiet;
     stop_install();
     struct errmsg e = {""};
@@ -124,10 +132,7 @@ int cmd_eval(int argc, char **argv)
     st = train_evaluate(m, &o, &ev, &e);
     if (st)
         return cli_fail(st, &e);
-    if (json)
-        print_json(m, &ev, confusion);
-    else
-        print_text(m, &ev, confusion);
+    (json ? print_json : print_text)(m, &ev, nn_precision_names[o.precision], confusion);
     train_eval_done(&ev);
     return 0;
 }

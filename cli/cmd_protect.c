@@ -20,6 +20,8 @@ static int print_result(const struct train_protect_options *o, const struct trai
                               r->images, "mean_l2", r->mean_l2, "max_abs", r->max_abs, "psnr_db",
                               isfinite(r->psnr_db) ? json_real(r->psnr_db) : json_null(), "rounds",
                               r->rounds, "surrogate_error", r->surrogate_error);
+        if (r->rounds)
+            json_object_set_new(j, "precision", json_string(nn_precision_names[o->precision]));
         cli_print_json(j);
         return 0;
     }
@@ -33,6 +35,7 @@ static int print_result(const struct train_protect_options *o, const struct trai
 int cmd_protect(int argc, char **argv)
 {
     struct train_protect_options o = {.quantise = -1};
+    struct cli_choice precision = {nn_precision_names, NN_PREC_COUNT, (int)o.precision};
     const char *quantise = NULL;
     int force = 0, skip_bad = 0, quiet = 0, json = 0, list = 0;
     const struct cli_option options[] = {
@@ -47,6 +50,8 @@ int cmd_protect(int argc, char **argv)
         {"stop-error", 0, CLI_DOUBLE, &o.stop_error, "X",
          "emn-class: done at this error; default 0.1"},
         {"rounds", 0, CLI_INT, &o.rounds, "N", "emn-class: at most; default 100"},
+        {"precision", 0, CLI_CHOICE, &precision, "f32|bf16",
+         "emn-class: see relearn train --help; default f32"},
         {"limit", 'n', CLI_INT, &o.limit, "N", "at most N images, balanced over classes"},
         {"skip-bad", 0, CLI_FLAG, &skip_bad, NULL, "leave out files that do not decode"},
         {"threads", 'j', CLI_INT, &o.threads, "N", "default: all CPUs"},
@@ -78,6 +83,7 @@ int cmd_protect(int argc, char **argv)
         o.quantise = (int)q;
     o.src_dir = argv[first];
     o.dst_dir = argv[first + 1];
+    o.precision = (enum nn_precision)precision.chosen;
     o.force = force;
     o.skip_bad = skip_bad;
     o.quiet = quiet;

@@ -8,15 +8,16 @@ static json_t *real_or_null(double v)
     return isfinite(v) ? json_real(v) : json_null();
 }
 
-static int print_result(const struct train_result *r, int json)
+static int print_result(const struct train_options *o, const struct train_result *r, int json)
 {
+    const char *precision = nn_precision_names[o->precision];
     if (json) {
         json_t *j = json_pack(
-            "{s:i, s:o, s:o, s:o, s:o, s:i, s:f, s:f, s:i}", "epochs", r->epochs, "train_loss",
-            real_or_null(r->train_loss), "train_accuracy", real_or_null(r->train_accuracy),
-            "test_accuracy", real_or_null(r->test_accuracy), "best_test_accuracy",
-            real_or_null(r->best_test_accuracy), "best_epoch", r->best_epoch, "images_per_s",
-            r->images_per_s, "seconds", r->seconds, "bad_files", r->bad_files);
+            "{s:s, s:i, s:o, s:o, s:o, s:o, s:i, s:f, s:f, s:i}", "precision", precision, "epochs",
+            r->epochs, "train_loss", real_or_null(r->train_loss), "train_accuracy",
+            real_or_null(r->train_accuracy), "test_accuracy", real_or_null(r->test_accuracy),
+            "best_test_accuracy", real_or_null(r->best_test_accuracy), "best_epoch", r->best_epoch,
+            "images_per_s", r->images_per_s, "seconds", r->seconds, "bad_files", r->bad_files);
         cli_print_json(j);
         return 0;
     }
@@ -24,8 +25,8 @@ static int print_result(const struct train_result *r, int json)
     if (isfinite(r->test_accuracy))
         printf("test accuracy   %.4f  (best %.4f, epoch %d)\n", r->test_accuracy,
                r->best_test_accuracy, r->best_epoch);
-    printf("%d epochs, %.0f images/s in training, %.1f s in all\n", r->epochs, r->images_per_s,
-           r->seconds);
+    printf("%d epochs, %.0f images/s in training (%s), %.1f s in all\n", r->epochs, r->images_per_s,
+           precision, r->seconds);
     return 0;
 }
 
@@ -47,6 +48,7 @@ int cmd_train(int argc, char **argv)
     struct train_options o = train_options_default();
     double lr = 0, momentum = (double)o.momentum, decay = (double)o.weight_decay,
            clip = (double)o.clip;
+    struct cli_choice precision = {nn_precision_names, NN_PREC_COUNT, (int)o.precision};
     int flip = o.flip, skip_bad = 0, acm = 0, resume = 0, force = 0, quiet = 0, json = 0, list = 0;
     const struct cli_option options[] = {
         {"data", 'd', CLI_STRING, &o.data_dir, "DIR", "training images, DIR/<class>/<image>"},
@@ -70,6 +72,8 @@ int cmd_train(int argc, char **argv)
         {"size", 0, CLI_INT, &o.size, "N", "resize every image to NxN"},
         {"channels", 0, CLI_INT, &o.channels, "N", "convert to 1 (grey) or 3 (colour) channels"},
         {"skip-bad", 0, CLI_FLAG, &skip_bad, NULL, "leave out files that do not decode"},
+        {"precision", 0, CLI_CHOICE, &precision, "f32|bf16",
+         "of activations and products; default f32"},
         {"threads", 'j', CLI_INT, &o.threads, "N", "default: all CPUs"},
         {"test-every", 0, CLI_INT, &o.test_every, "N",
          "epochs between tests, 0: last only; default 1"},
@@ -91,7 +95,7 @@ int cmd_train(int argc, char **argv)
         "--data DIR [--test DIR] --out RUNDIR [OPTION…]",
         "Trains a classifier on an ImageFolder tree, mounted or plain. RUNDIR gets config.json, "
         "log.jsonl,\na checkpoint after each epoch and on Ctrl-C, and weights.safetensors at the "
-        "end.",
+        "end.\n" CLI_PRECISION_ABOUT,
         options,
         ARRAY_LEN(options),
         0,
@@ -107,6 +111,7 @@ int cmd_train(int argc, char **argv)
     o.momentum = (float)momentum;
     o.weight_decay = (float)decay;
     o.clip = (float)clip;
+    o.precision = (enum nn_precision)precision.chosen;
     o.flip = flip;
     o.skip_bad = skip_bad;
     o.acm = acm;
@@ -117,5 +122,5 @@ int cmd_train(int argc, char **argv)
     struct errmsg e = {""};
     struct train_result r;
     status st = train_run(&o, &r, &e);
-    return st ? cli_fail(st, &e) : print_result(&r, json);
+    return st ? cli_fail(st, &e) : print_result(&o, &r, json);
 }

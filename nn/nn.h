@@ -214,7 +214,11 @@ void nn_param_gradients(struct nn_graph *g, struct nn_val loss, const struct nn_
 
 /* ================================ plan ================================ */
 
-enum nn_precision { NN_PREC_F32, NN_PREC_BF16 };
+/* Of what is computed inside a run. In bf16 plans convolutions and attention take 16-bit operands
+   and the (N,H,W,C) values between ops are kept in 16 bits. Parameters, their gradients, optimiser
+   state, averages, batch statistics and losses are f32 in every plan, as are inputs and outputs. */
+enum nn_precision { NN_PREC_F32, NN_PREC_BF16, NN_PREC_COUNT };
+extern const char *const nn_precision_names[NN_PREC_COUNT]; /* "f32", "bf16", as users write them */
 
 struct nn_plan_options {
     const char *device; /* "onednn", "openblas", "reference"; NULL: the best that was built in */
@@ -255,6 +259,8 @@ status nn_plan_profile(struct nn_plan *p, struct buf *out) MUST_USE; /* runs onc
 const char *const *nn_devices(void);
 /* bf16 on "openblas" is storage only: half the memory, f32 arithmetic, any CPU. */
 bool nn_precision_supported(const char *device, enum nn_precision precision);
+/* STATUS_UNSUPPORTED when the default device cannot: e says why, then hint, which is what to do. */
+status nn_precision_check(enum nn_precision precision, const char *hint, struct errmsg *e) MUST_USE;
 
 /* ================================ optimisers ================================ */
 

@@ -1,6 +1,5 @@
 #include "model.h"
 
-#include "names.h"
 #include "profile.h"
 
 /* Opens the weights and makes sure that they are those the profile's id was made of. */
@@ -72,14 +71,12 @@ status purify_model_load(const struct purify_profile *p, struct purify_model **o
     AUTO(purify_model_free) struct purify_model *m = mem_zalloc(1, sizeof *m);
     if (!m)
         return STATUS_NOMEM;
-    if (!nn_precision_supported(NULL, p->precision))
-        return errmsg_set(e, STATUS_UNSUPPORTED,
-                          "the profile asks for %s numbers, which this CPU cannot compute with (it "
-                          "needs AVX512-BF16 or AMX): set precision = f32",
-                          purify_precision_names[p->precision]);
+    status st = nn_precision_check(p->precision, "set precision = f32 in the profile", e);
+    if (st)
+        return st;
     m->profile = *p;
     m->guided_by_percept = profile_guides_percept(p);
-    status st = load_unet(m, e);
+    st = load_unet(m, e);
     if (st)
         return errmsg_prefix(e, st, "model %s", p->model);
     if (m->guided_by_percept)

@@ -18,11 +18,6 @@ const char *const purify_guidance_names[PURIFY_GUIDE_COUNT] = {
     [PURIFY_GUIDE_PHASED] = "phased",
 };
 
-const char *const purify_precision_names[PURIFY_PRECISIONS] = {
-    [NN_PREC_F32] = "f32",
-    [NN_PREC_BF16] = "bf16",
-};
-
 int purify_name_find(const char *const *names, int n, const char *text)
 {
     for (int i = 0; i < n; i++)

@@ -3,12 +3,9 @@
 /* Spelling of the enums in profiles and in the metadata of weights files. */
 #include "purify/purify.h"
 
-enum { PURIFY_PRECISIONS = 2 }; /* of enum nn_precision */
-
 extern const char *const purify_beta_names[PURIFY_BETA_COUNT];
 extern const char *const purify_variance_names[PURIFY_VARIANCE_COUNT];
 extern const char *const purify_guidance_names[PURIFY_GUIDE_COUNT];
-extern const char *const purify_precision_names[PURIFY_PRECISIONS];
 
 /* Index of text in names; -1 when it is none of them. */
 int purify_name_find(const char *const *names, int n, const char *text);

@@ -35,7 +35,7 @@ const struct profile_field profile_fields[PROFILE_FIELDS] = {
     {"perceptual_scale", PROFILE_FLOAT, FIELD(perceptual_scale), 0, SCALE_MAX, NULL},
     {"percept", PROFILE_TEXT, FIELD(percept), 0, 0, NULL},
     {"overlap", PROFILE_INT, FIELD(overlap), 0, 1023, NULL},
-    {"precision", PROFILE_ENUM, FIELD(precision), 0, PURIFY_PRECISIONS, purify_precision_names},
+    {"precision", PROFILE_ENUM, FIELD(precision), 0, NN_PREC_COUNT, nn_precision_names},
 };
 static_assert(sizeof(enum purify_guidance) == sizeof(int) &&
                   sizeof(enum nn_precision) == sizeof(int) &&

@@ -146,6 +146,64 @@ PY
     [ "$(head -c 4 "$DATA/n.png" | tail -c 3)" = PNG ]
 }
 
+# oneDNN is told that the CPU has no more than AVX2.
+@test "bf16 is refused where the CPU does not compute in it, and nothing is written" {
+    export DNNL_MAX_CPU_ISA=AVX2 ONEDNN_MAX_CPU_ISA=AVX2
+    local net="--size 8 --ch 8 --mult 1,1 --groups 4 --no-mid-attn" c
+    local -a commands=(
+        "train --arch resnet8 --data $DATA/tree --out $DATA/no16"
+        "train --arch resnet8 --recipe staged --data $DATA/tree --out $DATA/no16"
+        "eval --data $DATA/tree --weights $DATA/run/weights.safetensors"
+        "diffusion train $net --data $DATA/tree --out $DATA/no16"
+        "diffusion finetune --from $DATA/d.safetensors --data $DATA/tree --out $DATA/no16"
+        "diffusion sample --weights $DATA/d.safetensors --out $DATA/no16"
+        "protect --method emn-class --surrogate resnet8 $DATA/tree $DATA/no16"
+    )
+    for c in "${commands[@]}"; do
+        # shellcheck disable=SC2086
+        run relearn $c -q --precision bf16
+        [ "$status" -eq 1 ]
+        [[ $output == "relearn: this CPU cannot compute in bf16 (it needs AVX512-BF16 or AMX): use --precision f32" ]]
+        [ ! -e "$DATA/no16" ]
+        # shellcheck disable=SC2086
+        run relearn $c -q --precision f16
+        [ "$status" -eq 2 ]
+        [[ $output == *"--precision must be f32 or bf16, not 'f16'"* ]]
+    done
+}
+
+@test "bf16: train, resume, evaluate, report, diffusion, protect" {
+    local net="--size 8 --ch 8 --mult 1,1 --groups 4 --no-mid-attn" weights=$DATA/run16/weights.safetensors
+    run train "$DATA/run16" --json --precision bf16
+    [[ $output != *"cannot compute in bf16"* ]] || skip "this CPU has no bf16"
+    [ "$status" -eq 0 ]
+    [ "$(json 'j["precision"]' <<<"$output")" = bf16 ]
+    [ "$(json 'j["options"]["precision"]' <"$DATA/run16/config.json")" = bf16 ]
+    [ "$(grep -c '"precision":"bf16"' "$DATA/run16/log.jsonl")" -eq 4 ]
+    run train "$DATA/run16" --resume
+    [ "$status" -eq 2 ]
+    [[ $output == *'"precision" "bf16"'* ]]
+    relearn eval -q --data "$DATA/tree" --weights "$weights" --precision bf16 --json >"$BATS_TEST_TMPDIR/e"
+    said=$(tail -n 1 "$DATA/run16/log.jsonl" | json 'j["test_accuracy"]')
+    [ "$(json 'j["accuracy"], j["precision"]' <"$BATS_TEST_TMPDIR/e")" = "($said, 'bf16')" ]
+    relearn eval -q --data "$DATA/tree" --weights "$weights" | grep -q 'images/s, f32)' # weights have no precision
+    train "$DATA/staged16" --recipe staged --precision bf16
+    relearn report --out "$DATA/r16.html" "$DATA/run" "$DATA/run16"
+    grep -q '<td>f32</td>' "$DATA/r16.html"
+    grep -q '<td>bf16</td>' "$DATA/r16.html"
+    # shellcheck disable=SC2086
+    relearn diffusion train -q --threads 1 --data "$DATA/tree" --out "$DATA/d16.safetensors" $net --steps 8 --batch 8 \
+        --precision bf16 --log "$DATA/d16.jsonl" --json | grep -q '"precision": "bf16"'
+    [ "$(tail -n 1 "$DATA/d16.jsonl" | json 'j["step"], j["precision"]')" = "(8, 'bf16')" ]
+    relearn diffusion finetune -q --threads 1 --from "$DATA/d.safetensors" --data "$DATA/tree" --out "$DATA/f16.safetensors" \
+        --steps 4 --batch 8 --precision bf16
+    relearn diffusion sample -q --threads 1 --weights "$DATA/d16.safetensors" --out "$DATA/s16.png" --rows 1 --columns 2 \
+        --steps 5 --precision bf16
+    relearn protect -q --threads 1 --method emn-class --surrogate resnet8 --batch 20 --rounds 1 --precision bf16 \
+        "$DATA/tree" "$DATA/emn16"
+    [ "$(json 'j["precision"]' <"$DATA/emn16/protection.json")" = bf16 ]
+}
+
 @test "the report is one file" {
     relearn report --out "$DATA/r.html" --title Bees --fact 'images/s=12' --sheet "$DATA/tree,$DATA/lsp,$DATA/tree" "$DATA/run"
     grep -q '<title>Bees</title>' "$DATA/r.html"

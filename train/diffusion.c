@@ -73,7 +73,7 @@ static status check_options(const struct train_diffusion_options *o, struct errm
         return errmsg_set(e, STATUS_INVALID, "steps and batch must be positive");
     if (!(o->lr > 0) || !(o->ema >= 0 && o->ema < 1))
         return errmsg_set(e, STATUS_INVALID, "the learning rate must be positive, 0 <= ema < 1");
-    return STATUS_OK;
+    return train_precision_check(o->precision, e);
 }
 
 /* The network that is fine-tuned says what it is; t_max alone may be narrowed. */
@@ -123,6 +123,7 @@ static status open_data(struct diffusion *d, struct errmsg *e)
 
 static status build(struct diffusion *d, struct errmsg *e)
 {
+    const struct nn_plan_options po = {.threads = d->threads, .precision = d->opt->precision};
     int s = d->cfg.size, c = d->cfg.in_channels;
     status st = nn_params_new(&d->params);
     if (!st)
@@ -140,7 +141,7 @@ static status build(struct diffusion *d, struct errmsg *e)
     if (!st)
         st = nn_params_init(d->params, d->opt->seed);
     if (!st)
-        st = nn_plan_new(d->graph, &(struct nn_plan_options){.threads = d->threads}, &d->plan, e);
+        st = nn_plan_new(d->graph, &po, &d->plan, e);
     if (st)
         return st;
     d->x = nn_plan_data(d->plan, x);
@@ -214,6 +215,7 @@ static void options_to_kv(const struct diffusion *d, struct kv_list *m)
     train_kv_add(m, "train.flip", "%d", o->flip);
     train_kv_add(m, "train.downscale", "%d", o->downscale);
     train_kv_add(m, "train.seed", "%llu", (unsigned long long)o->seed);
+    train_kv_add(m, "train.precision", "%s", nn_precision_names[o->precision]);
     train_kv_add(m, "train.images", "%d", train_set_info(d->set).samples);
     if (o->from) {
         char hex[DIGEST_HEX_LEN + 1];
@@ -253,6 +255,8 @@ static status resume(struct diffusion *d, struct errmsg *e)
         return errmsg_prefix(e, st, "nothing to resume");
     for (int i = 0; i < m.n; i++) {
         const char *then = nn_file_meta(f, m.pair[i].key);
+        if (!then && strcmp(m.pair[i].key, "train.precision") == 0)
+            then = nn_precision_names[TRAIN_PRECISION_UNNAMED];
         if (!then || strcmp(then, m.pair[i].value) != 0)
             return errmsg_set(e, STATUS_INVALID, "%s was made with %s %s, not %s", path,
                               m.pair[i].key, then ? then : "absent", m.pair[i].value);
@@ -275,8 +279,9 @@ static status write_log(struct diffusion *d, struct errmsg *e)
     double seconds = (double)(time_mono_ns() - d->window_start_ns) * 1e-9;
     int images = (d->step - d->window_first) * d->batch;
     AUTO(mem_free)
-    char *line = mem_printf("{\"step\":%d,\"loss\":%.9g,\"images_per_s\":%.6g}\n", d->step,
-                            d->last_mean, seconds > 0 ? images / seconds : 0);
+    char *line = mem_printf(
+        "{\"step\":%d,\"loss\":%.9g,\"images_per_s\":%.6g,\"precision\":\"%s\"}\n", d->step,
+        d->last_mean, seconds > 0 ? images / seconds : 0, nn_precision_names[d->opt->precision]);
     AUTO(fd_close) int fd = -1;
     if (!line)
         return STATUS_NOMEM;

@@ -10,6 +10,8 @@
 #include <fcntl.h>
 #include <sys/wait.h>
 
+static enum nn_precision precision; /* every test runs in each that this CPU has */
+
 static struct train_diffusion_options options(const char *out)
 {
     struct train_diffusion_options o = train_diffusion_default();
@@ -28,6 +30,7 @@ static struct train_diffusion_options options(const char *out)
     o.warmup = 5;
     o.lr = 3e-3f;
     o.ema = .9f;
+    o.precision = precision;
     o.threads = 1;
     o.save_every = 10;
     o.quiet = true;
@@ -78,6 +81,7 @@ static void the_loss_falls_and_the_file_says_what_it_is(void **state)
     assert_int_equal(cfg.in_channels, 1);
     assert_int_equal(cfg.t_max, 100);
     assert_string_equal(nn_file_meta(f, "train.steps"), "120");
+    assert_string_equal(nn_file_meta(f, "train.precision"), nn_precision_names[precision]);
     assert_string_equal(nn_file_meta(f, "train.images"), "25");
     assert_int_equal(strlen(nn_file_meta(f, "data_digest")), DIGEST_HEX_LEN);
     nn_file_close(f);
@@ -85,15 +89,18 @@ static void the_loss_falls_and_the_file_says_what_it_is(void **state)
     char *log = toy_read(toy_path("log.jsonl"), &len);
     assert_non_null(strstr(log, "{\"step\":100,\"loss\":"));
     assert_non_null(strstr(log, "{\"step\":120,\"loss\":"));
+    assert_non_null(strstr(log, precision == NN_PREC_F32 ? "\"precision\":\"f32\"}\n"
+                                                         : "\"precision\":\"bf16\"}\n"));
     mem_free(log);
     struct stat sb;
     assert_int_not_equal(stat(toy_path("model.safetensors.checkpoint"), &sb), 0);
 }
 
-/* argv: child DIR OUT resume|fresh */
+/* argv: child DIR OUT resume|fresh PRECISION */
 static int child(char **argv)
 {
     snprintf(toy_root, sizeof toy_root, "%s", argv[2]);
+    precision = (enum nn_precision)strtol(argv[5], NULL, 10);
     struct train_diffusion_options o = options(argv[3]);
     o.resume = strcmp(argv[4], "resume") == 0;
     struct train_diffusion_result r;
@@ -106,11 +113,14 @@ static int child(char **argv)
 
 static int spawn(const char *out, const char *how, const char *fault)
 {
+    char precision_text[16];
+    snprintf(precision_text, sizeof precision_text, "%d", (int)precision);
     pid_t pid = fork();
     if (pid == 0) {
         if (fault)
             setenv("RELEARN_FAULT", fault, 1);
-        execl("/proc/self/exe", "diffusion_test", "child", toy_root, out, how, (char *)NULL);
+        execl("/proc/self/exe", "diffusion_test", "child", toy_root, out, how, precision_text,
+              (char *)NULL);
         _exit(127);
     }
     int ws;
@@ -123,6 +133,8 @@ static void a_crashed_run_resumes_to_the_same_bits(void **state)
 {
     (void)state;
     run_ok(options("whole.safetensors"));
+    run_ok(options("again.safetensors"));
+    toy_assert_same_file(toy_path("whole.safetensors"), toy_path("again.safetensors"));
     assert_int_equal(spawn("crash.safetensors", "fresh", "crash:5"), 99);
     assert_int_equal(spawn("crash.safetensors", "resume", NULL), 0);
     toy_assert_same_file(toy_path("whole.safetensors"), toy_path("crash.safetensors"));
@@ -136,9 +148,39 @@ static void resuming_with_other_options_is_refused(void **state)
     o.resume = true;
     o.batch = 4;
     assert_int_equal(run_fails(o, "train.batch 8, not 4"), STATUS_INVALID);
+    o = options("other.safetensors");
+    o.resume = true;
+    o.precision = precision == NN_PREC_F32 ? NN_PREC_BF16 : NN_PREC_F32;
+    if (nn_precision_supported(NULL, o.precision))
+        assert_int_equal(run_fails(o, precision == NN_PREC_F32 ? "train.precision f32, not bf16"
+                                                               : "train.precision bf16, not f32"),
+                         STATUS_INVALID);
+    else
+        assert_int_equal(run_fails(o, "--precision f32"), STATUS_UNSUPPORTED);
     o = options("none.safetensors");
     o.resume = true;
     assert_int_equal(run_fails(o, "nothing to resume"), STATUS_NOT_FOUND);
+}
+
+static void checkpoints_that_name_no_precision_are_f32(void **state)
+{
+    (void)state;
+    assert_int_equal(spawn("old.safetensors", "fresh", "crash:5"), 99);
+    size_t len;
+    char *data = toy_read(toy_path("old.safetensors.checkpoint"), &len);
+    char *key = memmem(data, len, "train.precision", strlen("train.precision"));
+    assert_non_null(key);
+    key[0] = 'T';
+    toy_write("old.safetensors.checkpoint", data, len);
+    mem_free(data);
+    struct train_diffusion_options o = options("old.safetensors");
+    o.resume = true;
+    if (precision == NN_PREC_F32) {
+        run_ok(o);
+        toy_assert_same_file(toy_path("whole.safetensors"), toy_path("old.safetensors"));
+    } else {
+        assert_int_equal(run_fails(o, "train.precision f32, not bf16"), STATUS_INVALID);
+    }
 }
 
 static void finetuning_keeps_the_network(void **state)
@@ -171,6 +213,7 @@ static status sample(const char *weights, const char *data, const char *out, str
                                      .rows = 2,
                                      .columns = 3,
                                      .steps = 6,
+                                     .precision = precision,
                                      .threads = 1,
                                      .quiet = true};
     return train_diffusion_sample(&o, e);
@@ -216,15 +259,22 @@ static void refusals(void **state)
 
 int main(int argc, char **argv)
 {
-    if (argc == 5 && strcmp(argv[1], "child") == 0)
+    if (argc == 6 && strcmp(argv[1], "child") == 0)
         return child(argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_loss_falls_and_the_file_says_what_it_is),
         cmocka_unit_test(a_crashed_run_resumes_to_the_same_bits),
         cmocka_unit_test(resuming_with_other_options_is_refused),
+        cmocka_unit_test(checkpoints_that_name_no_precision_are_f32),
         cmocka_unit_test(finetuning_keeps_the_network),
         cmocka_unit_test(samples_are_drawn),
         cmocka_unit_test(refusals),
     };
-    return cmocka_run_group_tests_name("diffusion", tests, make_data, toy_teardown);
+    int failed = 0;
+    for (precision = 0; precision < NN_PREC_COUNT; precision++)
+        if (nn_precision_supported(NULL, precision)) {
+            print_message("# in %s\n", nn_precision_names[precision]);
+            failed += cmocka_run_group_tests_name("diffusion", tests, make_data, toy_teardown);
+        }
+    return failed;
 }

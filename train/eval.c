@@ -84,8 +84,8 @@ static status build(struct forward *f, const struct train_model *m, bool with_st
     return nn_graph_status(f->graph, NULL);
 }
 
-status train_forward_new(const struct train_model *m, int batch, int threads, bool with_stages,
-                         struct forward **out, struct errmsg *e)
+status train_forward_new(const struct train_model *m, int batch, const struct nn_plan_options *plan,
+                         bool with_stages, struct forward **out, struct errmsg *e)
 {
     AUTO(train_forward_free) struct forward *f = mem_zalloc(1, sizeof *f);
     if (!f)
@@ -97,7 +97,7 @@ status train_forward_new(const struct train_model *m, int batch, int threads, bo
         st = build(f, m, with_stages);
     if (st)
         return st;
-    st = nn_plan_new(f->graph, &(struct nn_plan_options){.threads = threads}, &f->plan, e);
+    st = nn_plan_new(f->graph, plan, &f->plan, e);
     if (st)
         return st;
     f->in = nn_plan_data(f->plan, f->x);
@@ -181,11 +181,14 @@ status train_evaluate(const struct train_model *m, const struct train_eval_optio
     AUTO(train_set_free) struct train_set *set = NULL;
     AUTO(train_loader_free) struct train_loader *loader = NULL;
     AUTO(train_forward_free) struct forward *f = NULL;
+    const struct nn_plan_options plan = {.threads = opt->threads, .precision = opt->precision};
     struct train_data_options data = opt->data;
     data.channels = m->shape.channels;
     data.memory_bytes = 1; /* every image is seen once */
     data.threads = opt->threads;
-    status st = train_set_open(&data, &set, e);
+    status st = train_precision_check(opt->precision, e);
+    if (!st)
+        st = train_set_open(&data, &set, e);
     if (!st)
         st = check_classes(m, set, data.dir, e);
     if (st)
@@ -194,7 +197,7 @@ status train_evaluate(const struct train_model *m, const struct train_eval_optio
     struct train_loader_options lo = train_forward_loader(m, batch < n ? batch : n, opt->threads);
     st = train_loader_new(set, &lo, &loader, e);
     if (!st)
-        st = train_forward_new(m, lo.batch, opt->threads, false, &f, e);
+        st = train_forward_new(m, lo.batch, &plan, false, &f, e);
     if (st)
         return st;
     struct train_eval ev;

@@ -183,7 +183,20 @@ static void a_directory_must_fit_the_model(void **state)
     struct train_eval_options o = {.data = {.dir = toy_path("three")}, .batch = 5, .quiet = true};
     assert_int_equal(train_evaluate(m, &o, &ev, &e), STATUS_OK);
     assert_int_equal(ev.samples, 12);
+    double loss = ev.loss;
     train_eval_done(&ev);
+    o.precision = NN_PREC_BF16;
+    if (nn_precision_supported(NULL, o.precision)) {
+        assert_int_equal(train_evaluate(m, &o, &ev, &e), STATUS_OK);
+        assert_int_equal(ev.samples, 12);
+        assert_true(ev.loss != loss); /* near it, but computed otherwise */
+        assert_true(fabs(ev.loss - loss) < .05);
+        train_eval_done(&ev);
+    } else {
+        assert_int_equal(train_evaluate(m, &o, &ev, &e), STATUS_UNSUPPORTED);
+        assert_non_null(strstr(e.text, "--precision f32"));
+    }
+    o.precision = NN_PREC_F32;
     o.data.dir = toy_path("two");
     assert_int_equal(train_evaluate(m, &o, &ev, &e), STATUS_INVALID);
     o.data.dir = toy_path("small");

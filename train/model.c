@@ -7,6 +7,11 @@
 #include <stdarg.h>
 #include <string.h>
 
+status train_precision_check(enum nn_precision p, struct errmsg *e)
+{
+    return nn_precision_check(p, "use --precision f32", e);
+}
+
 /* ---- metadata ---- */
 
 void train_kv_add(struct kv_list *m, const char *key, const char *fmt, ...)

@@ -28,6 +28,12 @@ status train_model_new(const struct train_net *net, struct train_net_shape shape
 /* architecture, in_channels, classes, image_size, mean, std, class_names (JSON). */
 void train_model_to_kv(const struct train_model *m, struct kv_list *out);
 
+/* ---- precision ---- */
+/* To be asked before anything is written. */
+status train_precision_check(enum nn_precision p, struct errmsg *e) MUST_USE;
+/* Of a run or a checkpoint that names none: it is older than the choice. */
+enum { TRAIN_PRECISION_UNNAMED = NN_PREC_F32 };
+
 /* ---- forward passes ---- */
 struct forward {
     struct nn_graph *graph;
@@ -41,8 +47,8 @@ struct forward {
 };
 /* with_stages: also average-pooled stage outputs. The parameters must have values by the first run.
  */
-status train_forward_new(const struct train_model *m, int batch, int threads, bool with_stages,
-                         struct forward **out, struct errmsg *e) MUST_USE;
+status train_forward_new(const struct train_model *m, int batch, const struct nn_plan_options *plan,
+                         bool with_stages, struct forward **out, struct errmsg *e) MUST_USE;
 void train_forward_free(struct forward *f);
 DEFINE_FREEP(struct forward *, train_forward_free)
 /* Everything a loader gives in epoch 0. With p NULL it shows nothing and is not stopped by a

@@ -1,6 +1,6 @@
 /* One self-contained page: facts, a table of runs, their curves, and a contact sheet. */
 #include "html.h"
-#include "train.h"
+#include "model.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -169,23 +169,26 @@ static void put_facts(struct html *h, const struct train_report_options *o)
     train_html_raw(h, "</table>\n");
 }
 
-static const char *option_text(const struct report_run *r, const char *key)
+static const char *option_text(const struct report_run *r, const char *key, const char *absent)
 {
     const char *s = json_string_value(json_object_get(json_object_get(r->config, "options"), key));
-    return s ? s : "";
+    return s ? s : absent;
 }
 
 static void put_table(struct html *h, const struct report_run *run, int n)
 {
-    train_html_raw(h, "<table>\n<tr><th>run</th><th>network</th><th>recipe</th><th>images</th>"
-                      "<th>epochs</th><th>train</th><th>test, last</th><th>test, best</th>"
-                      "<th>at epoch</th><th>images/s</th><th>seconds</th></tr>\n");
+    train_html_raw(
+        h,
+        "<table>\n<tr><th>run</th><th>network</th><th>recipe</th><th>precision</th><th>images</th>"
+        "<th>epochs</th><th>train</th><th>test, last</th><th>test, best</th>"
+        "<th>at epoch</th><th>images/s</th><th>seconds</th></tr>\n");
     for (int i = 0; i < n; i++) {
         const struct report_run *r = &run[i];
         train_html_raw(h, "<tr>");
         put_cell(h, r->name);
-        put_cell(h, option_text(r, "arch"));
-        put_cell(h, option_text(r, "recipe"));
+        put_cell(h, option_text(r, "arch", ""));
+        put_cell(h, option_text(r, "recipe", ""));
+        put_cell(h, option_text(r, "precision", nn_precision_names[TRAIN_PRECISION_UNNAMED]));
         put_number(h, NULL, number(json_object_get(r->config, "options"), "samples"));
         put_number(h, NULL, r->n ? r->epoch[r->n - 1] : 0);
         put_number(h, "%", r->n ? r->train[r->n - 1] : NAN);

@@ -49,13 +49,16 @@ static void charts_survive_odd_data(void **state)
     buf_done(&h.text);
 }
 
-static void write_run(const char *name, const char *log)
+/* precision: `, "precision": ...` or "" */
+static void write_run(const char *name, const char *precision, const char *log)
 {
     char path[128];
     toy_mkdir(name);
     snprintf(path, sizeof path, "%s/config.json", name);
-    const char *config =
-        "{\"options\": {\"arch\": \"resnet8\", \"recipe\": \"staged\", \"samples\": 60}}";
+    char config[160];
+    snprintf(config, sizeof config,
+             "{\"options\": {\"arch\": \"resnet8\", \"recipe\": \"staged\", \"samples\": 60%s}}",
+             precision);
     toy_write(path, config, strlen(config));
     snprintf(path, sizeof path, "%s/log.jsonl", name);
     toy_write(path, log, strlen(log));
@@ -76,12 +79,13 @@ static status report(struct train_report_options o, const char *says)
 static void a_page_holds_runs_facts_and_images(void **state)
 {
     (void)state;
-    write_run("one", "{\"epoch\":0,\"acm\":[0.5,0.7]}\n"
-                     "{\"epoch\":1,\"train_accuracy\":0.5,\"test_accuracy\":0.75,\"seconds\":2,"
-                     "\"images_per_s\":30,\"acm\":[0.6,0.9]}\n"
-                     "{\"epoch\":2,\"train_accuracy\":0.9,\"test_accuracy\":0.625,\"seconds\":2,"
-                     "\"images_per_s\":30,\"acm\":[0.7,null]}\n");
-    write_run("two", "");
+    write_run("one", ", \"precision\": \"bf16\"",
+              "{\"epoch\":0,\"acm\":[0.5,0.7]}\n"
+              "{\"epoch\":1,\"train_accuracy\":0.5,\"test_accuracy\":0.75,\"seconds\":2,"
+              "\"images_per_s\":30,\"acm\":[0.6,0.9]}\n"
+              "{\"epoch\":2,\"train_accuracy\":0.9,\"test_accuracy\":0.625,\"seconds\":2,"
+              "\"images_per_s\":30,\"acm\":[0.7,null]}\n");
+    write_run("two", "", "");
     toy_tree("clean", 2, 3, 8, 1, 1);
     toy_tree("prot", 2, 3, 8, 1, 2);
     toy_tree("pure", 2, 3, 8, 1, 3);
@@ -104,6 +108,9 @@ static void a_page_holds_runs_facts_and_images(void **state)
         "<title>A &amp; B</title>",
         "<td>images/s cold</td><td>123</td>",
         "<td>a&lt;b</td><td>1&amp;2</td>",
+        "<th>precision</th>",
+        "<td>bf16</td>",
+        "<td>f32</td>", /* the run that names none */
         "62.50 %",
         "75.00 %",
         "<svg",
@@ -122,7 +129,7 @@ static void a_page_holds_runs_facts_and_images(void **state)
 static void damaged_runs_are_named(void **state)
 {
     (void)state;
-    write_run("bad", "{\"epoch\":1}\n{\"epoch\":");
+    write_run("bad", "", "{\"epoch\":1}\n{\"epoch\":");
     const char *runs[] = {toy_path("bad")};
     struct train_report_options o = {.run_dirs = runs, .n_runs = 1};
     assert_int_equal(report(o, "line 2"), STATUS_CORRUPT);

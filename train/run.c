@@ -74,7 +74,7 @@ static status check_options(const struct train_options *o, struct errmsg *e)
         s->probe < 2 || s->rollbacks < 0)
         return errmsg_set(e, STATUS_INVALID,
                           "staged: rise > 1, 0 < slow < 1, 0 < floor <= 1, probe >= 2 are needed");
-    return STATUS_OK;
+    return train_precision_check(o->precision, e);
 }
 
 static status open_sets(struct run *r, struct errmsg *e)
@@ -123,8 +123,14 @@ static status make_model(struct run *r)
     return st ? st : nn_params_init(r->model->params, r->opt->seed);
 }
 
+static struct nn_plan_options plan_options(const struct run *r)
+{
+    return (struct nn_plan_options){.threads = r->threads, .precision = r->opt->precision};
+}
+
 static status make_plan(struct run *r, struct errmsg *e)
 {
+    const struct nn_plan_options po = plan_options(r);
     struct train_net_shape s = r->model->shape;
     status st = nn_graph_new(r->model->params, &r->graph);
     if (st)
@@ -137,7 +143,7 @@ static status make_plan(struct run *r, struct errmsg *e)
     nn_param_gradients(g, loss, NULL, 0, NULL);
     nn_output(g, loss, "loss");
     nn_output(g, logits, "logits");
-    st = nn_plan_new(g, &(struct nn_plan_options){.threads = r->threads}, &r->plan, e);
+    st = nn_plan_new(g, &po, &r->plan, e);
     if (st)
         return st;
     nn_plan_seed(r->plan, r->opt->seed, 0);
@@ -171,9 +177,10 @@ static status make_measures(struct run *r, struct errmsg *e)
     bool acm = r->recipe->staged || r->opt->acm;
     if (!acm && !r->test)
         return STATUS_OK;
+    const struct nn_plan_options po = plan_options(r);
     int n = r->test ? train_set_info(r->test).samples : EVAL_BATCH;
-    status st = train_forward_new(r->model, n < EVAL_BATCH ? n : EVAL_BATCH, r->threads, acm,
-                                  &r->forward, e);
+    status st =
+        train_forward_new(r->model, n < EVAL_BATCH ? n : EVAL_BATCH, &po, acm, &r->forward, e);
     if (st || !acm)
         return st;
     return train_probe_new(r->set, r->model, r->opt->staged.probe, r->opt->seed, &r->probe, e);

@@ -24,12 +24,13 @@ static json_t *options_json(const struct run *r)
     const struct train_options *o = r->opt;
     struct train_set_info info = train_set_info(r->set);
     json_t *j = json_pack(
-        "{s:s, s:s, s:i, s:i, s:f, s:f, s:f, s:f, s:i, s:i, s:b, s:I, s:i, s:i, s:i, s:b}", "arch",
-        r->model->net->name, "recipe", r->recipe->name, "epochs", o->epochs, "batch", r->batch,
-        "lr", (double)r->lr, "momentum", (double)o->momentum, "weight_decay",
+        "{s:s, s:s, s:i, s:i, s:f, s:f, s:f, s:f, s:i, s:i, s:b, s:I, s:i, s:i, s:i, s:s, s:b}",
+        "arch", r->model->net->name, "recipe", r->recipe->name, "epochs", o->epochs, "batch",
+        r->batch, "lr", (double)r->lr, "momentum", (double)o->momentum, "weight_decay",
         (double)o->weight_decay, "clip", (double)o->clip, "warmup", o->warmup, "pad", o->pad,
         "flip", o->flip, "seed", (json_int_t)o->seed, "samples", info.samples, "classes",
-        info.classes, "threads", r->threads, "acm", r->probe != NULL);
+        info.classes, "threads", r->threads, "precision", nn_precision_names[o->precision], "acm",
+        r->probe != NULL);
     json_t *shape = json_pack("{s:i, s:i, s:i}", "width", info.width, "height", info.height,
                               "channels", info.channels);
     if (j && shape)
@@ -75,6 +76,19 @@ static status write_config(const struct run *r, const char *digest, struct errms
     return st;
 }
 
+static status refuse(const struct run *r, const char *key, const json_t *then, const json_t *now,
+                     struct errmsg *e)
+{
+    const size_t how = JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(6);
+    char *a = json_dumps(then, how), *b = json_dumps(now, how);
+    status st = errmsg_set(e, STATUS_INVALID,
+                           "the run in %s was started with \"%s\" %s; it cannot be resumed with %s",
+                           r->opt->out_dir, key, a ? a : "absent", b ? b : "another");
+    free(a);
+    free(b);
+    return st;
+}
+
 static status compare_config(const struct run *r, struct errmsg *e)
 {
     enum { CONFIG_BYTES_MAX = 1 << 24 };
@@ -87,17 +101,16 @@ static status compare_config(const struct run *r, struct errmsg *e)
     json_t *config = json_loadb(text, len, 0, NULL), *now = options_json(r);
     json_t *then = json_object_get(config, "options"), *value;
     const char *key;
+    if (!json_object_get(then, "precision"))
+        json_object_set_new(then, "precision",
+                            json_string(nn_precision_names[TRAIN_PRECISION_UNNAMED]));
     if (!then || !now)
         st = errmsg_set(e, STATUS_CORRUPT, "%s is no configuration of a run", path);
     else
         json_object_foreach(now, key, value)
         {
             if (!st && !json_equal(value, json_object_get(then, key)))
-                st = errmsg_set(
-                    e, STATUS_INVALID,
-                    "the run in %s was started with another \"%s\"; it cannot be resumed "
-                    "with this one",
-                    r->opt->out_dir, key);
+                st = refuse(r, key, json_object_get(then, key), value, e);
         }
     json_decref(config);
     json_decref(now);
@@ -155,7 +168,8 @@ static json_t *reals(const double *v, int n)
 static json_t *log_json(const struct run *r, const struct epoch_report *rep)
 {
     int stages = r->model->net->stages;
-    json_t *j = json_pack("{s:i, s:I}", "epoch", r->at.epoch, "step", (json_int_t)r->at.step);
+    json_t *j = json_pack("{s:i, s:I, s:s}", "epoch", r->at.epoch, "step", (json_int_t)r->at.step,
+                          "precision", nn_precision_names[r->opt->precision]);
     if (j && rep->trained) {
         json_object_set_new(j, "lr", json_real(rep->lr));
         json_object_set_new(j, "train_loss", json_real(r->at.last_loss));
@@ -345,6 +359,7 @@ status train_run_finish(struct run *r, struct errmsg *e)
     digest_hex(&d, hex);
     train_model_to_kv(r->model, &m);
     train_kv_add(&m, "recipe", "%s", r->recipe->name);
+    train_kv_add(&m, "precision", "%s", nn_precision_names[r->opt->precision]);
     train_kv_add(&m, "train_steps", "%lld", (long long)r->at.step);
     train_kv_add(&m, "train_epochs", "%d", r->at.epoch);
     train_kv_add(&m, "data_digest", "%s", hex);

@@ -13,6 +13,8 @@
 #include <sys/time.h>
 #include <sys/wait.h>
 
+static enum nn_precision precision; /* every test runs in each that this CPU has */
+
 static struct train_options options(const char *out)
 {
     struct train_options o = train_options_default();
@@ -25,6 +27,7 @@ static struct train_options options(const char *out)
     o.pad = 1;
     o.flip = false;
     o.seed = 11;
+    o.precision = precision;
     o.threads = 1; /* such small steps gain nothing from more */
     o.quiet = true;
     return o;
@@ -100,7 +103,8 @@ static void learns_a_separable_set(void **state)
     struct errmsg e = {""};
     assert_int_equal(train_model_load(toy_path("learn/weights.safetensors"), NULL, &m, &e),
                      STATUS_OK);
-    struct train_eval_options eo = {.data = {.dir = toy_path("test")}, .quiet = true};
+    struct train_eval_options eo = {
+        .data = {.dir = toy_path("test")}, .precision = precision, .quiet = true};
     assert_int_equal(train_evaluate(m, &eo, &ev, &e), STATUS_OK);
     assert_true(train_eval_accuracy(&ev) == r.test_accuracy);
     train_eval_done(&ev);
@@ -135,10 +139,11 @@ static void the_same_run_gives_the_same_bits(void **state)
 
 /* ---- interruption: this program runs itself ---- */
 
-/* argv: child DIR OUT staged|standard resume|fresh milliseconds */
+/* argv: child DIR OUT staged|standard resume|fresh milliseconds PRECISION */
 static int child(char **argv)
 {
     snprintf(toy_root, sizeof toy_root, "%s", argv[2]);
+    precision = (enum nn_precision)strtol(argv[7], NULL, 10);
     struct train_options o =
         strcmp(argv[4], "staged") == 0 ? staged_options(argv[3]) : options(argv[3]);
     o.resume = strcmp(argv[5], "resume") == 0;
@@ -159,14 +164,15 @@ static int child(char **argv)
 
 static int spawn(const char *out, const char *recipe, const char *how, int ms, const char *fault)
 {
-    char ms_text[16];
+    char ms_text[16], precision_text[16];
     snprintf(ms_text, sizeof ms_text, "%d", ms);
+    snprintf(precision_text, sizeof precision_text, "%d", (int)precision);
     pid_t pid = fork();
     if (pid == 0) {
         if (fault)
             setenv("RELEARN_FAULT", fault, 1);
         execl("/proc/self/exe", "run_test", "child", toy_root, out, recipe, how, ms_text,
-              (char *)NULL);
+              precision_text, (char *)NULL);
         _exit(127);
     }
     int ws;
@@ -295,6 +301,61 @@ static void refuses_contradictions(void **state)
     run_fails(o, "gone");
 }
 
+/* A precision other than that of the tests at present. */
+static enum nn_precision another(void)
+{
+    return precision == NN_PREC_F32 ? NN_PREC_BF16 : NN_PREC_F32;
+}
+
+static void the_precision_is_recorded_and_kept(void **state)
+{
+    (void)state;
+    const char *name = nn_precision_names[precision];
+    json_t *config = json_load_file(toy_path("whole/config.json"), 0, NULL);
+    json_t *line = log_line("whole", 1);
+    struct nn_file *f = NULL;
+    assert_int_equal(nn_file_open(toy_path("whole/weights.safetensors"), &f, NULL), STATUS_OK);
+    assert_string_equal(
+        json_string_value(json_object_get(json_object_get(config, "options"), "precision")), name);
+    assert_string_equal(json_string_value(json_object_get(line, "precision")), name);
+    assert_string_equal(nn_file_meta(f, "precision"), name);
+    nn_file_close(f);
+    json_decref(line);
+    json_decref(config);
+
+    struct train_options o = options("whole");
+    o.resume = true;
+    o.precision = another();
+    if (!nn_precision_supported(NULL, o.precision)) {
+        assert_int_equal(run_fails(o, "--precision f32"), STATUS_UNSUPPORTED);
+        return;
+    }
+    char says[64];
+    snprintf(says, sizeof says, "\"precision\" \"%s\"", name);
+    assert_int_equal(run_fails(o, says), STATUS_INVALID);
+    struct train_result r = run_ok(options("whole-again")), other;
+    o = options("other-precision");
+    o.precision = another();
+    other = run_ok(o);
+    assert_true(r.train_loss != other.train_loss); /* it was computed in the other */
+}
+
+static void runs_that_name_no_precision_were_f32(void **state)
+{
+    (void)state;
+    struct train_options o = options("old");
+    run_ok(o);
+    json_t *config = json_load_file(toy_path("old/config.json"), 0, NULL);
+    assert_int_equal(json_object_del(json_object_get(config, "options"), "precision"), 0);
+    assert_int_equal(json_dump_file(config, toy_path("old/config.json"), 0), 0);
+    json_decref(config);
+    o.resume = true;
+    if (precision == NN_PREC_F32)
+        run_ok(o);
+    else
+        assert_int_equal(run_fails(o, "\"f32\""), STATUS_INVALID);
+}
+
 static void diverging_training_stops(void **state)
 {
     (void)state;
@@ -370,7 +431,7 @@ static void percept_trains_into_a_distance(void **state)
 
 int main(int argc, char **argv)
 {
-    if (argc == 7 && strcmp(argv[1], "child") == 0)
+    if (argc == 8 && strcmp(argv[1], "child") == 0)
         return child(argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(learns_a_separable_set),
@@ -381,10 +442,18 @@ int main(int argc, char **argv)
         cmocka_unit_test(acm_can_be_watched_without_control),
         cmocka_unit_test(refuses_contradictions),
         cmocka_unit_test(diverging_training_stops),
+        cmocka_unit_test(the_precision_is_recorded_and_kept),
+        cmocka_unit_test(runs_that_name_no_precision_were_f32),
         cmocka_unit_test(a_damaged_checkpoint_is_refused),
         cmocka_unit_test(a_finished_run_resumes_to_itself),
         cmocka_unit_test(small_sets_and_no_test_set),
         cmocka_unit_test(percept_trains_into_a_distance),
     };
-    return cmocka_run_group_tests_name("run", tests, make_data, toy_teardown);
+    int failed = 0;
+    for (precision = 0; precision < NN_PREC_COUNT; precision++)
+        if (nn_precision_supported(NULL, precision)) {
+            print_message("# in %s\n", nn_precision_names[precision]);
+            failed += cmocka_run_group_tests_name("run", tests, make_data, toy_teardown);
+        }
+    return failed;
 }

@@ -2,6 +2,7 @@
  * The ancestral chain (Ho et al. 2020, algorithm 2) on whole images, to look at what a model
  * learned. One row of the grid is one batch.
  */
+#include "model.h"
 #include "png.h"
 #include "set.h"
 #include "stream.h"
@@ -45,6 +46,7 @@ static status check(const struct train_sample_options *o, const struct purify_un
 
 static status build(struct sampler *s, const struct nn_file *f, int threads, struct errmsg *e)
 {
+    const struct nn_plan_options po = {.threads = threads, .precision = s->opt->precision};
     int size = s->cfg.size, batch = s->opt->columns;
     struct nn_shape shape = nn_shape4(batch, size, size, s->cfg.in_channels);
     status st = nn_params_new(&s->params);
@@ -60,7 +62,7 @@ static status build(struct sampler *s, const struct nn_file *f, int threads, str
     if (!st)
         st = nn_params_load(s->params, f, "", e);
     if (!st)
-        st = nn_plan_new(s->graph, &(struct nn_plan_options){.threads = threads}, &s->plan, e);
+        st = nn_plan_new(s->graph, &po, &s->plan, e);
     if (st)
         return st;
     s->x = nn_plan_data(s->plan, x);
@@ -204,7 +206,10 @@ status train_diffusion_sample(const struct train_sample_options *opt, struct err
     AUTO(nn_file_close) struct nn_file *f = NULL;
     struct sampler s = {.opt = opt};
     int threads = opt->threads ? opt->threads : cpu_count();
-    status st = nn_file_open(opt->weights, &f, e);
+    status st = train_precision_check(opt->precision, e);
+    if (st)
+        return st;
+    st = nn_file_open(opt->weights, &f, e);
     if (!st)
         st = purify_unet_from_file(f, &s.cfg, e);
     if (st)

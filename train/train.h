@@ -15,6 +15,11 @@
  * a run is a pure function of (files, options, seed, thread count) on one machine. A run that was
  * interrupted and resumed ends with the same bits as one that was not.
  *
+ * Precision is one of these options, NN_PREC_F32 unless asked for otherwise; nn.h says what stays
+ * f32 in either. A CPU that cannot compute in it is STATUS_UNSUPPORTED before anything is written.
+ * A run's steps, tests and measurements are all of its precision. Weights on disk are the same kind
+ * of file in both: any may be used in any precision.
+ *
  * Images are 8-bit grey or RGB; a network sees (pixel/255 - mean) / std per channel. Alpha is
  * ignored.
  *
@@ -180,6 +185,7 @@ struct train_eval_options {
     struct train_data_options data;
     int batch;   /* 0: 256 */
     int threads; /* 0: cpu_count() */
+    enum nn_precision precision;
     bool quiet;
 };
 status train_evaluate(const struct train_model *m, const struct train_eval_options *opt,
@@ -283,6 +289,7 @@ struct train_options {
     uint64_t seed;
     int limit, test_limit, size, channels;
     bool skip_bad;
+    enum nn_precision precision;
     int threads;    /* 0: cpu_count() */
     bool acm;       /* measure and log the ACM in every recipe, without acting on it */
     int test_every; /* epochs between evaluations; the last is always evaluated; 0: only the last */
@@ -327,6 +334,7 @@ struct train_diffusion_options {
     int downscale, limit; /* images larger than cfg.size are cropped at random */
     uint64_t seed;
     int threads;
+    enum nn_precision precision;
     int save_every; /* steps between checkpoints (out_file.checkpoint); 0: 1000 */
     bool half;      /* weights as F16 */
     bool resume, skip_bad, quiet;
@@ -348,6 +356,7 @@ struct train_sample_options {
     int steps; /* evaluations; 0: every t */
     uint64_t seed;
     int threads;
+    enum nn_precision precision;
     bool quiet;
 };
 /* STATUS_INVALID without data_dir for a model that was trained on t < t_max < T only: it cannot
@@ -387,6 +396,7 @@ struct train_protect_options {
     int limit;
     bool skip_bad, force, quiet;
     int threads;
+    enum nn_precision precision; /* emn-class: of the surrogate */
 };
 struct train_protect_result {
     int images;

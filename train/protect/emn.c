@@ -50,9 +50,15 @@ struct emn {
 
 /* ---- setting up ---- */
 
+static struct nn_plan_options plan_options(const struct protect_job *j)
+{
+    return (struct nn_plan_options){.threads = j->threads, .precision = j->opt->precision};
+}
+
 static status make_pass(const struct protect_job *j, struct emn *m, bool learn, struct pass *out,
                         struct errmsg *e)
 {
+    const struct nn_plan_options po = plan_options(j);
     struct train_net_shape s = m->model->shape;
     status st = nn_graph_new(m->model->params, &out->graph);
     if (st)
@@ -69,7 +75,7 @@ static status make_pass(const struct protect_job *j, struct emn *m, bool learn, 
         nn_output(g, grad, "grad");
     }
     nn_output(g, loss, "loss");
-    st = nn_plan_new(g, &(struct nn_plan_options){.threads = j->threads}, &out->plan, e);
+    st = nn_plan_new(g, &po, &out->plan, e);
     if (st)
         return st;
     out->x = nn_plan_data(out->plan, x);
@@ -81,6 +87,7 @@ static status make_pass(const struct protect_job *j, struct emn *m, bool learn, 
 
 static status make_surrogate(const struct protect_job *j, struct emn *m, struct errmsg *e)
 {
+    const struct nn_plan_options po = plan_options(j);
     const char *arch = j->opt->surrogate ? j->opt->surrogate : "resnet18";
     const struct train_net *net = train_net_find(arch);
     if (!net)
@@ -94,7 +101,7 @@ static status make_surrogate(const struct protect_job *j, struct emn *m, struct 
     if (!st)
         st = make_pass(j, m, false, &m->noise, e);
     if (!st)
-        st = train_forward_new(m->model, m->batch, j->threads, false, &m->forward, e);
+        st = train_forward_new(m->model, m->batch, &po, false, &m->forward, e);
     struct nn_optim_options o = {
         .kind = NN_SGD, .momentum = sgd_momentum, .weight_decay = sgd_decay};
     return st ? st : nn_optim_new(m->model->params, &o, &m->optim);
@@ -136,7 +143,9 @@ static status setup(struct protect_job *j, struct emn *m, struct errmsg *e)
     if (m->batch < 1 || !m->delta || !m->sum || !m->count)
         return m->batch < 1 ? errmsg_set(e, STATUS_INVALID, "batch must be positive")
                             : STATUS_NOMEM;
-    status st = make_surrogate(j, m, e);
+    status st = train_precision_check(j->opt->precision, e);
+    if (!st)
+        st = make_surrogate(j, m, e);
     if (!st)
         st = choose_subset(j, m);
     struct train_loader_options lo = {.batch = m->batch,
@@ -345,6 +354,7 @@ static void describe(const struct protect_job *j, json_t *out)
     const struct emn *m = j->state;
     json_object_set_new(out, "surrogate", json_string(m->model->net->name));
     json_object_set_new(out, "batch", json_integer(m->batch));
+    json_object_set_new(out, "precision", json_string(nn_precision_names[j->opt->precision]));
     json_object_set_new(out, "rounds", json_integer(j->result.rounds));
     json_object_set_new(out, "surrogate_error", json_real(j->result.surrogate_error));
 }

@@ -341,6 +341,33 @@ static void emn_repeats_itself(void **state)
     toy_assert_same_file(toy_path("emn1/d/007.png"), toy_path("emn2/d/007.png"));
 }
 
+static void emn_takes_a_precision(void **state)
+{
+    (void)state;
+    struct train_protect_options o = emn("emn16");
+    o.precision = NN_PREC_BF16;
+    if (!nn_precision_supported(NULL, o.precision)) {
+        assert_int_equal(protect_fails(o, "--precision f32"), STATUS_UNSUPPORTED);
+        return;
+    }
+    struct train_protect_result r = protect_ok(o);
+    if (!(r.surrogate_error <= .1))
+        fail_msg("error %g after %d rounds", r.surrogate_error, r.rounds);
+    json_t *record = json_load_file(toy_path("emn16/protection.json"), 0, NULL);
+    assert_string_equal(json_string_value(json_object_get(record, "precision")), "bf16");
+    json_decref(record);
+    o.dst_dir = toy_path("emn16-again");
+    protect_ok(o);
+    toy_assert_same_file(toy_path("emn16.perturbation.safetensors"),
+                         toy_path("emn16-again.perturbation.safetensors"));
+    size_t whole, half;
+    void *a = toy_read(toy_path("emn.perturbation.safetensors"), &whole);
+    void *b = toy_read(toy_path("emn16.perturbation.safetensors"), &half);
+    assert_true(whole != half || memcmp(a, b, whole) != 0);
+    mem_free(a);
+    mem_free(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -355,6 +382,7 @@ int main(void)
         cmocka_unit_test(jpeg_becomes_png),
         cmocka_unit_test(emn_lowers_the_surrogates_error),
         cmocka_unit_test(emn_repeats_itself),
+        cmocka_unit_test(emn_takes_a_precision),
     };
     return cmocka_run_group_tests_name("protect", tests, make_data, toy_teardown);
 }
