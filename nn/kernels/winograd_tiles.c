@@ -87,21 +87,35 @@ static inline void filter_back_1d(const nn_lanes *in, int si, nn_lanes *out, int
     out[2 * so] = FMA(WEIGHT_P * P2, sum_p, FMA(WEIGHT_Q * Q2, sum_q, in[5 * si]));
 }
 
-/* ---- two dimensions: columns, then rows ---- */
+/*
+ * ---- two dimensions: columns, then rows ----
+ *
+ * COLUMNS fills half (to,from) from elements `load` (an expression of i, j), ROWS hands on the
+ * result's elements v to `store` (a statement of i, j, v). Written out in place of arrays of 36
+ * vectors, which do not fit the registers: each element is loaded and stored once.
+ */
+#define COLUMNS(f, from, to, half, load)                                                           \
+    UNROLL for (int j = 0; j < (from); j++)                                                        \
+    {                                                                                              \
+        nn_lanes column[SPAN], done[SPAN];                                                         \
+        UNROLL for (int i = 0; i < (from); i++) column[i] = load;                                  \
+        f(column, 1, done, 1);                                                                     \
+        UNROLL for (int i = 0; i < (to); i++)(half)[i * (from) + j] = done[i];                     \
+    }
+#define ROWS(f, from, to, half, store)                                                             \
+    UNROLL for (int i = 0; i < (to); i++)                                                          \
+    {                                                                                              \
+        nn_lanes row[SPAN];                                                                        \
+        f((half) + i * (from), 1, row, 1);                                                         \
+        UNROLL for (int j = 0; j < (to); j++)                                                      \
+        {                                                                                          \
+            nn_lanes v = row[j];                                                                   \
+            store;                                                                                 \
+        }                                                                                          \
+    }
+#define UNROLL _Pragma("GCC unroll 6")
 
 typedef void transform_1d(const nn_lanes *in, int si, nn_lanes *out, int so);
-
-static inline __attribute__((always_inline)) void both(transform_1d *f, int from, int to,
-                                                       const nn_lanes *in, nn_lanes *out)
-{
-    nn_lanes half[SPAN * SPAN]; /* (to, from) */
-#pragma GCC unroll 6
-    for (int j = 0; j < from; j++)
-        f(in + j, from, half + j, from);
-#pragma GCC unroll 6
-    for (int i = 0; i < to; i++)
-        f(half + i * from, 1, out + i * to, 1);
-}
 
 /* ---- tiles ---- */
 
@@ -146,13 +160,10 @@ transform_in(transform_1d *f, int side, bool bf16, const struct nn_wino_image *m
         for (int i = 0; i < side * side; i++)
             pixel[i] = at[i] < 0 ? (const void *)zeros : (const char *)x + (size_t)at[i] * bytes;
         for (int c = 0; c < m->c; c += NN_LANES) {
-            nn_lanes in[SPAN * SPAN], out[PLANES];
-            for (int i = 0; i < side * side; i++)
-                in[i] = nn_lanes_load_at(pixel[i], bf16, c);
-            both(f, side, SPAN, in, out);
+            nn_lanes half[SPAN * SPAN];
             float *to = b->planes + c / LANES * panel + t * LANES + c % LANES;
-            for (int i = 0; i < PLANES; i++)
-                nn_lanes_store(to + i * plane, out[i]);
+            COLUMNS(f, side, SPAN, half, nn_lanes_load_at(pixel[i * side + j], bf16, c))
+            ROWS(f, side, SPAN, half, nn_lanes_store(to + (i * SPAN + j) * plane, v))
         }
     }
 }
@@ -183,6 +194,18 @@ static nn_lanes post_lanes(int post, nn_lanes v)
     return nn_lanes_load(row);
 }
 
+static inline __attribute__((always_inline)) void
+put_pixel(bool bf16, void *y, const struct nn_wino_end *end, int64_t at, int c, nn_lanes v)
+{
+    if (at < 0)
+        return;
+    if (end->res)
+        v += nn_lanes_load_at(end->res, end->res_bf16, at + c);
+    if (end->post)
+        v = post_lanes(end->post, v);
+    nn_lanes_store_at(y, bf16, at + c, v);
+}
+
 /* bf16 is a constant where this is used. */
 static inline __attribute__((always_inline)) void
 transform_out(bool bf16, const struct nn_wino_image *m, void *y, const struct nn_wino_end *end,
@@ -194,25 +217,15 @@ transform_out(bool bf16, const struct nn_wino_image *m, void *y, const struct nn
         offsets(m, b->first + t, TILE, at);
         const float *nc = end->nc ? end->nc + place_of(m, b->first + t).image * m->c : NULL;
         for (int c = 0; c < m->c; c += NN_LANES) {
-            nn_lanes in[PLANES], out[TILE * TILE], shift = ALL(0);
+            nn_lanes half[SPAN * TILE], shift = ALL(0);
             const float *from = b->planes + c / LANES * panel + t * LANES + c % LANES;
-            for (int i = 0; i < PLANES; i++)
-                in[i] = nn_lanes_load(from + i * plane);
-            both(results_1d, SPAN, TILE, in, out);
             if (end->bias)
                 shift += nn_lanes_load(end->bias + c);
             if (nc)
                 shift += nn_lanes_load(nc + c);
-            for (int i = 0; i < TILE * TILE; i++) {
-                if (at[i] < 0)
-                    continue;
-                nn_lanes v = out[i] + shift;
-                if (end->res)
-                    v += nn_lanes_load_at(end->res, end->res_bf16, at[i] + c);
-                if (end->post)
-                    v = post_lanes(end->post, v);
-                nn_lanes_store_at(y, bf16, at[i] + c, v);
-            }
+            COLUMNS(results_1d, SPAN, TILE, half, nn_lanes_load(from + (i * SPAN + j) * plane))
+            ROWS(results_1d, SPAN, TILE, half,
+                 put_pixel(bf16, y, end, at[i * TILE + j], c, v + shift))
         }
     }
 }
@@ -247,13 +260,13 @@ void nn_wino_filters_in(const struct nn_wino_filters *f, const float *w, float *
     for (int64_t pair = first; pair < last; pair++) {
         const float *from = w + filter_at(f, pair / f->inputs * LANES, pair % f->inputs);
         for (int half = 0; half < LANES; half += NN_LANES) {
-            nn_lanes in[TAPS * TAPS], out[PLANES];
+            nn_lanes in[TAPS * TAPS], wide[SPAN * TAPS];
             for (int k = 0; k < TAPS * TAPS; k++)
                 for (int o = 0; o < NN_LANES; o++)
                     in[k][o] = from[(half + o) * step + (f->turned ? TAPS * TAPS - 1 - k : k)];
-            both(filter_1d, TAPS, SPAN, in, out);
-            for (int i = 0; i < PLANES; i++)
-                nn_lanes_store(u + i * plane + pair * LANES + half, out[i]);
+            COLUMNS(filter_1d, TAPS, SPAN, wide, in[i * TAPS + j])
+            ROWS(filter_1d, TAPS, SPAN, wide,
+                 nn_lanes_store(u + (i * SPAN + j) * plane + pair * LANES + half, v))
         }
     }
 }
@@ -266,10 +279,10 @@ void nn_wino_filters_out(const struct nn_wino_filters *f, const float *u, float 
     for (int64_t pair = first; pair < last; pair++) {
         float *to = w + filter_at(f, pair / f->inputs * LANES, pair % f->inputs);
         for (int half = 0; half < LANES; half += NN_LANES) {
-            nn_lanes in[PLANES], out[TAPS * TAPS];
-            for (int i = 0; i < PLANES; i++)
-                in[i] = nn_lanes_load(u + i * plane + pair * LANES + half);
-            both(filter_back_1d, SPAN, TAPS, in, out);
+            nn_lanes wide[SPAN * TAPS], out[TAPS * TAPS];
+            COLUMNS(filter_back_1d, SPAN, TAPS, wide,
+                    nn_lanes_load(u + (i * SPAN + j) * plane + pair * LANES + half))
+            ROWS(filter_back_1d, SPAN, TAPS, wide, out[i * TAPS + j] = v)
             for (int k = 0; k < TAPS * TAPS; k++)
                 for (int o = 0; o < NN_LANES; o++)
                     to[(half + o) * step + k] = out[k][o];
