@@ -344,6 +344,15 @@ static void make_attention(struct op_case *c)
     struct nn_val q = input(c, s), k = input(c, s), v = input(c, s);
     c->y = nn_attention(c->graph, q, coin(c) ? q : k, v, heads);
 }
+/* What goes by panels: more than one block of positions in some. */
+static void make_attention_panels(struct op_case *c)
+{
+    int heads = op_case_int(c, 1, 2);
+    struct nn_shape s = nn_shape4(op_case_int(c, 1, 2), 4 * op_case_int(c, 1, 4),
+                                  4 * op_case_int(c, 1, 3), heads * 16 * op_case_int(c, 1, 2));
+    struct nn_val q = input(c, s), k = input(c, s), v = input(c, s);
+    c->y = nn_attention(c->graph, q, coin(c) ? q : k, v, heads);
+}
 static void make_dropout(struct op_case *c)
 {
     c->y = nn_dropout(c->graph, input(c, image(c)), 0.4f);
@@ -425,6 +434,7 @@ static const struct op_maker op_makers[] = {
     {"max_pool_ties", make_pool_ties, 1e-6f, false, true},
     {"global_avg_pool", make_global_pool, 1e-6f, false, false},
     {"attention", make_attention, 1e-5f, false, false},
+    {"attention_panels", make_attention_panels, 1e-5f, false, false},
     {"dropout", make_dropout, 0, false, false},
     {"unit_norm", make_unit_norm, 3e-6f, false, false},
     {"weighted_sq_diff", make_wsq_diff, 1e-5f, false, false},

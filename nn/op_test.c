@@ -72,11 +72,11 @@ static void probe_new(struct probe *p, const struct op_maker *m, uint64_t seed, 
         int n = 0, which[CASE_LEAVES_MAX];
         for (int i = 0; i < p->c.n_leaves; i++)
             if (g->st == STATUS_OK && g->values[p->c.leaf[i].id].source == NN_FROM_INPUT &&
-                strcmp(m->name, "attention")) {
+                strncmp(m->name, "attention", 9)) {
                 which[n] = i;
                 inputs[n++] = p->c.leaf[i];
             }
-        for (int i = 0; i < p->c.n_leaves && !strcmp(m->name, "attention"); i++)
+        for (int i = 0; i < p->c.n_leaves && !strncmp(m->name, "attention", 9); i++)
             if (i != 1) { /* k may be unused: the loss need not depend on it */
                 which[n] = i;
                 inputs[n++] = p->c.leaf[i];

@@ -3,11 +3,12 @@
  * gathered, a block of pixels at a time, into a matrix (pixels, taps * channels), which the filters
  * multiply; backwards, which dy correlates with to the gradient of the filters.
  *
- * This is for CPUs whose vectors are no wider than half a panel: there oneDNN's direct kernels want
- * blocks of eight channels and lose up to half of their speed on NHWC (least in the gradient of the
- * input, which is left to them).
+ * Forward this is for CPUs whose vectors are no wider than half a panel: there oneDNN's direct
+ * kernels want blocks of eight channels and lose up to half of their speed on NHWC (least in the
+ * gradient of the input, which is left to them). The gradient of the filters is faster everywhere.
  */
 #include "kernels/kernels.h"
+#include "kernels/lanes.h"
 #include "kernels/panels.h"
 
 enum {
@@ -23,11 +24,10 @@ struct gather {
     size_t part, behind, sums_at;
 };
 
-static bool fits(const struct nn_step *s, struct nn_shape x, struct nn_shape y, struct nn_shape w)
+static bool fits(const struct nn_step *s, struct nn_shape x, struct nn_shape y)
 {
-    return nn_all_f32(s) && s->attr.conv.groups == 1 && w.dim[2] * w.dim[3] > 1 &&
-           x.dim[3] % LANES == 0 && y.dim[3] % LANES == 0 && x.dim[3] <= NN_ROW_MAX &&
-           y.dim[3] <= NN_ROW_MAX;
+    return s->attr.conv.groups == 1 && x.dim[3] % LANES == 0 && y.dim[3] % LANES == 0 &&
+           x.dim[3] <= NN_ROW_MAX && y.dim[3] <= NN_ROW_MAX;
 }
 
 static int64_t pixels_of(const struct gather *g)
@@ -135,8 +135,8 @@ static struct pixel pixel_of(struct nn_shape s, int64_t i)
 
 static const float zeros[NN_ROW_MAX];
 
-/* The pixel of x that tap (i,j) reads for pixel p of y; zeros in the padding. */
-static const float *source(const struct job *j, const struct pixel *p, int i, int k)
+/* The pixel of x that tap (i,j) reads for pixel p of y; zeros (of either store) in the padding. */
+static const void *source(const struct job *j, const struct pixel *p, int i, int k)
 {
     const struct nn_conv *v = &j->step->attr.conv;
     const int *d = j->g->x.dim;
@@ -144,25 +144,28 @@ static const float *source(const struct job *j, const struct pixel *p, int i, in
     int64_t w = (int64_t)p->column * v->stride - v->pad_left + k;
     if (h < 0 || h >= d[1] || w < 0 || w >= d[2])
         return zeros;
-    return nn_f32(&j->step->in[0]) + ((p->n * (int64_t)d[1] + h) * d[2] + w) * d[3];
+    int64_t at = ((p->n * (int64_t)d[1] + h) * d[2] + w) * d[3];
+    return (const char *)j->step->in[0].data + (size_t)at * nn_store_bytes(j->step->in[0].store);
 }
 
-static void to_panels(const float *from, int channels, float *to, int64_t panel)
+static void to_panels(const void *from, bool bf16, int channels, float *to, int64_t panel)
 {
     for (int c = 0; c < channels; c += LANES, to += panel)
-        memcpy(to, from + c, LANES * sizeof(float));
+        for (int k = 0; k < LANES; k += NN_LANES)
+            nn_lanes_store(to + k, nn_lanes_load_at(from, bf16, c + k));
 }
 
 static void gather_pixels(const struct job *j, int64_t first, int count, float *to)
 {
     int64_t panel = (int64_t)count * LANES;
     int c = j->g->x.dim[3], kh = j->g->w.dim[2], kw = j->g->w.dim[3];
+    bool bf16 = j->step->in[0].store == NN_STORE_BF16;
     for (int p = 0; p < count; p++, to += LANES) {
         struct pixel at = pixel_of(j->g->y, first + p);
         for (int i = 0; i < kh; i++)
             for (int k = 0; k < kw; k++)
-                to_panels(source(j, &at, i, k), c, to + (int64_t)(i * kw + k) * c / LANES * panel,
-                          panel);
+                to_panels(source(j, &at, i, k), bf16, c,
+                          to + (int64_t)(i * kw + k) * c / LANES * panel, panel);
     }
 }
 
@@ -205,9 +208,11 @@ static void convolve_pixels(const void *ctx, int64_t first, int64_t last, int th
     }
 }
 
+/* One tap is a product that needs no gathering. */
 static bool supports(const struct nn_step *s)
 {
-    return fits(s, s->in[X].shape, s->out[0].shape, s->in[W].shape);
+    const int *w = s->in[W].shape.dim;
+    return nn_all_f32(s) && w[2] * w[3] > 1 && fits(s, s->in[X].shape, s->out[0].shape);
 }
 
 static status prepare(struct nn_step *s, struct errmsg *e)
@@ -233,7 +238,7 @@ static status run(const struct nn_step *s)
 
 static bool weights_supports(const struct nn_step *s)
 {
-    return nn_has(&s->out[0]) && fits(s, s->in[0].shape, s->in[1].shape, s->out[0].shape);
+    return nn_has(&s->out[0]) && fits(s, s->in[0].shape, s->in[1].shape);
 }
 
 static size_t sums_floats(const struct gather *g)
@@ -260,14 +265,16 @@ static void correlate_pixels(const void *ctx, int64_t first, int64_t last, int t
 {
     const struct job *j = ctx;
     const struct gather *g = j->g;
-    const float *dy = nn_f32(&j->step->in[1]);
+    const struct nn_tensor *dy = &j->step->in[1];
     float *v = (float *)j->step->scratch + g->part * (size_t)thread, *z = v + g->behind;
     int inner = (int)inner_of(g), outputs = g->y.dim[3];
     for (int64_t at = first; at < last; at += g->block) {
         int count = (int)nn_min(g->block, last - at);
         gather_pixels(j, at, count, v);
         for (int64_t i = 0; i < count; i++)
-            to_panels(dy + (at + i) * outputs, outputs, z + i * LANES, (int64_t)count * LANES);
+            to_panels((const char *)dy->data +
+                          (size_t)((at + i) * outputs) * nn_store_bytes(dy->store),
+                      dy->store == NN_STORE_BF16, outputs, z + i * LANES, (int64_t)count * LANES);
         nn_panel_correlate(v, z, sums_of(j->step, thread), count, inner, outputs / LANES,
                            at > first);
     }

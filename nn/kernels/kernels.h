@@ -165,10 +165,12 @@ static inline bool nn_channels_fit(const struct nn_tensor *t)
 extern const struct nn_kernel nn_winograd_conv2d, nn_winograd_conv2d_data,
     nn_winograd_conv2d_weights;
 extern const struct nn_kernel nn_gather_conv2d, nn_gather_conv2d_weights;
+/* Attention where positions and a head's channels are multiples of 16. */
+extern const struct nn_kernel nn_panel_attention, nn_panel_attention_back;
 
 /* All of the above as compiled for one kind of CPU; the lists are NULL-terminated. */
 struct nn_kernel_set {
-    const struct nn_kernel *const *common, *const *winograd, *const *gather;
+    const struct nn_kernel *const *common, *const *winograd, *const *gather, *const *attention;
 };
 /* x86-64: AVX2. And the same sources once more for AVX-512 (Makefile), with the same bits. */
 extern const struct nn_kernel_set nn_kernels, nn_kernels_wide;

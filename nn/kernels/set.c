@@ -7,7 +7,12 @@ static const struct nn_kernel *const common[] = {
         NULL};
 static const struct nn_kernel *const winograd[] = {&nn_winograd_conv2d, &nn_winograd_conv2d_data,
                                                    &nn_winograd_conv2d_weights, NULL};
-static const struct nn_kernel *const gather[] = {&nn_gather_conv2d, &nn_gather_conv2d_weights,
-                                                 NULL};
+static const struct nn_kernel *const gather[] = {
+#if !defined(__AVX512F__) /* oneDNN's own are faster there */
+    &nn_gather_conv2d,
+#endif
+    &nn_gather_conv2d_weights, NULL};
+static const struct nn_kernel *const attention[] = {&nn_panel_attention, &nn_panel_attention_back,
+                                                    NULL};
 
-const struct nn_kernel_set nn_kernels = {common, winograd, gather};
+const struct nn_kernel_set nn_kernels = {common, winograd, gather, attention};
