@@ -328,6 +328,28 @@ static void devices_match_the_reference(void **state)
     each_case(SEEDS_DEVICE, check_devices);
 }
 
+/* The two builds of kernels/ give the same bits. */
+static void check_widths(const struct op_maker *m, uint64_t seed)
+{
+    const struct nn_plan_options o = {.device = "openblas", .threads = 2, .precision = NN_PREC_F32};
+    struct probe p;
+    probe_new(&p, m, seed, !m->no_gradient);
+    struct results widest = run_with(&p, o, m, seed);
+    assert_int_equal(setenv("RELEARN_CPU", "avx2", 1), 0);
+    struct results narrow = run_with(&p, o, m, seed);
+    assert_int_equal(unsetenv("RELEARN_CPU"), 0);
+    compare(&widest, &narrow, 0, m, seed, "kernels for AVX2 and for this CPU");
+    mem_free(widest.at);
+    mem_free(narrow.at);
+    op_case_done(&p.c);
+}
+
+static void vectors_do_not_change_bits(void **state)
+{
+    (void)state;
+    each_case(SEEDS_DEVICE, check_widths);
+}
+
 /* bf16 keeps 8 bits: a bound on each element's error would be as large as some results, so the
    error's energy is bounded instead. */
 static void check_bf16(const struct op_maker *m, uint64_t seed)
@@ -369,6 +391,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_match_finite_differences),
         cmocka_unit_test(devices_match_the_reference),
+        cmocka_unit_test(vectors_do_not_change_bits),
         cmocka_unit_test(bf16_is_near),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,13 +1,12 @@
 /*
- * The parallel loop and the rows of bf16 tensors.
+ * The parallel loop, and what is asked of a step's tensors.
  *
  * The range is cut into one contiguous part per thread by a formula, not by a scheduler: which
  * thread sums what is the same in every run, hence so are the bits of sums kept by thread.
  */
-#include "kernels/kernels.h"
+#include "device.h"
 
 #include <omp.h>
-#include <string.h>
 
 /* ThreadSanitizer cannot see into the OpenMP runtime: it is told where a region begins and ends. */
 #if defined(__SANITIZE_THREAD__)
@@ -68,39 +67,6 @@ int nn_bind_threads(int threads)
 size_t nn_store_bytes(enum nn_store s)
 {
     return s == NN_STORE_BF16 ? 2 : 4;
-}
-
-static void from_bf16(const uint16_t *restrict in, int n, float *restrict out)
-{
-#pragma omp simd
-    for (int i = 0; i < n; i++)
-        out[i] = nn_load_at(in, true, i);
-}
-
-static void to_bf16(const float *restrict in, int n, uint16_t *restrict out)
-{
-#pragma omp simd
-    for (int i = 0; i < n; i++)
-        nn_store_at(out, true, i, in[i]);
-}
-
-const float *nn_row(const struct nn_tensor *t, int64_t at, int n, float *scratch)
-{
-    if (t->store != NN_STORE_BF16)
-        return (const float *)t->data + at;
-    from_bf16((const uint16_t *)t->data + at, n, scratch);
-    return scratch;
-}
-
-float *nn_row_out(const struct nn_tensor *t, int64_t at, float *scratch)
-{
-    return t->store == NN_STORE_BF16 ? scratch : (float *)t->data + at;
-}
-
-void nn_row_put(const struct nn_tensor *t, int64_t at, int n, const float *scratch)
-{
-    if (t->store == NN_STORE_BF16)
-        to_bf16(scratch, n, (uint16_t *)t->data + at);
 }
 
 bool nn_all_f32(const struct nn_step *s)

@@ -16,6 +16,7 @@
 #include <math.h>
 
 enum { LANES = NN_PANEL, BLOCK = 4 * NN_PANEL_ROWS };
+_Static_assert((int)NN_SUMS == (int)NN_PANEL, "a row of a panel goes into the sums");
 
 struct dims {
     int l, c, heads, d;
@@ -84,21 +85,12 @@ static void write_rows(const struct dims *d, struct matrix m, int first, int cou
         }
 }
 
-/* The sixteen sums of a row's panels, added in an order of their own. */
-static float total(float *sum)
-{
-    for (int half = LANES / 2; half > 0; half /= 2)
-        for (int k = 0; k < half; k++)
-            sum[k] += sum[k + half];
-    return sum[0];
-}
-
 /* p = softmax(p) along each of the rows of panels (rows, L) */
 static void softmax_rows(const struct dims *d, float *p, int rows)
 {
     int64_t panel = (int64_t)rows * LANES, panels = d->l / LANES;
     for (int r = 0; r < rows; r++, p += LANES) {
-        float most[LANES], sum[LANES] = {0};
+        float most[LANES], sum[NN_SUMS] = {0};
         memcpy(most, p, sizeof most);
         for (int64_t i = 1; i < panels; i++)
 #pragma omp simd
@@ -114,7 +106,7 @@ static void softmax_rows(const struct dims *d, float *p, int rows)
                 p[i * panel + k] = e;
                 sum[k] += e;
             }
-        float f = 1 / total(sum);
+        float f = 1 / nn_total(sum);
         for (int64_t i = 0; i < panels; i++)
 #pragma omp simd
             for (int k = 0; k < LANES; k++)
@@ -127,12 +119,12 @@ static void softmax_back_rows(const struct dims *d, const float *p, float *g, in
 {
     int64_t panel = (int64_t)rows * LANES, panels = d->l / LANES;
     for (int r = 0; r < rows; r++, p += LANES, g += LANES) {
-        float sum[LANES] = {0};
+        float sum[NN_SUMS] = {0};
         for (int64_t i = 0; i < panels; i++)
 #pragma omp simd
             for (int k = 0; k < LANES; k++)
                 sum[k] = nn_fma(p[i * panel + k], g[i * panel + k], sum[k]);
-        float dot = total(sum);
+        float dot = nn_total(sum);
         for (int64_t i = 0; i < panels; i++)
 #pragma omp simd
             for (int k = 0; k < LANES; k++)

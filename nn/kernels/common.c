@@ -65,16 +65,19 @@ void nn_post_back_row(int post, const float *dy, const float *v, float *dx, int 
 
 void nn_softmax_row(float *p, int n, float scale)
 {
-    float max = p[0], sum = 0;
+    float max = p[0], sum[NN_SUMS] = {0};
 #pragma omp simd reduction(max : max)
     for (int i = 1; i < n; i++)
         max = p[i] > max ? p[i] : max;
-#pragma omp simd reduction(+ : sum)
-    for (int i = 0; i < n; i++) {
-        p[i] = nn_expf(scale * (p[i] - max));
-        sum += p[i];
+    for (int i = 0; i < n; i += NN_SUMS) {
+        int len = (int)nn_min(NN_SUMS, n - i);
+#pragma omp simd
+        for (int k = 0; k < len; k++) {
+            p[i + k] = nn_expf(scale * (p[i + k] - max));
+            sum[k] += p[i + k];
+        }
     }
-    float f = 1 / sum;
+    float f = 1 / nn_total(sum);
 #pragma omp simd
     for (int i = 0; i < n; i++)
         p[i] *= f;

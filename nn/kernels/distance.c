@@ -10,15 +10,6 @@ static bool fits(const struct nn_step *s)
     return x->shape.dim[x->shape.rank - 1] <= NN_ROW_MAX;
 }
 
-static float dot(const float *a, const float *b, int n)
-{
-    float sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int i = 0; i < n; i++)
-        sum += a[i] * b[i];
-    return sum;
-}
-
 static void unit_pixels(const void *ctx, int64_t first, int64_t last, int thread)
 {
     const struct nn_step *s = ctx;
@@ -28,7 +19,7 @@ static void unit_pixels(const void *ctx, int64_t first, int64_t last, int thread
     for (int64_t i = first; i < last; i++) {
         const float *x = nn_row(&s->in[0], i * c, c, sx);
         float *y = nn_row_out(&s->out[0], i * c, sy);
-        float f = 1 / (sqrtf(dot(x, x, c)) + s->attr.eps);
+        float f = 1 / (sqrtf(nn_dot(x, x, c)) + s->attr.eps);
 #pragma omp simd
         for (int k = 0; k < c; k++)
             y[k] = f * x[k];
@@ -46,8 +37,8 @@ static void unit_back_pixels(const void *ctx, int64_t first, int64_t last, int t
     for (int64_t i = first; i < last; i++) {
         const float *dy = nn_row(&s->in[0], i * c, c, sd), *x = nn_row(&s->in[1], i * c, c, sx);
         float *dx = nn_row_out(&s->out[0], i * c, sy);
-        float r = sqrtf(dot(x, x, c)), f = r > 0 ? 1 / (r + s->attr.eps) : 0;
-        float pull = r > 0 ? dot(dy, x, c) * f * f / r : 0;
+        float r = sqrtf(nn_dot(x, x, c)), f = r > 0 ? 1 / (r + s->attr.eps) : 0;
+        float pull = r > 0 ? nn_dot(dy, x, c) * f * f / r : 0;
 #pragma omp simd
         for (int k = 0; k < c; k++)
             dx[k] = f * dy[k] - pull * x[k];
@@ -73,20 +64,29 @@ static status unit_back_run(const struct nn_step *s)
 
 /* ---- distances: items are samples ---- */
 
-/* sum over n elements of w (a-b)^2, the weights repeating every c; w NULL counts as 1. */
+/* sum over n elements of w (a-b)^2; w NULL counts as 1. */
+static float squares(const float *a, const float *b, const float *w, int n)
+{
+    float sum[NN_SUMS] = {0};
+    for (int i = 0; i < n; i += NN_SUMS) {
+        int len = (int)nn_min(NN_SUMS, n - i);
+#pragma omp simd
+        for (int k = 0; k < len; k++) {
+            float d = a[i + k] - b[i + k];
+            sum[k] += (w ? w[i + k] : 1) * d * d;
+        }
+    }
+    return nn_total(sum);
+}
+
+/* The same, the weights repeating every c. */
 static float row_distance(const float *a, const float *b, const float *w, int n, int c)
 {
+    if (!w)
+        return squares(a, b, NULL, n);
     float sum = 0;
-    if (!w) {
-#pragma omp simd reduction(+ : sum)
-        for (int i = 0; i < n; i++)
-            sum += (a[i] - b[i]) * (a[i] - b[i]);
-        return sum;
-    }
     for (int i = 0; i < n; i += c)
-#pragma omp simd reduction(+ : sum)
-        for (int k = 0; k < c; k++)
-            sum += w[k] * (a[i + k] - b[i + k]) * (a[i + k] - b[i + k]);
+        sum += squares(a + i, b + i, w, c);
     return sum;
 }
 

@@ -85,6 +85,32 @@ static inline void nn_store_at(void *p, bool bf16, int64_t i, float f)
     ((uint16_t *)p)[i] = (uint16_t)(rounded >> 16);
 }
 
+/*
+ * Sums along a row are kept as sixteen running sums, element i in sum i % 16, which are then added
+ * by halves: an order that does not depend on how wide vectors are.
+ */
+enum { NN_SUMS = 16 };
+static inline float nn_total(float sum[NN_SUMS])
+{
+    for (int half = NN_SUMS / 2; half > 0; half /= 2)
+        for (int k = 0; k < half; k++)
+            sum[k] += sum[k + half];
+    return sum[0];
+}
+/* sum a[i] b[i] */
+static inline float nn_dot(const float *a, const float *b, int n)
+{
+    float sum[NN_SUMS] = {0};
+    int i = 0;
+    for (; i + NN_SUMS <= n; i += NN_SUMS)
+#pragma omp simd
+        for (int k = 0; k < NN_SUMS; k++)
+            sum[k] = nn_fma(a[i + k], b[i + k], sum[k]);
+    for (int k = 0; i < n; i++, k++)
+        sum[k] = nn_fma(a[i], b[i], sum[k]);
+    return nn_total(sum);
+}
+
 /* y[i] = post(y[i]) */
 void nn_post_row(int post, float *y, int n);
 /* dx[i] = dy[i] * post'(v[i]) where v is the value before the activation. */

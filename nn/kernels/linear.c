@@ -4,23 +4,6 @@
  */
 #include "kernels/kernels.h"
 
-/* sum a[i] b[i]: 16 running sums, then those in a fixed order. */
-static float dot(const float *a, const float *b, int n)
-{
-    float sum[16] = {0};
-    int i = 0;
-    for (; i + 16 <= n; i += 16)
-#pragma omp simd
-        for (int k = 0; k < 16; k++)
-            sum[k] = nn_fma(a[i + k], b[i + k], sum[k]);
-    for (int k = 0; i < n; i++, k++)
-        sum[k] += a[i] * b[i];
-    for (int half = 8; half > 0; half /= 2)
-        for (int k = 0; k < half; k++)
-            sum[k] += sum[k + half];
-    return sum[0];
-}
-
 /* y[i] += f x[i] */
 static void add_scaled(float f, const float *x, float *y, int n)
 {
@@ -37,7 +20,7 @@ static void linear_outputs(const void *ctx, int64_t first, int64_t last, int thr
     (void)thread;
     for (int64_t j = first; j < last; j++)
         for (int64_t i = 0; i < n; i++)
-            nn_f32(&s->out[0])[i * o + j] = dot(x + i * c, w + j * c, c) + (b ? b[j] : 0);
+            nn_f32(&s->out[0])[i * o + j] = nn_dot(x + i * c, w + j * c, c) + (b ? b[j] : 0);
 }
 
 static void data_samples(const void *ctx, int64_t first, int64_t last, int thread)

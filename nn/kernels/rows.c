@@ -1,0 +1,35 @@
+/* Rows of f32 and bf16 tensors (device.h). */
+#include "kernels/kernels.h"
+
+static void from_bf16(const uint16_t *restrict in, int n, float *restrict out)
+{
+#pragma omp simd
+    for (int i = 0; i < n; i++)
+        out[i] = nn_load_at(in, true, i);
+}
+
+static void to_bf16(const float *restrict in, int n, uint16_t *restrict out)
+{
+#pragma omp simd
+    for (int i = 0; i < n; i++)
+        nn_store_at(out, true, i, in[i]);
+}
+
+const float *nn_row(const struct nn_tensor *t, int64_t at, int n, float *scratch)
+{
+    if (t->store != NN_STORE_BF16)
+        return (const float *)t->data + at;
+    from_bf16((const uint16_t *)t->data + at, n, scratch);
+    return scratch;
+}
+
+float *nn_row_out(const struct nn_tensor *t, int64_t at, float *scratch)
+{
+    return t->store == NN_STORE_BF16 ? scratch : (float *)t->data + at;
+}
+
+void nn_row_put(const struct nn_tensor *t, int64_t at, int n, const float *scratch)
+{
+    if (t->store == NN_STORE_BF16)
+        to_bf16(scratch, n, (uint16_t *)t->data + at);
+}
