@@ -160,11 +160,12 @@ fmt:
 FUZZ         ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/*.c))
 FUZZ_SECONDS ?= 60
 FUZZ_SEEDS.weights := tests/golden
+FUZZ_FLAGS.import  := -max_len=1024 -len_control=0
 fuzz:
 	@$(MAKE) CC=clang SAN=fuzzer-no-link,address,undefined fuzz-built
 fuzz-built: $(FUZZ:%=$(BUILD)/fuzz/%)
 	@$(foreach f,$(FUZZ),echo "== $f" && mkdir -p $(BUILD)/fuzz/$f.corpus && $(BUILD)/fuzz/$f -max_total_time=$(FUZZ_SECONDS) \
-	    -max_len=8192 -artifact_prefix=$(BUILD)/fuzz/ $(BUILD)/fuzz/$f.corpus $(FUZZ_SEEDS.$f) &&) true
+	    -max_len=8192 $(FUZZ_FLAGS.$f) -artifact_prefix=$(BUILD)/fuzz/ $(BUILD)/fuzz/$f.corpus $(FUZZ_SEEDS.$f) &&) true
 $(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c $(ARCHIVES)
 	@mkdir -p $(@D)
 	@echo "  LD $@"

@@ -109,7 +109,6 @@ static int work_on_cache(const struct cache_subcommand *sub, struct cache_call *
         st = open_cache(call, sub->writes || call->repair, &c, &e);
     if (st)
         return cli_fail(st, &e);
-    stop_install();
     return sub->work(call, c);
 }
 

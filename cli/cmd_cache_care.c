@@ -75,6 +75,7 @@ static int verify(const struct cache_call *call, struct cache *c)
     struct verifying v = {{.label = "verify (MiB)", .quiet = call->json},
                           call->json ? json_array() : NULL};
     struct cache_verify_result r;
+    stop_install();
     status st = cache_verify(
         c,
         &(struct cache_verify_options){
@@ -121,6 +122,7 @@ static int gc(const struct cache_call *call, struct cache *c)
 {
     struct bar bar = {.label = "gc", .quiet = call->json};
     struct cache_gc_result r;
+    stop_install();
     status st = cache_gc(
         c, &(struct cache_gc_options){.drop_aside = call->aside, .progress = draw, .arg = &bar},
         &r);
@@ -149,6 +151,7 @@ static int rebuild(const struct cache_call *call, struct cache *c)
 {
     struct bar bar = {.label = "rebuild", .quiet = call->json};
     uint64_t objects = 0;
+    stop_install();
     status st = cache_rebuild(c, draw, &bar, &objects);
     end_bar(&bar);
     if (st)

@@ -121,6 +121,7 @@ static int ls(const struct cache_call *call, struct cache *c)
 {
     struct listing l = {.json = call->json, .rows = BUF_INIT(SIZE_MAX / 2)};
     l.only = call->profile_name ? &call->profile : NULL;
+    stop_install();
     status st = call->objects || l.only ? list_objects(c, &l) : list_profiles(c, &l);
     buf_done(&l.rows);
     return st ? cache_work_failed("cannot list the cache", st) : 0;

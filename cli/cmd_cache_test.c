@@ -4,9 +4,11 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
@@ -165,6 +167,37 @@ static void removes_pins_and_collects(void **state)
     json_decref(j);
 }
 
+/* Whether a process that has come to `relearn cache WORDS` ends at its first SIGINT. */
+static bool ends_at_once(const char *words)
+{
+    char out[RUN_OUT_MAX];
+    int how;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (!child) {
+        signal(SIGINT, SIG_DFL); /* who started the tests may have it ignored */
+        run(words, out);
+        raise(SIGINT);
+        _exit(0);
+    }
+    assert_int_equal(child, waitpid(child, &how, 0));
+    return WIFSIGNALED(how) && WTERMSIG(how) == SIGINT;
+}
+
+/* Those that ask whether to stop take the signal; the others leave it what it was. */
+static void an_interrupt_is_heard(void **state)
+{
+    (void)state;
+    static const char *const ask[] = {"ls", "verify", "gc", "rebuild"};
+    static const char *const others[] = {"stats", "unpin --all", "rm --all"};
+    for (size_t i = 0; i < ARRAY_LEN(ask); i++)
+        if (ends_at_once(ask[i]))
+            fail_msg("%s does not take SIGINT", ask[i]);
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        if (!ends_at_once(others[i]))
+            fail_msg("%s takes SIGINT and does not ask for it", others[i]);
+}
+
 static void refuses(void **state)
 {
     (void)state;
@@ -200,6 +233,7 @@ int main(void)
         cmocka_unit_test(verifies_and_rebuilds),
         cmocka_unit_test(refuses),
         cmocka_unit_test(removes_pins_and_collects),
+        cmocka_unit_test(an_interrupt_is_heard),
     };
     return cmocka_run_group_tests_name("cli/cache", tests, set_up, run_tear_down);
 }

@@ -41,6 +41,14 @@ static void print_names(const json_t *j, const char *key, const char *title)
     }
 }
 
+static void print_freeze(const json_t *freeze)
+{
+    const char *state = text(freeze, "state"), *why = text(freeze, "why");
+    if (*state && strcmp(state, "off") != 0)
+        printf("  %-11s %s: %s\n", "frozen", state,
+               *why ? why : "files are opened without asking the daemon");
+}
+
 static void print_mount(const json_t *j)
 {
     char disk[32];
@@ -62,8 +70,7 @@ static void print_mount(const json_t *j)
     printf("  %-11s %s\n", "changes",
            json_is_true(json_object_get(j, "watching")) ? "watched"
                                                         : "not watched: seen after a second");
-    if (json_is_true(json_object_get(j, "frozen")))
-        printf("  %-11s files are opened without asking the daemon\n", "frozen");
+    print_freeze(json_object_get(j, "freeze"));
     if (number(j, "work", "no_space") + number(j, "work", "not_stored"))
         printf("  %-11s %" PRIu64 " images (no space), %" PRIu64 " (other reasons)\n", "not stored",
                number(j, "work", "no_space"), number(j, "work", "not_stored"));

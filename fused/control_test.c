@@ -136,6 +136,58 @@ static void a_failing_purifier_is_counted_and_named(void **state)
     assert_int_equal(named_count(fs.failures), 1);
 }
 
+/* ---- freezing ---- */
+
+static void sweep_anew(enum freeze f)
+{
+    sweep_stop(fs.sweep);
+    sweep_free(fs.sweep);
+    fs.mountpoint = rig.dir; /* for the log */
+    fs.sweeping = true;
+    atomic_store(&fs.freeze, f);
+    assert_ok(sweep_new(&fs, &fs.sweep));
+}
+
+static void wait_freeze(enum freeze f)
+{
+    for (int i = 0; atomic_load(&fs.freeze) != f; i++) {
+        assert_true(i < 1000);
+        usleep(10000);
+    }
+}
+
+static void wait_swept(void)
+{
+    struct sweep_state s;
+    int i = 0;
+    for (sweep_state(fs.sweep, &s); strcmp(s.phase, "done") != 0; sweep_state(fs.sweep, &s)) {
+        assert_true(i++ < 1000);
+        usleep(10000);
+    }
+}
+
+static void nothing_is_frozen_before_the_kernel_can(void **state)
+{
+    (void)state;
+    make_files();
+    sweep_anew(FREEZE_INIT);
+    wait_swept();
+    usleep(500000);
+    assert_int_equal(atomic_load(&fs.freeze), FREEZE_INIT);
+    atomic_store(&fs.freeze, FREEZE_SWEEP); /* as the callback of INIT does */
+    wait_freeze(FREEZE_DONE);
+}
+
+static void what_fails_keeps_a_mount_from_freezing(void **state)
+{
+    (void)state;
+    make_files();
+    fake_outcome(&rig.fake, STATUS_NOMEM);
+    sweep_anew(FREEZE_SWEEP);
+    wait_freeze(FREEZE_NOT);
+    assert_string_equal(fs.not_frozen.text, "files failed: 3");
+}
+
 static void stop_is_stop(void **state)
 {
     (void)state;
@@ -200,6 +252,8 @@ int main(void)
         TEST(a_list_is_purified_and_counted),
         TEST(everything_is_purified_on_demand),
         TEST(a_failing_purifier_is_counted_and_named),
+        TEST(nothing_is_frozen_before_the_kernel_can),
+        TEST(what_fails_keeps_a_mount_from_freezing),
         TEST(stop_is_stop),
         TEST(nonsense_is_refused),
         TEST(socket_names_differ_by_mountpoint),

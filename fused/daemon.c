@@ -72,9 +72,11 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 #ifdef FUSE_CAP_DIRECT_IO_ALLOW_MMAP
     fuse_want(conn, FUSE_CAP_DIRECT_IO_ALLOW_MMAP);
 #endif
-    if (fs->freeze && !(conn->capable & FUSE_CAP_NO_OPEN_SUPPORT)) {
-        log_warn("%s: this kernel always asks to open files: not frozen", fs->mountpoint);
-        fs->freeze = false;
+    if (atomic_load(&fs->freeze) == FREEZE_INIT) {
+        if (conn->capable & FUSE_CAP_NO_OPEN_SUPPORT)
+            atomic_store(&fs->freeze, FREEZE_SWEEP);
+        else
+            fs_not_frozen(fs, "this kernel always asks to open files");
     }
     sem_post(&d->inited);
 }
@@ -455,7 +457,7 @@ int daemon_run(const struct daemon_options *opt)
     d.fs.timeout = opt->timeout;
     d.fs.no_watch = !opt->watch;
     d.fs.sweeping = opt->sweep;
-    d.fs.freeze = opt->frozen;
+    atomic_init(&d.fs.freeze, opt->frozen ? FREEZE_INIT : FREEZE_OFF);
     d.fs.started_ns = time_real_ns();
     pthread_mutex_init(&d.fs.handles_lock, NULL);
     pthread_mutex_init(&d.fs.virtual_lock, NULL);

@@ -20,6 +20,13 @@ int fs_errno(status st)
                               : status_errno(st); /* the file changed under our hands: look again */
 }
 
+void fs_not_frozen(struct fs *fs, const char *why)
+{
+    log_warn("%s: not frozen: %s", fs->mountpoint, why);
+    snprintf(fs->not_frozen.text, sizeof fs->not_frozen.text, "%s", why);
+    atomic_store(&fs->freeze, FREEZE_NOT);
+}
+
 bool fs_is_recent(int64_t ns)
 {
     return ns + recent_ns > (int64_t)time_real_ns();

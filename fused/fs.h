@@ -48,6 +48,15 @@ struct virtual_snapshot {
     uint64_t made_ns; /* wall clock; 0: never */
 };
 
+/* What became of -o frozen, in this order. */
+enum freeze {
+    FREEZE_OFF,   /* not asked for */
+    FREEZE_INIT,  /* wanted; the kernel has not said yet whether it can */
+    FREEZE_SWEEP, /* until everything is purified and stored */
+    FREEZE_DONE,  /* OPEN is not asked any more: READ comes without a handle (fh 0) */
+    FREEZE_NOT,   /* nor will it be */
+};
+
 struct fs_counters {
     atomic_ullong lookups, opens, opens_waited, reads, read_bytes;
 };
@@ -72,8 +81,10 @@ struct fs {
     double timeout;      /* seconds the kernel may believe us where changes are watched */
     uint64_t started_ns; /* wall clock */
     bool no_watch, sweeping;
-    bool freeze;        /* wanted, and the kernel can */
-    atomic_bool frozen; /* OPEN is not asked any more: READ comes without a handle (fh 0) */
+    /* OFF or INIT before any thread is started. From INIT only the callback of INIT takes it on,
+       from SWEEP only the sweep's thread, which thus decides nothing before the kernel has. */
+    _Atomic(enum freeze) freeze;
+    struct errmsg not_frozen; /* why: written before freeze becomes NOT, and not after */
     pthread_mutex_t handles_lock;
     struct handle *handles; /* open files; guarded by handles_lock */
     pthread_mutex_t virtual_lock;
@@ -89,6 +100,12 @@ extern const struct fuse_lowlevel_ops fs_ops;
 static inline struct fs *fs_of(fuse_req_t req)
 {
     return fuse_req_userdata(req);
+}
+/* Whether the mount is frozen, or going to be if nothing comes between. */
+static inline bool fs_freezes(const struct fs *fs)
+{
+    enum freeze f = atomic_load(&fs->freeze);
+    return f == FREEZE_SWEEP || f == FREEZE_DONE;
 }
 static inline bool is_virtual(fuse_ino_t ino)
 {
@@ -133,6 +150,8 @@ uint64_t fs_shown_inode(const struct fs *fs, uint64_t device, uint64_t inode);
    base_fd and name: where it can be opened. */
 void fs_fill_entry(struct fs *fs, struct node *n, struct node *parent, int base_fd,
                    const char *name, const struct stat *sb, struct fuse_entry_param *e);
+/* Ends at FREEZE_NOT, and says so in the log and the status. */
+void fs_not_frozen(struct fs *fs, const char *why);
 /* Seconds that something which last changed at these times may be believed. */
 double fs_timeout(const struct fs *fs, const struct stat *sb);
 bool fs_is_recent(int64_t ns);

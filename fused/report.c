@@ -68,18 +68,34 @@ static void collect(struct fs *fs, struct figures *f)
 
 #define N(x) ((json_int_t)(x))
 
+static json_t *json_freeze(const struct fs *fs)
+{
+    static const struct {
+        const char *state, *why;
+    } said[] = {
+        [FREEZE_OFF] = {"off", ""},
+        [FREEZE_INIT] = {"not yet", "the kernel has not said whether it can"},
+        [FREEZE_SWEEP] = {"not yet", "not everything is purified"},
+        [FREEZE_DONE] = {"yes", ""},
+        [FREEZE_NOT] = {"no", NULL},
+    };
+    enum freeze f = atomic_load(&fs->freeze);
+    return json_pack("{s:s,s:o}", "state", said[f].state, "why",
+                     json_name(f == FREEZE_NOT ? fs->not_frozen.text : said[f].why));
+}
+
 static json_t *json_mount(struct fs *fs)
 {
     char id[DIGEST_HEX_LEN + 1];
     digest_hex(&fs->stack.profile.id, id);
-    return json_pack("{s:o,s:o,s:{s:s,s:s},s:o,s:I,s:I,s:s,s:b,s:b,s:b,s:o,s:o}", "source",
+    return json_pack("{s:o,s:o,s:{s:s,s:s},s:o,s:I,s:I,s:s,s:b,s:b,s:b,s:o,s:o,s:o}", "source",
                      json_name(fs->source), "mountpoint", json_name(fs->mountpoint), "profile",
                      "name", fs->stack.profile.name, "id", id, "cache_dir",
                      json_name(fs->stack.cache_dir), "pid", N(getpid()), "uptime_seconds",
                      N((time_real_ns() - fs->started_ns) / 1000000000u), "view", "ready",
                      "watching", atomic_load(&fs->watching), "sweep_enabled", fs->sweeping,
-                     "frozen", atomic_load(&fs->frozen), "log", json_name(fs->log_path), "socket",
-                     json_name(fs->socket_path));
+                     "frozen", atomic_load(&fs->freeze) == FREEZE_DONE, "freeze", json_freeze(fs),
+                     "log", json_name(fs->log_path), "socket", json_name(fs->socket_path));
 }
 
 static json_t *json_work(const struct figures *f)

@@ -45,8 +45,7 @@ struct sweep {
     struct sweep_state state;
     unsigned ahead; /* fetches that have not come back */
     bool stopping;
-    bool complete;             /* the sweep saw everything; of its own thread */
-    bool settled;              /* and all that it began came back */
+    struct errmsg ended_early; /* why the sweep did; of its own thread */
     uint64_t unfit, too_large; /* of its files: failed; above HELD_BYTES_MIN */
 };
 
@@ -243,34 +242,44 @@ static status walk_fd(int fd, image_walk_fn *fn, void *arg, struct errmsg *e)
     return image_walk(root, NULL, fn, arg, e);
 }
 
-/* True once: when the sweep has ended and all that it began came back. */
-static bool settles_now(struct sweep *s)
+/* All that was begun came back. */
+static bool is_settled(struct sweep *s)
 {
     pthread_mutex_lock(&s->lock);
-    bool now = !s->settled && s->ahead == 0;
-    s->settled |= now;
+    bool settled = s->ahead == 0;
     pthread_mutex_unlock(&s->lock);
-    return now;
+    return settled;
 }
 
+static void add_objection(struct errmsg *to, const char *what, uint64_t files)
+{
+    size_t at = strlen(to->text);
+    if (files)
+        snprintf(to->text + at, sizeof to->text - at, "%s%s: %" PRIu64, at ? ", " : "", what,
+                 files);
+}
+
+/* After the sweep. */
 static void freeze(struct sweep *s)
 {
     struct fs *fs = s->fs;
+    struct errmsg why = {""};
     struct pipeline_stats ps;
     pipeline_stats(fs->pipeline, &ps);
+    if (s->ended_early.text[0])
+        snprintf(why.text, sizeof why.text, "the sweep ended early (%.200s)", s->ended_early.text);
     pthread_mutex_lock(&s->lock);
-    uint64_t lost = ps.no_space + ps.not_stored, unfit = s->unfit, too_large = s->too_large;
+    add_objection(&why, "files failed", s->unfit);
+    add_objection(&why, "files not stored", ps.no_space + ps.not_stored);
+    add_objection(&why, "files too large", s->too_large);
     pthread_mutex_unlock(&s->lock);
-    if (s->complete && !unfit && !too_large && !lost) {
-        log_info("%s: everything is purified; files are opened without asking from now on",
-                 fs->mountpoint);
-        atomic_store(&fs->frozen, true);
-    } else {
-        log_warn("%s: not frozen: %s, %" PRIu64 " files failed, %" PRIu64
-                 " were not stored, %" PRIu64 " are too large",
-                 fs->mountpoint, s->complete ? "swept" : "the sweep ended early", unfit, lost,
-                 too_large);
+    if (why.text[0]) {
+        fs_not_frozen(fs, why.text);
+        return;
     }
+    log_info("%s: everything is purified; files are opened without asking from now on",
+             fs->mountpoint);
+    atomic_store(&fs->freeze, FREEZE_DONE);
 }
 
 static void *sweep_main(void *arg)
@@ -281,7 +290,7 @@ static void *sweep_main(void *arg)
     bool swept = !s->fs->sweeping;
     while (serve_lists(s)) {
         if (swept) {
-            if (s->fs->freeze && settles_now(s))
+            if (atomic_load(&s->fs->freeze) == FREEZE_SWEEP && is_settled(s))
                 freeze(s);
             pthread_mutex_lock(&s->lock);
             wait_a_little(s);
@@ -293,8 +302,9 @@ static void *sweep_main(void *arg)
         status st = walk_fd(s->fs->root_fd, sweep_visit, s, &e);
         if (st && st != STATUS_CANCELLED)
             log_warn("the sweep ended early: %s", errmsg_text(&e, st));
+        if (st)
+            errmsg_set(&s->ended_early, st, "%s", errmsg_text(&e, st));
         set_phase(s, "done");
-        s->complete = !st;
         swept = true;
     }
     return NULL;

@@ -58,7 +58,7 @@ void virtual_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off)
 /* Seconds that the kernel may believe what fill_attr says. */
 static double attr_timeout(const struct fs *fs, fuse_ino_t ino)
 {
-    return fs->freeze && ino != VIRTUAL_DIR ? 0 : fs->timeout;
+    return fs_freezes(fs) && ino != VIRTUAL_DIR ? 0 : fs->timeout;
 }
 
 static void fill_attr(struct fs *fs, fuse_ino_t ino, struct stat *sb)
@@ -71,7 +71,7 @@ static void fill_attr(struct fs *fs, fuse_ino_t ino, struct stat *sb)
     sb->st_gid = getgid();
     sb->st_mtim.tv_sec = sb->st_ctim.tv_sec = sb->st_atim.tv_sec =
         (time_t)(fs->started_ns / 1000000000u);
-    if (!fs->freeze || ino == VIRTUAL_DIR)
+    if (!fs_freezes(fs) || ino == VIRTUAL_DIR)
         return;
     pthread_mutex_lock(&fs->virtual_lock);
     const struct virtual_snapshot *s = snapshot(fs, ino);

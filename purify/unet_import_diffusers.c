@@ -28,10 +28,15 @@ static bool is_text(const json_t *config, const char *key, const char *one, cons
     return !v || json_is_null(v) || (text && (!strcmp(text, one) || !strcmp(text, other)));
 }
 
+/* -1: purify_unet_check refuses it. */
+static int in_range(double v)
+{
+    return v >= 0 && v <= 1 << 20 ? (int)v : -1;
+}
+
 static int whole(const json_t *config, const char *key, int otherwise)
 {
-    double v = number(config, key, otherwise);
-    return v >= 0 && v <= 1 << 20 ? (int)v : -1; /* -1: purify_unet_check refuses it */
+    return in_range(number(config, key, otherwise));
 }
 
 static status refuse(const char *key, const char *why, struct errmsg *e)
@@ -114,10 +119,10 @@ static status read_levels(const struct unet_source *s, struct purify_unet *u, st
     {
         bool attends =
             import_find(&s->src, "down_blocks.%zu.attentions.0.group_norm.weight", i) != NULL;
-        double c = json_number_value(width);
+        int channels = in_range(json_number_value(width));
         if (i == 0)
-            u->ch = c >= 1 && c <= 1 << 20 ? (int)c : -1;
-        status st = unet_add_level(u, c >= 1 && c <= 1 << 20 ? (int)c : 0, attends, e);
+            u->ch = channels;
+        status st = unet_add_level(u, channels, attends, e);
         if (st)
             return st;
     }

@@ -99,8 +99,10 @@ static void copy_rows(const struct unet_piece *piece, const float *from, int64_t
     }
 }
 
+/* *out_from is the tensor that it came from. */
 static status load_param(const struct unet_source *s, const struct unet_piece *piece,
-                         const struct nn_param_entry *p, struct errmsg *e)
+                         const struct nn_param_entry *p, const struct nn_file_tensor **out_from,
+                         struct errmsg *e)
 {
     char full[2 * IMPORT_PREFIX_MAX];
     snprintf(full, sizeof full, "%s%s", s->src.prefix, piece->tensor);
@@ -118,10 +120,11 @@ static status load_param(const struct unet_source *s, const struct unet_piece *p
     if (st)
         return import_no_place(e, full, "does not hold floating-point numbers");
     copy_rows(piece, value, row_elements(p->shape), p);
+    *out_from = t;
     return STATUS_OK;
 }
 
-/* Names of the tensors that were used, sorted by address: they are the file's own strings. */
+/* The tensors that were used, sorted by address. */
 struct used {
     const struct nn_file_tensor **at;
     int n;
@@ -143,10 +146,10 @@ static status load_all(const struct unet_source *s, const struct unet_family *f,
         struct unet_place at = parse_place(entry->name);
         struct unet_piece piece = {.group = 0};
         f->piece(s, u, &at, &piece);
-        status st = load_param(s, &piece, entry, e);
+        status st = load_param(s, &piece, entry, &used->at[used->n], e);
         if (st)
             return st;
-        used->at[used->n++] = import_find(&s->src, "%s", piece.tensor);
+        used->n++;
     }
     qsort(used->at, (size_t)used->n, sizeof(*used->at), by_address);
     return STATUS_OK;
