@@ -225,6 +225,10 @@ struct nn_plan_options {
     enum nn_precision precision;
     int threads;    /* OpenMP threads of one run; 0: cpu_count() */
     bool no_fusion; /* for tests: one kernel per op */
+    /* The parameters are not written while plans of them exist: equal plans of one nn_params, such
+       as those of several threads, then read one copy of the weights in the kernels' layouts, which
+       may be four times as large as the weights. nn_plan_refresh does nothing. */
+    bool shared;
 };
 
 struct nn_plan;
@@ -248,7 +252,7 @@ void nn_plan_seed(struct nn_plan *p, uint64_t seed, uint64_t run);
 struct nn_plan_info {
     int ops, fused;      /* after fusion; how many graph ops were folded into others */
     size_t arena_bytes;  /* intermediates */
-    size_t packed_bytes; /* weights in the kernels' layouts */
+    size_t packed_bytes; /* weights in the kernels' layouts, shared ones too */
     double flops;        /* multiply-adds * 2 of convolutions, products and attention in one run */
 };
 struct nn_plan_info nn_plan_info(const struct nn_plan *p);

@@ -3,7 +3,7 @@
  * table of indices (linear probing, at most half full, a power of two slots; 0 marks an empty
  * slot).
  */
-#include "params.h"
+#include "packs.h"
 
 #include <math.h>
 #include <string.h>
@@ -18,6 +18,7 @@ struct nn_params {
     struct param **at;
     int *slot; /* index + 1 */
     int count, cap, slots;
+    struct nn_packs packs;
 };
 
 status nn_params_new(struct nn_params **out)
@@ -25,6 +26,7 @@ status nn_params_new(struct nn_params **out)
     struct nn_params *p = mem_zalloc(1, sizeof *p);
     if (!p)
         return STATUS_NOMEM;
+    nn_packs_init(&p->packs);
     *out = p;
     return STATUS_OK;
 }
@@ -45,7 +47,13 @@ void nn_params_free(struct nn_params *p)
         param_free(p->at[i]);
     mem_free(p->at);
     mem_free(p->slot);
+    nn_packs_done(&p->packs);
     mem_free(p);
+}
+
+struct nn_packs *nn_params_packs(struct nn_params *p)
+{
+    return &p->packs;
 }
 
 int nn_params_count(const struct nn_params *p)

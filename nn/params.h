@@ -8,6 +8,10 @@
  */
 #include "nn/nn.h"
 
+/* The packed weights that plans of these parameters share (packs.h). */
+struct nn_packs;
+struct nn_packs *nn_params_packs(struct nn_params *p);
+
 /* Finds the entry `name`, or creates it with zero values. STATUS_INVALID when it exists with
    another shape or another `trainable`, when the name is empty or NN_NAME_MAX bytes or longer, or
    when the shape has no elements. */

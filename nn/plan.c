@@ -124,20 +124,53 @@ static status prepare_steps(struct nn_plan *p, struct errmsg *e)
 static status take_memory(struct nn_plan *p, const int *scratch_piece)
 {
     p->arena = mem_alloc_aligned(p->info.arena_bytes + 64);
-    p->packed = mem_alloc_aligned(p->info.packed_bytes + 64);
     p->data = mem_zalloc((size_t)p->program->n_values, sizeof *p->data);
-    if (!p->arena || !p->packed || !p->data)
+    if (!p->arena || !p->data)
+        return STATUS_NOMEM;
+    for (int i = 0; i < p->n_steps; i++)
+        if (scratch_piece[i] >= 0)
+            p->steps[i].scratch = p->arena + p->pieces[scratch_piece[i]].offset;
+    return STATUS_OK;
+}
+
+static status place_packed(struct nn_plan *p)
+{
+    p->packed = mem_alloc_aligned(p->info.packed_bytes + 64);
+    if (!p->packed)
         return STATUS_NOMEM;
     char *packed = p->packed;
     for (int i = 0; i < p->n_steps; i++) {
-        struct nn_step *s = &p->steps[i];
-        if (scratch_piece[i] >= 0)
-            s->scratch = p->arena + p->pieces[scratch_piece[i]].offset;
-        if (s->packed_bytes)
-            s->packed = packed;
-        packed += nn_align(s->packed_bytes);
+        if (p->steps[i].packed_bytes)
+            p->steps[i].packed = packed;
+        packed += nn_align(p->steps[i].packed_bytes);
     }
     return STATUS_OK;
+}
+
+static status take_packs(struct nn_plan *p)
+{
+    p->pack = mem_zalloc((size_t)p->n_steps + 1, sizeof *p->pack);
+    if (!p->pack)
+        return STATUS_NOMEM;
+    for (int i = 0; i < p->n_steps; i++) {
+        struct nn_step *s = &p->steps[i];
+        if (!s->packed_bytes)
+            continue;
+        status st = nn_pack_take(nn_params_packs(p->program->params), s, &p->pack[i]);
+        if (st)
+            return st;
+        s->packed = nn_pack_data(p->pack[i]);
+    }
+    return STATUS_OK;
+}
+
+static status fill_packs(struct nn_plan *p)
+{
+    status st = STATUS_OK;
+    for (int i = 0; i < p->n_steps && !st; i++)
+        if (p->pack[i])
+            st = nn_pack_fill(nn_params_packs(p->program->params), p->pack[i], &p->steps[i]);
+    return st;
 }
 
 static status point_values(struct nn_plan *p)
@@ -175,7 +208,7 @@ static void point_steps(struct nn_plan *p)
     }
 }
 
-static status bind_steps(struct nn_plan *p, struct errmsg *e)
+static status bind_steps(struct nn_plan *p, bool shared, struct errmsg *e)
 {
     AUTO(mem_free) int *scratch_piece = mem_alloc(((size_t)p->n_steps + 1) * sizeof *scratch_piece);
     if (!scratch_piece)
@@ -188,16 +221,18 @@ static status bind_steps(struct nn_plan *p, struct errmsg *e)
     if (st)
         return st;
     point_steps(p);
-    for (int i = 0; i < p->n_steps; i++) {
+    st = shared ? take_packs(p) : place_packed(p);
+    for (int i = 0; i < p->n_steps && !st; i++) {
         const struct nn_kernel *k = p->steps[i].kernel;
         st = k && k->bind ? k->bind(&p->steps[i], e) : STATUS_OK;
-        if (st)
-            return st;
     }
-    return nn_plan_refresh(p);
+    if (st)
+        return st;
+    return shared ? fill_packs(p) : nn_plan_refresh(p);
 }
 
-static status build(struct nn_plan *p, const struct nn_graph *g, bool fuse, struct errmsg *e)
+static status build(struct nn_plan *p, const struct nn_graph *g, const struct nn_plan_options *opt,
+                    struct errmsg *e)
 {
     status st = clone_graph(g, &p->program);
     if (!st)
@@ -206,14 +241,14 @@ static status build(struct nn_plan *p, const struct nn_graph *g, bool fuse, stru
         st = nn_choose_stores(p);
     if (!st)
         st = open_devices(p, e);
-    if (!st && fuse)
+    if (!st && !opt->no_fusion)
         st = nn_fuse(p);
     if (!st)
         st = settle_kernels(p, e);
     if (!st)
         st = prepare_steps(p, e);
     if (!st)
-        st = bind_steps(p, e);
+        st = bind_steps(p, opt->shared, e);
     return st;
 }
 
@@ -236,7 +271,7 @@ status nn_plan_new(struct nn_graph *g, const struct nn_plan_options *opt, struct
     p->precision = opt->precision;
     p->threads = opt->threads > 0 ? opt->threads : cpu_count();
     int before = nn_bind_threads(p->threads);
-    st = build(p, g, !opt->no_fusion, e);
+    st = build(p, g, opt, e);
     nn_bind_threads(before);
     if (st == STATUS_NOMEM)
         return errmsg_set(e, st, "out of memory (the plan's intermediates take %zu MiB)",
@@ -258,6 +293,9 @@ void nn_plan_free(struct nn_plan *p)
     for (int i = 0; i < p->n_open; i++, d = d->next)
         if (d->close)
             d->close(p->device_ctx[i]);
+    for (int i = 0; p->pack && i < p->n_steps; i++)
+        nn_pack_give(nn_params_packs(p->program->params), p->pack[i]);
+    mem_free(p->pack);
     nn_graph_free(p->program);
     mem_free(p->store);
     mem_free(p->data);
@@ -309,7 +347,7 @@ status nn_plan_run(struct nn_plan *p)
 
 status nn_plan_refresh(struct nn_plan *p)
 {
-    for (int i = 0; i < p->n_steps; i++) {
+    for (int i = 0; i < p->n_steps && !p->pack; i++) {
         const struct nn_kernel *k = p->steps[i].kernel;
         status st = k && k->pack ? k->pack(&p->steps[i]) : STATUS_OK;
         if (st)

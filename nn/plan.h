@@ -13,6 +13,7 @@
  *     bind       pointers; pack
  */
 #include "op.h"
+#include "packs.h"
 
 enum { NN_DEVICE_CHAIN_MAX = 4 };
 
@@ -35,7 +36,10 @@ struct nn_plan {
     const struct nn_device *device;
     void *device_ctx[NN_DEVICE_CHAIN_MAX];
     int n_open; /* devices of the chain that were opened */
-    char *arena, *packed;
+    char *arena;
+    char *packed; /* the steps' weights in their kernels' layouts, or */
+    struct nn_pack *
+        *pack; /* [n_steps], NULL: the plan shares none; of a step that packs nothing NULL */
     struct nn_run run;
     int threads;
     enum nn_precision precision;

@@ -253,7 +253,8 @@ static void *run_alone(void *arg)
         return NULL;
     struct nn_val y = net_unet(g, 1, SIDE, CH);
     nn_output(g, y, "y");
-    if (!nn_plan_new(g, &(struct nn_plan_options){.device = "openblas", .threads = 1}, &p, NULL)) {
+    const struct nn_plan_options o = {.device = "openblas", .threads = 1, .shared = true};
+    if (!nn_plan_new(g, &o, &p, NULL)) {
         fill_sample(p, 0, 3);
         for (int i = 0; i < 3; i++)
             if (!nn_plan_run(p))
@@ -281,6 +282,63 @@ static void plans_run_side_by_side(void **state)
     for (int i = 0; i < 3; i++)
         assert_memory_equal(w[i].y, w[3].y, sizeof w[3].y);
     assert_true(w[3].y[0] != 0);
+    fixture_done(&f, true);
+}
+
+/* ---- shared weights ---- */
+
+static const struct nn_plan_options shared = {.threads = 1, .shared = true}, apart = {.threads = 1};
+
+static void run_sample(struct nn_plan *p, struct fixture *f, float y[PIXELS])
+{
+    fill_sample(p, 0, 3);
+    run(p);
+    memcpy(y, nn_plan_data(p, f->y), PIXELS * sizeof *y);
+}
+
+static void shared_weights_are_packed_once(void **state)
+{
+    (void)state;
+    struct fixture f;
+    float y[3][PIXELS];
+    int packs = 0;
+    unet_new(&f, NULL, 1);
+    struct nn_plan *a = plan_with(&f, shared), *b = plan_with(&f, shared),
+                   *c = plan_with(&f, apart);
+    for (int i = 0; i < a->n_steps; i++) {
+        if (!a->steps[i].packed)
+            continue;
+        packs++;
+        assert_ptr_equal(a->steps[i].packed, b->steps[i].packed);
+        assert_ptr_not_equal(a->steps[i].packed, c->steps[i].packed);
+    }
+    assert_true(packs > 10);
+    run_sample(a, &f, y[0]);
+    nn_plan_free(a);
+    run_sample(b, &f, y[1]);
+    run_sample(c, &f, y[2]);
+    assert_memory_equal(y[0], y[1], sizeof y[0]);
+    assert_memory_equal(y[0], y[2], sizeof y[0]);
+    nn_plan_free(b);
+    nn_plan_free(c);
+    fixture_done(&f, true); /* which asserts that no pack is left */
+}
+
+static void plans_that_cannot_be_made_leave_no_weights(void **state)
+{
+    (void)state;
+    struct fixture f;
+    status st = STATUS_NOMEM;
+    unet_new(&f, NULL, 1);
+    for (unsigned long n = 1; st; n++) {
+        struct nn_plan *p = NULL, *other = n % 2 ? plan_with(&f, shared) : NULL;
+        fault_set(FAULT_MEM, n, 0, 0);
+        st = nn_plan_new(f.g, &shared, &p, NULL);
+        fault_clear();
+        assert_true(st == STATUS_OK || st == STATUS_NOMEM);
+        nn_plan_free(other);
+        nn_plan_free(p);
+    }
     fixture_done(&f, true);
 }
 
@@ -421,6 +479,8 @@ int main(void)
         cmocka_unit_test(a_sample_is_its_own),
         cmocka_unit_test(a_run_repeats_bit_for_bit),
         cmocka_unit_test(plans_run_side_by_side),
+        cmocka_unit_test(shared_weights_are_packed_once),
+        cmocka_unit_test(plans_that_cannot_be_made_leave_no_weights),
         cmocka_unit_test(a_unet_fuses_what_it_can),
         cmocka_unit_test(training_fuses_backward_pairs),
         cmocka_unit_test(training_lowers_the_loss),

@@ -73,7 +73,7 @@ static void net_done(struct net *n)
 static status net_plan(struct net *n, struct nn_val in, struct nn_val in2, struct nn_val out,
                        enum nn_precision precision, struct errmsg *e)
 {
-    const struct nn_plan_options opt = {.threads = 1, .precision = precision};
+    const struct nn_plan_options opt = {.threads = 1, .precision = precision, .shared = true};
     nn_output(n->graph, out, "out");
     status st = nn_plan_new(n->graph, &opt, &n->plan, e);
     if (st)
