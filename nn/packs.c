@@ -23,10 +23,14 @@ void nn_packs_done(struct nn_packs *l)
     pthread_mutex_destroy(&l->lock);
 }
 
-static bool same_tensor(const struct nn_tensor *a, const struct nn_tensor *b)
+/* any_n: but for the number of samples */
+static bool same_tensor(const struct nn_tensor *a, const struct nn_tensor *b, bool any_n)
 {
-    return nn_shape_equal(a->shape, b->shape) && a->store == b->store &&
-           a->constant == b->constant && (!a->constant || a->data == b->data);
+    struct nn_shape shape = a->shape;
+    if (any_n && !a->constant)
+        shape.dim[0] = b->shape.dim[0];
+    return nn_shape_equal(shape, b->shape) && a->store == b->store && a->constant == b->constant &&
+           (!a->constant || a->data == b->data);
 }
 
 static bool same(const struct nn_step *a, const struct nn_step *b)
@@ -36,10 +40,10 @@ static bool same(const struct nn_step *a, const struct nn_step *b)
         memcmp(&a->attr, &b->attr, sizeof a->attr) != 0 || !a->in[1].constant)
         return false; /* weights that are computed belong to their plan */
     for (int i = 0; i < a->n_in; i++)
-        if (!same_tensor(&a->in[i], &b->in[i]))
+        if (!same_tensor(&a->in[i], &b->in[i], a->threads == 1))
             return false;
     for (int i = 0; i < a->n_out; i++)
-        if (!same_tensor(&a->out[i], &b->out[i]))
+        if (!same_tensor(&a->out[i], &b->out[i], a->threads == 1))
             return false;
     return true;
 }

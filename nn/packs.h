@@ -4,8 +4,9 @@
  * packs: weights in a kernel's layout that several plans read (nn_plan_options.shared).
  *
  * Two steps read one pack when they are of the same kernel, parameter, shapes, stores, attributes
- * and threads: all that a kernel's `pack` may look at. The first plan that asks makes it, the last
- * one that gives it back frees it. nn_params owns the list.
+ * and threads: all that a kernel's `pack` may look at. On one thread the number of samples makes no
+ * difference, as kernels then compute each sample as if it was alone (nn.h). The first plan that
+ * asks makes it, the last one that gives it back frees it. nn_params owns the list.
  *
  * Threads: all calls may be made at once, each on a step of its own. A pack is filled under the
  * list's lock, so that nobody reads half of one: plans of one nn_params are made one after the

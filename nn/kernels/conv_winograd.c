@@ -16,7 +16,8 @@ enum {
     PLANES = NN_WINO_PLANES,
     ALONE_BYTES = 3 << 19,     /* planes of one thread's block */
     TOGETHER_BYTES = 12 << 20, /* planes of a block for all threads */
-    FILTERS_ALONE = 4 << 20    /* transformed filters that every thread may read on its own */
+    FILTERS_ALONE = 4 << 20,   /* transformed filters that every thread may read on its own */
+    LEAST_TILES = 4
 };
 
 struct winograd {
@@ -29,8 +30,10 @@ struct winograd {
     size_t filters_at; /* in scratch, floats: gradients of filters, one for each thread alone */
 };
 
+/* The transformed filters are four times as large as the filters, and come from memory: fewer tiles
+   of an image than `least` do not repay it. */
 static bool shapes_fit(const struct nn_step *s, struct nn_shape x, struct nn_shape y,
-                       struct nn_shape w)
+                       struct nn_shape w, int least)
 {
     const struct nn_conv *v = &s->attr.conv;
     if (v->groups != 1 || v->stride != 1 || w.dim[2] != 3 || w.dim[3] != 3 || x.dim[3] % LANES ||
@@ -38,7 +41,8 @@ static bool shapes_fit(const struct nn_step *s, struct nn_shape x, struct nn_sha
         return false;
     int64_t across = (y.dim[1] + 3) / 4, along = (y.dim[2] + 3) / 4;
     /* products, those for pixels beyond the edge included: at most half of the direct sum's */
-    return 2 * across * along * PLANES <= (int64_t)9 * y.dim[1] * y.dim[2];
+    return across * along >= least &&
+           2 * across * along * PLANES <= (int64_t)9 * y.dim[1] * y.dim[2];
 }
 
 static struct nn_wino_image image(const struct nn_tensor *t, const struct nn_wino_image *tiles,
@@ -264,7 +268,7 @@ static status prepare(struct nn_step *s, int top, int left, bool turned)
 
 static bool forward_supports(const struct nn_step *s)
 {
-    return shapes_fit(s, s->in[0].shape, s->out[0].shape, s->in[1].shape);
+    return shapes_fit(s, s->in[0].shape, s->out[0].shape, s->in[1].shape, LEAST_TILES);
 }
 
 static status forward_prepare(struct nn_step *s, struct errmsg *e)
@@ -286,7 +290,7 @@ static status forward_run(const struct nn_step *s)
 /* in dy, w, res?; out dx */
 static bool data_supports(const struct nn_step *s)
 {
-    return shapes_fit(s, s->in[0].shape, s->out[0].shape, s->in[1].shape);
+    return shapes_fit(s, s->in[0].shape, s->out[0].shape, s->in[1].shape, LEAST_TILES);
 }
 
 static status data_prepare(struct nn_step *s, struct errmsg *e)
@@ -305,7 +309,7 @@ static status data_run(const struct nn_step *s)
 
 static bool weights_supports(const struct nn_step *s)
 {
-    return nn_has(&s->out[0]) && shapes_fit(s, s->in[0].shape, s->in[1].shape, s->out[0].shape);
+    return nn_has(&s->out[0]) && shapes_fit(s, s->in[0].shape, s->in[1].shape, s->out[0].shape, 1);
 }
 
 static status weights_prepare(struct nn_step *s, struct errmsg *e)

@@ -78,6 +78,22 @@ status nn_dnnl_call_run(const struct nn_dnnl_call *c, const struct nn_dnnl *d)
     return nn_dnnl_status(rc, "running", NULL);
 }
 
+static const void *image_at(const struct nn_tensor *t, int n)
+{
+    size_t image = (size_t)(nn_shape_count(t->shape) / t->shape.dim[0]) * nn_store_bytes(t->store);
+    return (const char *)t->data + (size_t)n * image;
+}
+
+status nn_dnnl_call_run_image(struct nn_dnnl_call *c, const struct nn_dnnl *d, int from_arg,
+                              const struct nn_tensor *from, int to_arg, const struct nn_tensor *to,
+                              int n)
+{
+    status st = nn_dnnl_call_point(c, from_arg, image_at(from, n));
+    if (!st)
+        st = nn_dnnl_call_point(c, to_arg, image_at(to, n));
+    return st ? st : nn_dnnl_call_run(c, d);
+}
+
 void nn_dnnl_call_done(struct nn_dnnl_call *c)
 {
     for (int i = 0; i < c->n; i++)

@@ -29,6 +29,12 @@ static bool data_supports(const struct nn_step *s)
     return nn_dnnl_conv_ok(s, &s->in[1]) && !nn_has(&s->in[2]) && !widens;
 }
 
+/* As forward: on one thread an image's bits are its own. */
+static bool per_image(const struct nn_step *s)
+{
+    return s->threads == 1;
+}
+
 static status data_prepare(struct nn_step *s, struct errmsg *e)
 {
     status st = make(s,
@@ -37,7 +43,7 @@ static status data_prepare(struct nn_step *s, struct errmsg *e)
                                                  .x = s->out[0],
                                                  .w = s->in[1],
                                                  .y = s->in[0],
-                                                 .batch = s->in[0].shape.dim[0]},
+                                                 .batch = per_image(s) ? 1 : s->in[0].shape.dim[0]},
                      e);
     if (!st)
         s->packed_bytes = ((struct nn_dnnl_conv_pair *)s->state)->weights_bytes;
@@ -61,9 +67,14 @@ static status data_pack(struct nn_step *s)
 
 static status data_run(const struct nn_step *s)
 {
-    const struct nn_dnnl_conv_pair *p = s->state;
+    struct nn_dnnl_conv_pair *p = s->state;
     status st = s->in[1].constant ? STATUS_OK : nn_dnnl_conv_reorder(p, s->device_ctx);
-    return st ? st : nn_dnnl_call_run(&p->run, s->device_ctx);
+    if (!st && !per_image(s))
+        return nn_dnnl_call_run(&p->run, s->device_ctx);
+    for (int n = 0; !st && n < s->in[0].shape.dim[0]; n++)
+        st = nn_dnnl_call_run_image(&p->run, s->device_ctx, DNNL_ARG_DIFF_DST, &s->in[0],
+                                    DNNL_ARG_DIFF_SRC, &s->out[0], n);
+    return st;
 }
 
 /* ---- to the weights: in x, dy; out dw, db? ---- */

@@ -1,7 +1,8 @@
 /*
  * Convolution forward, NHWC in and out. Bias, the residual (a sum) and the activation are the
  * primitive's. nc, a value per sample and channel, is added to the bias: the primitive then runs
- * once per image with that image's bias.
+ * once per image with that image's bias. On one thread it does so anyway: an image's bits are then
+ * its own, whatever the library makes of the number of images.
  */
 #include "onednn/onednn.h"
 
@@ -29,12 +30,17 @@ static void drop(struct nn_step *s)
     s->state = NULL;
 }
 
+static bool per_image(const struct nn_step *s)
+{
+    return s->threads == 1 || nn_has(&s->in[NC]);
+}
+
 static status prepare(struct nn_step *s, struct errmsg *e)
 {
     struct nn_dnnl_conv_pair *p = s->state = mem_zalloc(1, sizeof *p);
     if (!p)
         return STATUS_NOMEM;
-    bool per_image = nn_has(&s->in[NC]);
+    bool nc = nn_has(&s->in[NC]);
     status st = nn_dnnl_conv_new(p, s->device_ctx,
                                  &(struct nn_dnnl_conv_want){
                                      .kind = NN_DNNL_FORWARD,
@@ -42,15 +48,15 @@ static status prepare(struct nn_step *s, struct errmsg *e)
                                      .x = s->in[X],
                                      .w = s->in[W],
                                      .y = s->out[0],
-                                     .bias = per_image || nn_has(&s->in[BIAS]),
+                                     .bias = nc || nn_has(&s->in[BIAS]),
                                      .sum = nn_has(&s->in[RES]),
                                      .post = s->attr.post,
-                                     .batch = per_image ? 1 : s->in[X].shape.dim[0],
+                                     .batch = per_image(s) ? 1 : s->in[X].shape.dim[0],
                                  },
                                  e);
     s->packed_bytes = p->weights_bytes;
     s->scratch_bytes = p->scratch_bytes;
-    if (per_image)
+    if (nc)
         s->scratch_bytes += (size_t)s->out[0].shape.dim[3] * sizeof(float);
     return st;
 }
@@ -82,37 +88,29 @@ static status pack(struct nn_step *s)
     return nn_dnnl_conv_reorder(s->state, s->device_ctx);
 }
 
-static size_t image_bytes(const struct nn_tensor *t)
+static void sum_bias(const struct nn_step *s, int n)
 {
-    return (size_t)(nn_shape_count(t->shape) / t->shape.dim[0]) * nn_store_bytes(t->store);
-}
-
-static status run_image(const struct nn_step *s, int n)
-{
-    struct nn_dnnl_conv_pair *p = s->state;
     int o = s->out[0].shape.dim[3];
     const float *b = nn_f32(&s->in[BIAS]), *nc = nn_f32(&s->in[NC]) + (size_t)n * (size_t)o;
     for (int i = 0; i < o; i++)
         image_bias(s)[i] = nc[i] + (b ? b[i] : 0);
-    const char *x = (const char *)s->in[X].data + (size_t)n * image_bytes(&s->in[X]);
-    const char *y = (const char *)s->out[0].data + (size_t)n * image_bytes(&s->out[0]);
-    status st = nn_dnnl_call_point(&p->run, DNNL_ARG_SRC, x);
-    if (!st)
-        st = nn_dnnl_call_point(&p->run, DNNL_ARG_DST, y);
-    return st ? st : nn_dnnl_call_run(&p->run, s->device_ctx);
 }
 
 static status run(const struct nn_step *s)
 {
-    const struct nn_dnnl_conv_pair *p = s->state;
+    struct nn_dnnl_conv_pair *p = s->state;
     const struct nn_tensor *res = &s->in[RES], *y = &s->out[0];
     status st = s->in[W].constant ? STATUS_OK : nn_dnnl_conv_reorder(p, s->device_ctx);
     if (nn_has(res) && res->data != y->data)
-        memcpy(y->data, res->data, image_bytes(y) * (size_t)y->shape.dim[0]);
-    if (!st && !nn_has(&s->in[NC]))
+        memcpy(y->data, res->data, (size_t)nn_shape_count(y->shape) * nn_store_bytes(y->store));
+    if (!st && !per_image(s))
         return nn_dnnl_call_run(&p->run, s->device_ctx);
-    for (int n = 0; !st && n < y->shape.dim[0]; n++)
-        st = run_image(s, n);
+    for (int n = 0; !st && n < y->shape.dim[0]; n++) {
+        if (nn_has(&s->in[NC]))
+            sum_bias(s, n);
+        st = nn_dnnl_call_run_image(&p->run, s->device_ctx, DNNL_ARG_SRC, &s->in[X], DNNL_ARG_DST,
+                                    y, n);
+    }
     return st;
 }
 

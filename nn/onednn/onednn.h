@@ -36,6 +36,10 @@ status nn_dnnl_call_arg(struct nn_dnnl_call *c, const struct nn_dnnl *d, int arg
                         struct errmsg *e) MUST_USE;
 status nn_dnnl_call_point(struct nn_dnnl_call *c, int arg, const void *data) MUST_USE;
 status nn_dnnl_call_run(const struct nn_dnnl_call *c, const struct nn_dnnl *d) MUST_USE;
+/* The same for image n of a call that was made for one: both tensors are pointed to it. */
+status nn_dnnl_call_run_image(struct nn_dnnl_call *c, const struct nn_dnnl *d, int from_arg,
+                              const struct nn_tensor *from, int to_arg, const struct nn_tensor *to,
+                              int n) MUST_USE;
 void nn_dnnl_call_done(struct nn_dnnl_call *c);
 
 /* A reorder of `from` into `to`, both arguments added (DNNL_ARG_FROM, DNNL_ARG_TO). */

@@ -81,15 +81,21 @@ static struct net new_net(const struct shape *s, int batch, bool gradients)
     return n;
 }
 
-static struct nn_plan *new_plan(const struct net *n, const char *device, int threads)
+static struct nn_plan *new_plan_in(const struct net *n, const char *device, int threads,
+                                   enum nn_precision precision)
 {
     struct nn_plan *plan = NULL;
     struct errmsg e = {""};
-    struct nn_plan_options o = {.device = device, .threads = threads};
+    struct nn_plan_options o = {.device = device, .threads = threads, .precision = precision};
     status st = nn_plan_new(n->g, &o, &plan, &e);
     if (st)
         fail_msg("%s: %s", status_text(st), e.text);
     return plan;
+}
+
+static struct nn_plan *new_plan(const struct net *n, const char *device, int threads)
+{
+    return new_plan_in(n, device, threads, NN_PREC_F32);
 }
 
 /* Image i of the inputs holds the numbers of sample first + i. */
@@ -115,16 +121,15 @@ static size_t count(const struct net *n, struct nn_val v)
     return (size_t)nn_shape_count(nn_val_shape(n->g, v));
 }
 
-static void a_sample_does_not_see_its_batch(void **state)
+static void samples_of_any_batch(enum nn_precision precision)
 {
-    (void)state;
     enum { SAMPLES = 8 };
     static const int batches[] = {1, 2, 3, 8};
     for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
         AUTO(mem_free) float *want = NULL;
         for (size_t k = 0; k < ARRAY_LEN(batches); k++) {
             NET n = new_net(&shapes[i], batches[k], false);
-            AUTO(nn_plan_free) struct nn_plan *p = new_plan(&n, "onednn", 1);
+            AUTO(nn_plan_free) struct nn_plan *p = new_plan_in(&n, "onednn", 1, precision);
             size_t each = count(&n, n.y) / (size_t)batches[k];
             if (!want)
                 want = mem_alloc(SAMPLES * each * sizeof *want);
@@ -140,6 +145,20 @@ static void a_sample_does_not_see_its_batch(void **state)
             }
         }
     }
+}
+
+static void a_sample_does_not_see_its_batch(void **state)
+{
+    (void)state;
+    samples_of_any_batch(NN_PREC_F32);
+}
+
+static void nor_does_it_in_bf16(void **state)
+{
+    (void)state;
+    if (!nn_precision_supported("onednn", NN_PREC_BF16))
+        skip();
+    samples_of_any_batch(NN_PREC_BF16);
 }
 
 /* One net per thread for what is written; the weights they read are the same numbers. */
@@ -289,6 +308,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_sample_does_not_see_its_batch),
+        cmocka_unit_test(nor_does_it_in_bf16),
         cmocka_unit_test(plans_run_side_by_side),
         cmocka_unit_test(runs_repeat),
         cmocka_unit_test(refresh_takes_new_weights),
