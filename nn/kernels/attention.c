@@ -100,11 +100,10 @@ static void softmax_rows(const struct dims *d, float *p, int rows)
         for (int k = 1; k < LANES; k++)
             max = most[k] > max ? most[k] : max;
         for (int64_t i = 0; i < panels; i++)
-#pragma omp simd
-            for (int k = 0; k < LANES; k++) {
-                float e = nn_expf(p[i * panel + k] - max);
-                p[i * panel + k] = e;
-                sum[k] += e;
+            for (int k = 0; k < LANES; k += NN_LANES) {
+                nn_lanes e = nn_lanes_exp(nn_lanes_load(p + i * panel + k) - nn_lanes_all(max));
+                nn_lanes_store(p + i * panel + k, e);
+                nn_lanes_store(sum + k, nn_lanes_load(sum + k) + e);
             }
         float f = 1 / nn_total(sum);
         for (int64_t i = 0; i < panels; i++)

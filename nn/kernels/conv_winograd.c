@@ -14,7 +14,7 @@
 enum {
     LANES = NN_PANEL,
     PLANES = NN_WINO_PLANES,
-    ALONE_BYTES = 3 << 19,     /* planes of one thread's block */
+    ALONE_BYTES = 768 << 10,   /* planes of one thread's block */
     TOGETHER_BYTES = 12 << 20, /* planes of a block for all threads */
     FILTERS_ALONE = 4 << 20,   /* transformed filters that every thread may read on its own */
     LEAST_TILES = 4

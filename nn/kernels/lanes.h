@@ -55,6 +55,56 @@ static inline nn_lanes nn_lanes_fma(nn_lanes a, nn_lanes b, nn_lanes c)
 #endif
 }
 
+/* b where it is NaN, else the smaller (the larger). */
+static inline nn_lanes nn_lanes_min(nn_lanes a, nn_lanes b)
+{
+#if defined(__AVX512F__)
+    return (nn_lanes)_mm512_min_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+    return (nn_lanes)_mm256_min_ps((__m256)a, (__m256)b);
+#else
+    for (int i = 0; i < NN_LANES; i++)
+        b[i] = a[i] < b[i] ? a[i] : b[i];
+    return b;
+#endif
+}
+static inline nn_lanes nn_lanes_max(nn_lanes a, nn_lanes b)
+{
+#if defined(__AVX512F__)
+    return (nn_lanes)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+    return (nn_lanes)_mm256_max_ps((__m256)a, (__m256)b);
+#else
+    for (int i = 0; i < NN_LANES; i++)
+        b[i] = a[i] > b[i] ? a[i] : b[i];
+    return b;
+#endif
+}
+
+/* nn_expf's operations (kernels.h) in the same order. The compiler makes vectors of that too, but
+   ten comparisons of its two limits. */
+static inline nn_lanes nn_lanes_exp(nn_lanes x)
+{
+    const nn_lanes magic = nn_lanes_all(12582912.0f), one = nn_lanes_all(1.0f);
+    x = nn_lanes_max(nn_lanes_all(-87.0f), nn_lanes_min(nn_lanes_all(88.37f), x));
+    nn_lanes t = nn_lanes_fma(x, nn_lanes_all(1.44269504f), magic), n = t - magic;
+    nn_lanes r = nn_lanes_fma(n, nn_lanes_all(-0.693359375f), x);
+    r = nn_lanes_fma(n, nn_lanes_all(2.12194440e-4f), r);
+    nn_lanes p = nn_lanes_fma(nn_lanes_all(1.9875691500e-4f), r, nn_lanes_all(1.3981999507e-3f));
+    p = nn_lanes_fma(p, r, nn_lanes_all(8.3334519073e-3f));
+    p = nn_lanes_fma(p, r, nn_lanes_all(4.1665795894e-2f));
+    p = nn_lanes_fma(p, r, nn_lanes_all(1.6666665459e-1f));
+    p = nn_lanes_fma(p, r, nn_lanes_all(5.0000001201e-1f));
+    p = nn_lanes_fma(p, r, one);
+    p = nn_lanes_fma(p, r, one);
+    nn_lanes_bits bits, exponent;
+    memcpy(&bits, &p, sizeof bits);
+    memcpy(&exponent, &t, sizeof exponent);
+    bits += exponent << 23;
+    memcpy(&p, &bits, sizeof p);
+    return p;
+}
+
 /* Elements at .. at+NN_LANES-1 of f32 or bf16 memory, as nn_load_at and nn_store_at. */
 static inline nn_lanes nn_lanes_load_at(const void *p, bool bf16, int64_t at)
 {

@@ -1,27 +1,24 @@
 #include "kernels/moments.h"
+#include "kernels/lanes.h"
 
 enum { BLOCK = 64 }; /* pixels summed in f32 before they go to double */
 
-/* sum[c] and square[c] over the row's pixels; sixteen channels at a time stay in registers. */
+/* sum[c] and square[c] over the row's pixels; a vector of channels at a time stays in registers. */
 static inline __attribute__((always_inline)) void add_pixels(const void *x, bool bf16, int pixels,
                                                              int c, const float *pivot, float *sum,
                                                              float *square)
 {
     int k = 0;
-    for (; k + 16 <= c; k += 16) {
-        float s[16], q[16];
-        memcpy(s, sum + k, sizeof s);
-        memcpy(q, square + k, sizeof q);
+    for (; k + NN_LANES <= c; k += NN_LANES) {
+        nn_lanes s = nn_lanes_load(sum + k), q = nn_lanes_load(square + k);
+        const nn_lanes middle = nn_lanes_load(pivot + k);
         for (int64_t i = 0; i < pixels; i++) {
-#pragma omp simd
-            for (int j = 0; j < 16; j++) {
-                float d = nn_load_at(x, bf16, i * c + k + j) - pivot[k + j];
-                s[j] += d;
-                q[j] = nn_fma(d, d, q[j]);
-            }
+            nn_lanes d = nn_lanes_load_at(x, bf16, i * c + k) - middle;
+            s += d;
+            q = nn_lanes_fma(d, d, q);
         }
-        memcpy(sum + k, s, sizeof s);
-        memcpy(square + k, q, sizeof q);
+        nn_lanes_store(sum + k, s);
+        nn_lanes_store(square + k, q);
     }
     for (int64_t i = 0; k < c && i < pixels; i++)
         for (int j = k; j < c; j++) {

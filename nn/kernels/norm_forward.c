@@ -1,4 +1,5 @@
 /* The norms forward; how is said in norm.h. */
+#include "kernels/lanes.h"
 #include "kernels/norm.h"
 
 #include <math.h>
@@ -84,8 +85,19 @@ static inline __attribute__((always_inline)) void scale_stretch(const struct str
     int rows = t->rows, c = t->c;
     for (int64_t r = 0; r < rows; r++) {
         int64_t at = r * c;
-#pragma omp simd
-        for (int k = 0; k < c; k++) {
+        int k = 0;
+        for (; k + NN_LANES <= c; k += NN_LANES) {
+            nn_lanes v = nn_lanes_fma(nn_lanes_load(a + k), nn_lanes_load_at(x, bf16, at + k),
+                                      nn_lanes_load(b + k));
+            if (more)
+                v += nn_lanes_load_at(res, bf16, at + k);
+            if (post == NN_POST(NN_RELU))
+                v = nn_lanes_max(v, nn_lanes_all(0));
+            else if (post == NN_POST(NN_SILU))
+                v = v / (nn_lanes_all(1) + nn_lanes_exp(-v));
+            nn_lanes_store_at(y, bf16, at + k, v);
+        }
+        for (; k < c; k++) { /* the same operations */
             float v = nn_fma(a[k], nn_load_at(x, bf16, at + k), b[k]);
             if (more)
                 v += nn_load_at(res, bf16, at + k);
