@@ -81,6 +81,16 @@ static inline nn_lanes nn_lanes_max(nn_lanes a, nn_lanes b)
 #endif
 }
 
+/* f where v is positive, else 0. */
+static inline nn_lanes nn_lanes_where_positive(nn_lanes v, nn_lanes f)
+{
+    nn_lanes_bits bits, mask = (nn_lanes_bits)(v > nn_lanes_all(0));
+    memcpy(&bits, &f, sizeof bits);
+    bits &= mask;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
 /* nn_expf's operations (kernels.h) in the same order. The compiler makes vectors of that too, but
    ten comparisons of its two limits. */
 static inline nn_lanes nn_lanes_exp(nn_lanes x)

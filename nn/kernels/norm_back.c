@@ -1,4 +1,5 @@
 /* The gradients of the norms; how is said in norm.h. */
+#include "kernels/lanes.h"
 #include "kernels/norm.h"
 
 /* Channel coefficients of the forward map, from the kept statistics. */
@@ -67,6 +68,117 @@ static void row_sums(const float *u, const float *x, const float *mean, int rows
     }
 }
 
+/*
+ * The common cases straight from memory to memory: whole vectors of channels, all tensors stored
+ * alike, no activation or ReLU or SiLU. The same operations as above and below, element by element.
+ */
+struct stretch {
+    const void *dy, *x, *res; /* dy is u where that was kept; res NULL: none */
+    void *dx;                 /* NULL: nothing is written */
+    int rows, c;
+};
+
+static inline __attribute__((always_inline)) nn_lanes upstream_lanes(int post, nn_lanes dy,
+                                                                     nn_lanes v)
+{
+    const nn_lanes one = nn_lanes_all(1);
+    if (post == NN_POST(NN_RELU))
+        return nn_lanes_where_positive(v, dy);
+    if (post != NN_POST(NN_SILU))
+        return dy;
+    nn_lanes sigma = one / (one + nn_lanes_exp(-v));
+    return dy * (sigma * (one + v * (one - sigma)));
+}
+
+static inline __attribute__((always_inline)) void
+sum_stretch(int post, bool bf16, const struct stretch *t, const float *a, const float *b,
+            const float *mean, float *s1, float *s2)
+{
+    for (int k = 0; k < t->c; k += NN_LANES) {
+        const nn_lanes ak = nn_lanes_load(a + k), bk = nn_lanes_load(b + k);
+        const nn_lanes middle = nn_lanes_load(mean + k);
+        nn_lanes sum = nn_lanes_all(0), dot = sum;
+        for (int64_t r = 0; r < t->rows; r++) {
+            nn_lanes x = nn_lanes_load_at(t->x, bf16, r * t->c + k);
+            nn_lanes u = nn_lanes_load_at(t->dy, bf16, r * t->c + k);
+            u = upstream_lanes(post, u, nn_lanes_fma(ak, x, bk));
+            sum += u;
+            dot = nn_lanes_fma(u, x - middle, dot);
+            if (t->dx)
+                nn_lanes_store_at(t->dx, bf16, r * t->c + k, u);
+        }
+        nn_lanes_store(s1 + k, sum);
+        nn_lanes_store(s2 + k, dot);
+    }
+}
+
+static inline __attribute__((always_inline)) void apply_stretch(int post, bool bf16,
+                                                                const struct stretch *t,
+                                                                const float *a, const float *b,
+                                                                const float *p)
+{
+    const float *q = p + t->c, *r = q + t->c;
+    for (int64_t row = 0; row < t->rows; row++)
+        for (int k = 0; k < t->c; k += NN_LANES) {
+            nn_lanes x = nn_lanes_load_at(t->x, bf16, row * t->c + k);
+            nn_lanes u = nn_lanes_load_at(t->dy, bf16, row * t->c + k);
+            u = upstream_lanes(post, u,
+                               nn_lanes_fma(nn_lanes_load(a + k), x, nn_lanes_load(b + k)));
+            nn_lanes dx = nn_lanes_fma(nn_lanes_load(q + k), x, nn_lanes_load(r + k));
+            dx = nn_lanes_fma(nn_lanes_load(p + k), u, dx);
+            if (t->res)
+                dx += nn_lanes_load_at(t->res, bf16, row * t->c + k);
+            nn_lanes_store_at(t->dx, bf16, row * t->c + k, dx);
+        }
+}
+
+/* post and the store as constants */
+#define STRETCH(call, post, bf16, ...)                                                             \
+    switch ((post)*2 + (bf16)) {                                                                   \
+    case NN_POST_NONE * 2:                                                                         \
+        call(NN_POST_NONE, false, __VA_ARGS__);                                                    \
+        break;                                                                                     \
+    case NN_POST_NONE * 2 + 1:                                                                     \
+        call(NN_POST_NONE, true, __VA_ARGS__);                                                     \
+        break;                                                                                     \
+    case NN_POST(NN_RELU) * 2:                                                                     \
+        call(NN_POST(NN_RELU), false, __VA_ARGS__);                                                \
+        break;                                                                                     \
+    case NN_POST(NN_RELU) * 2 + 1:                                                                 \
+        call(NN_POST(NN_RELU), true, __VA_ARGS__);                                                 \
+        break;                                                                                     \
+    case NN_POST(NN_SILU) * 2:                                                                     \
+        call(NN_POST(NN_SILU), false, __VA_ARGS__);                                                \
+        break;                                                                                     \
+    default:                                                                                       \
+        call(NN_POST(NN_SILU), true, __VA_ARGS__);                                                 \
+    }
+
+/* Whether the step is such a case. */
+static bool direct(const struct nn_norm *j)
+{
+    const struct nn_step *s = j->s;
+    enum nn_store store = s->in[1].store;
+    int post = s->attr.post;
+    return j->d.c % NN_LANES == 0 && s->in[0].store == store &&
+           (!nn_has(&s->out[0]) || s->out[0].store == store) &&
+           (!j->res || j->res->store == store) &&
+           (post == NN_POST_NONE || post == NN_POST(NN_RELU) || post == NN_POST(NN_SILU));
+}
+
+static struct stretch stretch_at(const struct nn_norm *j, const struct nn_tensor *dy, int64_t pixel,
+                                 int rows)
+{
+    const struct nn_step *s = j->s;
+    size_t at = (size_t)pixel * (size_t)j->d.c * nn_store_bytes(s->in[1].store);
+    return (struct stretch){.dy = (const char *)dy->data + at,
+                            .x = (const char *)s->in[1].data + at,
+                            .res = j->res ? (const char *)j->res->data + at : NULL,
+                            .dx = nn_has(&s->out[0]) ? (char *)s->out[0].data + at : NULL,
+                            .rows = rows,
+                            .c = j->d.c};
+}
+
 /* Per channel sum u and sum u (x - mean); u into dx when it is kept. */
 static void back_sums(const struct nn_norm *j, int64_t n, int64_t first, int64_t last,
                       struct nn_sums out)
@@ -83,15 +195,24 @@ static void back_sums(const struct nn_norm *j, int64_t n, int64_t first, int64_t
     memset(out.first, 0, 2 * (size_t)c * sizeof *out.first);
     for (int64_t i = n * j->d.pixels + first; i < n * j->d.pixels + last; i += step) {
         int rows = (int)nn_min(step, n * j->d.pixels + last - i), len = rows * c;
-        const float *dy = nn_row(&s->in[0], i * c, len, sd), *x = nn_row(&s->in[1], i * c, len, sx);
-        const float *u = upstream(s->attr.post, a, b, dy, x, rows, c, su);
-        row_sums(u, x, mean, rows, c, s1, s2);
+        const float *u = NULL;
+        if (direct(j)) {
+            struct stretch t = stretch_at(j, &s->in[0], i, rows);
+            t.dx = keeps_upstream(s) ? t.dx : NULL;
+            STRETCH(sum_stretch, s->attr.post, s->in[1].store == NN_STORE_BF16, &t, a, b, mean, s1,
+                    s2)
+        } else {
+            const float *dy = nn_row(&s->in[0], i * c, len, sd);
+            const float *x = nn_row(&s->in[1], i * c, len, sx);
+            u = upstream(s->attr.post, a, b, dy, x, rows, c, su);
+            row_sums(u, x, mean, rows, c, s1, s2);
+        }
 #pragma omp simd
         for (int k = 0; k < c; k++) {
             out.first[k] += (double)s1[k];
             out.second[k] += (double)s2[k];
         }
-        if (!keeps_upstream(s))
+        if (!u || !keeps_upstream(s))
             continue;
         if (s->out[0].store == NN_STORE_F32)
             memcpy(nn_f32(&s->out[0]) + i * c, u, (size_t)len * sizeof *u);
@@ -138,6 +259,11 @@ static void back_apply(const struct nn_norm *j, int64_t n, int64_t first, int64_
     forward_coef(j, n, a, b);
     for (int64_t i = n * j->d.pixels + first; i < n * j->d.pixels + last; i += step) {
         int rows = (int)nn_min(step, n * j->d.pixels + last - i), len = rows * c;
+        if (direct(j)) {
+            struct stretch t = stretch_at(j, up, i, rows);
+            STRETCH(apply_stretch, post, s->in[1].store == NN_STORE_BF16, &t, a, b, p)
+            continue;
+        }
         const float *x = nn_row(&s->in[1], i * c, len, sx);
         const float *dy = nn_row(up, i * c, len, sd);
         const float *u = upstream(post, a, b, dy, x, rows, c, su);
