@@ -53,6 +53,8 @@ CFLAGS   ?= -g
 ALL_CFLAGS  = -std=c17 -D_GNU_SOURCE $(OPT) $(CFLAGS) $(WARN) $(SANFLAGS) -pthread -fvisibility=hidden
 ALL_LDFLAGS = $(LDFLAGS) $(SANFLAGS) -pthread
 ARCHFLAGS.x86_64  := -march=x86-64-v3
+# gcc 12 makes vector code of a maximum of floats as doubles, and fails at it.
+ARCHFLAGS.aarch64 := -fno-builtin-fmax -fno-builtin-fmin
 ARCHFLAGS ?= $(ARCHFLAGS.$(ARCH))
 # nn/kernels is compiled once more for wider vectors where the architecture has them; which of the two runs is decided
 # when a plan is made (nn/kernel_set.c).
