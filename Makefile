@@ -17,7 +17,7 @@ CC       ?= cc
 AR       ?= ar
 OBJCOPY  ?= objcopy
 PKG_CONFIG ?= pkg-config
-BUILD    ?= build$(if $(SAN),-san-$(subst $(comma),-,$(SAN)))
+BUILD    ?= build$(if $(SAN),-san-$(subst $(comma),-,$(SAN)))$(if $(ONEDNN),-onednn-$(ONEDNN))
 PREFIX   ?= /usr/local
 DESTDIR  ?=
 OPT      ?= -O2
@@ -29,6 +29,11 @@ ifeq ($(filter -j%,$(MAKEFLAGS)),)
 MAKEFLAGS += -j$(shell nproc)
 endif
 
+# Device onednn is built in for x86-64. Debian's oneDNN for other processors computes convolutions by plain C loops, where
+# OpenBLAS has kernels for them: they do without. ONEDNN=yes or no decides otherwise, and builds in a folder of its own.
+WITH_ONEDNN := $(filter yes,$(or $(ONEDNN),$(if $(filter x86_64,$(ARCH)),yes)))
+OMITTED     := $(if $(WITH_ONEDNN),,nn/onednn/%)
+
 PKGS.nn     := openblas jansson zlib
 PKGS.image  := libpng libturbojpeg libjpeg zlib
 PKGS.cache  := sqlite3
@@ -37,7 +42,7 @@ PKGS.fused  := fuse3 jansson
 PKGS.train  := jansson
 PKGS.cli    := jansson
 PKGS.base   := libcrypto libxxhash
-LIBS.nn     := -ldnnl -lgomp
+LIBS.nn     := $(if $(WITH_ONEDNN),-ldnnl) -lgomp
 PKGS        := $(sort $(foreach f,$(FOLDERS),$(PKGS.$(f))))
 
 WARN := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wimplicit-fallthrough -Werror
@@ -71,6 +76,7 @@ help:
 	@echo 'make bench      speed against PyTorch and against the hardware; BENCH=profiles: what a profile costs and achieves'
 	@echo 'make deps       install the Debian packages that are missing'
 	@echo 'make install    PREFIX=$(PREFIX) DESTDIR=$(DESTDIR); make uninstall undoes it'
+	@echo 'make ONEDNN=no  without the device onednn (it is built in for x86-64); ONEDNN=yes with it'
 	@echo 'make SAN=address,undefined check    make SAN=thread check'
 	@echo 'make fuzz       FUZZ=NAME FUZZ_SECONDS=60'
 	@echo 'make fmt check-headers test-FOLDER'
@@ -83,10 +89,10 @@ below = $(sort $(USES.$(1)) $(foreach d,$(USES.$(1)),$(USES.$(d))))
 NUMERIC := nn purify
 WIDE.nn := $(BUILD)/nn/kernels_wide.o
 define folder_rules
-SRC.$(1)   := $$(filter-out %_test.c %_main.c,$$(wildcard $(1)/*.c $(1)/*/*.c))
-TESTS.$(1) := $$(patsubst %.c,$(BUILD)/%,$$(wildcard $(1)/*_test.c $(1)/*/*_test.c))
+SRC.$(1)   := $$(filter-out %_test.c %_main.c $(OMITTED),$$(wildcard $(1)/*.c $(1)/*/*.c))
+TESTS.$(1) := $$(patsubst %.c,$(BUILD)/%,$$(filter-out $(OMITTED),$$(wildcard $(1)/*_test.c $(1)/*/*_test.c)))
 OBJ.$(1)   := $$(SRC.$(1):%.c=$(BUILD)/%.o) $$(if $$(WIDEFLAGS),$$(WIDE.$(1)))
-CFLAGS.$(1) = -I $(BUILD)/inc/$(1) $$(shell $(PKG_CONFIG) --cflags $$(PKGS.$(1)) 2>/dev/null) $(if $(filter nn,$(1)),$(OMP)) $(if $(filter $(NUMERIC),$(1)),$(ARCHFLAGS) -O3 -fno-math-errno -fno-trapping-math)
+CFLAGS.$(1) = -I $(BUILD)/inc/$(1) $$(shell $(PKG_CONFIG) --cflags $$(PKGS.$(1)) 2>/dev/null) $(if $(filter nn,$(1)),$(OMP) $(if $(WITH_ONEDNN),-DNN_ONEDNN)) $(if $(filter $(NUMERIC),$(1)),$(ARCHFLAGS) -O3 -fno-math-errno -fno-trapping-math)
 
 $(BUILD)/inc/$(1)/.made: Makefile | $(addsuffix /.,$(USES.$(1)))
 	@rm -rf $$(@D); mkdir -p $$(@D)
@@ -180,7 +186,7 @@ $(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c $(ARCHIVES)
 	    $(shell $(PKG_CONFIG) --cflags --libs $(PKGS)) $(sort $(foreach f,$(FOLDERS),$(LIBS.$(f)))) -lm
 
 bench: all
-	@BUILD=$(CURDIR)/$(BUILD) tests/bench/run $(BENCH)
+	@BUILD=$(CURDIR)/$(BUILD) NN_LIBS='$(LIBS.nn)' tests/bench/run $(BENCH)
 
 demo: deps
 	@$(MAKE) all
