@@ -14,16 +14,25 @@ USES.train  := base image nn purify
 USES.cli    := base image cache purify train fused
 
 CC       ?= cc
-BUILD    ?= build$(if $(SAN),-san-$(subst $(comma),-,$(SAN)))
+AR       ?= ar
+OBJCOPY  ?= objcopy
+PKG_CONFIG ?= pkg-config
+BUILD    ?= build$(if $(SAN),-san-$(subst $(comma),-,$(SAN)))$(if $(ONEDNN),-onednn-$(ONEDNN))
 PREFIX   ?= /usr/local
 DESTDIR  ?=
 OPT      ?= -O2
 comma    := ,
 space    := $() $()
+ARCH     := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null)))
 MAKEFLAGS += --no-builtin-rules
 ifeq ($(filter -j%,$(MAKEFLAGS)),)
 MAKEFLAGS += -j$(shell nproc)
 endif
+
+# Device onednn is built in for x86-64. Debian's oneDNN for other processors computes convolutions by plain C loops, where
+# OpenBLAS has kernels for them: they do without. ONEDNN=yes or no decides otherwise, and builds in a folder of its own.
+WITH_ONEDNN := $(filter yes,$(or $(ONEDNN),$(if $(filter x86_64,$(ARCH)),yes)))
+OMITTED     := $(if $(WITH_ONEDNN),,nn/onednn/%)
 
 PKGS.nn     := openblas jansson zlib
 PKGS.image  := libpng libturbojpeg libjpeg zlib
@@ -33,7 +42,7 @@ PKGS.fused  := fuse3 jansson
 PKGS.train  := jansson
 PKGS.cli    := jansson
 PKGS.base   := libcrypto libxxhash
-LIBS.nn     := -ldnnl -lgomp
+LIBS.nn     := $(if $(WITH_ONEDNN),-ldnnl) -lgomp
 PKGS        := $(sort $(foreach f,$(FOLDERS),$(PKGS.$(f))))
 
 WARN := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wimplicit-fallthrough -Werror
@@ -48,11 +57,14 @@ SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-
 CFLAGS   ?= -g
 ALL_CFLAGS  = -std=c17 -D_GNU_SOURCE $(OPT) $(CFLAGS) $(WARN) $(SANFLAGS) -pthread -fvisibility=hidden
 ALL_LDFLAGS = $(LDFLAGS) $(SANFLAGS) -pthread
-ARCHFLAGS ?= $(if $(filter x86_64,$(shell uname -m)),-march=x86-64-v3)
+ARCHFLAGS.x86_64  := -march=x86-64-v3
+# gcc 12 makes vector code of a maximum of floats as doubles, and fails at it.
+ARCHFLAGS.aarch64 := -fno-builtin-fmax -fno-builtin-fmin
+ARCHFLAGS ?= $(ARCHFLAGS.$(ARCH))
 # nn/kernels is compiled once more for wider vectors where the architecture has them; which of the two runs is decided
 # when a plan is made (nn/kernel_set.c).
-WIDEFLAGS ?= $(if $(filter x86_64,$(shell uname -m)),-march=x86-64-v4 -mprefer-vector-width=512)
-OBJCOPY   ?= objcopy
+WIDEFLAGS.x86_64  := -march=x86-64-v4 -mprefer-vector-width=512
+WIDEFLAGS ?= $(WIDEFLAGS.$(ARCH))
 
 Q := $(if $(V),,@)
 
@@ -64,6 +76,7 @@ help:
 	@echo 'make bench      speed against PyTorch and against the hardware; BENCH=profiles: what a profile costs and achieves'
 	@echo 'make deps       install the Debian packages that are missing'
 	@echo 'make install    PREFIX=$(PREFIX) DESTDIR=$(DESTDIR); make uninstall undoes it'
+	@echo 'make ONEDNN=no  without the device onednn (it is built in for x86-64); ONEDNN=yes with it'
 	@echo 'make SAN=address,undefined check    make SAN=thread check'
 	@echo 'make fuzz       FUZZ=NAME FUZZ_SECONDS=60'
 	@echo 'make fmt check-headers test-FOLDER'
@@ -76,10 +89,10 @@ below = $(sort $(USES.$(1)) $(foreach d,$(USES.$(1)),$(USES.$(d))))
 NUMERIC := nn purify
 WIDE.nn := $(BUILD)/nn/kernels_wide.o
 define folder_rules
-SRC.$(1)   := $$(filter-out %_test.c %_main.c,$$(wildcard $(1)/*.c $(1)/*/*.c))
-TESTS.$(1) := $$(patsubst %.c,$(BUILD)/%,$$(wildcard $(1)/*_test.c $(1)/*/*_test.c))
+SRC.$(1)   := $$(filter-out %_test.c %_main.c $(OMITTED),$$(wildcard $(1)/*.c $(1)/*/*.c))
+TESTS.$(1) := $$(patsubst %.c,$(BUILD)/%,$$(filter-out $(OMITTED),$$(wildcard $(1)/*_test.c $(1)/*/*_test.c)))
 OBJ.$(1)   := $$(SRC.$(1):%.c=$(BUILD)/%.o) $$(if $$(WIDEFLAGS),$$(WIDE.$(1)))
-CFLAGS.$(1) = -I $(BUILD)/inc/$(1) $$(shell pkg-config --cflags $$(PKGS.$(1)) 2>/dev/null) $(if $(filter nn,$(1)),$(OMP)) $(if $(filter $(NUMERIC),$(1)),$(ARCHFLAGS) -O3 -fno-math-errno -fno-trapping-math)
+CFLAGS.$(1) = -I $(BUILD)/inc/$(1) $$(shell $(PKG_CONFIG) --cflags $$(PKGS.$(1)) 2>/dev/null) $(if $(filter nn,$(1)),$(OMP) $(if $(WITH_ONEDNN),-DNN_ONEDNN)) $(if $(filter $(NUMERIC),$(1)),$(ARCHFLAGS) -O3 -fno-math-errno -fno-trapping-math)
 
 $(BUILD)/inc/$(1)/.made: Makefile | $(addsuffix /.,$(USES.$(1)))
 	@rm -rf $$(@D); mkdir -p $$(@D)
@@ -95,13 +108,13 @@ $(BUILD)/$(1)/%.o: $(1)/%.c $(BUILD)/inc/$(1)/.made
 
 $(BUILD)/$(1).a: $$(OBJ.$(1))
 	@rm -f $$@
-	@ar rcs $$@ $$^
+	@$$(AR) rcs $$@ $$^
 
 $(BUILD)/$(1)/%_test: $(BUILD)/$(1)/%_test.o $(BUILD)/$(1).a $(foreach d,$(call below,$(1)),$(BUILD)/$(d).a)
 	@mkdir -p $$(@D)
 	@echo "  LD $$@"
 	$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$< -Wl,--start-group $(BUILD)/$(1).a $(foreach d,$(call below,$(1)),$(BUILD)/$(d).a) -Wl,--end-group \
-	    $$(shell pkg-config --libs $$(sort $$(PKGS.$(1)) $(foreach d,$(call below,$(1)),$$(PKGS.$(d))))) $$(LIBS.$(1)) $(foreach d,$(call below,$(1)),$$(LIBS.$(d))) -lcmocka -lm
+	    $$(shell $(PKG_CONFIG) --libs $$(sort $$(PKGS.$(1)) $(foreach d,$(call below,$(1)),$$(PKGS.$(d))))) $$(LIBS.$(1)) $(foreach d,$(call below,$(1)),$$(LIBS.$(d))) -lcmocka -lm
 
 test-$(1): $(BUILD)/share/relearnfs $$(TESTS.$(1))
 	@tests/run $$(TESTS.$(1))
@@ -123,7 +136,7 @@ base/. nn/. image/. purify/. cache/. fused/. train/. cli/.:
 
 ARCHIVES := $(FOLDERS:%=$(BUILD)/%.a)
 LINK = $(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(ARCHIVES) -Wl,--end-group \
-       $(shell pkg-config --libs $(PKGS)) $(sort $(foreach f,$(FOLDERS),$(LIBS.$(f)))) -lm
+       $(shell $(PKG_CONFIG) --libs $(PKGS)) $(sort $(foreach f,$(FOLDERS),$(LIBS.$(f)))) -lm
 
 $(BUILD)/bin/relearn: $(BUILD)/cli/relearn_main.o $(ARCHIVES)
 	@mkdir -p $(@D)
@@ -170,10 +183,10 @@ $(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c $(ARCHIVES)
 	@mkdir -p $(@D)
 	@echo "  LD $@"
 	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -I . -I cache -o $@ $< -Wl,--start-group $(ARCHIVES) -Wl,--end-group \
-	    $(shell pkg-config --cflags --libs $(PKGS)) $(sort $(foreach f,$(FOLDERS),$(LIBS.$(f)))) -lm
+	    $(shell $(PKG_CONFIG) --cflags --libs $(PKGS)) $(sort $(foreach f,$(FOLDERS),$(LIBS.$(f)))) -lm
 
 bench: all
-	@BUILD=$(CURDIR)/$(BUILD) tests/bench/run $(BENCH)
+	@BUILD=$(CURDIR)/$(BUILD) NN_LIBS='$(LIBS.nn)' tests/bench/run $(BENCH)
 
 demo: deps
 	@$(MAKE) all

@@ -5,12 +5,19 @@
 const struct nn_device nn_device_reference = {.name = "reference"};
 
 /* Best first: the default is the first. */
-static const struct nn_device *const devices[] = {&nn_device_onednn, &nn_device_openblas,
-                                                  &nn_device_reference};
+static const struct nn_device *const devices[] = {
+#ifdef NN_ONEDNN /* the Makefile's, where it is built in */
+    &nn_device_onednn,
+#endif
+    &nn_device_openblas, &nn_device_reference};
 
 const char *const *nn_devices(void)
 {
-    static const char *const names[] = {"onednn", "openblas", "reference", NULL};
+    static const char *const names[] = {
+#ifdef NN_ONEDNN
+        "onednn",
+#endif
+        "openblas", "reference", NULL};
     _Static_assert(ARRAY_LEN(names) == ARRAY_LEN(devices) + 1, "a name for every device");
     return names;
 }

@@ -3,17 +3,15 @@
 
 #include <stdlib.h>
 
+#if defined(__x86_64__)
 static bool wide(void)
 {
-#if defined(__x86_64__)
     const char *most = getenv("RELEARN_CPU"); /* "avx2": as if there was no more */
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
            __builtin_cpu_supports("avx512cd") && !(most && !strcmp(most, "avx2"));
-#else
-    return false;
-#endif
 }
+#endif
 
 const struct nn_kernel_set *nn_kernels_here(void)
 {
