@@ -55,7 +55,7 @@ static struct nn_val build(struct nn_graph *g, bool unet)
     struct nn_val logits, loss;
     if (unet) {
         struct nn_val noise = nn_input(g, "noise", NN_F32, nn_shape4(BATCH, SIDE, SIDE, 3));
-        loss = nn_mse(g, net_unet(g, BATCH, SIDE, 8), noise);
+        loss = nn_mse(g, net_unet(g, BATCH, SIDE, 8, 3), noise);
     } else {
         loss = net_resnet18(g, BATCH, SIDE, 4, true, &logits);
     }

@@ -68,12 +68,13 @@ NET_ONLY struct nn_val net_attention(struct net *n, struct nn_val x)
     return nn_add(n->g, net_conv(n, nn_attention(n->g, q, k, v, 1), c, 1, 1, true), x);
 }
 
-/* Channel multipliers 1,2,2, two blocks a level, attention at the second. Input "x", "t"; returns
- * eps. */
-NET_ONLY struct nn_val net_unet(struct nn_graph *g, int batch, int side, int ch)
+/* Channel multipliers 1,2,2,2 for up to four levels, two blocks a level, attention at the second
+   and in the middle. Input "x", "t"; returns eps. Four levels of ch 128 are the UNet of DDPM for
+   CIFAR-10 (Ho et al. 2020). */
+NET_ONLY struct nn_val net_unet(struct nn_graph *g, int batch, int side, int ch, int levels)
 {
     struct net net = {g, 0}, *n = &net;
-    static const int mult[] = {1, 2, 2};
+    static const int mult[] = {1, 2, 2, 2};
     struct nn_val x = nn_input(g, "x", NN_F32, nn_shape4(batch, side, side, 3));
     struct nn_val t = nn_input(g, "t", NN_F32, nn_shape1(batch));
     struct nn_val temb =
@@ -82,19 +83,19 @@ NET_ONLY struct nn_val net_unet(struct nn_graph *g, int batch, int side, int ch)
     struct nn_val skip[16], h = net_conv(n, x, ch, 3, 1, true);
     int depth = 0;
     skip[depth++] = h;
-    for (int level = 0; level < 3; level++) {
+    for (int level = 0; level < levels; level++) {
         for (int i = 0; i < 2; i++) {
             h = net_unet_block(n, h, temb, ch * mult[level]);
             if (level == 1)
                 h = net_attention(n, h);
             skip[depth++] = h;
         }
-        if (level < 2)
+        if (level < levels - 1)
             skip[depth++] = h = net_conv(n, h, ch * mult[level], 3, 2, true);
     }
     h = net_unet_block(n, h, temb, ch * 2);
     h = net_unet_block(n, net_attention(n, h), temb, ch * 2);
-    for (int level = 2; level >= 0; level--) {
+    for (int level = levels - 1; level >= 0; level--) {
         for (int i = 0; i < 3; i++) {
             h = net_unet_block(n, nn_concat(g, h, skip[--depth]), temb, ch * mult[level]);
             if (level == 1)

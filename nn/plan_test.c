@@ -27,7 +27,7 @@ static void unet_new(struct fixture *f, struct nn_params *shared, int batch)
     if (!shared)
         assert_int_equal(nn_params_new(&f->params), STATUS_OK);
     assert_int_equal(nn_graph_new(f->params, &f->g), STATUS_OK);
-    f->y = net_unet(f->g, batch, SIDE, CH);
+    f->y = net_unet(f->g, batch, SIDE, CH, 3);
     nn_output(f->g, f->y, "y");
     if (!shared)
         assert_int_equal(nn_params_init(f->params, 5), STATUS_OK);
@@ -251,7 +251,7 @@ static void *run_alone(void *arg)
     struct nn_plan *p = NULL;
     if (nn_graph_new(w->params, &g))
         return NULL;
-    struct nn_val y = net_unet(g, 1, SIDE, CH);
+    struct nn_val y = net_unet(g, 1, SIDE, CH, 3);
     nn_output(g, y, "y");
     const struct nn_plan_options o = {.device = "openblas", .threads = 1, .shared = true};
     if (!nn_plan_new(g, &o, &p, NULL)) {

@@ -1,12 +1,19 @@
 /*
- * Speed of whole networks, and of their convolutions and matrix products alone, which is the limit
- * for the rest:
+ * Speed of whole networks: a forward pass, and a training step as a trainer does it, which is
+ * forward, backward, the optimiser's step and nn_plan_refresh.
  *
- *     bench_nn [THREADS [DEVICE]]
+ *     bench_nn                         names of the rows this CPU can do, one a line
+ *     bench_nn ROW [THREADS [DEVICE]]
  *
- * One JSON line per network: median milliseconds of a run (by the clock, and of CPU time, which
- * with one thread is the number to compare on a busy machine), of the products alone, GFLOP/s,
- * memory. tests/bench/bench_nn.py times the same networks in PyTorch.
+ * The second prints one JSON line that describes the row; then, for each line of standard input,
+ * which is a number of seconds, one with the medians of the steps that were done in about that
+ * time: ms of a step, cpu_ms of CPU time, plan_ms of its nn_plan_run alone. pairs.py asks so, in
+ * turns with bench_nn.py, which has the same networks in PyTorch.
+ *
+ * product_share is the part of nn_plan_run that convolutions, matrix products and attention take,
+ * in a training step with their gradients, op by op from the plan's profile. product_share *
+ * plan_ms is the limit: the step if everything else (norms, activations, sums, copies, the
+ * optimiser, packing weights) were free. BENCH_PROFILE=1 prints a profile to stderr.
  */
 #include "net_cases.h"
 #include "nn/nn.h"
@@ -14,18 +21,138 @@
 #include <string.h>
 #include <time.h>
 
-enum { RUNS = 7, BUF_MAX = 1 << 20 };
+enum { SIDE = 32, CLASSES = 10, RUNS_MAX = 4096, PROFILES = 3, BUF_MAX = 1 << 20 };
+static const double long_ms = 3000; /* a step that takes longer is profiled once */
 
-struct bench {
+struct net_kind {
     const char *name;
-    int batch, side, width;
-    bool unet, train;
+    int width, levels; /* no levels: a ResNet-18 */
 };
-static const struct bench benches[] = {
-    {"unet128 forward", 4, 32, 128, true, false}, {"unet32 forward", 16, 32, 32, true, false},
-    {"unet32 train", 16, 32, 32, true, true},     {"resnet18 forward", 32, 32, 64, false, false},
-    {"resnet18 train", 32, 32, 64, false, true},
+static const struct net_kind ddpm = {"ddpm", 128, 4}, unet32 = {"unet32", 32, 3},
+                             resnet18 = {"resnet18", 64, 0};
+
+struct row {
+    const struct net_kind *net;
+    int batch;
+    bool train;
 };
+static const struct row rows[] = {
+    {&ddpm, 16, false},  {&ddpm, 1, false},       {&ddpm, 64, true},      {&unet32, 16, false},
+    {&unet32, 16, true}, {&resnet18, 128, false}, {&resnet18, 128, true},
+};
+
+enum { NAME_MAX_BYTES = 64 };
+static const char *row_name(const struct row *r, enum nn_precision precision,
+                            char out[NAME_MAX_BYTES])
+{
+    snprintf(out, NAME_MAX_BYTES, "%s %s b%d %s", r->net->name, r->train ? "train" : "forward",
+             r->batch, nn_precision_names[precision]);
+    return out;
+}
+
+/* What a row is measured with. */
+struct subject {
+    const struct row *row;
+    struct nn_params *params;
+    struct nn_plan *plan;
+    struct nn_optim *optim; /* NULL: forward only */
+};
+static void subject_done(struct subject *s)
+{
+    nn_optim_free(s->optim);
+    nn_plan_free(s->plan);
+    nn_params_free(s->params);
+}
+
+static void build(struct nn_graph *g, const struct row *r)
+{
+    struct nn_val logits, y, loss = NN_NONE;
+    if (r->net->levels) {
+        y = net_unet(g, r->batch, SIDE, r->net->width, r->net->levels);
+        if (r->train)
+            loss = nn_mse(g, y, nn_input(g, "noise", NN_F32, nn_val_shape(g, y)));
+    } else {
+        loss = net_resnet18(g, r->batch, SIDE, r->net->width, r->train, &logits);
+        y = logits;
+    }
+    if (r->train) {
+        y = nn_mean(g, loss);
+        nn_param_gradients(g, y, NULL, 0, NULL);
+    }
+    nn_output(g, y, "y");
+}
+
+static void fill(struct nn_plan *p, const struct row *r)
+{
+    size_t n = (size_t)r->batch * SIDE * SIDE * 3;
+    float *t = nn_plan_data_named(p, "t"), *noise = nn_plan_data_named(p, "noise");
+    int32_t *labels = nn_plan_data_named(p, "labels");
+    nn_rng_normal(nn_rng(1, 1), 0, nn_plan_data_named(p, "x"), n);
+    if (noise)
+        nn_rng_normal(nn_rng(1, 2), 0, noise, n);
+    for (int i = 0; t && i < r->batch; i++)
+        t[i] = (float)i;
+    for (int i = 0; labels && i < r->batch; i++)
+        labels[i] = i % CLASSES;
+}
+
+static status subject_init(struct subject *s, enum nn_precision precision, int threads,
+                           const char *device, struct errmsg *e)
+{
+    static const struct nn_optim_options sgd = {.kind = NN_SGD,
+                                                .momentum = .9f,
+                                                .weight_decay = 5e-4f},
+                                         adam = {.kind = NN_ADAM};
+    AUTO(nn_graph_free) struct nn_graph *g = NULL;
+    status st = nn_params_new(&s->params);
+    if (!st)
+        st = nn_graph_new(s->params, &g);
+    if (st)
+        return st;
+    build(g, s->row);
+    st = nn_params_init(s->params, 1);
+    struct nn_plan_options options = {.threads = threads, .device = device, .precision = precision};
+    if (!st)
+        st = nn_plan_new(g, &options, &s->plan, e);
+    if (!st && s->row->train)
+        st = nn_optim_new(s->params, s->row->net->levels ? &adam : &sgd, &s->optim);
+    if (!st)
+        fill(s->plan, s->row);
+    return st;
+}
+
+/* ---- time ---- */
+
+struct took {
+    double ms, cpu_ms, plan_ms;
+};
+
+static double cpu_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+static double wall_ms(void)
+{
+    return (double)time_mono_ns() / 1e6;
+}
+
+static status step(struct subject *s, struct took *out)
+{
+    static const float lr = 1e-4f; /* stays finite whatever the precision */
+    double start = wall_ms(), cpu_start = cpu_ms();
+    status st = nn_plan_run(s->plan);
+    out->plan_ms = wall_ms() - start;
+    if (!st && s->optim) {
+        nn_optim_step(s->optim, lr);
+        st = nn_plan_refresh(s->plan);
+    }
+    out->ms = wall_ms() - start;
+    out->cpu_ms = cpu_ms() - cpu_start;
+    return st;
+}
 
 static int by_size(const void *a, const void *b)
 {
@@ -33,45 +160,47 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double median(double v[RUNS])
+static double median(double *v, int n)
 {
-    qsort(v, RUNS, sizeof *v, by_size);
-    return v[RUNS / 2];
+    qsort(v, (size_t)n, sizeof *v, by_size);
+    return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
 }
 
-static void build(const struct bench *b, struct nn_graph *g)
+/* The first step after the other side's turn finds its caches cold: it is not counted unless steps
+   are long. */
+static status turn(struct subject *s, double seconds, struct took *last)
 {
-    struct nn_val logits;
-    struct nn_val y = b->unet ? net_unet(g, b->batch, b->side, b->width)
-                              : net_resnet18(g, b->batch, b->side, b->width, b->train, &logits);
-    if (b->train)
-        nn_param_gradients(g, nn_mean(g, b->unet ? nn_mul(g, y, y) : y), NULL, 0, NULL);
-    nn_output(g, b->unet ? y : b->train ? y : logits, "y");
-}
-
-static void fill(struct nn_plan *p, const struct bench *b)
-{
-    nn_rng_normal(nn_rng(1, 1), 0, nn_plan_data_named(p, "x"),
-                  (size_t)b->batch * (size_t)b->side * (size_t)b->side * 3);
-    for (int i = 0; i < b->batch; i++) {
-        if (b->unet)
-            ((float *)nn_plan_data_named(p, "t"))[i] = (float)i;
-        else
-            ((int32_t *)nn_plan_data_named(p, "labels"))[i] = i % 10;
+    static double ms[RUNS_MAX], cpu[RUNS_MAX], plan[RUNS_MAX];
+    status st = last->ms < seconds * 1e3 ? step(s, last) : STATUS_OK;
+    double end = wall_ms() + seconds * 1e3;
+    int n = 0;
+    while (!st && n < RUNS_MAX && (n == 0 || wall_ms() < end)) {
+        st = step(s, last);
+        ms[n] = last->ms;
+        cpu[n] = last->cpu_ms;
+        plan[n++] = last->plan_ms;
     }
+    if (st)
+        return st;
+    printf("{\"ms\": %.3f, \"cpu_ms\": %.3f, \"plan_ms\": %.3f}\n", median(ms, n), median(cpu, n),
+           median(plan, n));
+    fflush(stdout);
+    return STATUS_OK;
 }
+
+/* ---- the limit ---- */
 
 static bool is_product(const char *line)
 {
-    static const char *const ops[] = {"conv2d", "linear", "attention"};
+    static const char *const ops[] = {"conv2d", "linear", "attention"}; /* and their gradients */
     for (size_t i = 0; i < ARRAY_LEN(ops); i++)
         if (strncmp(line, ops[i], strlen(ops[i])) == 0)
             return true;
     return false;
 }
 
-/* The part of a profile's time that its convolutions and matrix products take. */
-static double product_share(const char *profile)
+/* The part of a profile's time that its products take. */
+static double profile_share(const char *profile)
 {
     double product = 0, all = 0;
     char copy[256];
@@ -86,72 +215,77 @@ static double product_share(const char *profile)
     return all > 0 ? product / all : 0;
 }
 
-static double cpu_ms(void)
+static status product_share(struct subject *s, double step_ms, double *out)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
-static status measure(const struct bench *b, int threads, const char *device, struct errmsg *e)
-{
-    AUTO(nn_params_free) struct nn_params *params = NULL;
-    AUTO(nn_graph_free) struct nn_graph *g = NULL;
-    AUTO(nn_plan_free) struct nn_plan *p = NULL;
-    double whole[RUNS], cpu[RUNS], share[RUNS];
-    status st = nn_params_new(&params);
-    if (!st)
-        st = nn_graph_new(params, &g);
-    if (st)
-        return st;
-    build(b, g);
-    st = nn_params_init(params, 1);
-    if (!st)
-        st = nn_plan_new(g, &(struct nn_plan_options){.threads = threads, .device = device}, &p, e);
-    if (st)
-        return st;
-    fill(p, b);
-    for (int i = -2; !st && i < RUNS; i++) {
-        uint64_t start = time_mono_ns();
-        double cpu_start = cpu_ms();
-        st = nn_plan_run(p);
-        if (i >= 0) {
-            whole[i] = (double)(time_mono_ns() - start) / 1e6;
-            cpu[i] = cpu_ms() - cpu_start;
-        }
-    }
-    for (int i = 0; !st && i < RUNS; i++) {
+    double share[PROFILES];
+    int n = step_ms > long_ms ? 1 : PROFILES;
+    for (int i = 0; i < n; i++) {
         __attribute__((cleanup(buf_donep))) struct buf text = BUF_INIT(BUF_MAX);
-        st = nn_plan_profile(p, &text);
-        share[i] = st ? 0 : product_share(text.data);
-        if (!st && i == 0 && getenv("BENCH_PROFILE"))
+        status st = nn_plan_profile(s->plan, &text);
+        if (st)
+            return st;
+        share[i] = profile_share(text.data);
+        if (i == n - 1 && getenv("BENCH_PROFILE"))
             fputs(text.data, stderr);
     }
-    if (st)
-        return st;
-    struct nn_plan_info info = nn_plan_info(p);
-    double ms = median(whole), cpu_median = median(cpu), part = median(share);
-    printf("{\"name\": \"%s\", \"batch\": %d, \"ms\": %.2f, \"cpu_ms\": %.2f, \"limit_ms\": %.2f, "
-           "\"gflops\": %.1f, \"arena_mb\": %.1f, \"ops\": %d}\n",
-           b->name, b->batch, ms, cpu_median, part * ms, info.flops / ms / 1e6,
+    *out = median(share, n);
+    return STATUS_OK;
+}
+
+/* ---- a row ---- */
+
+static void describe(const struct subject *s, const char *name, enum nn_precision precision,
+                     double share)
+{
+    struct nn_plan_info info = nn_plan_info(s->plan);
+    printf("{\"name\": \"%s\", \"batch\": %d, \"precision\": \"%s\", \"parameters\": %lld, "
+           "\"product_share\": %.4f, \"gflop\": %.3f, \"arena_mb\": %.1f, \"ops\": %d}\n",
+           name, s->row->batch, nn_precision_names[precision],
+           (long long)nn_params_elements(s->params, true), share, info.flops / 1e9,
            (double)info.arena_bytes / 1e6, info.ops);
     fflush(stdout);
-    return STATUS_OK;
+}
+
+static status measure(const struct row *r, enum nn_precision precision, int threads,
+                      const char *device, struct errmsg *e)
+{
+    __attribute__((cleanup(subject_done))) struct subject s = {.row = r};
+    char name[NAME_MAX_BYTES], line[64];
+    struct took warm = {0};
+    double share = 0;
+    status st = subject_init(&s, precision, threads, device, e);
+    for (int i = 0; !st && i < 2; i++)
+        st = step(&s, &warm);
+    if (!st)
+        st = product_share(&s, warm.ms, &share);
+    if (!st)
+        describe(&s, row_name(r, precision, name), precision, share);
+    while (!st && fgets(line, sizeof line, stdin))
+        st = turn(&s, strtod(line, NULL), &warm);
+    return st;
 }
 
 int main(int argc, char **argv)
 {
-    int threads = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 0;
-    for (size_t i = 0; i < ARRAY_LEN(benches); i++) {
-        struct errmsg e = {""};
-        const char *only = getenv("BENCH_ONLY");
-        if (only && !strstr(benches[i].name, only))
-            continue;
-        status st = measure(&benches[i], threads, argc > 2 ? argv[2] : NULL, &e);
-        if (st) {
-            fprintf(stderr, "bench_nn: %s: %s\n", benches[i].name, errmsg_text(&e, st));
+    int threads = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 0;
+    const char *device = argc > 3 ? argv[3] : NULL;
+    char name[NAME_MAX_BYTES];
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        for (enum nn_precision p = 0; p < NN_PREC_COUNT; p++) {
+            row_name(&rows[i], p, name);
+            if (argc == 1 && nn_precision_supported(NULL, p))
+                puts(name);
+            if (argc == 1 || strcmp(name, argv[1]) != 0)
+                continue;
+            struct errmsg e = {""};
+            status st = measure(&rows[i], p, threads, device, &e);
+            if (st)
+                fprintf(stderr, "bench_nn: %s: %s\n", name, errmsg_text(&e, st));
             return status_exit(st);
         }
     }
-    return 0;
+    if (argc == 1)
+        return 0;
+    fprintf(stderr, "bench_nn: no row is called %s\n", argv[1]);
+    return 2;
 }
