@@ -10,9 +10,9 @@
  *
  * The promise: the output is a pure function of (width, height, channels, pixels, profile). Not of
  * neighbours, threads, order, or caller. Every random number comes from Philox keyed by the SHA-256
- * of shape and pixels and by the profile id; every network evaluation is made on a micro-batch of
- * fixed size, on one thread. (Another kind of CPU may round otherwise: the kernels are chosen for
- * it.)
+ * of shape and pixels and by the profile id; a network evaluation is made on one thread, on one
+ * tile or on several at once, and gives a tile the same bits either way. (Another kind of CPU may
+ * round otherwise: the kernels are chosen for it.)
  *
  * Images larger than the network's tiles are cut into overlapping tiles and blended, smaller ones
  * are reflected outward; overlapping tiles see the same noise where they overlap. Guidance works
@@ -276,7 +276,7 @@ int purify_model_size(const struct purify_model *m);
 /* The largest image (pixels) that will be accepted; larger ones are STATUS_LIMIT. */
 int64_t purify_max_pixels(void);
 
-/* One thread's plans and arenas. */
+/* One thread's plans and arenas: for a tile alone, and for several at once. */
 struct purify_engine;
 status purify_engine_new(const struct purify_model *m, struct purify_engine **out,
                          struct errmsg *e) MUST_USE;
@@ -290,7 +290,11 @@ status purify_engine_run(struct purify_engine *en, struct image *img, purify_sto
                          void *arg, struct errmsg *e) MUST_USE;
 
 /* Seconds one tile takes on one thread here, the best of a few runs. */
-status purify_engine_measure(struct purify_engine *en, double *out_seconds,
+struct purify_cost {
+    double alone_seconds; /* nobody else's tile is evaluated with it: what a reader waits for */
+    double bulk_seconds;  /* its share when a whole tree is purified */
+};
+status purify_engine_measure(struct purify_engine *en, struct purify_cost *out,
                              struct errmsg *e) MUST_USE;
 
 /* ================================ service: many images ================================ */
