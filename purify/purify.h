@@ -301,7 +301,12 @@ status purify_engine_measure(struct purify_engine *en, struct purify_cost *out,
 /*
  * Worker threads with an engine each take jobs from two bounded queues: urgent (a reader is
  * waiting) before sweep, oldest first. A sweep job of many tiles lets urgent ones pass between its
- * tiles.
+ * micro-batches.
+ *
+ * Images of one tile are taken four at a time where a queue is so long that every worker could have
+ * four: then they are cheaper together. In a shorter queue each is taken alone, as it is ready
+ * sooner. No job waits for others to arrive, and no worker is idle while jobs wait. A reader waits
+ * for such a group as for any single tile, about three times as long; nothing passes in it.
  *
  * A job is accepted or refused by purify_submit; an accepted job's done() is called exactly once,
  * from a worker thread, with no lock held: STATUS_OK and the purified pixels in job->img, or a
@@ -345,8 +350,12 @@ status purify_submit(struct purify_service *s, struct purify_job *job,
 /* A sweep job that a reader now waits for moves to the urgent queue; no-op when it runs or is done.
  */
 void purify_promote(struct purify_service *s, struct purify_job *job);
-/* A queued job is answered STATUS_CANCELLED soon; a running one stops at its next evaluation. */
+/* A queued job is answered STATUS_CANCELLED soon; a running one stops at its next evaluation, or is
+   answered with the others of its group, which stops there when all of it was cancelled. */
 void purify_cancel(struct purify_service *s, struct purify_job *job);
+/* As many jobs as a caller with much to do should have submitted and not yet been answered for: all
+   workers are busy, and what waits is enough for all to be so again, in groups. */
+int purify_service_ahead(const struct purify_service *s);
 void purify_service_stats(struct purify_service *s, struct purify_service_stats *out);
 void purify_wait_idle(struct purify_service *s);
 
