@@ -72,6 +72,7 @@ static void lists_shows_and_makes(void **state)
     assert_has(out, "\nrounds = 2\n");
     assert_has(out, "\neta = 0\n");
     assert_has(out, "10 evaluations, ");
+    assert_has(out, " ms among many");
     assert_int_equal(run_cmd(cmd_profile, "profile show default", out), 0);
     if (strstr(out, "ms on"))
         fail_msg("measured without being asked");
@@ -109,6 +110,7 @@ static void prints_json(void **state)
     json_t *one = json_loads(out, 0, NULL);
     assert_int_equal(json_integer_value(json_object_get(one, "evaluations")), 20);
     assert_true(json_real_value(json_object_get(one, "ms_per_tile")) > 0);
+    assert_true(json_real_value(json_object_get(one, "ms_per_tile_bulk")) > 0);
     json_decref(one);
     snprintf(line, sizeof line, "model info --json --tensors %s/models/default.safetensors",
              run_dir);

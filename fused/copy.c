@@ -3,11 +3,12 @@
  *
  *     walk (calling thread) -> fetch -> done() on the purifier's thread -> writers: aside, rename
  *
- * At most OUTSTANDING files are between the first and the last step; the walk waits for room.
+ * At most outstanding_max files are between the first and the last step; the walk waits for room.
  * Directories get their mode and time when everything in them is written, deepest first.
  */
 #include "fused.h"
 
+#include "pipeline.h"
 #include "under.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +19,9 @@
 
 #include "base/banned.h"
 
-enum { OUTSTANDING = 256, WRITERS = 2 };
+/* Enough for the purifier to form groups on every thread and for what waits beside it, few enough
+   for the usual limit of descriptors. */
+enum { OUTSTANDING_MIN = 256, OUTSTANDING_MAX = 512, WRITERS = 2 };
 
 struct made_dir {
     struct made_dir *next; /* made before this one */
@@ -36,6 +39,7 @@ struct copying {
     uint64_t total;
     pthread_mutex_t lock;
     pthread_cond_t room;
+    unsigned outstanding_max;
     unsigned outstanding; /* guarded by lock, as all below */
     struct fused_copy_result result;
 };
@@ -169,7 +173,7 @@ static void start_item(struct item *it)
     it->fetch.done = item_fetched;
     it->fetch.arg = it;
     pthread_mutex_lock(&c->lock);
-    while (c->outstanding >= OUTSTANDING)
+    while (c->outstanding >= c->outstanding_max)
         pthread_cond_wait(&c->room, &c->lock);
     c->outstanding++;
     c->result.files++;
@@ -383,12 +387,17 @@ status fused_copy_tree(struct fused_pipeline *p, const struct fused_copy *copy,
                        struct fused_copy_result *out, struct errmsg *e)
 {
     struct copying c = {.pipeline = p, .copy = copy, .dst_fd = -1};
+    c.outstanding_max = pipeline_ahead(p) + WRITERS;
+    if (c.outstanding_max < OUTSTANDING_MIN)
+        c.outstanding_max = OUTSTANDING_MIN;
+    if (c.outstanding_max > OUTSTANDING_MAX)
+        c.outstanding_max = OUTSTANDING_MAX;
     struct stat sb;
     if (stat(copy->src, &sb) < 0)
         return errmsg_set(e, status_from_errno(errno), "%s: %s", copy->src, strerror(errno));
     if (!S_ISDIR(sb.st_mode) && !S_ISREG(sb.st_mode))
         return errmsg_set(e, STATUS_INVALID, "%s: neither a file nor a directory", copy->src);
-    status st = pool_new("writer", WRITERS, OUTSTANDING, &c.writers);
+    status st = pool_new("writer", WRITERS, (int)c.outstanding_max, &c.writers);
     if (st)
         return st;
     pthread_mutex_init(&c.lock, NULL);

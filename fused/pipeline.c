@@ -231,6 +231,11 @@ static status bytes_from_cache(struct fused_pipeline *p, int fd, const struct ca
     return st;
 }
 
+unsigned pipeline_ahead(const struct fused_pipeline *p)
+{
+    return (unsigned)p->opt.purifier.ahead + (unsigned)p->workers;
+}
+
 struct fused_bytes *pipeline_memory(struct fused_pipeline *p, const struct cache_file_id *id)
 {
     struct fused_bytes *b = lru_get(p->lru, id);

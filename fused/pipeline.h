@@ -18,6 +18,7 @@ struct pipeline_purifier {
     status (*submit)(void *ctx, struct purify_job *job, enum purify_priority prio);
     void (*promote)(void *ctx, struct purify_job *job);
     void (*cancel)(void *ctx, struct purify_job *job);
+    int ahead; /* as purify_service_ahead */
 };
 
 struct pipeline_options {
@@ -53,6 +54,9 @@ struct pipeline_stats {
     uint64_t encoded_bytes;
 };
 void pipeline_stats(struct fused_pipeline *p, struct pipeline_stats *out);
+
+/* Fetches that keep the purifier busy, in groups, for callers that have many. */
+unsigned pipeline_ahead(const struct fused_pipeline *p);
 
 /* A reference to the encoded bytes when they are still in memory, else NULL. */
 struct fused_bytes *pipeline_memory(struct fused_pipeline *p, const struct cache_file_id *id);

@@ -47,7 +47,7 @@ static status open_parts(const struct fused_stack_options *opt, struct fused_sta
         return st;
     struct pipeline_options po = {
         .cache = s->cache,
-        .purifier = {s->service, submit, promote, cancel},
+        .purifier = {s->service, submit, promote, cancel, purify_service_ahead(s->service)},
         .profile = s->profile.id,
         .max_pixels = (uint64_t)purify_max_pixels(),
         .encoded_bytes = opt->encoded_bytes,

@@ -12,9 +12,9 @@
 
 #include "base/banned.h"
 
-/* Enough for the purifier to form batches of one shape, little enough that a reader's decoding
- * comes soon. */
-enum { AHEAD_MAX = 64, HINTS_MAX = 65536 };
+/* Files ahead of the purifier: enough for it to form groups on every thread, up to a number at
+ * which their descriptors are still few. (A reader's decoding overtakes theirs.) */
+enum { AHEAD_MIN = 64, AHEAD_MAX = 512, HINTS_MAX = 65536 };
 static const uint64_t warm_bytes_max = 256ull << 20;
 static const long idle_poll_ns = 200 * 1000000l;
 static const uint64_t start_delay_ns =
@@ -43,7 +43,8 @@ struct sweep {
     uint64_t warm_bytes;
     struct fused_warm_state warm_state;
     struct sweep_state state;
-    unsigned ahead; /* fetches that have not come back */
+    unsigned ahead;     /* fetches that have not come back */
+    unsigned ahead_max; /* not guarded: written by sweep_new */
     bool stopping;
     struct errmsg ended_early; /* why the sweep did; of its own thread */
     uint64_t unfit, too_large; /* of its files: failed; above HELD_BYTES_MIN */
@@ -190,7 +191,7 @@ static bool serve_lists(struct sweep *s)
     while (!s->stopping) {
         struct item *it = NULL;
         enum ahead_kind kind = s->warm.first ? AHEAD_WARM : AHEAD_HINT;
-        if (s->ahead < AHEAD_MAX)
+        if (s->ahead < s->ahead_max)
             it = pop(kind == AHEAD_WARM ? &s->warm : &s->hints);
         if (it) {
             s->warm_bytes -= kind == AHEAD_WARM ? strlen(it->path) : 0;
@@ -200,7 +201,7 @@ static bool serve_lists(struct sweep *s)
             pthread_mutex_lock(&s->lock);
             continue;
         }
-        if (s->ahead < AHEAD_MAX && time_mono_ns() >= s->start_ns + start_delay_ns) {
+        if (s->ahead < s->ahead_max && time_mono_ns() >= s->start_ns + start_delay_ns) {
             pthread_mutex_unlock(&s->lock);
             struct pipeline_stats ps;
             pipeline_stats(s->fs->pipeline, &ps);
@@ -316,6 +317,9 @@ status sweep_new(struct fs *fs, struct sweep **out)
     if (!s)
         return STATUS_NOMEM;
     s->fs = fs;
+    s->ahead_max = pipeline_ahead(fs->pipeline);
+    s->ahead_max = s->ahead_max < AHEAD_MIN ? AHEAD_MIN : s->ahead_max;
+    s->ahead_max = s->ahead_max > AHEAD_MAX ? AHEAD_MAX : s->ahead_max;
     s->start_ns = time_mono_ns();
     s->warm.last = &s->warm.first;
     s->hints.last = &s->hints.first;

@@ -240,7 +240,7 @@ UNUSED static void rig_start(struct rig *r, const struct pipeline_options *opt)
     assert_ok(cache_open(r->cache_dir, NULL, &r->cache, NULL));
     struct pipeline_options o = opt ? *opt : (struct pipeline_options){.threads = 2};
     o.cache = r->cache;
-    o.purifier = (struct pipeline_purifier){&r->fake, fake_submit, fake_promote, fake_cancel};
+    o.purifier = (struct pipeline_purifier){&r->fake, fake_submit, fake_promote, fake_cancel, 0};
     memset(o.profile.byte, 7, sizeof o.profile.byte);
     assert_ok(pipeline_new(&o, &r->p));
 }

@@ -184,36 +184,42 @@ static void test_interleaved(void **state)
     purify_model_free(m);
 }
 
-/* In micro-batches of three, the last groups are padded and the others are full; the mean over
-   samples goes over all of them. The same work in micro-batches of one differs by rounding only. */
-static void test_micro_batch(void **state)
+/* The wide lane is full, or not used, or the rest goes through the narrow one: of one tile, of
+   many, of several samples of each. */
+static void test_lanes(void **state)
 {
     (void)state;
+    enum { WIDEST = 5 };
     struct purify_profile p;
     test_profile(&dir, "unet", &p);
-    p.average = 2;
-    struct purify_model *m = load(&p);
-    struct purify_engine *one = engine(m, 1), *three = engine(m, 3);
-    for (int i = 0; i < IMAGES - 2; i++) {
-        struct image a, b;
-        make_image(shapes[i].w, shapes[i].h, shapes[i].channels, false, 3, &a);
-        make_image(shapes[i].w, shapes[i].h, shapes[i].channels, false, 3, &b);
-        run(one, &a);
-        run(three, &b);
-        for (size_t k = 0; k < image_pixel_bytes(&a); k++)
-            if (abs(a.pixels[k] - b.pixels[k]) > 1)
-                fail_msg("image %d at %zu: %d and %d", i, k, a.pixels[k], b.pixels[k]);
-        image_done(&a);
-        image_done(&b);
+    p.rounds = 1;
+    for (p.average = 1; p.average <= 2; p.average++) {
+        struct purify_model *m = load(&p);
+        struct purify_engine *en[WIDEST];
+        for (int k = 0; k < WIDEST; k++)
+            en[k] = engine(m, k + 1);
+        for (int i = 0; i < IMAGES; i++) {
+            struct image a, b;
+            make_image(shapes[i].w, shapes[i].h, shapes[i].channels, false, 3, &a);
+            run(en[0], &a);
+            for (int k = 1; k < WIDEST; k++) {
+                make_image(shapes[i].w, shapes[i].h, shapes[i].channels, false, 3, &b);
+                run(en[k], &b);
+                if (!same(&a, &b))
+                    fail_msg("image %d differs through a lane of %d", i, k + 1);
+                image_done(&b);
+            }
+            image_done(&a);
+        }
+        for (int k = 0; k < WIDEST; k++)
+            purify_engine_free(en[k]);
+        purify_model_free(m);
     }
-    purify_engine_free(one);
-    purify_engine_free(three);
-    purify_model_free(m);
 }
 
+enum { JOBS = 16 };
 struct job {
     struct purify_job job;
-    struct image img;
     atomic_int st;
 };
 
@@ -233,16 +239,14 @@ static struct purify_service *service(const struct purify_model *m, int threads)
     return s;
 }
 
-/* n of the images, in that order; bit i of urgent: the i-th one's priority. */
-static void run_service(struct purify_service *s, const int *order, int n, unsigned urgent,
-                        struct image *images)
+/* Bit i of urgent: the priority of the i-th image. */
+static void run_service(struct purify_service *s, int n, unsigned urgent, struct image *img)
 {
-    struct job job[IMAGES];
+    struct job job[JOBS];
     for (int i = 0; i < n; i++) {
         struct job *j = &job[i];
-        j->img = images[order[i]];
         atomic_store(&j->st, -1);
-        j->job = (struct purify_job){.img = &j->img, .done = job_done, .arg = j};
+        j->job = (struct purify_job){.img = &img[i], .done = job_done, .arg = j};
         assert_int_equal(purify_submit(s, &j->job, urgent >> i & 1 ? PURIFY_URGENT : PURIFY_SWEEP),
                          STATUS_OK);
     }
@@ -251,27 +255,29 @@ static void run_service(struct purify_service *s, const int *order, int n, unsig
         assert_int_equal(atomic_load(&job[i].st), STATUS_OK);
 }
 
-/* One and three threads, random orders, both priorities: the bytes of a lone engine. */
+/* One to three threads, random orders, both priorities: the bytes of a lone engine. */
 static void test_service(void **state)
 {
     (void)state;
     struct purify_model *m = load_default("unet");
-    struct purify_engine *en = engine(m, PURIFY_MICRO_BATCH);
+    struct purify_engine *en = engine(m, 1);
     struct image alone[IMAGES];
     make_images(alone);
     for (int i = 0; i < IMAGES; i++)
         run(en, &alone[i]);
     for (int round = 0; round < 3; round++) {
-        struct image img[IMAGES];
+        struct image fresh[IMAGES], img[IMAGES];
         int order[IMAGES];
-        make_images(img);
+        make_images(fresh);
         nn_rng_shuffle(nn_rng(7, (uint64_t)round), order, IMAGES);
+        for (int i = 0; i < IMAGES; i++)
+            img[i] = fresh[order[i]];
         struct purify_service *s = service(m, 1 + round);
-        run_service(s, order, IMAGES, 0x155, img);
+        run_service(s, IMAGES, 0x155, img);
         purify_service_free(s);
         for (int i = 0; i < IMAGES; i++)
-            if (!same(&alone[i], &img[i]))
-                fail_msg("image %d differs with %d threads", i, 1 + round);
+            if (!same(&alone[order[i]], &img[i]))
+                fail_msg("image %d differs with %d threads", order[i], 1 + round);
         done_images(img);
     }
     done_images(alone);
@@ -279,49 +285,120 @@ static void test_service(void **state)
     purify_model_free(m);
 }
 
-/* Who else is purified at the same time, in which order, on how many threads: 2,000 ways. */
+/* ---- who else is purified at the same time, in which order, by what ---- */
+
+enum { SERVICES = 3, SMALL = 5, ALL_EVERY = 50 };
+struct groups {
+    struct purify_model *model;
+    struct purify_engine *engine[PURIFY_MICRO_BATCH]; /* of wide lanes 1, 2, ... */
+    struct purify_service *service[SERVICES];         /* of 1, 2, ... threads */
+    struct image fresh[IMAGES], alone[IMAGES];        /* before, and through the narrow lane */
+};
+
+static void groups_begin(struct groups *g, struct purify_profile *p)
+{
+    g->model = load(p);
+    for (int i = 0; i < PURIFY_MICRO_BATCH; i++)
+        g->engine[i] = engine(g->model, 1 + i);
+    for (int i = 0; i < SERVICES; i++)
+        g->service[i] = service(g->model, 1 + i);
+    make_images(g->fresh);
+    make_images(g->alone);
+    for (int i = 0; i < IMAGES; i++)
+        run(g->engine[0], &g->alone[i]);
+}
+
+static void groups_end(struct groups *g)
+{
+    for (int i = 0; i < SERVICES; i++)
+        purify_service_free(g->service[i]);
+    for (int i = 0; i < PURIFY_MICRO_BATCH; i++)
+        purify_engine_free(g->engine[i]);
+    done_images(g->fresh);
+    done_images(g->alone);
+    purify_model_free(g->model);
+}
+
+/* As a group, of which an engine of the same width makes one micro-batch. */
+static void run_members(struct purify_engine *en, int n, struct image *img)
+{
+    struct engine_member member[PURIFY_MICRO_BATCH];
+    for (int i = 0; i < n; i++)
+        member[i] = (struct engine_member){.img = &img[i]};
+    engine_run_group(en, member, n);
+    for (int i = 0; i < n; i++)
+        assert_int_equal(member[i].st, STATUS_OK);
+}
+
+/* A few images, some of them twice, as a group of an engine or as jobs of a service. */
+static void run_grouping(struct groups *g, int round)
+{
+    struct nn_rng rng = nn_rng(11, (uint64_t)round);
+    struct image img[JOBS];
+    int kind[JOBS];
+    uint32_t kinds = round % ALL_EVERY ? SMALL : IMAGES; /* the others are many tiles */
+    bool by_engine = round % 2;
+    uint32_t most = by_engine ? PURIFY_MICRO_BATCH : JOBS;
+    int n = 1 + (int)(nn_rng_u32(rng, 1) % most);
+    for (int i = 0; i < n; i++) {
+        kind[i] = (int)(nn_rng_u32(rng, 3 + (uint64_t)i) % kinds);
+        assert_int_equal(image_copy(&g->fresh[kind[i]], &img[i]), STATUS_OK);
+    }
+    if (by_engine)
+        run_members(g->engine[round % 4 == 1 ? n - 1 : round / 4 % PURIFY_MICRO_BATCH], n, img);
+    else
+        run_service(g->service[round / 2 % SERVICES], n, nn_rng_u32(rng, 2), img);
+    for (int i = 0; i < n; i++) {
+        if (!same(&g->alone[kind[i]], &img[i]))
+            fail_msg("image %d differs in grouping %d, at place %d of %d by %s", kind[i], round, i,
+                     n, by_engine ? "an engine" : "a service");
+        image_done(&img[i]);
+    }
+}
+
+static void test_groupings_in(enum nn_precision precision)
+{
+    enum { EACH = 500 }; /* 2,000 ways in all */
+    static const struct {
+        enum purify_guidance guidance;
+        float pixel, perceptual;
+        int t_start, steps;
+    } mode[] = {
+        {PURIFY_GUIDE_NONE, 0, 0, 10, 1},
+        {PURIFY_GUIDE_JOINT, 100, 0, 10, 1},
+        {PURIFY_GUIDE_JOINT, 100, 3, 10, 1},
+        {PURIFY_GUIDE_PHASED, 100, 3, 40, 2}, /* one step above t = 10, one below */
+    };
+    for (size_t k = 0; k < ARRAY_LEN(mode); k++) {
+        struct purify_profile p;
+        struct groups g;
+        test_profile(&dir, "unet", &p);
+        p.precision = precision;
+        p.rounds = 1; /* of many runs, each is short */
+        p.steps = mode[k].steps;
+        p.t_start = mode[k].t_start;
+        p.guidance = mode[k].guidance;
+        p.pixel_scale = mode[k].pixel;
+        p.perceptual_scale = mode[k].perceptual;
+        groups_begin(&g, &p);
+        for (int round = 0; round < EACH; round++)
+            run_grouping(&g, (int)k * EACH + round);
+        groups_end(&g);
+    }
+}
+
 static void test_groupings(void **state)
 {
     (void)state;
-    enum { GROUPINGS = 2000, SERVICES = 3, SMALL = 5, ALL_EVERY = 50 };
-    struct purify_profile p;
-    test_profile(&dir, "unet", &p);
-    p.rounds = p.steps = 1; /* of many runs, each is short */
-    struct purify_model *m = load(&p);
-    struct purify_engine *en = engine(m, PURIFY_MICRO_BATCH);
-    struct purify_service *s[SERVICES];
-    struct image fresh[IMAGES], alone[IMAGES];
-    make_images(fresh);
-    make_images(alone);
-    for (int i = 0; i < IMAGES; i++)
-        run(en, &alone[i]);
-    for (int i = 0; i < SERVICES; i++)
-        s[i] = service(m, 1 + i);
-    for (int round = 0; round < GROUPINGS; round++) {
-        struct nn_rng rng = nn_rng(11, (uint64_t)round);
-        struct image img[IMAGES];
-        int kinds = round % ALL_EVERY ? SMALL : IMAGES; /* the others are many tiles */
-        int order[IMAGES], n = 1 + (int)(nn_rng_u32(rng, 1) % (uint32_t)kinds);
-        nn_rng_shuffle(rng, order, kinds);
-        for (int i = 0; i < kinds; i++) {
-            assert_int_equal(
-                image_alloc(fresh[i].width, fresh[i].height, fresh[i].channels, false, &img[i]),
-                STATUS_OK);
-            memcpy(img[i].pixels, fresh[i].pixels, image_pixel_bytes(&img[i]));
-        }
-        run_service(s[round % SERVICES], order, n, nn_rng_u32(rng, 2), img);
-        for (int i = 0; i < n; i++)
-            if (!same(&alone[order[i]], &img[order[i]]))
-                fail_msg("image %d differs in grouping %d", order[i], round);
-        for (int i = 0; i < kinds; i++)
-            image_done(&img[i]);
-    }
-    for (int i = 0; i < SERVICES; i++)
-        purify_service_free(s[i]);
-    done_images(fresh);
-    done_images(alone);
-    purify_engine_free(en);
-    purify_model_free(m);
+    test_groupings_in(NN_PREC_F32);
+}
+
+static void test_groupings_bf16(void **state)
+{
+    (void)state;
+    if (!nn_precision_supported(NULL, NN_PREC_BF16))
+        skip();
+    test_groupings_in(NN_PREC_BF16);
 }
 
 /* 16-bit numbers inside the network are asked for by the profile, never chosen behind its back. */
@@ -537,6 +614,187 @@ static void test_stop(void **state)
     purify_model_free(m);
 }
 
+/* ---- groups: each member for itself ---- */
+
+enum { MEMBERS = PURIFY_MICRO_BATCH };
+struct group {
+    struct image img[MEMBERS], source[MEMBERS];
+    struct engine_member member[MEMBERS];
+};
+
+/* Four images of one tile, of different sizes. */
+static void group_begin(struct group *g)
+{
+    for (int i = 0; i < MEMBERS; i++) {
+        make_image(16 - 3 * i, 16 - i, 3, false, (uint64_t)i, &g->img[i]);
+        assert_int_equal(image_copy(&g->img[i], &g->source[i]), STATUS_OK);
+        g->member[i] = (struct engine_member){.img = &g->img[i]};
+    }
+}
+
+/* Member i is unchanged after a failure, else as it comes out alone. */
+static void group_check(struct group *g, struct purify_engine *alone, int i)
+{
+    struct image expected;
+    assert_int_equal(image_copy(&g->source[i], &expected), STATUS_OK);
+    if (!g->member[i].st)
+        run(alone, &expected);
+    if (!same(&g->img[i], &expected))
+        fail_msg("member %d, %s", i, status_text(g->member[i].st));
+    image_done(&expected);
+}
+
+static void group_end(struct group *g)
+{
+    for (int i = 0; i < MEMBERS; i++) {
+        image_done(&g->img[i]);
+        image_done(&g->source[i]);
+    }
+}
+
+static void test_group_stop(void **state)
+{
+    (void)state;
+    struct purify_model *m = load_default("unet");
+    struct purify_engine *en = engine(m, MEMBERS), *alone = engine(m, 1);
+    for (int stops = 0; stops < 1 << MEMBERS; stops++) { /* bit i: member i does, before its i-th */
+        struct group g;
+        int left[MEMBERS];
+        group_begin(&g);
+        for (int i = 0; i < MEMBERS; i++) {
+            left[i] = i;
+            if (stops >> i & 1)
+                g.member[i].hooks = (struct engine_hooks){.stop = stop_after, .arg = &left[i]};
+        }
+        engine_run_group(en, g.member, MEMBERS);
+        for (int i = 0; i < MEMBERS; i++) {
+            bool stopped = stops >> i & 1;
+            assert_int_equal(g.member[i].st, stopped ? STATUS_CANCELLED : STATUS_OK);
+            assert_int_equal(g.member[i].evaluations, stopped ? i : 4); /* 2 rounds of 2 steps */
+            assert_int_equal(left[i], stopped ? -1 : i);                /* not asked again */
+            group_check(&g, alone, i);
+        }
+        group_end(&g);
+    }
+    purify_engine_free(en);
+    purify_engine_free(alone);
+    purify_model_free(m);
+}
+
+/* Weights with which a white image overflows and a dark grey one does not. */
+static void save_overflowing(const char *path)
+{
+    struct purify_unet cfg = test_unet_cfg(3);
+    struct nn_params *params = NULL;
+    struct nn_graph *g = NULL;
+    struct purify_meta meta;
+    assert_int_equal(nn_params_new(&params), STATUS_OK);
+    assert_int_equal(nn_graph_new(params, &g), STATUS_OK);
+    purify_unet_build(g, &cfg, nn_input(g, "x", NN_F32, nn_shape4(1, 16, 16, 3)),
+                      nn_input(g, "t", NN_F32, nn_shape1(1)), false);
+    test_fill(params);
+    const struct nn_param_entry *w = nn_params_find(params, "conv_in.weight");
+    for (int64_t k = 0; k < nn_shape_count(w->shape); k++)
+        w->value[k] = 1e36f;
+    purify_unet_to_meta(&cfg, &meta);
+    assert_int_equal(nn_params_save(params, path, meta.pair, meta.n, false, NULL), STATUS_OK);
+    nn_graph_free(g);
+    nn_params_free(params);
+}
+
+static void test_group_not_finite(void **state)
+{
+    (void)state;
+    char path[128];
+    snprintf(path, sizeof path, "%s/overflows.safetensors", dir.path);
+    save_overflowing(path);
+    struct purify_model *m = load_default("overflows");
+    struct purify_engine *en = engine(m, MEMBERS), *alone = engine(m, 1);
+    for (int white = 0; white < 1 << MEMBERS; white++) { /* bit i: member i is */
+        struct group g;
+        group_begin(&g);
+        for (int i = 0; i < MEMBERS; i++) {
+            memset(g.img[i].pixels, white >> i & 1 ? 255 : 128, image_pixel_bytes(&g.img[i]));
+            memcpy(g.source[i].pixels, g.img[i].pixels, image_pixel_bytes(&g.img[i]));
+        }
+        engine_run_group(en, g.member, MEMBERS);
+        for (int i = 0; i < MEMBERS; i++) {
+            assert_int_equal(g.member[i].st, white >> i & 1 ? STATUS_INTERNAL : STATUS_OK);
+            assert_int_equal(strstr(g.member[i].err.text, "finite") != NULL, white >> i & 1);
+            group_check(&g, alone, i);
+        }
+        group_end(&g);
+    }
+    purify_engine_free(en);
+    purify_engine_free(alone);
+    purify_model_free(m);
+}
+
+/* One that is refused, or is many tiles, does not spoil the others. */
+static void test_group_of_unlike(void **state)
+{
+    (void)state;
+    struct purify_model *m = load_default("grey");
+    struct purify_engine *en = engine(m, MEMBERS), *alone = engine(m, 1);
+    struct group g;
+    group_begin(&g);
+    for (int i = 1; i < MEMBERS; i++) {
+        image_done(&g.img[i]);
+        image_done(&g.source[i]);
+        make_image(i == 1 ? 40 : 9, 12, 1, false, 5, &g.img[i]);
+        assert_int_equal(image_copy(&g.img[i], &g.source[i]), STATUS_OK);
+    }
+    assert_false(engine_groups(en, &g.img[1]));
+    assert_true(engine_groups(en, &g.img[2]));
+    engine_run_group(en, g.member, MEMBERS);
+    for (int i = 0; i < MEMBERS; i++) {
+        assert_int_equal(g.member[i].st, i ? STATUS_OK : STATUS_UNSUPPORTED);
+        group_check(&g, alone, i);
+    }
+    assert_non_null(strstr(g.member[0].err.text, "colour"));
+    group_end(&g);
+    purify_engine_free(en);
+    purify_engine_free(alone);
+    purify_model_free(m);
+}
+
+static void test_group_no_memory(void **state)
+{
+    (void)state;
+    struct purify_model *m = load_default("unet");
+    struct purify_engine *en = engine(m, MEMBERS), *alone = engine(m, 1);
+    int failures = 0;
+    for (unsigned long n = 1; n < 40; n++) {
+        struct group g;
+        group_begin(&g);
+        fault_set(FAULT_MEM, n, 0, 0);
+        engine_run_group(en, g.member, MEMBERS);
+        fault_clear();
+        for (int i = 0; i < MEMBERS; i++) {
+            assert_true(g.member[i].st == STATUS_OK || g.member[i].st == STATUS_NOMEM);
+            failures += g.member[i].st != STATUS_OK;
+            group_check(&g, alone, i);
+        }
+        group_end(&g);
+    }
+    assert_true(failures >= MEMBERS);
+    purify_engine_free(en);
+    purify_engine_free(alone);
+    purify_model_free(m);
+}
+
+static void test_measure(void **state)
+{
+    (void)state;
+    struct purify_model *m = load_default("unet");
+    struct purify_engine *en = engine(m, MEMBERS);
+    struct purify_cost cost;
+    assert_int_equal(purify_engine_measure(en, &cost, NULL), STATUS_OK);
+    assert_true(cost.alone_seconds > 0 && cost.bulk_seconds > 0);
+    purify_engine_free(en);
+    purify_model_free(m);
+}
+
 /* Weights that changed after their digest went into the id must not be used under that id. */
 static void test_swapped_weights(void **state)
 {
@@ -606,13 +864,16 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_again),       cmocka_unit_test(test_interleaved),
-        cmocka_unit_test(test_micro_batch), cmocka_unit_test(test_service),
-        cmocka_unit_test(test_groupings),   cmocka_unit_test(test_precision),
-        cmocka_unit_test(test_noise_key),   cmocka_unit_test(test_pixel_digest),
-        cmocka_unit_test(test_average),     cmocka_unit_test(test_grey_model),
-        cmocka_unit_test(test_too_large),   cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_stop),        cmocka_unit_test(test_swapped_weights),
+        cmocka_unit_test(test_again),           cmocka_unit_test(test_interleaved),
+        cmocka_unit_test(test_lanes),           cmocka_unit_test(test_service),
+        cmocka_unit_test(test_groupings),       cmocka_unit_test(test_groupings_bf16),
+        cmocka_unit_test(test_precision),       cmocka_unit_test(test_noise_key),
+        cmocka_unit_test(test_pixel_digest),    cmocka_unit_test(test_average),
+        cmocka_unit_test(test_grey_model),      cmocka_unit_test(test_too_large),
+        cmocka_unit_test(test_not_finite),      cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_group_stop),      cmocka_unit_test(test_group_not_finite),
+        cmocka_unit_test(test_group_of_unlike), cmocka_unit_test(test_group_no_memory),
+        cmocka_unit_test(test_measure),         cmocka_unit_test(test_swapped_weights),
         cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests_name("purify/engine", tests, set_up, tear_down);

@@ -235,6 +235,98 @@ static void test_neighbours(void **state)
     net_end(&n);
 }
 
+enum { SIDE = 32, SAMPLE = SIDE * SIDE * 3, SEVERAL = 4 };
+
+/* Samples first, first + 1, ... through a plan of n: predicted noise, or the distance's gradient.
+ */
+static void eval_samples(struct nn_params *params, const struct purify_unet *unet,
+                         const struct purify_percept_cfg *percept, enum nn_precision precision,
+                         int first, int n, float *out)
+{
+    struct nn_graph *g = NULL;
+    struct nn_plan *plan = NULL;
+    struct errmsg e = {""};
+    assert_int_equal(nn_graph_new(params, &g), STATUS_OK);
+    struct nn_val a = nn_input(g, "a", NN_F32, nn_shape4(n, SIDE, SIDE, 3)), b, y = NN_NONE;
+    if (unet) {
+        b = nn_input(g, "t", NN_F32, nn_shape1(n));
+        y = purify_unet_build(g, unet, a, b, false);
+    } else {
+        b = nn_input(g, "b", NN_F32, nn_shape4(n, SIDE, SIDE, 3));
+        nn_gradients(g, purify_percept_distance(g, percept, a, b), &a, 1, &y);
+    }
+    nn_output(g, y, "y");
+    if (first == 0) {
+        assert_int_equal(nn_params_init(params, 1), STATUS_OK);
+        test_fill(params);
+    }
+    const struct nn_plan_options opt = {.threads = 1, .precision = precision, .shared = true};
+    status st = nn_plan_new(g, &opt, &plan, &e);
+    if (st)
+        fail_msg("no plan: %s", errmsg_text(&e, st));
+    float *in = nn_plan_data(plan, a), *in2 = nn_plan_data(plan, b);
+    for (int k = 0; k < n; k++) {
+        test_wave(in + k * SAMPLE, SAMPLE, first + k);
+        if (unet)
+            in2[k] = (float)(3 * (first + k));
+        else
+            test_wave(in2 + k * SAMPLE, SAMPLE, 7 * (first + k) + 1);
+    }
+    assert_int_equal(nn_plan_run(plan), STATUS_OK);
+    memcpy(out, nn_plan_data(plan, y), (size_t)(n * SAMPLE) * sizeof *out);
+    nn_plan_free(plan);
+    nn_graph_free(g);
+}
+
+static void assert_batch_unseen(const char *what, const struct purify_unet *unet,
+                                const struct purify_percept_cfg *percept,
+                                enum nn_precision precision)
+{
+    static float several[SEVERAL * SAMPLE], one[SAMPLE];
+    struct nn_params *params = NULL;
+    assert_int_equal(nn_params_new(&params), STATUS_OK);
+    eval_samples(params, unet, percept, precision, 0, SEVERAL, several);
+    assert_true(mean_abs(several, SAMPLE) > 0);
+    assert_memory_not_equal(several, several + SAMPLE, sizeof one);
+    for (int k = 1; k < SEVERAL; k += 2) {
+        eval_samples(params, unet, percept, precision, k, 1, one);
+        if (memcmp(one, several + k * SAMPLE, sizeof one) != 0)
+            fail_msg("%s in %s: sample %d depends on the batch", what,
+                     nn_precision_names[precision], k);
+    }
+    nn_params_free(params);
+}
+
+/* Nor are they of the micro-batch's size. The shipped networks, the published one and LPIPS. */
+static void test_batch_unseen(void **state)
+{
+    (void)state;
+    const struct purify_unet published = test_published_cfg();
+    const struct purify_unet shipped = {.in_channels = 3,
+                                        .size = SIDE,
+                                        .ch = 32,
+                                        .levels = 3,
+                                        .ch_mult = {1, 2, 2},
+                                        .res_blocks = 1,
+                                        .groups = 8,
+                                        .total = 1000,
+                                        .t_max = 120};
+    for (int k = 0; k < NN_PREC_COUNT; k++) {
+        if (!nn_precision_supported(NULL, (enum nn_precision)k))
+            continue;
+        assert_batch_unseen("shipped", &shipped, NULL, (enum nn_precision)k);
+        assert_batch_unseen("published", &published, NULL, (enum nn_precision)k);
+    }
+    for (int net = 0; net < PURIFY_PERCEPT_COUNT; net++) {
+        const struct purify_percept_cfg cfg = {.net = (enum purify_percept_net)net,
+                                               .in_channels = 3,
+                                               .stages = 4,
+                                               .width = {16, 32, 64, 64},
+                                               .classes = 10};
+        assert_batch_unseen(purify_percept_name(&cfg), NULL, &cfg, NN_PREC_F32);
+    }
+}
+
 /* ---- metadata ---- */
 
 static void save_meta(const char *path, const struct nn_meta *meta, int n)
@@ -391,11 +483,11 @@ static void test_percept_metadata(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_unet_numbers),     cmocka_unit_test(test_published),
-        cmocka_unit_test(test_other_sizes),      cmocka_unit_test(test_percept),
-        cmocka_unit_test(test_neighbours),       cmocka_unit_test(test_unet_metadata),
-        cmocka_unit_test(test_variant_metadata), cmocka_unit_test(test_unet_check),
-        cmocka_unit_test(test_percept_metadata),
+        cmocka_unit_test(test_unet_numbers),  cmocka_unit_test(test_published),
+        cmocka_unit_test(test_other_sizes),   cmocka_unit_test(test_percept),
+        cmocka_unit_test(test_neighbours),    cmocka_unit_test(test_batch_unseen),
+        cmocka_unit_test(test_unet_metadata), cmocka_unit_test(test_variant_metadata),
+        cmocka_unit_test(test_unet_check),    cmocka_unit_test(test_percept_metadata),
     };
     return cmocka_run_group_tests_name("purify/networks", tests, NULL, NULL);
 }

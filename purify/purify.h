@@ -10,9 +10,9 @@
  *
  * The promise: the output is a pure function of (width, height, channels, pixels, profile). Not of
  * neighbours, threads, order, or caller. Every random number comes from Philox keyed by the SHA-256
- * of shape and pixels and by the profile id; every network evaluation is made on a micro-batch of
- * fixed size, on one thread. (Another kind of CPU may round otherwise: the kernels are chosen for
- * it.)
+ * of shape and pixels and by the profile id; a network evaluation is made on one thread, on one
+ * tile or on several at once, and gives a tile the same bits either way. (Another kind of CPU may
+ * round otherwise: the kernels are chosen for it.)
  *
  * Images larger than the network's tiles are cut into overlapping tiles and blended, smaller ones
  * are reflected outward; overlapping tiles see the same noise where they overlap. Guidance works
@@ -277,7 +277,7 @@ int purify_model_size(const struct purify_model *m);
 /* The largest image (pixels) that will be accepted; larger ones are STATUS_LIMIT. */
 int64_t purify_max_pixels(void);
 
-/* One thread's plans and arenas. */
+/* One thread's plans and arenas: for a tile alone, and for several at once. */
 struct purify_engine;
 status purify_engine_new(const struct purify_model *m, struct purify_engine **out,
                          struct errmsg *e) MUST_USE;
@@ -291,14 +291,23 @@ status purify_engine_run(struct purify_engine *en, struct image *img, purify_sto
                          void *arg, struct errmsg *e) MUST_USE;
 
 /* Seconds one tile takes on one thread here, the best of a few runs. */
-status purify_engine_measure(struct purify_engine *en, double *out_seconds,
+struct purify_cost {
+    double alone_seconds; /* nobody else's tile is evaluated with it: what a reader waits for */
+    double bulk_seconds;  /* its share when a whole tree is purified */
+};
+status purify_engine_measure(struct purify_engine *en, struct purify_cost *out,
                              struct errmsg *e) MUST_USE;
 
 /* ================================ service: many images ================================ */
 /*
  * Worker threads with an engine each take jobs from two bounded queues: urgent (a reader is
  * waiting) before sweep, oldest first. A sweep job of many tiles lets urgent ones pass between its
- * tiles.
+ * micro-batches.
+ *
+ * Images of one tile are taken four at a time where a queue is so long that every worker could have
+ * four: then they are cheaper together. In a shorter queue each is taken alone, as it is ready
+ * sooner. No job waits for others to arrive, and no worker is idle while jobs wait. A reader waits
+ * for such a group as for any single tile, about three times as long; nothing passes in it.
  *
  * A job is accepted or refused by purify_submit; an accepted job's done() is called exactly once,
  * from a worker thread, with no lock held: STATUS_OK and the purified pixels in job->img, or a
@@ -342,8 +351,12 @@ status purify_submit(struct purify_service *s, struct purify_job *job,
 /* A sweep job that a reader now waits for moves to the urgent queue; no-op when it runs or is done.
  */
 void purify_promote(struct purify_service *s, struct purify_job *job);
-/* A queued job is answered STATUS_CANCELLED soon; a running one stops at its next evaluation. */
+/* A queued job is answered STATUS_CANCELLED soon; a running one stops at its next evaluation, or is
+   answered with the others of its group, which stops there when all of it was cancelled. */
 void purify_cancel(struct purify_service *s, struct purify_job *job);
+/* As many jobs as a caller with much to do should have submitted and not yet been answered for: all
+   workers are busy, and what waits is enough for all to be so again, in groups. */
+int purify_service_ahead(const struct purify_service *s);
 void purify_service_stats(struct purify_service *s, struct purify_service_stats *out);
 void purify_wait_idle(struct purify_service *s);
 

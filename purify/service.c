@@ -5,10 +5,15 @@
  *     submit -> QUEUED -> RUNNING -> done()
  *                  \-> CANCELLED ----^
  *
+ * A job whose image is one tile is taken with the next three such jobs of its queue, as a group
+ * that shares the network's evaluations, where PURIFY_MICRO_BATCH jobs wait there for each worker.
+ * With fewer, each worker takes a job at a time: four together are ready three times as late as one
+ * alone. A group is always full: three of a kind take as long one after the other.
+ *
  * A worker that is busy with a large image asks at two points whether it can be of use: before each
- * network evaluation it answers jobs that were cancelled, and between the tiles of a sweep job it
- * runs the urgent jobs that wait, on the same engine. So neither waits for a large image to be
- * finished.
+ * network evaluation it answers jobs that were cancelled, and between the micro-batches of a sweep
+ * job it runs the urgent jobs that wait, on the same engine. So neither waits for a large image to
+ * be finished. A group is one micro-batch long: nothing passes in it.
  *
  * Invariants: a queued or cancelled job is in exactly the list that its state and priority name;
  * one worker takes it out and answers it; nothing of a job is touched once its done() was called.
@@ -19,6 +24,7 @@
 #include <pthread.h>
 
 enum { QUEUE_DEFAULT = 4096, THREADS_MAX = 1024 };
+enum { LOOK_AHEAD_MAX = 64 }; /* jobs that are asked whether they join a group: under the lock */
 enum job_state { JOB_IDLE, JOB_QUEUED, JOB_CANCELLED, JOB_RUNNING };
 
 struct job_list {
@@ -73,16 +79,45 @@ static void cancel_queued(struct purify_service *s, struct purify_job *job)
     list_add(&s->cancelled, job);
 }
 
-static struct purify_job *take(struct purify_service *s, struct job_list *l, enum job_state state)
+static void take(struct purify_service *s, struct job_list *l, struct purify_job *job,
+                 enum job_state state)
 {
-    struct purify_job *job = l->first;
-    if (!job)
-        return NULL;
     list_remove(l, job);
     job->state = state;
     s->taken++;
     s->stats.running += state == JOB_RUNNING;
-    return job;
+}
+
+/* The oldest job and the next ones that join it; fewer than PURIFY_MICRO_BATCH: it is to run alone.
+ */
+static int find_group(struct worker *w, const struct job_list *l, struct purify_job **out)
+{
+    const struct service_ops *ops = w->service->ops;
+    struct purify_job *job = l->first;
+    int n = 0;
+    if (l->n < (uint64_t)w->service->threads * PURIFY_MICRO_BATCH ||
+        !ops->groups(w->engine, job->img))
+        return 0;
+    for (int look = 0; job && look < LOOK_AHEAD_MAX && n < PURIFY_MICRO_BATCH; look++) {
+        if (ops->groups(w->engine, job->img))
+            out[n++] = job;
+        job = job->next;
+    }
+    return n;
+}
+
+/* Takes a group, a job, or, when none waits, nothing: returns how many. */
+static int take_next(struct worker *w, enum purify_priority prio, struct purify_job **out)
+{
+    struct job_list *l = &w->service->queue[prio];
+    int n = find_group(w, l, out);
+    if (n < PURIFY_MICRO_BATCH) {
+        out[0] = l->first;
+        n = l->first != NULL;
+    }
+    for (int k = 0; k < n; k++)
+        take(w->service, l, out[k], JOB_RUNNING);
+    return n;
 }
 
 static bool nothing_waits(const struct purify_service *s)
@@ -118,7 +153,9 @@ static void answer_cancelled(struct purify_service *s)
     struct purify_job *job;
     do {
         pthread_mutex_lock(&s->lock);
-        job = take(s, &s->cancelled, JOB_CANCELLED);
+        job = s->cancelled.first;
+        if (job)
+            take(s, &s->cancelled, job, JOB_CANCELLED);
         pthread_mutex_unlock(&s->lock);
         if (job)
             answer(s, job, STATUS_CANCELLED, &(const struct errmsg){""});
@@ -129,7 +166,7 @@ struct running {
     struct worker *worker;
     struct purify_job *job;
 };
-static void run_job(struct worker *w, struct purify_job *job, bool interruptible);
+static void run_jobs(struct worker *w, struct purify_job **job, int n, bool interruptible);
 
 /* The engine's stop hook. */
 static int before_evaluation(void *arg)
@@ -148,32 +185,41 @@ static void between_tiles(void *arg)
 {
     struct running *r = arg;
     struct purify_service *s = r->worker->service;
-    struct purify_job *job;
+    struct purify_job *job[PURIFY_MICRO_BATCH];
+    int n;
     do {
         pthread_mutex_lock(&s->lock);
-        job = take(s, &s->queue[PURIFY_URGENT], JOB_RUNNING);
+        n = take_next(r->worker, PURIFY_URGENT, job);
         pthread_mutex_unlock(&s->lock);
-        if (job)
-            run_job(r->worker, job, false);
-    } while (job);
+        if (n)
+            run_jobs(r->worker, job, n, false);
+    } while (n);
 }
 
-static void run_job(struct worker *w, struct purify_job *job, bool interruptible)
+static void run_jobs(struct worker *w, struct purify_job **job, int n, bool interruptible)
 {
     struct purify_service *s = w->service;
-    struct running r = {w, job};
-    struct engine_hooks hooks = {before_evaluation, interruptible ? between_tiles : NULL, &r};
-    struct errmsg e = {""};
-    uint64_t evaluations = 0, start_ns = time_mono_ns();
+    struct running r[PURIFY_MICRO_BATCH];
+    struct engine_member member[PURIFY_MICRO_BATCH];
+    for (int k = 0; k < n; k++) {
+        r[k] = (struct running){w, job[k]};
+        member[k] = (struct engine_member){
+            .img = job[k]->img,
+            .hooks = {before_evaluation, interruptible ? between_tiles : NULL, &r[k]},
+        };
+    }
+    uint64_t start_ns = time_mono_ns();
     w->depth++;
-    status st = s->ops->run(w->engine, job->img, &hooks, &evaluations, &e);
+    s->ops->run(w->engine, member, n);
     w->depth--;
     pthread_mutex_lock(&s->lock);
-    s->stats.evaluations += evaluations;
+    for (int k = 0; k < n; k++)
+        s->stats.evaluations += member[k].evaluations;
     if (!w->depth)
         s->stats.busy_ns += time_mono_ns() - start_ns;
     pthread_mutex_unlock(&s->lock);
-    answer(s, job, st, &e);
+    for (int k = 0; k < n; k++)
+        answer(s, job[k], member[k].st, &member[k].err);
 }
 
 static void worker_main(void *arg)
@@ -186,12 +232,11 @@ static void worker_main(void *arg)
         while (!s->stopping && nothing_waits(s))
             pthread_cond_wait(&s->work, &s->lock);
         bool end = nothing_waits(s), sweep = !s->queue[PURIFY_URGENT].n;
-        struct purify_job *job =
-            s->cancelled.n ? NULL
-                           : take(s, &s->queue[sweep ? PURIFY_SWEEP : PURIFY_URGENT], JOB_RUNNING);
+        struct purify_job *job[PURIFY_MICRO_BATCH];
+        int n = s->cancelled.n ? 0 : take_next(w, sweep ? PURIFY_SWEEP : PURIFY_URGENT, job);
         pthread_mutex_unlock(&s->lock);
-        if (job)
-            run_job(w, job, sweep);
+        if (n)
+            run_jobs(w, job, n, sweep);
         else if (end)
             return;
     }
@@ -313,6 +358,11 @@ void purify_service_stats(struct purify_service *s, struct purify_service_stats 
     for (int p = 0; p < PURIFY_PRIORITY_COUNT; p++)
         out->queued[p] = s->queue[p].n;
     pthread_mutex_unlock(&s->lock);
+}
+
+int purify_service_ahead(const struct purify_service *s)
+{
+    return 2 * PURIFY_MICRO_BATCH * s->threads;
 }
 
 void purify_wait_idle(struct purify_service *s)

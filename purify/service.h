@@ -6,9 +6,10 @@
 struct service_ops {
     /* One engine for one worker. Called on the thread that makes the service. */
     status (*open)(const void *ctx, void **out_engine, struct errmsg *e);
-    /* As engine_run. */
-    status (*run)(void *engine, struct image *img, const struct engine_hooks *hooks,
-                  uint64_t *out_evaluations, struct errmsg *e);
+    /* As engine_groups. Called with the service's lock held. */
+    bool (*groups)(void *engine, const struct image *img);
+    /* As engine_run_group: one image of any kind, or PURIFY_MICRO_BATCH such that `groups`. */
+    void (*run)(void *engine, struct engine_member *member, int n);
     void (*close)(void *engine);
 };
 /* ops must outlive the service. */

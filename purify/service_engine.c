@@ -10,10 +10,14 @@ static status open_engine(const void *model, void **out_engine, struct errmsg *e
     return st;
 }
 
-static status run_engine(void *engine, struct image *img, const struct engine_hooks *hooks,
-                         uint64_t *out_evaluations, struct errmsg *e)
+static bool groups(void *engine, const struct image *img)
 {
-    return engine_run(engine, img, hooks, out_evaluations, e);
+    return engine_groups(engine, img);
+}
+
+static void run_engine(void *engine, struct engine_member *member, int n)
+{
+    engine_run_group(engine, member, n);
 }
 
 static void close_engine(void *engine)
@@ -21,7 +25,7 @@ static void close_engine(void *engine)
     purify_engine_free(engine);
 }
 
-static const struct service_ops engine_ops = {open_engine, run_engine, close_engine};
+static const struct service_ops engine_ops = {open_engine, groups, run_engine, close_engine};
 
 status purify_service_new(const struct purify_model *m, const struct purify_service_options *opt,
                           struct purify_service **out, struct errmsg *e)

@@ -16,7 +16,8 @@
 
 #include <cmocka.h>
 
-/* ---- the fake: an image of width W has W tiles of two evaluations each; height 13 fails ---- */
+/* ---- the fake: an image of width W has W tiles of two evaluations each; height 13 fails; those of
+ * one tile may be grouped ---- */
 
 struct fake {
     pthread_mutex_t lock;
@@ -25,6 +26,7 @@ struct fake {
     int standing;         /* evaluations that stand; guarded by lock */
     int permits;          /* evaluations that may pass the closed gate; guarded by lock */
     int order[4096], n;   /* widths in the order of finished runs; guarded by lock */
+    int groups;           /* runs of several; guarded by lock */
     int open, open_fails; /* engines; written by the making thread */
 };
 struct fake_engine {
@@ -67,48 +69,72 @@ static void fake_evaluate(struct fake *f)
     pthread_mutex_unlock(&f->lock);
 }
 
-static status fake_tile(struct fake_engine *en, const struct engine_hooks *h, uint64_t *evaluations)
+static bool fake_groups(void *engine, const struct image *img)
 {
-    status st = STATUS_OK;
-    assert_int_equal(atomic_fetch_add(&en->in_tile, 1), 0);
-    for (int i = 0; i < 2 && !st; i++) {
-        if (h->stop(h->arg))
-            st = STATUS_CANCELLED;
-        else
-            fake_evaluate(en->fake);
-        *evaluations += !st;
-    }
-    atomic_fetch_sub(&en->in_tile, 1);
-    return st;
+    (void)engine;
+    return img->width == 1;
 }
 
-static status fake_run(void *engine, struct image *img, const struct engine_hooks *h,
-                       uint64_t *out_evaluations, struct errmsg *e)
+/* Asks all members; true while one goes on. */
+static bool fake_go_on(struct engine_member *member, int n)
+{
+    bool any = false;
+    for (int k = 0; k < n; k++) {
+        struct engine_member *m = &member[k];
+        if (!m->st && m->hooks.stop(m->hooks.arg))
+            m->st = STATUS_CANCELLED;
+        m->evaluations += !m->st;
+        any |= !m->st;
+    }
+    return any;
+}
+
+static bool fake_tile(struct fake_engine *en, struct engine_member *member, int n)
+{
+    bool go_on = true;
+    assert_int_equal(atomic_fetch_add(&en->in_tile, 1), 0);
+    for (int i = 0; i < 2 && go_on; i++) {
+        go_on = fake_go_on(member, n);
+        if (go_on)
+            fake_evaluate(en->fake);
+    }
+    atomic_fetch_sub(&en->in_tile, 1);
+    return go_on;
+}
+
+static void fake_end(struct fake *f, struct engine_member *m)
+{
+    if (!m->st && m->img->height == 13)
+        m->st = errmsg_set(&m->err, STATUS_INTERNAL, "thirteen");
+    if (!m->st)
+        m->img->pixels[0] = (uint8_t)(m->img->pixels[0] + 1);
+    if (f->n < 4096)
+        f->order[f->n++] = m->img->width;
+}
+
+static void fake_run(void *engine, struct engine_member *member, int n)
 {
     struct fake_engine *en = engine;
     struct fake *f = en->fake;
-    status st = STATUS_OK;
-    *out_evaluations = 0;
+    assert_true(n == 1 || n == PURIFY_MICRO_BATCH);
+    for (int k = 0; k < n; k++) {
+        assert_true(n == 1 || fake_groups(en, member[k].img));
+        assert_true(!member[k].st && !member[k].evaluations && !member[k].err.text[0]);
+    }
     if (atomic_fetch_add(&en->users, 1) > 1)
         fail_msg("a third run on one engine");
-    for (int tile = 0; tile < img->width && !st; tile++) {
-        st = fake_tile(en, h, out_evaluations);
-        if (!st && h->pause)
-            h->pause(h->arg);
-    }
+    for (int tile = 0; tile < member[0].img->width && fake_tile(en, member, n); tile++)
+        if (n == 1 && member[0].hooks.pause)
+            member[0].hooks.pause(member[0].hooks.arg);
     atomic_fetch_sub(&en->users, 1);
-    if (!st && img->height == 13)
-        st = errmsg_set(e, STATUS_INTERNAL, "thirteen");
-    if (!st)
-        img->pixels[0] = (uint8_t)(img->pixels[0] + 1);
     pthread_mutex_lock(&f->lock);
-    if (f->n < 4096)
-        f->order[f->n++] = img->width;
+    for (int k = 0; k < n; k++)
+        fake_end(f, &member[k]);
+    f->groups += n > 1;
     pthread_mutex_unlock(&f->lock);
-    return st;
 }
 
-static const struct service_ops fake_ops = {fake_open, fake_run, fake_close};
+static const struct service_ops fake_ops = {fake_open, fake_groups, fake_run, fake_close};
 
 static void set_gate(struct fake *f, int closed)
 {
@@ -344,6 +370,128 @@ static void test_cancel(void **state)
     purify_service_free(s);
 }
 
+/* n jobs of the given widths wait on one worker behind one that stands before its gate. */
+static struct purify_service *line_up(struct fake *f, struct task *first, struct task *t,
+                                      const int *width, int n, enum purify_priority prio)
+{
+    fake_init(f);
+    struct purify_service *s = start(f, 1, 0);
+    set_gate(f, 1);
+    task_init(first, 100, 1);
+    assert_int_equal(purify_submit(s, &first->job, PURIFY_URGENT), STATUS_OK);
+    wait_standing(f, 1);
+    for (int i = 0; i < n; i++) {
+        task_init(&t[i], width[i], 1);
+        assert_int_equal(purify_submit(s, &t[i].job, prio), STATUS_OK);
+    }
+    return s;
+}
+
+/* Four of one tile where four wait for each worker, the oldest; larger ones stay where they are. */
+static void test_groups(void **state)
+{
+    (void)state;
+    static const struct {
+        int n, width[8], groups, order[8];
+    } line[] = {
+        {3, {1, 1, 1}, 0, {1, 1, 1}},
+        {4, {1, 1, 1, 1}, 1, {1, 1, 1, 1}},
+        {5, {1, 1, 1, 1, 1}, 1, {1, 1, 1, 1, 1}},
+        {8, {1, 1, 1, 1, 1, 1, 1, 1}, 2, {1, 1, 1, 1, 1, 1, 1, 1}},
+        {8, {1, 7, 1, 8, 1, 9, 1, 5}, 1, {1, 1, 1, 1, 7, 8, 9, 5}},
+        {8, {7, 1, 1, 8, 1, 1, 9, 1}, 1, {7, 1, 1, 1, 1, 8, 9, 1}},
+        {8, {1, 7, 8, 9, 1, 1, 5, 6}, 0, {1, 7, 8, 9, 1, 1, 5, 6}},
+    };
+    for (size_t k = 0; k < ARRAY_LEN(line); k++)
+        for (int prio = 0; prio < PURIFY_PRIORITY_COUNT; prio++) {
+            struct fake f;
+            struct task first, t[8];
+            int tiles = 0;
+            struct purify_service *s =
+                line_up(&f, &first, t, line[k].width, line[k].n, (enum purify_priority)prio);
+            purify_cancel(s, &first.job);
+            set_gate(&f, 0);
+            purify_wait_idle(s);
+            assert_int_equal(f.groups, line[k].groups);
+            assert_int_equal(f.n, line[k].n + 1);
+            for (int i = 0; i < line[k].n; i++) {
+                assert_answered(&t[i], STATUS_OK);
+                assert_int_equal(f.order[i + 1], line[k].order[i]);
+                tiles += line[k].width[i];
+            }
+            assert_int_equal(stats(s).evaluations, 1 + 2 * tiles);
+            assert_int_equal(stats(s).running, 0);
+            purify_service_free(s);
+        }
+}
+
+/* Urgent and sweep jobs are never of one group; two workers want eight that wait. */
+static void test_groups_apart(void **state)
+{
+    (void)state;
+    struct fake f;
+    fake_init(&f);
+    struct purify_service *s = start(&f, 2, 0);
+    struct task first[2], t[14];
+    assert_int_equal(purify_service_ahead(s), 16);
+    set_gate(&f, 1);
+    for (int i = 0; i < 2; i++) {
+        task_init(&first[i], 1, 1);
+        assert_int_equal(purify_submit(s, &first[i].job, PURIFY_URGENT), STATUS_OK);
+    }
+    wait_standing(&f, 2);
+    for (int i = 0; i < 14; i++) {
+        task_init(&t[i], 1, 1);
+        assert_int_equal(purify_submit(s, &t[i].job, i < 7 ? PURIFY_URGENT : PURIFY_SWEEP),
+                         STATUS_OK);
+    }
+    set_gate(&f, 0);
+    purify_wait_idle(s);
+    assert_int_equal(f.groups, 0);
+    for (int i = 0; i < 14; i++)
+        assert_answered(&t[i], STATUS_OK);
+    purify_service_free(s);
+}
+
+/* Members that are cancelled leave the others; without one left the group stops. One that fails
+   does so for itself. */
+static void test_group_members(void **state)
+{
+    (void)state;
+    static const int width[] = {1, 1, 1, 1};
+    for (int cancel = 0; cancel < 16; cancel++) { /* bit i: member i is */
+        struct fake f;
+        struct task first, t[4];
+        struct purify_service *s = line_up(&f, &first, t, width, 4, PURIFY_SWEEP);
+        t[2].img.height = 13;
+        purify_cancel(s, &first.job);
+        step_gate(&f);
+        wait_standing(&f, 1); /* the group's first evaluation */
+        assert_int_equal(stats(s).running, 4);
+        assert_int_equal(stats(s).queued[PURIFY_SWEEP], 0);
+        for (int i = 0; i < 4; i++)
+            if (cancel >> i & 1)
+                purify_cancel(s, &t[i].job);
+        step_gate(&f);
+        if (cancel != 15)
+            step_gate(&f);
+        purify_wait_idle(s);
+        int failed = cancel >> 2 & 1 ? 0 : 1, cancelled = 0;
+        for (int i = 0; i < 4; i++) {
+            assert_answered(&t[i], cancel >> i & 1 ? STATUS_CANCELLED
+                                   : i == 2        ? STATUS_INTERNAL
+                                                   : STATUS_OK);
+            cancelled += cancel >> i & 1;
+        }
+        assert_string_equal(t[2].text, failed ? "thirteen" : "");
+        assert_int_equal(stats(s).cancelled, 1 + cancelled);
+        assert_int_equal(stats(s).failed, failed);
+        assert_int_equal(stats(s).evaluations, 1 + 4 + (4 - cancelled));
+        assert_int_equal(f.groups, 1);
+        purify_service_free(s);
+    }
+}
+
 struct resubmit {
     struct purify_service *s;
     struct task *again;
@@ -528,7 +676,8 @@ int main(void)
         cmocka_unit_test(test_reader_passes), cmocka_unit_test(test_full),
         cmocka_unit_test(test_cancel),        cmocka_unit_test(test_freeing),
         cmocka_unit_test(test_job_freed),     cmocka_unit_test(test_storm),
-        cmocka_unit_test(test_cannot_start),
+        cmocka_unit_test(test_cannot_start),  cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_groups_apart),  cmocka_unit_test(test_group_members),
     };
     return cmocka_run_group_tests_name("purify/service", tests, NULL, NULL);
 }

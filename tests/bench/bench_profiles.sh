@@ -1,7 +1,7 @@
 #!/bin/bash
 # bench_profiles.sh OURS: what a profile's time buys. Writes a JSON line for each profile and protection, prints a table.
 #   evaluations   of the network, per image
-#   ms, cpu ms    of a tile on one thread, by the clock; of all that `relearn purify` does, per image, in CPU time
+#   ms, cpu ms    of a tile on one thread among many, by the clock; of all that `relearn purify` does, per image, in CPU time
 #   PSNR, percept to the clean image, and the perceptual distance to it (by the network of profile paper)
 #   residual      how much of the protection is left: <purified - clean, protected - clean> / |protected - clean|^2
 # The images are a data set's that the repository does not hold; without it there are no numbers.
