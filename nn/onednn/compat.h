@@ -8,6 +8,8 @@
  */
 #include <oneapi/dnnl/dnnl.h>
 #include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
 
 /* A memory descriptor we own; zero-initialised it is "none". */
 struct nn_dnnl_md {
@@ -21,6 +23,18 @@ struct nn_dnnl_conv {
     enum nn_dnnl_conv_kind kind;
     struct nn_dnnl_md src, weights, bias, dst;
     dnnl_dims_t stride, pad_before, pad_after;
+};
+
+/* A blocked layout, spelled out. */
+enum { NN_DNNL_RANK_MAX = 5, NN_DNNL_INNER_MAX = DNNL_MAX_NDIMS };
+struct nn_dnnl_layout {
+    int rank, n_inner;                    /* rank 0: none */
+    int64_t dim[NN_DNNL_RANK_MAX];        /* without padding */
+    int64_t stride[NN_DNNL_RANK_MAX];     /* of outer blocks, elements */
+    int64_t inner[NN_DNNL_INNER_MAX];     /* sizes of inner blocks */
+    int64_t inner_dim[NN_DNNL_INNER_MAX]; /* which dimension each cuts */
+    bool bf16;                            /* else f32 */
+    size_t bytes;                         /* with padding */
 };
 
 #if DNNL_VERSION_MAJOR >= 3
@@ -45,6 +59,52 @@ static inline void nn_dnnl_md_done(struct nn_dnnl_md *m)
     if (m->made)
         dnnl_memory_desc_destroy(m->desc);
     m->made = false;
+}
+
+/*
+ * Sets out to md's layout where the library's reorders cannot be trusted with it, else to none.
+ * Version 3.7 as Debian 13 has it puts weights into places of others where the last block of a
+ * dimension is not full (24 inputs in blocks of 16). 2.6 is right.
+ */
+static inline dnnl_status_t nn_dnnl_layout_mistaken(nn_dnnl_md_ref md, struct nn_dnnl_layout *out)
+{
+    const dnnl_dim_t *dim, *padded, *stride, *inner, *inner_dim;
+    dnnl_data_type_t type;
+    bool full = true;
+    int rank, n;
+    *out = (struct nn_dnnl_layout){.rank = 0};
+    dnnl_status_t rc = dnnl_memory_desc_query(md, dnnl_query_ndims_s32, &rank);
+    if (!rc)
+        rc = dnnl_memory_desc_query(md, dnnl_query_inner_nblks_s32, &n);
+    if (!rc)
+        rc = dnnl_memory_desc_query(md, dnnl_query_dims, &dim);
+    if (!rc)
+        rc = dnnl_memory_desc_query(md, dnnl_query_padded_dims, &padded);
+    if (!rc)
+        rc = dnnl_memory_desc_query(md, dnnl_query_strides, &stride);
+    if (!rc)
+        rc = dnnl_memory_desc_query(md, dnnl_query_inner_blks, &inner);
+    if (!rc)
+        rc = dnnl_memory_desc_query(md, dnnl_query_inner_idxs, &inner_dim);
+    if (!rc)
+        rc = dnnl_memory_desc_query(md, dnnl_query_data_type, &type);
+    if (rc)
+        return rc;
+    if (rank > NN_DNNL_RANK_MAX || n > NN_DNNL_INNER_MAX)
+        return dnnl_unimplemented;
+    for (int i = 0; i < rank; i++)
+        full &= dim[i] == padded[i];
+    if (full)
+        return dnnl_success;
+    *out = (struct nn_dnnl_layout){.rank = rank,
+                                   .n_inner = n,
+                                   .bf16 = type == dnnl_bf16,
+                                   .bytes = dnnl_memory_desc_get_size(md)};
+    memcpy(out->dim, dim, (size_t)rank * sizeof *dim);
+    memcpy(out->stride, stride, (size_t)rank * sizeof *stride);
+    memcpy(out->inner, inner, (size_t)n * sizeof *inner);
+    memcpy(out->inner_dim, inner_dim, (size_t)n * sizeof *inner_dim);
+    return dnnl_success;
 }
 
 static inline dnnl_status_t nn_dnnl_post_eltwise(dnnl_post_ops_t ops, dnnl_alg_kind_t kind,
@@ -114,6 +174,13 @@ static inline dnnl_status_t nn_dnnl_md_init(struct nn_dnnl_md *m, int rank, cons
 static inline void nn_dnnl_md_done(struct nn_dnnl_md *m)
 {
     m->made = false;
+}
+
+static inline dnnl_status_t nn_dnnl_layout_mistaken(nn_dnnl_md_ref md, struct nn_dnnl_layout *out)
+{
+    (void)md;
+    *out = (struct nn_dnnl_layout){.rank = 0};
+    return dnnl_success;
 }
 
 static inline dnnl_status_t nn_dnnl_post_eltwise(dnnl_post_ops_t ops, dnnl_alg_kind_t kind,

@@ -148,6 +148,9 @@ static status add_reorder(struct nn_dnnl_conv_pair *p, const struct nn_dnnl *d,
     status st = nn_dnnl_status(rc, "plain weights", e);
     if (!st && !dnnl_memory_desc_equal(nn_dnnl_md_ref_of(&plain), packed)) {
         p->weights_bytes = dnnl_memory_desc_get_size(packed);
+        st = nn_dnnl_status(nn_dnnl_layout_mistaken(packed, &p->layout), "a layout", e);
+    }
+    if (!st && p->weights_bytes && !p->layout.rank) {
         st = want->kind == NN_DNNL_WEIGHTS
                  ? nn_dnnl_reorder(&p->reorder, d, packed, nn_dnnl_md_ref_of(&plain), e)
                  : nn_dnnl_reorder(&p->reorder, d, nn_dnnl_md_ref_of(&plain), packed, e);
@@ -184,6 +187,9 @@ status nn_dnnl_conv_bind(struct nn_dnnl_conv_pair *p, enum nn_dnnl_conv_kind kin
                          void *packed, void *scratch)
 {
     bool out = kind == NN_DNNL_WEIGHTS;
+    p->out = out;
+    p->plain = plain;
+    p->packed = packed;
     void *mine = p->weights_bytes ? packed : plain;
     status st = nn_dnnl_call_point(&p->run, weights_of[kind].arg, mine);
     if (!st)
@@ -197,5 +203,11 @@ status nn_dnnl_conv_bind(struct nn_dnnl_conv_pair *p, enum nn_dnnl_conv_kind kin
 
 status nn_dnnl_conv_reorder(const struct nn_dnnl_conv_pair *p, const struct nn_dnnl *d)
 {
-    return p->weights_bytes ? nn_dnnl_call_run(&p->reorder, d) : STATUS_OK;
+    if (!p->layout.rank)
+        return p->weights_bytes ? nn_dnnl_call_run(&p->reorder, d) : STATUS_OK;
+    if (p->out)
+        nn_dnnl_layout_read(&p->layout, p->packed, p->plain);
+    else
+        nn_dnnl_layout_fill(&p->layout, p->plain, p->packed);
+    return STATUS_OK;
 }

@@ -67,6 +67,9 @@ struct nn_dnnl_conv_want {
 };
 struct nn_dnnl_conv_pair {
     struct nn_dnnl_call run, reorder;
+    bool out;                     /* the reorder makes plain weights */
+    struct nn_dnnl_layout layout; /* of weights that we reorder ourselves; else none */
+    void *plain, *packed;
     size_t weights_bytes; /* in the primitive's layout; 0: plain */
     size_t scratch_bytes; /* enough for either call */
 };
@@ -78,6 +81,10 @@ void nn_dnnl_conv_done(struct nn_dnnl_conv_pair *p);
 status nn_dnnl_conv_bind(struct nn_dnnl_conv_pair *p, enum nn_dnnl_conv_kind kind, void *plain,
                          void *packed, void *scratch) MUST_USE;
 status nn_dnnl_conv_reorder(const struct nn_dnnl_conv_pair *p, const struct nn_dnnl *d) MUST_USE;
+
+/* Packs plain weights (dimensions in order, f32), padding included; and the other way. */
+void nn_dnnl_layout_fill(const struct nn_dnnl_layout *l, const float *plain, void *packed);
+void nn_dnnl_layout_read(const struct nn_dnnl_layout *l, const void *packed, float *plain);
 
 /* Whether this step's stores are ones the device may compute with. */
 bool nn_dnnl_stores_ok(const struct nn_step *s);

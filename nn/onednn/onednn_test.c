@@ -29,6 +29,7 @@ static const struct shape shapes[] = {
     {7, 8, 16, 5, 1, 1, false, false, false, -1},
     {8, 16, 16, 3, 1, 4, true, false, true, -1},
     {1, 40, 24, 1, 1, 1, true, false, false, -1},
+    {7, 24, 20, 5, 2, 1, true, false, false, -1}, /* blocks of channels that are not full */
     /* more than a megabyte an image: several groups where images are turned into blocks */
     {40, 48, 96, 3, 1, 1, true, true, true, NN_SILU},
 };
