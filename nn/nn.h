@@ -261,7 +261,8 @@ struct nn_plan_info nn_plan_info(const struct nn_plan *p);
 status nn_plan_profile(struct nn_plan *p, struct buf *out) MUST_USE; /* runs once, timed */
 /* Names of devices built in, NULL-terminated. */
 const char *const *nn_devices(void);
-/* bf16 on "openblas" is storage only: half the memory, f32 arithmetic, any CPU. */
+/* bf16 on "openblas" is storage only: half the memory, f32 arithmetic, any CPU. NULL, the default
+   device, has bf16 only where the CPU computes in it. */
 bool nn_precision_supported(const char *device, enum nn_precision precision);
 /* STATUS_UNSUPPORTED when the default device cannot: e says why, then hint, which is what to do. */
 status nn_precision_check(enum nn_precision precision, const char *hint, struct errmsg *e) MUST_USE;

@@ -451,6 +451,17 @@ static void dropout_draws_anew_each_run(void **state)
     nn_params_free(params);
 }
 
+/* Storage in bf16 is had by asking for the device, not by default. */
+static void bf16_by_default_is_computed(void **state)
+{
+    (void)state;
+    assert_true(nn_precision_supported("openblas", NN_PREC_BF16));
+    assert_true(nn_precision_supported(NULL, NN_PREC_F32));
+    bool first = strcmp(nn_devices()[0], "openblas") == 0;
+    assert_int_equal(nn_precision_supported(NULL, NN_PREC_BF16),
+                     !first && nn_precision_supported(nn_devices()[0], NN_PREC_BF16));
+}
+
 /* A kernel that declines hands on to the next of the chain, and the last is the reference. */
 static void kernels_are_asked_in_order(void **state)
 {
@@ -485,6 +496,7 @@ int main(void)
         cmocka_unit_test(training_fuses_backward_pairs),
         cmocka_unit_test(training_lowers_the_loss),
         cmocka_unit_test(dropout_draws_anew_each_run),
+        cmocka_unit_test(bf16_by_default_is_computed),
         cmocka_unit_test(kernels_are_asked_in_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
