@@ -126,7 +126,7 @@ $(foreach f,$(FOLDERS),$(eval $(call folder_rules,$(f))))
 $(BUILD)/nn/wide/%.o: nn/kernels/%.c $(BUILD)/inc/nn/.made
 	@mkdir -p $(@D)
 	@echo "  CC $< (wide)"
-	$(Q)$(CC) $(ALL_CFLAGS) $(CFLAGS.nn) $(WIDEFLAGS) -DNN_WIDE -I nn -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(ALL_CFLAGS) $(CFLAGS.nn) $(WIDEFLAGS) -I nn -MMD -MP -c $< -o $@
 $(WIDE.nn): $(patsubst nn/kernels/%.c,$(BUILD)/nn/wide/%.o,$(wildcard nn/kernels/*.c))
 	$(Q)$(CC) -r -nostdlib -o $@.all $^
 	$(Q)$(OBJCOPY) --redefine-sym nn_kernels=nn_kernels_wide $@.all

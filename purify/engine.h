@@ -11,7 +11,7 @@
 
 /*
  * Tiles per network evaluation. Measured on one AVX-512 core in bf16: an evaluation of the
- * published 35.7 M-parameter UNet costs 34 ms at batch 1 and 4 * 26 ms at batch 4, where the
+ * published 35.7 M-parameter UNet costs 30 ms at batch 1 and 4 * 24 ms at batch 4, where the
  * weights come from memory once for four tiles; the shipped small one gains 8 to 15 %. More than
  * four gain little and make a reader wait longer. Three tiles cost about as much one by one as
  * padded to four, so a lane runs full or not at all.

@@ -192,11 +192,12 @@ static void back_sums(const struct nn_norm *j, int64_t n, int64_t first, int64_t
     forward_coef(j, n, a, b);
     for (int k = 0; k < c; k++)
         mean[k] = stats[k / cg * 2];
+    const bool straight = direct(j);
     memset(out.first, 0, 2 * (size_t)c * sizeof *out.first);
     for (int64_t i = n * j->d.pixels + first; i < n * j->d.pixels + last; i += step) {
         int rows = (int)nn_min(step, n * j->d.pixels + last - i), len = rows * c;
         const float *u = NULL;
-        if (direct(j)) {
+        if (straight) {
             struct stretch t = stretch_at(j, &s->in[0], i, rows);
             t.dx = keeps_upstream(s) ? t.dx : NULL;
             STRETCH(sum_stretch, s->attr.post, s->in[1].store == NN_STORE_BF16, &t, a, b, mean, s1,
@@ -256,10 +257,11 @@ static void back_apply(const struct nn_norm *j, int64_t n, int64_t first, int64_
     int post = keeps_upstream(s) ? NN_POST_NONE : s->attr.post;
     _Alignas(64) float sd[NN_ROW_MAX], su[NN_ROW_MAX], sx[NN_ROW_MAX], sr[NN_ROW_MAX];
     _Alignas(64) float a[NN_ROW_MAX], b[NN_ROW_MAX];
+    const bool straight = direct(j);
     forward_coef(j, n, a, b);
     for (int64_t i = n * j->d.pixels + first; i < n * j->d.pixels + last; i += step) {
         int rows = (int)nn_min(step, n * j->d.pixels + last - i), len = rows * c;
-        if (direct(j)) {
+        if (straight) {
             struct stretch t = stretch_at(j, up, i, rows);
             STRETCH(apply_stretch, post, s->in[1].store == NN_STORE_BF16, &t, a, b, p)
             continue;

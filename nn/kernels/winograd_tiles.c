@@ -22,69 +22,69 @@ enum {
 #define ALL(f) nn_lanes_all(f)
 #define FMA(f, x, y) nn_lanes_fma(nn_lanes_all(f), x, y)
 
-/* ---- one dimension; s: distance between the elements of in and of out ---- */
+/* ---- one dimension ---- */
 
 /* out = B' in: 6 -> 6 */
-static inline void pixels_1d(const nn_lanes *in, int si, nn_lanes *out, int so)
+static inline void pixels_1d(const nn_lanes *in, nn_lanes *out)
 {
-    nn_lanes x1 = in[si], x2 = in[2 * si], x3 = in[3 * si], x4 = in[4 * si];
+    nn_lanes x1 = in[1], x2 = in[2], x3 = in[3], x4 = in[4];
     nn_lanes even_p = FMA(-Q2, x2, x4), odd_p = ALL(P) * FMA(-Q2, x1, x3);
     nn_lanes even_q = FMA(-P2, x2, x4), odd_q = ALL(Q) * FMA(-P2, x1, x3);
     out[0] = FMA(P2 * Q2, in[0], FMA(-(P2 + Q2), x2, x4));
-    out[so] = even_p + odd_p;
-    out[2 * so] = even_p - odd_p;
-    out[3 * so] = even_q + odd_q;
-    out[4 * so] = even_q - odd_q;
-    out[5 * so] = FMA(P2 * Q2, x1, FMA(-(P2 + Q2), x3, in[5 * si]));
+    out[1] = even_p + odd_p;
+    out[2] = even_p - odd_p;
+    out[3] = even_q + odd_q;
+    out[4] = even_q - odd_q;
+    out[5] = FMA(P2 * Q2, x1, FMA(-(P2 + Q2), x3, in[5]));
 }
 
 /* out = A' in: 6 -> 4 */
-static inline void results_1d(const nn_lanes *in, int si, nn_lanes *out, int so)
+static inline void results_1d(const nn_lanes *in, nn_lanes *out)
 {
-    nn_lanes sum_p = in[si] + in[2 * si], dif_p = in[si] - in[2 * si];
-    nn_lanes sum_q = in[3 * si] + in[4 * si], dif_q = in[3 * si] - in[4 * si];
+    nn_lanes sum_p = in[1] + in[2], dif_p = in[1] - in[2];
+    nn_lanes sum_q = in[3] + in[4], dif_q = in[3] - in[4];
     out[0] = in[0] + sum_p + sum_q;
-    out[so] = FMA(P, dif_p, ALL(Q) * dif_q);
-    out[2 * so] = FMA(P2, sum_p, ALL(Q2) * sum_q);
-    out[3 * so] = FMA(P * P2, dif_p, FMA(Q * Q2, dif_q, in[5 * si]));
+    out[1] = FMA(P, dif_p, ALL(Q) * dif_q);
+    out[2] = FMA(P2, sum_p, ALL(Q2) * sum_q);
+    out[3] = FMA(P * P2, dif_p, FMA(Q * Q2, dif_q, in[5]));
 }
 
 /* out = A in: 4 -> 6 */
-static inline void gradients_1d(const nn_lanes *in, int si, nn_lanes *out, int so)
+static inline void gradients_1d(const nn_lanes *in, nn_lanes *out)
 {
-    nn_lanes y0 = in[0], y1 = in[si], y2 = in[2 * si], y3 = in[3 * si];
+    nn_lanes y0 = in[0], y1 = in[1], y2 = in[2], y3 = in[3];
     nn_lanes even_p = FMA(P2, y2, y0), odd_p = FMA(P * P2, y3, ALL(P) * y1);
     nn_lanes even_q = FMA(Q2, y2, y0), odd_q = FMA(Q * Q2, y3, ALL(Q) * y1);
     out[0] = y0;
-    out[so] = even_p + odd_p;
-    out[2 * so] = even_p - odd_p;
-    out[3 * so] = even_q + odd_q;
-    out[4 * so] = even_q - odd_q;
-    out[5 * so] = y3;
+    out[1] = even_p + odd_p;
+    out[2] = even_p - odd_p;
+    out[3] = even_q + odd_q;
+    out[4] = even_q - odd_q;
+    out[5] = y3;
 }
 
 /* out = G in: 3 -> 6 */
-static inline void filter_1d(const nn_lanes *in, int si, nn_lanes *out, int so)
+static inline void filter_1d(const nn_lanes *in, nn_lanes *out)
 {
-    nn_lanes w0 = in[0], w1 = in[si], w2 = in[2 * si];
+    nn_lanes w0 = in[0], w1 = in[1], w2 = in[2];
     nn_lanes even_p = ALL(WEIGHT_P) * FMA(P2, w2, w0), odd_p = ALL(WEIGHT_P * P) * w1;
     nn_lanes even_q = ALL(WEIGHT_Q) * FMA(Q2, w2, w0), odd_q = ALL(WEIGHT_Q * Q) * w1;
     out[0] = ALL(WEIGHT_0) * w0;
-    out[so] = even_p + odd_p;
-    out[2 * so] = even_p - odd_p;
-    out[3 * so] = even_q + odd_q;
-    out[4 * so] = even_q - odd_q;
-    out[5 * so] = w2;
+    out[1] = even_p + odd_p;
+    out[2] = even_p - odd_p;
+    out[3] = even_q + odd_q;
+    out[4] = even_q - odd_q;
+    out[5] = w2;
 }
 
 /* out = G' in: 6 -> 3 */
-static inline void filter_back_1d(const nn_lanes *in, int si, nn_lanes *out, int so)
+static inline void filter_back_1d(const nn_lanes *in, nn_lanes *out)
 {
-    nn_lanes sum_p = in[si] + in[2 * si], dif_p = in[si] - in[2 * si];
-    nn_lanes sum_q = in[3 * si] + in[4 * si], dif_q = in[3 * si] - in[4 * si];
+    nn_lanes sum_p = in[1] + in[2], dif_p = in[1] - in[2];
+    nn_lanes sum_q = in[3] + in[4], dif_q = in[3] - in[4];
     out[0] = FMA(WEIGHT_0, in[0], FMA(WEIGHT_P, sum_p, ALL(WEIGHT_Q) * sum_q));
-    out[so] = FMA(WEIGHT_P * P, dif_p, ALL(WEIGHT_Q * Q) * dif_q);
-    out[2 * so] = FMA(WEIGHT_P * P2, sum_p, FMA(WEIGHT_Q * Q2, sum_q, in[5 * si]));
+    out[1] = FMA(WEIGHT_P * P, dif_p, ALL(WEIGHT_Q * Q) * dif_q);
+    out[2] = FMA(WEIGHT_P * P2, sum_p, FMA(WEIGHT_Q * Q2, sum_q, in[5]));
 }
 
 /*
@@ -99,14 +99,14 @@ static inline void filter_back_1d(const nn_lanes *in, int si, nn_lanes *out, int
     {                                                                                              \
         nn_lanes column[SPAN], done[SPAN];                                                         \
         UNROLL for (int i = 0; i < (from); i++) column[i] = load;                                  \
-        f(column, 1, done, 1);                                                                     \
+        f(column, done);                                                                           \
         UNROLL for (int i = 0; i < (to); i++)(half)[i * (from) + j] = done[i];                     \
     }
 #define ROWS(f, from, to, half, store)                                                             \
     UNROLL for (int i = 0; i < (to); i++)                                                          \
     {                                                                                              \
         nn_lanes row[SPAN];                                                                        \
-        f((half) + i * (from), 1, row, 1);                                                         \
+        f((half) + i * (from), row);                                                               \
         UNROLL for (int j = 0; j < (to); j++)                                                      \
         {                                                                                          \
             nn_lanes v = row[j];                                                                   \
@@ -115,7 +115,7 @@ static inline void filter_back_1d(const nn_lanes *in, int si, nn_lanes *out, int
     }
 #define UNROLL _Pragma("GCC unroll 6")
 
-typedef void transform_1d(const nn_lanes *in, int si, nn_lanes *out, int so);
+typedef void transform_1d(const nn_lanes *in, nn_lanes *out);
 
 /* ---- tiles ---- */
 
