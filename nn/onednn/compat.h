@@ -17,11 +17,13 @@ struct nn_dnnl_md {
     dnnl_memory_desc_t desc;
 };
 
-/* One of the three convolution primitives; bias may be none. src and dst are the forward pass's. */
+/* One of the three convolution primitives; bias may be none. src and dst are the forward pass's.
+   operand_weights are the weights as the forward pass multiplies them, which a gradient's primitive
+   wants to know of: with bf16 operands they are bf16, while their gradient is f32. */
 enum nn_dnnl_conv_kind { NN_DNNL_FORWARD, NN_DNNL_DATA, NN_DNNL_WEIGHTS };
 struct nn_dnnl_conv {
     enum nn_dnnl_conv_kind kind;
-    struct nn_dnnl_md src, weights, bias, dst;
+    struct nn_dnnl_md src, weights, operand_weights, bias, dst;
     dnnl_dims_t stride, pad_before, pad_after;
 };
 
@@ -132,13 +134,14 @@ static inline dnnl_status_t nn_dnnl_conv_pd(dnnl_engine_t engine, const struct n
                                             dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *out)
 {
     static const dnnl_dims_t no_dilation = {0};
-    nn_dnnl_md_ref src = nn_dnnl_md_ref_of(&c->src), weights = nn_dnnl_md_ref_of(&c->weights);
-    nn_dnnl_md_ref bias = nn_dnnl_md_ref_of(&c->bias), dst = nn_dnnl_md_ref_of(&c->dst);
+    nn_dnnl_md_ref src = nn_dnnl_md_ref_of(&c->src), dst = nn_dnnl_md_ref_of(&c->dst);
+    nn_dnnl_md_ref weights = nn_dnnl_md_ref_of(&c->weights), bias = nn_dnnl_md_ref_of(&c->bias);
+    nn_dnnl_md_ref operand = nn_dnnl_md_ref_of(&c->operand_weights);
     dnnl_primitive_desc_t forward = NULL;
     bool alone = c->kind == NN_DNNL_FORWARD;
     dnnl_status_t rc = dnnl_convolution_forward_primitive_desc_create(
         alone ? out : &forward, engine, alone ? dnnl_forward_inference : dnnl_forward_training,
-        dnnl_convolution_direct, src, weights, bias, dst, c->stride, no_dilation, c->pad_before,
+        dnnl_convolution_direct, src, operand, bias, dst, c->stride, no_dilation, c->pad_before,
         c->pad_after, alone ? attr : NULL);
     if (alone || rc)
         return rc;
@@ -209,14 +212,15 @@ static inline dnnl_status_t nn_dnnl_matmul_pd(dnnl_engine_t engine, const struct
 static inline dnnl_status_t nn_dnnl_conv_pd(dnnl_engine_t engine, const struct nn_dnnl_conv *c,
                                             dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *out)
 {
-    nn_dnnl_md_ref src = nn_dnnl_md_ref_of(&c->src), weights = nn_dnnl_md_ref_of(&c->weights);
-    nn_dnnl_md_ref bias = nn_dnnl_md_ref_of(&c->bias), dst = nn_dnnl_md_ref_of(&c->dst);
+    nn_dnnl_md_ref src = nn_dnnl_md_ref_of(&c->src), dst = nn_dnnl_md_ref_of(&c->dst);
+    nn_dnnl_md_ref weights = nn_dnnl_md_ref_of(&c->weights), bias = nn_dnnl_md_ref_of(&c->bias);
+    nn_dnnl_md_ref operand = nn_dnnl_md_ref_of(&c->operand_weights);
     dnnl_convolution_desc_t desc;
     dnnl_primitive_desc_t forward = NULL;
     bool alone = c->kind == NN_DNNL_FORWARD;
     dnnl_status_t rc = dnnl_convolution_forward_desc_init(
         &desc, alone ? dnnl_forward_inference : dnnl_forward_training, dnnl_convolution_direct, src,
-        weights, bias, dst, c->stride, c->pad_before, c->pad_after);
+        operand, bias, dst, c->stride, c->pad_before, c->pad_after);
     if (!rc)
         rc = dnnl_primitive_desc_create(alone ? out : &forward, &desc, alone ? attr : NULL, engine,
                                         NULL);

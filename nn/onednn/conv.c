@@ -43,23 +43,17 @@ static dnnl_status_t weights_md(struct nn_dnnl_md *m, int groups, struct nn_shap
     return nn_dnnl_md_init(m, 5, dims, type, plain ? dnnl_goihw : any);
 }
 
-/* bf16 operands mean bf16 weights; gradients of weights are summed and kept in f32. */
-static dnnl_data_type_t weights_type(const struct nn_dnnl_conv_want *want)
+/* bf16 operands mean bf16 weights. */
+static dnnl_data_type_t operand_type(const struct nn_dnnl_conv_want *want)
 {
-    switch (want->kind) {
-    case NN_DNNL_FORWARD:
-        return type_of(&want->x);
-    case NN_DNNL_DATA:
-        return type_of(&want->y);
-    default:
-        return dnnl_f32;
-    }
+    return type_of(want->kind == NN_DNNL_DATA ? &want->y : &want->x);
 }
 
 static void describe_done(struct nn_dnnl_conv *c)
 {
     nn_dnnl_md_done(&c->src);
     nn_dnnl_md_done(&c->weights);
+    nn_dnnl_md_done(&c->operand_weights);
     nn_dnnl_md_done(&c->bias);
     nn_dnnl_md_done(&c->dst);
 }
@@ -74,11 +68,16 @@ static status describe(const struct nn_dnnl_conv_want *want, struct nn_dnnl_conv
         .pad_before = {v->pad_top, v->pad_left},
         .pad_after = {v->pad_bottom, v->pad_right},
     };
+    /* gradients of weights are summed and kept in f32 */
+    dnnl_data_type_t operand = operand_type(want);
+    dnnl_data_type_t weights = want->kind == NN_DNNL_WEIGHTS ? dnnl_f32 : operand;
     dnnl_status_t rc = image_md(&c->src, &want->x, want->batch);
     if (!rc)
         rc = image_md(&c->dst, &want->y, want->batch);
     if (!rc)
-        rc = weights_md(&c->weights, v->groups, want->w.shape, weights_type(want), false);
+        rc = weights_md(&c->weights, v->groups, want->w.shape, weights, false);
+    if (!rc)
+        rc = weights_md(&c->operand_weights, v->groups, want->w.shape, operand, false);
     if (!rc && want->bias)
         rc = nn_dnnl_md_init(&c->bias, 1, (dnnl_dims_t){want->w.shape.dim[0]}, dnnl_f32, dnnl_a);
     return nn_dnnl_status(rc, "describing a convolution", e);

@@ -1,5 +1,6 @@
 /* What the op tests, which compare every device with the reference, do not ask of oneDNN. */
 #include "nn/nn.h"
+#include "onednn/onednn.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -212,13 +213,12 @@ static void plans_run_side_by_side(void **state)
 }
 
 /* For any thread count the same run gives the same bits, and near those of one thread. */
-static void runs_repeat(void **state)
+static void run_thrice(enum nn_precision precision)
 {
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
         for (int threads = 1; threads <= 3; threads++) {
             NET n = new_net(&shapes[i], 5, true);
-            AUTO(nn_plan_free) struct nn_plan *p = new_plan(&n, "onednn", threads);
+            AUTO(nn_plan_free) struct nn_plan *p = new_plan_in(&n, "onednn", threads, precision);
             const struct nn_param_entry *w = nn_params_find(n.params, "w");
             size_t bytes = (size_t)nn_shape_count(w->shape) * sizeof(float);
             uint64_t first[3] = {0};
@@ -233,6 +233,54 @@ static void runs_repeat(void **state)
                 assert_memory_equal(first, sums, sizeof sums);
             }
         }
+}
+
+static void runs_repeat(void **state)
+{
+    (void)state;
+    run_thrice(NN_PREC_F32);
+}
+
+static void runs_repeat_in_bf16(void **state)
+{
+    (void)state;
+    if (!nn_precision_supported("onednn", NN_PREC_BF16))
+        skip();
+    run_thrice(NN_PREC_BF16);
+}
+
+/* A kernel that cannot be prepared is passed over in silence, and what takes its place is slow:
+   here it is asked for itself. */
+static void bf16_is_in_the_library(void **state)
+{
+    (void)state;
+    if (!nn_precision_supported("onednn", NN_PREC_BF16))
+        skip();
+    struct nn_tensor x = {.shape = nn_shape4(2, 8, 8, 16), .store = NN_STORE_BF16};
+    struct nn_tensor y = {.shape = nn_shape4(2, 8, 8, 24), .store = NN_STORE_BF16};
+    struct nn_tensor w = {.shape = nn_shape4(24, 16, 3, 3)}, b = {.shape = nn_shape1(24)};
+    struct nn_step of[] = {
+        {.op = NN_OP_CONV2D, .in = {x, w, b}, .out = {y}},
+        {.op = NN_OP_CONV2D_DATA, .in = {y, w}, .out = {x}},
+        {.op = NN_OP_CONV2D_WEIGHTS, .in = {x, y}, .out = {w, b}},
+    };
+    static const struct nn_kernel *const kernel[] = {&nn_onednn_conv2d, &nn_onednn_conv2d_data,
+                                                     &nn_onednn_conv2d_weights};
+    struct errmsg e = {""};
+    void *ctx = NULL;
+    assert_int_equal(nn_device_onednn.open(1, NN_PREC_BF16, &ctx, &e), STATUS_OK);
+    for (size_t i = 0; i < ARRAY_LEN(of); i++) {
+        struct nn_step *s = &of[i];
+        s->attr.conv = nn_conv_same(3, 1);
+        s->attr.post = NN_POST_NONE;
+        s->device_ctx = ctx, s->threads = 1, s->precision = NN_PREC_BF16;
+        assert_true(kernel[i]->supports(s));
+        status st = kernel[i]->prepare(s, &e);
+        kernel[i]->drop(s);
+        if (st)
+            fail_msg("%s: %s", kernel[i]->name, e.text);
+    }
+    nn_device_onednn.close(ctx);
 }
 
 static double farthest(const float *a, const float *b, size_t n)
@@ -312,6 +360,8 @@ int main(void)
         cmocka_unit_test(nor_does_it_in_bf16),
         cmocka_unit_test(plans_run_side_by_side),
         cmocka_unit_test(runs_repeat),
+        cmocka_unit_test(runs_repeat_in_bf16),
+        cmocka_unit_test(bf16_is_in_the_library),
         cmocka_unit_test(refresh_takes_new_weights),
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(bf16_is_refused_where_the_cpu_has_none),
