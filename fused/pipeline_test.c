@@ -150,7 +150,8 @@ static void a_reader_promotes_what_the_sweep_began(void **state)
     test_image(rig.dir, "a.png", IMAGE_PNG, 16, 3, false, 6);
     fake_hold(&rig.fake, true);
     asked_start(&rig, &sweep, "a.png", PURIFY_SWEEP);
-    while (fake_submitted(&rig.fake) == 0) {}
+    while (fake_submitted(&rig.fake) == 0) {
+    }
     asked_start(&rig, &reader, "a.png", PURIFY_URGENT);
     do
         pipeline_stats(rig.p, &ps);
