@@ -22,7 +22,7 @@
 #include <time.h>
 
 enum { SIDE = 32, CLASSES = 10, RUNS_MAX = 4096, PROFILES = 3, BUF_MAX = 1 << 20 };
-static const double long_ms = 3000; /* a step that takes longer is profiled once */
+static const double long_ms = 3000; /* a step that takes longer is profiled once, never for nothing */
 
 struct net_kind {
     const char *name;
@@ -167,11 +167,11 @@ static double median(double *v, int n)
 }
 
 /* The first step after the other side's turn finds its caches cold: it is not counted unless steps
-   are long. */
+   are very long. */
 static status turn(struct subject *s, double seconds, struct took *last)
 {
     static double ms[RUNS_MAX], cpu[RUNS_MAX], plan[RUNS_MAX];
-    status st = last->ms < seconds * 1e3 ? step(s, last) : STATUS_OK;
+    status st = last->ms < long_ms ? step(s, last) : STATUS_OK;
     double end = wall_ms() + seconds * 1e3;
     int n = 0;
     while (!st && n < RUNS_MAX && (n == 0 || wall_ms() < end)) {

@@ -236,8 +236,8 @@ def fastest(row):
 
 
 def turn(step, seconds, last_ms):
-    """The first run after the other side's turn finds its caches cold: it is not counted unless runs are long."""
-    if last_ms < 1000 * seconds:
+    """The first run after the other side's turn finds its caches cold: it is not counted unless runs are very long."""
+    if last_ms < LONG_MS:
         step()
     runs, end = [], time.perf_counter() + seconds
     while not runs or time.perf_counter() < end:

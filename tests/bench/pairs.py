@@ -22,7 +22,7 @@ import statistics
 import subprocess
 import sys
 
-SECONDS = 0.5  # of a turn; a step that takes longer is a turn of its own
+SECONDS = 1  # of a turn; a step that takes longer is a turn of its own
 ROUNDS, ROUNDS_LONG, LONG_MS = 7, 3, 3000
 OF_PEER = ("torch", "form", "tried", "errors", "error", "note")
 LAYOUT = "{:<26}{:>10}{:>12}{:>8}{:>13}{:>10}{:>7}{:>10}  {}"
