@@ -127,7 +127,7 @@ $(BUILD)/nn/wide/%.o: nn/kernels/%.c $(BUILD)/inc/nn/.made
 	@mkdir -p $(@D)
 	@echo "  CC $< (wide)"
 	$(Q)$(CC) $(ALL_CFLAGS) $(CFLAGS.nn) $(WIDEFLAGS) -I nn -MMD -MP -c $< -o $@
-$(WIDE.nn): $(patsubst nn/kernels/%.c,$(BUILD)/nn/wide/%.o,$(wildcard nn/kernels/*.c))
+$(WIDE.nn): $(patsubst nn/kernels/%.c,$(BUILD)/nn/wide/%.o,$(filter-out %_test.c,$(wildcard nn/kernels/*.c)))
 	$(Q)$(CC) -r -nostdlib -o $@.all $^
 	$(Q)$(OBJCOPY) --redefine-sym nn_kernels=nn_kernels_wide $@.all
 	$(Q)$(OBJCOPY) --keep-global-symbol=nn_kernels_wide $@.all $@

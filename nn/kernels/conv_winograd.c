@@ -1,48 +1,74 @@
 /*
  * The three convolution kernels by Winograd's algorithm (winograd.h).
  *
- * A block of tiles at a time goes through three steps: pixels to planes, the 36 products, planes to
+ * A block of tiles at a time goes through three steps: pixels to planes, their products, planes to
  * results. Where the transformed filters are small, each thread takes its own tiles through all
  * three, with planes that stay in its part of the caches. Large filters are read once a block by
  * all threads together, which share out the tiles, then the products, then the tiles again.
  *
- * Which of the direct sum and this one runs is decided by one image's shape, so that a sample's
- * bits do not depend on its batch.
+ * The direct sum, tiles of 4x4 or of 8x8: in plans of one thread one image's shape decides, so that
+ * a sample's bits do not depend on its batch; else the batch counts, too.
  */
 #include "kernels/winograd.h"
 
 enum {
     LANES = NN_PANEL,
-    PLANES = NN_WINO_PLANES,
     ALONE_BYTES = 768 << 10,   /* planes of one thread's block */
     TOGETHER_BYTES = 12 << 20, /* planes of a block for all threads */
-    FILTERS_ALONE = 4 << 20,   /* transformed filters that every thread may read on its own */
-    LEAST_TILES = 4
+    FILTERS_ALONE = 8 << 20    /* transformed filters that every thread may read on its own */
 };
 
 struct winograd {
     struct nn_wino_image from, to; /* what is read, what is written (or the gradient dy) */
     struct nn_wino_filters filters;
     bool alone;
+    int planes;
     int block;        /* tiles */
     size_t planes_at; /* floats from a block's first planes to its second */
     size_t block_floats;
     size_t filters_at; /* in scratch, floats: gradients of filters, one for each thread alone */
 };
 
-/* The transformed filters are four times as large as the filters, and come from memory: fewer tiles
-   of an image than `least` do not repay it. */
-static bool shapes_fit(const struct nn_step *s, struct nn_shape x, struct nn_shape y,
-                       struct nn_shape w, int least)
+static int64_t tiles_over(struct nn_shape y, int tile)
+{
+    return (int64_t)((y.dim[1] + tile - 1) / tile) * ((y.dim[2] + tile - 1) / tile);
+}
+
+/*
+ * The size of tiles that suits the step, 0: none. The transformed filters are 4 or 11 times as
+ * large as the filters, and come from memory: too few tiles do not repay it. Products for pixels
+ * beyond the edge count: at most half of the direct sum's pay, and 8x8 must save a fifth of those
+ * of 4x4. Its sums are exact enough for bf16 only.
+ */
+static int tile_for(const struct nn_step *s, struct nn_shape x, struct nn_shape y,
+                    struct nn_shape w, int64_t batch, int least)
 {
     const struct nn_conv *v = &s->attr.conv;
     if (v->groups != 1 || v->stride != 1 || w.dim[2] != 3 || w.dim[3] != 3 || x.dim[3] % LANES ||
         y.dim[3] % LANES || x.dim[3] > NN_ROW_MAX || y.dim[3] > NN_ROW_MAX)
-        return false;
-    int64_t across = (y.dim[1] + 3) / 4, along = (y.dim[2] + 3) / 4;
-    /* products, those for pixels beyond the edge included: at most half of the direct sum's */
-    return across * along >= least &&
-           2 * across * along * PLANES <= (int64_t)9 * y.dim[1] * y.dim[2];
+        return 0;
+    int64_t four = tiles_over(y, 4) * nn_wino_planes(4);
+    int64_t eight = tiles_over(y, 8) * nn_wino_planes(8);
+    int least_8 = batch > 1 ? 32 : 16;
+    if (s->precision == NN_PREC_BF16 && batch * tiles_over(y, 8) >= least_8 &&
+        5 * eight <= 4 * four)
+        return 8;
+    bool pays = 2 * four <= (int64_t)9 * y.dim[1] * y.dim[2];
+    return pays && batch * tiles_over(y, 4) >= least ? 4 : 0;
+}
+
+/* Of a step whose results are images. */
+static int tile_for_images(const struct nn_step *s)
+{
+    enum { LEAST = 4 };
+    struct nn_shape y = s->out[0].shape;
+    return tile_for(s, s->in[0].shape, y, s->in[1].shape, s->threads == 1 ? 1 : y.dim[0], LEAST);
+}
+
+static int tile_for_filters(const struct nn_step *s)
+{
+    struct nn_shape dy = s->in[1].shape;
+    return tile_for(s, s->in[0].shape, dy, s->out[0].shape, dy.dim[0], 1);
 }
 
 static struct nn_wino_image image(const struct nn_tensor *t, const struct nn_wino_image *tiles,
@@ -53,6 +79,7 @@ static struct nn_wino_image image(const struct nn_tensor *t, const struct nn_win
                                   .h = d[1],
                                   .w = d[2],
                                   .c = d[3],
+                                  .tile = tiles->tile,
                                   .bf16 = t->store == NN_STORE_BF16,
                                   .rows = tiles->rows,
                                   .columns = tiles->columns,
@@ -65,6 +92,12 @@ static int64_t tiles_of(const struct winograd *g)
     return nn_wino_tiles(&g->to);
 }
 
+/* Panels of outputs, of all planes. */
+static int64_t panels_of(const struct winograd *g)
+{
+    return (int64_t)g->planes * g->to.c / LANES;
+}
+
 /* Threads that work alone, each in a block of its own. */
 static int blocks_of(const struct nn_step *s, const struct winograd *g)
 {
@@ -72,28 +105,30 @@ static int blocks_of(const struct nn_step *s, const struct winograd *g)
 }
 
 /* Tiles cover y; x is read around them. */
-static status new_state(struct nn_step *s, const struct nn_tensor *x, const struct nn_tensor *y,
-                        int top, int left, bool turned)
+static status new_state(struct nn_step *s, int tile, const struct nn_tensor *x,
+                        const struct nn_tensor *y, int top, int left, bool turned)
 {
     struct winograd *g = s->state = mem_zalloc(1, sizeof *g);
     if (!g)
         return STATUS_NOMEM;
-    struct nn_wino_image tiles = {.rows = (y->shape.dim[1] + 3) / 4,
-                                  .columns = (y->shape.dim[2] + 3) / 4};
+    struct nn_wino_image tiles = {.tile = tile,
+                                  .rows = (y->shape.dim[1] + tile - 1) / tile,
+                                  .columns = (y->shape.dim[2] + tile - 1) / tile};
+    g->planes = nn_wino_planes(tile);
     g->from = image(x, &tiles, top, left);
     g->to = image(y, &tiles, 0, 0);
-    g->filters = (struct nn_wino_filters){g->to.c, g->from.c, turned};
+    g->filters = (struct nn_wino_filters){g->to.c, g->from.c, tile, turned};
     g->alone = nn_wino_filter_floats(&g->filters) * sizeof(float) <= FILTERS_ALONE;
     int64_t bytes = g->alone ? ALONE_BYTES : TOGETHER_BYTES;
-    int64_t tile_bytes = (int64_t)PLANES * (g->from.c + g->to.c) * (int64_t)sizeof(float);
+    int64_t tile_bytes = (int64_t)g->planes * (g->from.c + g->to.c) * (int64_t)sizeof(float);
     int64_t most = bytes / tile_bytes / NN_PANEL_ROWS * NN_PANEL_ROWS;
     int64_t all = tiles_of(g);
     most = most < NN_PANEL_ROWS ? NN_PANEL_ROWS : most;
     int64_t blocks = (all + most - 1) / most; /* of the same size, as near as whole rows allow */
     int64_t even = (all + blocks * NN_PANEL_ROWS - 1) / (blocks * NN_PANEL_ROWS) * NN_PANEL_ROWS;
     g->block = (int)nn_min(even, all);
-    g->planes_at = (size_t)(PLANES * nn_wino_plane(g->block, g->from.c));
-    g->block_floats = g->planes_at + (size_t)(PLANES * nn_wino_plane(g->block, g->to.c));
+    g->planes_at = (size_t)(g->planes * nn_wino_plane(g->block, g->from.c));
+    g->block_floats = g->planes_at + (size_t)(g->planes * nn_wino_plane(g->block, g->to.c));
     g->filters_at = g->block_floats * (size_t)blocks_of(s, g);
     s->scratch_bytes = g->filters_at * sizeof(float);
     return STATUS_OK;
@@ -204,7 +239,7 @@ static void convolve_alone(const void *ctx, int64_t first, int64_t last, int thr
     for (int64_t t = first; t < last; t += j.g->block) {
         take_block(&j, t, last, thread);
         pixels(&j, 0, j.in.tiles, thread);
-        products(&j, 0, (int64_t)PLANES * j.g->to.c / LANES, thread);
+        products(&j, 0, panels_of(j.g), thread);
         results(&j, 0, j.in.tiles, thread);
     }
 }
@@ -215,7 +250,7 @@ static void convolve_together(struct job *j)
     for (int64_t t = 0; t < tiles_of(j->g); t += j->g->block) {
         take_block(j, t, tiles_of(j->g), 0);
         nn_for_range(threads, j->in.tiles, pixels, j);
-        nn_for_range(threads, (int64_t)PLANES * j->g->to.c / LANES, products, j);
+        nn_for_range(threads, panels_of(j->g), products, j);
         nn_for_range(threads, j->in.tiles, results, j);
     }
 }
@@ -259,16 +294,16 @@ static status convolve(const struct nn_step *s, struct nn_wino_end end)
 
 static status prepare(struct nn_step *s, int top, int left, bool turned)
 {
-    status st = new_state(s, &s->in[0], &s->out[0], top, left, turned);
+    status st = new_state(s, tile_for_images(s), &s->in[0], &s->out[0], top, left, turned);
     const struct winograd *g = s->state;
     if (!st)
         s->packed_bytes = nn_wino_filter_floats(&g->filters) * sizeof(float);
     return st;
 }
 
-static bool forward_supports(const struct nn_step *s)
+static bool images_supports(const struct nn_step *s)
 {
-    return shapes_fit(s, s->in[0].shape, s->out[0].shape, s->in[1].shape, LEAST_TILES);
+    return tile_for_images(s) > 0;
 }
 
 static status forward_prepare(struct nn_step *s, struct errmsg *e)
@@ -288,11 +323,6 @@ static status forward_run(const struct nn_step *s)
 }
 
 /* in dy, w, res?; out dx */
-static bool data_supports(const struct nn_step *s)
-{
-    return shapes_fit(s, s->in[0].shape, s->out[0].shape, s->in[1].shape, LEAST_TILES);
-}
-
 static status data_prepare(struct nn_step *s, struct errmsg *e)
 {
     (void)e;
@@ -309,14 +339,15 @@ static status data_run(const struct nn_step *s)
 
 static bool weights_supports(const struct nn_step *s)
 {
-    return nn_has(&s->out[0]) && shapes_fit(s, s->in[0].shape, s->in[1].shape, s->out[0].shape, 1);
+    return nn_has(&s->out[0]) && tile_for_filters(s) > 0;
 }
 
 static status weights_prepare(struct nn_step *s, struct errmsg *e)
 {
     const struct nn_conv *v = &s->attr.conv;
     (void)e;
-    status st = new_state(s, &s->in[0], &s->in[1], v->pad_top, v->pad_left, false);
+    status st =
+        new_state(s, tile_for_filters(s), &s->in[0], &s->in[1], v->pad_top, v->pad_left, false);
     const struct winograd *g = s->state;
     if (!st)
         s->scratch_bytes +=
@@ -339,7 +370,7 @@ static void correlate_alone(const void *ctx, int64_t first, int64_t last, int th
         take_block(&j, t, last, thread);
         pixels_and_gradients(&j, 0, j.in.tiles, thread);
         j.add = t > first;
-        correlations(&j, 0, (int64_t)PLANES * j.g->to.c / LANES, thread);
+        correlations(&j, 0, panels_of(j.g), thread);
     }
 }
 
@@ -350,7 +381,7 @@ static void correlate_together(struct job *j)
         take_block(j, t, tiles_of(j->g), 0);
         nn_for_range(threads, j->in.tiles, pixels_and_gradients, j);
         j->add = t > 0;
-        nn_for_range(threads, (int64_t)PLANES * j->g->to.c / LANES, correlations, j);
+        nn_for_range(threads, panels_of(j->g), correlations, j);
     }
 }
 
@@ -382,7 +413,7 @@ static status weights_run(const struct nn_step *s)
 const struct nn_kernel nn_winograd_conv2d = {
     .op = NN_OP_CONV2D,
     .name = "winograd.conv2d",
-    .supports = forward_supports,
+    .supports = images_supports,
     .prepare = forward_prepare,
     .pack = pack,
     .run = forward_run,
@@ -391,7 +422,7 @@ const struct nn_kernel nn_winograd_conv2d = {
 const struct nn_kernel nn_winograd_conv2d_data = {
     .op = NN_OP_CONV2D_DATA,
     .name = "winograd.conv2d_data",
-    .supports = data_supports,
+    .supports = images_supports,
     .prepare = data_prepare,
     .pack = pack,
     .run = data_run,

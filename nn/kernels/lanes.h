@@ -31,6 +31,22 @@ static inline void nn_lanes_store(float *p, nn_lanes v)
 {
     memcpy(p, &v, sizeof v);
 }
+/* To an aligned place that is not read again soon: past the caches where that writes a whole line.
+   nn_lanes_streamed comes before other threads read it. */
+static inline void nn_lanes_stream(float *p, nn_lanes v)
+{
+#if defined(__AVX512F__)
+    _mm512_stream_ps(p, (__m512)v);
+#else
+    nn_lanes_store(p, v);
+#endif
+}
+static inline void nn_lanes_streamed(void)
+{
+#if defined(__AVX512F__)
+    _mm_sfence();
+#endif
+}
 static inline nn_lanes nn_lanes_all(float f)
 {
 #if defined(__AVX512F__)
@@ -115,6 +131,34 @@ static inline nn_lanes nn_lanes_exp(nn_lanes x)
     return p;
 }
 
+/* bf16 as floats' bits, and back as nn_bf16 rounds; compilers split these into halves. */
+static inline nn_lanes_bits nn_lanes_wide(nn_lanes_half half)
+{
+#if defined(__AVX512F__)
+    return (nn_lanes_bits)_mm512_cvtepu16_epi32((__m256i)half) << 16;
+#elif defined(__AVX2__)
+    return (nn_lanes_bits)_mm256_cvtepu16_epi32((__m128i)half) << 16;
+#else
+    return __builtin_convertvector(half, nn_lanes_bits) << 16;
+#endif
+}
+static inline nn_lanes_half nn_lanes_rounded(nn_lanes v)
+{
+    nn_lanes_bits bits;
+    memcpy(&bits, &v, sizeof bits);
+    nn_lanes_bits rounded = bits + 0x7fff + (bits >> 16 & 1);
+#if defined(__AVX512F__)
+    __mmask16 nan = _mm512_cmp_ps_mask((__m512)v, (__m512)v, _CMP_UNORD_Q);
+    __m512i quiet = _mm512_set1_epi32(0x400000);
+    rounded = (nn_lanes_bits)_mm512_mask_or_epi32((__m512i)rounded, nan, (__m512i)bits, quiet);
+    return (nn_lanes_half)_mm512_cvtepi32_epi16((__m512i)(rounded >> 16));
+#else
+    nn_lanes_bits nan = (nn_lanes_bits)(v != v);
+    rounded = (nan & (bits | 0x400000)) | (~nan & rounded);
+    return __builtin_convertvector(rounded >> 16, nn_lanes_half);
+#endif
+}
+
 /* Elements at .. at+NN_LANES-1 of f32 or bf16 memory, as nn_load_at and nn_store_at. */
 static inline nn_lanes nn_lanes_load_at(const void *p, bool bf16, int64_t at)
 {
@@ -123,7 +167,7 @@ static inline nn_lanes nn_lanes_load_at(const void *p, bool bf16, int64_t at)
         return nn_lanes_load((const float *)p + at);
     nn_lanes_half half;
     memcpy(&half, (const uint16_t *)p + at, sizeof half);
-    nn_lanes_bits bits = __builtin_convertvector(half, nn_lanes_bits) << 16;
+    nn_lanes_bits bits = nn_lanes_wide(half);
     memcpy(&v, &bits, sizeof v);
     return v;
 }
@@ -133,12 +177,7 @@ static inline void nn_lanes_store_at(void *p, bool bf16, int64_t at, nn_lanes v)
         nn_lanes_store((float *)p + at, v);
         return;
     }
-    nn_lanes_bits bits;
-    memcpy(&bits, &v, sizeof bits);
-    nn_lanes_bits rounded = bits + 0x7fff + (bits >> 16 & 1);
-    nn_lanes_bits nan = (nn_lanes_bits)(v != v);
-    rounded = (nan & (bits | 0x400000)) | (~nan & rounded);
-    nn_lanes_half half = __builtin_convertvector(rounded >> 16, nn_lanes_half);
+    nn_lanes_half half = nn_lanes_rounded(v);
     memcpy((uint16_t *)p + at, &half, sizeof half);
 }
 

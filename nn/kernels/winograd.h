@@ -3,19 +3,23 @@
 /*
  * winograd: 3x3 convolutions of stride 1, computed in f32, by F(4x4, 3x3) of Lavin and Gray, "Fast
  * Algorithms for Convolutional Neural Networks" (arXiv 1509.09308), section 4.3: an output tile of
- * 4x4 pixels takes 36 products a pair of channels instead of 144. With d the 6x6 pixels under a
- * tile and g a filter,
+ * 4x4 pixels takes 36 products a pair of channels instead of 144. F(8x8, 3x3) takes 100 instead of
+ * 576. With d the pixels under a tile, two more a side, and g a filter,
  *
  *     Y = A'[ sum over c of (G g G') . (B' d B) ]A
  *
  * and, read backwards, the gradient of the filter is G'[ sum over tiles (A dY A') . (B' d B) ]G.
  *
- * Their points 0, 1, -1, 2, -2 cost a factor of 7 in accuracy against the direct sum. These are 0,
- * 3/4, -3/4, 3/2, -3/2 and infinity: a factor of 2 on random data, and every constant of A and B is
- * still exact in f32.
+ * Their points 0, 1, -1, 2, -2 cost a factor of 7 in accuracy against the direct sum. Those of 4x4
+ * are 0, 3/4, -3/4, 3/2, -3/2 and infinity: a factor of 2 on random data. Those of 8x8 are 0,
+ * +-3/8,
+ * +-7/8, +-5/4, +-5/2 and infinity, the best of some thousand sets of simple fractions: relative
+ * errors of 2e-5 (gradients of filters 4e-5), too many for f32, and a fortieth of what rounding to
+ * bf16 does. Every constant of A and B is exact in f32.
  *
- * Layouts (panels.h). Transformed pixels and products are `planes`: 36 matrices (tiles, channels)
- * of one block of tiles; transformed filters are 36 times outputs/16 panels of (inputs, 16).
+ * Layouts (panels.h). Transformed pixels and products are `planes`: 36 or 100 matrices (tiles,
+ * channels) of one block of tiles; transformed filters are as many times outputs/16 panels of
+ * (inputs, 16).
  *
  * Every result is computed by one sequence of operations that depends on its own inputs only, never
  * on the tile's neighbours, the block or the thread.
@@ -23,15 +27,16 @@
 #include "kernels/kernels.h"
 #include "kernels/panels.h"
 
-enum {
-    NN_WINO_TILE = 4,   /* output pixels a side */
-    NN_WINO_SPAN = 6,   /* input pixels a side */
-    NN_WINO_PLANES = 36 /* products a tile */
-};
+enum { NN_WINO_TILE_MAX = 8 };
+/* Products a tile of this many output pixels a side, 4 or 8. */
+static inline int nn_wino_planes(int tile)
+{
+    return (tile + 2) * (tile + 2);
+}
 
-/* Images (n,h,w,c) seen through tiles: tile (i,j) starts at pixel (4 i - top, 4 j - left). */
+/* Images (n,h,w,c) seen through tiles: tile (i,j) starts at pixel (i tile - top, j tile - left). */
 struct nn_wino_image {
-    int n, h, w, c;
+    int n, h, w, c, tile;
     bool bf16;         /* how pixels are stored */
     int rows, columns; /* of tiles */
     int top, left;
@@ -48,7 +53,7 @@ struct nn_wino_block {
     float *planes;
 };
 /* Floats from one plane of `tiles` tiles to the next: a cache line more than it holds, since the
-   same place in all 36 planes is written at once, and the distance is often a multiple of a page.
+   same place in all planes is written at once, and the distance is often a multiple of a page.
  */
 static inline int64_t nn_wino_plane(int64_t tiles, int c)
 {
@@ -76,6 +81,7 @@ void nn_wino_results(const struct nn_wino_image *m, void *y, const struct nn_win
    places and the filter is turned by half a circle. */
 struct nn_wino_filters {
     int outputs, inputs; /* of the product: (O,I), or (I,O) when turned */
+    int tile;
     bool turned;
 };
 size_t nn_wino_filter_floats(const struct nn_wino_filters *f);

@@ -19,7 +19,7 @@ static const struct nn_kernel *const *lists(int i, enum nn_precision p)
     const struct nn_kernel_set *ours = nn_kernels_here();
     const struct nn_kernel *const *const f32[] = {ours->winograd, ours->gather, ours->attention,
                                                   kernels, NULL};
-    const struct nn_kernel *const *const bf16[] = {ours->winograd, ours->gather, kernels,
+    const struct nn_kernel *const *const bf16[] = {ours->winograd, kernels, ours->gather,
                                                    ours->attention, NULL};
     const struct nn_kernel *const *const tiles[] = {kernels, ours->winograd, ours->gather,
                                                     ours->attention, NULL};
