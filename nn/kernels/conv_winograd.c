@@ -181,6 +181,10 @@ static struct stretch stretch_at(const struct winograd *g, int64_t at, int64_t l
     return (struct stretch){plane, (int)(at % panels),
                             (int)(nn_min(last, (plane + 1) * panels) - at)};
 }
+static int64_t filters_at(const struct winograd *g, const struct stretch *p)
+{
+    return p->plane * nn_wino_filter_plane(&g->filters) + (int64_t)p->first * g->from.c * LANES;
+}
 static float *from_plane(const struct job *j, const struct stretch *p)
 {
     return j->in.planes + p->plane * nn_wino_plane(j->in.tiles, j->g->from.c);
@@ -198,7 +202,7 @@ static void products(const void *ctx, int64_t first, int64_t last, int thread)
     (void)thread;
     while (first < last) {
         struct stretch p = stretch_at(j->g, first, last);
-        nn_panel_multiply(from_plane(j, &p), j->filters + first * inputs * LANES, to_plane(j, &p),
+        nn_panel_multiply(from_plane(j, &p), j->filters + filters_at(j->g, &p), to_plane(j, &p),
                           j->in.tiles, inputs, p.count);
         first += p.count;
     }
@@ -225,7 +229,7 @@ static void correlations(const void *ctx, int64_t first, int64_t last, int threa
     (void)thread;
     while (first < last) {
         struct stretch p = stretch_at(j->g, first, last);
-        nn_panel_correlate(from_plane(j, &p), to_plane(j, &p), j->sums + first * inputs * LANES,
+        nn_panel_correlate(from_plane(j, &p), to_plane(j, &p), j->sums + filters_at(j->g, &p),
                            j->in.tiles, inputs, p.count, j->add);
         first += p.count;
     }

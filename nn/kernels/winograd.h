@@ -84,7 +84,16 @@ struct nn_wino_filters {
     int tile;
     bool turned;
 };
-size_t nn_wino_filter_floats(const struct nn_wino_filters *f);
+/* Floats from one plane of transformed filters to the next: as with tiles (nn_wino_plane), and far
+   enough that writes to all planes, which go past the caches, meet in no bank of the memory. */
+static inline int64_t nn_wino_filter_plane(const struct nn_wino_filters *f)
+{
+    return (int64_t)f->outputs * f->inputs + 17 * NN_PANEL;
+}
+static inline size_t nn_wino_filter_floats(const struct nn_wino_filters *f)
+{
+    return (size_t)(nn_wino_planes(f->tile) * nn_wino_filter_plane(f));
+}
 /* u = G g G' for pairs first..last-1 of outputs/16 * inputs. */
 void nn_wino_filters_in(const struct nn_wino_filters *f, const float *w, float *u, int64_t first,
                         int64_t last);

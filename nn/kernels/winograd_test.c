@@ -95,9 +95,9 @@ static void convolve(int tile, const float *x, int from, int to, bool turned, fl
     nn_wino_filters_in(&f, given.w, u, 0, (int64_t)to / NN_PANEL * from);
     nn_wino_pixels(&read, x, &in, 0, in.tiles);
     for (int p = 0; p < nn_wino_planes(tile); p++)
-        nn_panel_multiply(in.planes + p * nn_wino_plane(in.tiles, from), u + p * to * from,
-                          out.planes + p * nn_wino_plane(in.tiles, to), in.tiles, from,
-                          to / NN_PANEL);
+        nn_panel_multiply(
+            in.planes + p * nn_wino_plane(in.tiles, from), u + p * nn_wino_filter_plane(&f),
+            out.planes + p * nn_wino_plane(in.tiles, to), in.tiles, from, to / NN_PANEL);
     nn_wino_results(&written, y, &(struct nn_wino_end){.bias = NULL}, &out, 0, out.tiles);
     mem_free(u), mem_free(in.planes), mem_free(out.planes);
 }
@@ -113,8 +113,8 @@ static void correlate(int tile, float *w)
     nn_wino_gradients(&other, given.y, &out, 0, out.tiles);
     for (int p = 0; p < nn_wino_planes(tile); p++)
         nn_panel_correlate(in.planes + p * nn_wino_plane(in.tiles, C),
-                           out.planes + p * nn_wino_plane(in.tiles, O), u + p * O * C, in.tiles, C,
-                           O / NN_PANEL, false);
+                           out.planes + p * nn_wino_plane(in.tiles, O),
+                           u + p * nn_wino_filter_plane(&f), in.tiles, C, O / NN_PANEL, false);
     nn_wino_filters_out(&f, u, w, 0, (int64_t)O / NN_PANEL * C);
     mem_free(u), mem_free(in.planes), mem_free(out.planes);
 }

@@ -3,6 +3,7 @@
 #include "kernels/winograd_points.h"
 
 enum { SPAN_MAX = NN_WINO_TILE_MAX + 2, LANES = NN_PANEL, TAPS = 3 };
+enum { AHEAD = 4 }; /* filters that are fetched early */
 
 typedef void transform_1d(const nn_lanes *in, nn_lanes *out);
 #define ONE_DIMENSION(what, tile)                                                                  \
@@ -185,11 +186,6 @@ void nn_wino_results(const struct nn_wino_image *m, void *y, const struct nn_win
 
 /* ---- filters ---- */
 
-size_t nn_wino_filter_floats(const struct nn_wino_filters *f)
-{
-    return (size_t)nn_wino_planes(f->tile) * (size_t)f->outputs * (size_t)f->inputs;
-}
-
 /* Where tap 0 of the filter between an output and an input lies in w (O,I,3,3). */
 static int64_t filter_at(const struct nn_wino_filters *f, int64_t output, int64_t input)
 {
@@ -199,10 +195,12 @@ static int64_t filter_at(const struct nn_wino_filters *f, int64_t output, int64_
 CONSTANTS filters_in(transform_1d *transform, int span, const struct nn_wino_filters *f,
                      const float *w, float *u, int64_t first, int64_t last)
 {
-    int64_t plane = (int64_t)f->outputs * f->inputs;
-    int64_t step = filter_at(f, 1, 0);
+    int64_t plane = nn_wino_filter_plane(f), step = filter_at(f, 1, 0);
     for (int64_t pair = first; pair < last; pair++) {
         const float *from = w + filter_at(f, pair / f->inputs * LANES, pair % f->inputs);
+        if (f->turned) /* from page to page, which no CPU foresees */
+            for (int k = 0; k < TAPS * TAPS; k++)
+                __builtin_prefetch(from + AHEAD * filter_at(f, 0, 1) + k * LANES);
         for (int half = 0; half < LANES; half += NN_LANES) {
             nn_lanes in[TAPS * TAPS], wide[SPAN_MAX * TAPS];
             for (int k = 0; k < TAPS * TAPS; k++)
@@ -228,8 +226,7 @@ void nn_wino_filters_in(const struct nn_wino_filters *f, const float *w, float *
 CONSTANTS filters_out(transform_1d *transform, int span, const struct nn_wino_filters *f,
                       const float *u, float *w, int64_t first, int64_t last)
 {
-    int64_t plane = (int64_t)f->outputs * f->inputs;
-    int64_t step = filter_at(f, 1, 0);
+    int64_t plane = nn_wino_filter_plane(f), step = filter_at(f, 1, 0);
     for (int64_t pair = first; pair < last; pair++) {
         float *to = w + filter_at(f, pair / f->inputs * LANES, pair % f->inputs);
         for (int half = 0; half < LANES; half += NN_LANES) {
