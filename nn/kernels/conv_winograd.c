@@ -13,9 +13,10 @@
 
 enum {
     LANES = NN_PANEL,
-    ALONE_BYTES = 768 << 10,   /* planes of one thread's block */
-    TOGETHER_BYTES = 12 << 20, /* planes of a block for all threads */
-    FILTERS_ALONE = 8 << 20    /* transformed filters that every thread may read on its own */
+    ALONE_BYTES = 768 << 10, /* planes of one thread's block */
+    TOGETHER_BYTES =
+        14 << 20,           /* planes of a block for all threads: so much for one, twice for more */
+    FILTERS_ALONE = 8 << 20 /* transformed filters that every thread may read on its own */
 };
 
 struct winograd {
@@ -119,7 +120,7 @@ static status new_state(struct nn_step *s, int tile, const struct nn_tensor *x,
     g->to = image(y, &tiles, 0, 0);
     g->filters = (struct nn_wino_filters){g->to.c, g->from.c, tile, turned};
     g->alone = nn_wino_filter_floats(&g->filters) * sizeof(float) <= FILTERS_ALONE;
-    int64_t bytes = g->alone ? ALONE_BYTES : TOGETHER_BYTES;
+    int64_t bytes = g->alone ? ALONE_BYTES : TOGETHER_BYTES * nn_min(s->threads, 2);
     int64_t tile_bytes = (int64_t)g->planes * (g->from.c + g->to.c) * (int64_t)sizeof(float);
     int64_t most = bytes / tile_bytes / NN_PANEL_ROWS * NN_PANEL_ROWS;
     int64_t all = tiles_of(g);
