@@ -3,23 +3,41 @@
 
 enum { BLOCK = 64 }; /* pixels summed in f32 before they go to double */
 
-/* sum[c] and square[c] over the row's pixels; a vector of channels at a time stays in registers. */
+/* Channels k .. k + width vectors. */
+static inline __attribute__((always_inline)) void add_vectors(int width, const void *x, bool bf16,
+                                                              int pixels, int c, int k,
+                                                              const float *pivot, float *sum,
+                                                              float *square)
+{
+    nn_lanes s[2], q[2], middle[2];
+    for (int j = 0; j < width; j++) {
+        s[j] = nn_lanes_load(sum + k + j * NN_LANES);
+        q[j] = nn_lanes_load(square + k + j * NN_LANES);
+        middle[j] = nn_lanes_load(pivot + k + j * NN_LANES);
+    }
+    for (int64_t i = 0; i < pixels; i++)
+        for (int j = 0; j < width; j++) {
+            nn_lanes d = nn_lanes_load_at(x, bf16, i * c + k + j * NN_LANES) - middle[j];
+            s[j] += d;
+            q[j] = nn_lanes_fma(d, d, q[j]);
+        }
+    for (int j = 0; j < width; j++) {
+        nn_lanes_store(sum + k + j * NN_LANES, s[j]);
+        nn_lanes_store(square + k + j * NN_LANES, q[j]);
+    }
+}
+
+/* sum[c] and square[c] over the row's pixels; two vectors of channels at a time stay in registers,
+   so that one's sums need not wait for their own. */
 static inline __attribute__((always_inline)) void add_pixels(const void *x, bool bf16, int pixels,
                                                              int c, const float *pivot, float *sum,
                                                              float *square)
 {
     int k = 0;
-    for (; k + NN_LANES <= c; k += NN_LANES) {
-        nn_lanes s = nn_lanes_load(sum + k), q = nn_lanes_load(square + k);
-        const nn_lanes middle = nn_lanes_load(pivot + k);
-        for (int64_t i = 0; i < pixels; i++) {
-            nn_lanes d = nn_lanes_load_at(x, bf16, i * c + k) - middle;
-            s += d;
-            q = nn_lanes_fma(d, d, q);
-        }
-        nn_lanes_store(sum + k, s);
-        nn_lanes_store(square + k, q);
-    }
+    for (; k + 2 * NN_LANES <= c; k += 2 * NN_LANES)
+        add_vectors(2, x, bf16, pixels, c, k, pivot, sum, square);
+    for (; k + NN_LANES <= c; k += NN_LANES)
+        add_vectors(1, x, bf16, pixels, c, k, pivot, sum, square);
     for (int64_t i = 0; k < c && i < pixels; i++)
         for (int j = k; j < c; j++) {
             float d = nn_load_at(x, bf16, i * c + j) - pivot[j];
