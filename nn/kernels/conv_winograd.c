@@ -13,10 +13,9 @@
 
 enum {
     LANES = NN_PANEL,
-    ALONE_BYTES = 768 << 10, /* planes of one thread's block */
-    TOGETHER_BYTES =
-        14 << 20,           /* planes of a block for all threads: so much for one, twice for more */
-    FILTERS_ALONE = 8 << 20 /* transformed filters that every thread may read on its own */
+    ALONE_BYTES = 768 << 10,   /* planes of one thread's block */
+    TOGETHER_BYTES = 14 << 20, /* planes of a block for all threads, which may be two such */
+    FILTERS_ALONE = 8 << 20    /* transformed filters that every thread may read on its own */
 };
 
 struct winograd {

@@ -131,7 +131,7 @@ static inline nn_lanes nn_lanes_exp(nn_lanes x)
     return p;
 }
 
-/* bf16 as floats' bits, and back as nn_bf16 rounds; compilers split these into halves. */
+/* bf16 as floats' bits, and back as nn_store_at rounds; compilers split these into halves. */
 static inline nn_lanes_bits nn_lanes_wide(nn_lanes_half half)
 {
 #if defined(__AVX512F__)
