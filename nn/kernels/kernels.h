@@ -90,12 +90,20 @@ static inline void nn_store_at(void *p, bool bf16, int64_t i, float f)
  * by halves: an order that does not depend on how wide vectors are.
  */
 enum { NN_SUMS = 16 };
-static inline float nn_total(float sum[NN_SUMS])
+static inline float nn_total(const float sum[NN_SUMS])
 {
-    for (int half = NN_SUMS / 2; half > 0; half /= 2)
-        for (int k = 0; k < half; k++)
-            sum[k] += sum[k + half];
-    return sum[0];
+    /* vectors spelled out: left to the compiler the sums go through memory one by one */
+    typedef float eight __attribute__((vector_size(32)));
+    typedef float four __attribute__((vector_size(16)));
+    eight low, high;
+    four left, right;
+    memcpy(&low, sum, sizeof low);
+    memcpy(&high, sum + 8, sizeof high);
+    low += high;
+    memcpy(&left, &low, sizeof left);
+    memcpy(&right, (const char *)&low + sizeof left, sizeof right);
+    left += right;
+    return (left[0] + left[2]) + (left[1] + left[3]);
 }
 /* sum a[i] b[i] */
 static inline float nn_dot(const float *a, const float *b, int n)

@@ -12,15 +12,43 @@ static void add_scaled(float f, const float *x, float *y, int n)
         y[i] = nn_fma(f, x[i], y[i]);
 }
 
+enum { TOGETHER = 4 };
+
+/* y[i] = nn_dot of sample i and w, for four samples whose sums do not wait for each other. */
+static void dot_samples(const float *x, const float *w, int c, float *y)
+{
+    float sum[TOGETHER][NN_SUMS] = {{0}};
+    int k = 0;
+    for (; k + NN_SUMS <= c; k += NN_SUMS)
+#pragma GCC unroll 4
+        for (int i = 0; i < TOGETHER; i++)
+#pragma omp simd
+            for (int j = 0; j < NN_SUMS; j++)
+                sum[i][j] = nn_fma(x[i * c + k + j], w[k + j], sum[i][j]);
+    for (int i = 0; i < TOGETHER; i++) {
+        for (int j = 0; k + j < c; j++)
+            sum[i][j] = nn_fma(x[i * c + k + j], w[k + j], sum[i][j]);
+        y[i] = nn_total(sum[i]);
+    }
+}
+
 static void linear_outputs(const void *ctx, int64_t first, int64_t last, int thread)
 {
     const struct nn_step *s = ctx;
     int n = s->in[0].shape.dim[0], c = s->in[0].shape.dim[1], o = s->out[0].shape.dim[1];
     const float *x = nn_f32(&s->in[0]), *w = nn_f32(&s->in[1]), *b = nn_f32(&s->in[2]);
     (void)thread;
-    for (int64_t j = first; j < last; j++)
-        for (int64_t i = 0; i < n; i++)
-            nn_f32(&s->out[0])[i * o + j] = nn_dot(x + i * c, w + j * c, c) + (b ? b[j] : 0);
+    for (int64_t j = first; j < last; j++) {
+        float *y = nn_f32(&s->out[0]) + j, shift = b ? b[j] : 0, four[TOGETHER];
+        int64_t i = 0;
+        for (; i + TOGETHER <= n; i += TOGETHER) {
+            dot_samples(x + i * c, w + j * c, c, four);
+            for (int r = 0; r < TOGETHER; r++)
+                y[(i + r) * o] = four[r] + shift;
+        }
+        for (; i < n; i++)
+            y[i * o] = nn_dot(x + i * c, w + j * c, c) + shift;
+    }
 }
 
 static void data_samples(const void *ctx, int64_t first, int64_t last, int thread)
