@@ -8,6 +8,7 @@
  * summed over pixels is summed in an order that depends on shapes and the thread count only.
  */
 #include "device.h"
+#include "kernels/exp.h"
 
 #include <string.h>
 
@@ -23,34 +24,31 @@ static inline float nn_fma(float a, float b, float c)
 #endif
 }
 
-/*
- * exp to about 1.2e-7 relative, in operations a compiler vectorises. x log2(e) is rounded to n by
- * adding 1.5 * 2^23, which leaves n in the low bits of the sum; r = x - n ln 2, ln 2 in two parts
- * of which the first is exact times n; a polynomial in r of degree 6; n is added to its exponent.
- * Below -87 it gives 1.6e-38, above 88.37 2.4e38.
- */
-static inline float nn_expf(float x)
+/* p 2^n, n in the low bits of t. */
+static inline float nn_exp_scaled(float p, float t)
 {
-    const float magic = 12582912.0f;
-    x = x > 88.37f ? 88.37f : x;
-    x = x < -87.0f ? -87.0f : x;
-    float t = nn_fma(x, 1.44269504f, magic);
-    float n = t - magic;
-    float r = nn_fma(n, -0.693359375f, x);
-    r = nn_fma(n, 2.12194440e-4f, r);
-    float p = nn_fma(1.9875691500e-4f, r, 1.3981999507e-3f);
-    p = nn_fma(p, r, 8.3334519073e-3f);
-    p = nn_fma(p, r, 4.1665795894e-2f);
-    p = nn_fma(p, r, 1.6666665459e-1f);
-    p = nn_fma(p, r, 5.0000001201e-1f);
-    p = nn_fma(p, r, 1.0f);
-    p = nn_fma(p, r, 1.0f);
     uint32_t bits, exponent;
     memcpy(&bits, &p, sizeof bits);
     memcpy(&exponent, &t, sizeof exponent);
     bits += exponent << 23;
     memcpy(&p, &bits, sizeof p);
     return p;
+}
+static inline float nn_exp_limited(float x)
+{
+    x = x > NN_EXP_MOST ? NN_EXP_MOST : x;
+    return x < NN_EXP_LEAST ? NN_EXP_LEAST : x;
+}
+/* exp (exp.h), in operations a compiler vectorises */
+static inline float nn_expf(float x)
+{
+    x = nn_exp_limited(x);
+    float t = nn_fma(x, NN_EXP_LOG2E, NN_EXP_ROUND), n = t - NN_EXP_ROUND;
+    float r = nn_fma(n, -NN_EXP_LN2_REST, nn_fma(n, -NN_EXP_LN2_FIRST, x));
+    float p = nn_exp_terms[0];
+    for (int i = 1; i < NN_EXP_TERMS; i++)
+        p = nn_fma(p, r, nn_exp_terms[i]);
+    return nn_exp_scaled(p, t);
 }
 static inline float nn_sigmoidf(float x)
 {
@@ -59,6 +57,15 @@ static inline float nn_sigmoidf(float x)
 static inline float nn_siluf(float x)
 {
     return x / (1.0f + nn_expf(-x));
+}
+/* The same for a result that becomes bf16. */
+static inline float nn_siluf_bf16(float x)
+{
+    float v = nn_exp_limited(-x), t = nn_fma(v, NN_EXP_LOG2E, NN_EXP_ROUND);
+    float f = nn_fma(v, NN_EXP_LOG2E, -(t - NN_EXP_ROUND)), p = nn_exp2_terms[0];
+    for (int i = 1; i < NN_EXP2_TERMS; i++)
+        p = nn_fma(p, f, nn_exp2_terms[i]);
+    return x / (1.0f + nn_exp_scaled(p, t));
 }
 
 /* Element i of f32 or bf16 memory; `bf16` is a constant where these are used, so that one loop body

@@ -5,6 +5,8 @@
  * AVX-512, else eight (in two registers where they are narrower). No operation here mixes lanes, so
  * a lane's bits do not depend on their number.
  */
+#include "kernels/exp.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -107,28 +109,43 @@ static inline nn_lanes nn_lanes_where_positive(nn_lanes v, nn_lanes f)
     return f;
 }
 
-/* nn_expf's operations (kernels.h) in the same order. The compiler makes vectors of that too, but
-   ten comparisons of its two limits. */
-static inline nn_lanes nn_lanes_exp(nn_lanes x)
+/* The operations of nn_expf and nn_siluf_bf16 (kernels.h) in the same order. The compiler makes
+   vectors of those too, but ten comparisons of the two limits. */
+static inline nn_lanes nn_lanes_exp_limited(nn_lanes x)
 {
-    const nn_lanes magic = nn_lanes_all(12582912.0f), one = nn_lanes_all(1.0f);
-    x = nn_lanes_max(nn_lanes_all(-87.0f), nn_lanes_min(nn_lanes_all(88.37f), x));
-    nn_lanes t = nn_lanes_fma(x, nn_lanes_all(1.44269504f), magic), n = t - magic;
-    nn_lanes r = nn_lanes_fma(n, nn_lanes_all(-0.693359375f), x);
-    r = nn_lanes_fma(n, nn_lanes_all(2.12194440e-4f), r);
-    nn_lanes p = nn_lanes_fma(nn_lanes_all(1.9875691500e-4f), r, nn_lanes_all(1.3981999507e-3f));
-    p = nn_lanes_fma(p, r, nn_lanes_all(8.3334519073e-3f));
-    p = nn_lanes_fma(p, r, nn_lanes_all(4.1665795894e-2f));
-    p = nn_lanes_fma(p, r, nn_lanes_all(1.6666665459e-1f));
-    p = nn_lanes_fma(p, r, nn_lanes_all(5.0000001201e-1f));
-    p = nn_lanes_fma(p, r, one);
-    p = nn_lanes_fma(p, r, one);
+    return nn_lanes_max(nn_lanes_all(NN_EXP_LEAST), nn_lanes_min(nn_lanes_all(NN_EXP_MOST), x));
+}
+static inline nn_lanes nn_lanes_exp_scaled(nn_lanes p, nn_lanes t)
+{
     nn_lanes_bits bits, exponent;
     memcpy(&bits, &p, sizeof bits);
     memcpy(&exponent, &t, sizeof exponent);
     bits += exponent << 23;
     memcpy(&p, &bits, sizeof p);
     return p;
+}
+static inline nn_lanes nn_lanes_exp(nn_lanes x)
+{
+    const nn_lanes round = nn_lanes_all(NN_EXP_ROUND);
+    x = nn_lanes_exp_limited(x);
+    nn_lanes t = nn_lanes_fma(x, nn_lanes_all(NN_EXP_LOG2E), round), n = t - round;
+    nn_lanes r = nn_lanes_fma(n, nn_lanes_all(-NN_EXP_LN2_FIRST), x);
+    r = nn_lanes_fma(n, nn_lanes_all(-NN_EXP_LN2_REST), r);
+    nn_lanes p = nn_lanes_all(nn_exp_terms[0]);
+#pragma GCC unroll 8
+    for (int i = 1; i < NN_EXP_TERMS; i++)
+        p = nn_lanes_fma(p, r, nn_lanes_all(nn_exp_terms[i]));
+    return nn_lanes_exp_scaled(p, t);
+}
+static inline nn_lanes nn_lanes_silu_bf16(nn_lanes x)
+{
+    const nn_lanes round = nn_lanes_all(NN_EXP_ROUND), log2e = nn_lanes_all(NN_EXP_LOG2E);
+    nn_lanes v = nn_lanes_exp_limited(-x), t = nn_lanes_fma(v, log2e, round);
+    nn_lanes f = nn_lanes_fma(v, log2e, -(t - round)), p = nn_lanes_all(nn_exp2_terms[0]);
+#pragma GCC unroll 4
+    for (int i = 1; i < NN_EXP2_TERMS; i++)
+        p = nn_lanes_fma(p, f, nn_lanes_all(nn_exp2_terms[i]));
+    return x / (nn_lanes_all(1) + nn_lanes_exp_scaled(p, t));
 }
 
 /* bf16 as floats' bits, and back as nn_store_at rounds; compilers split these into halves. */

@@ -94,7 +94,7 @@ static inline __attribute__((always_inline)) void scale_stretch(const struct str
             if (post == NN_POST(NN_RELU))
                 v = nn_lanes_max(v, nn_lanes_all(0));
             else if (post == NN_POST(NN_SILU))
-                v = v / (nn_lanes_all(1) + nn_lanes_exp(-v));
+                v = bf16 ? nn_lanes_silu_bf16(v) : v / (nn_lanes_all(1) + nn_lanes_exp(-v));
             nn_lanes_store_at(y, bf16, at + k, v);
         }
         for (; k < c; k++) { /* the same operations */
@@ -104,7 +104,7 @@ static inline __attribute__((always_inline)) void scale_stretch(const struct str
             if (post == NN_POST(NN_RELU))
                 v = v > 0 ? v : 0;
             else if (post == NN_POST(NN_SILU))
-                v = nn_siluf(v);
+                v = bf16 ? nn_siluf_bf16(v) : nn_siluf(v);
             nn_store_at(y, bf16, at + k, v);
         }
     }
