@@ -52,6 +52,10 @@ else
 # Messages are cut on purpose where a buffer is full; gcc cannot tell that from a mistake.
 WARN += -Wjump-misses-init -Wno-format-truncation
 OMP  := -fopenmp
+# For arm64 it would load so early that the sums of the matrix products do not all stay in registers.
+ifeq ($(ARCH),aarch64)
+$(BUILD)/nn/kernels/panels.o: OPT += -fno-schedule-insns
+endif
 endif
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 CFLAGS   ?= -g

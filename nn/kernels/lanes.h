@@ -2,8 +2,8 @@
 #define NN_LANES_H
 /*
  * lanes: as many floats as the compiler keeps in one vector register: sixteen where it compiles for
- * AVX-512, else eight (in two registers where they are narrower). No operation here mixes lanes, so
- * a lane's bits do not depend on their number.
+ * AVX-512, four for arm64 (it would keep more in memory, not in two registers), else eight. No
+ * operation here mixes lanes, so a lane's bits do not depend on their number.
  */
 #include "kernels/exp.h"
 
@@ -12,10 +12,14 @@
 #include <string.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #if defined(__AVX512F__)
 enum { NN_LANES = 16 };
+#elif defined(__aarch64__)
+enum { NN_LANES = 4 };
 #else
 enum { NN_LANES = 8 };
 #endif
@@ -53,6 +57,8 @@ static inline nn_lanes nn_lanes_all(float f)
 {
 #if defined(__AVX512F__)
     return (nn_lanes)_mm512_set1_ps(f);
+#elif defined(__aarch64__)
+    return (nn_lanes)vdupq_n_f32(f);
 #else
     return (nn_lanes){f, f, f, f, f, f, f, f};
 #endif
@@ -65,9 +71,7 @@ static inline nn_lanes nn_lanes_fma(nn_lanes a, nn_lanes b, nn_lanes c)
 #elif defined(__AVX2__) && defined(__FMA__)
     return (nn_lanes)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
 #elif defined(__aarch64__)
-    for (int i = 0; i < NN_LANES; i++)
-        c[i] = __builtin_fmaf(a[i], b[i], c[i]);
-    return c;
+    return (nn_lanes)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
 #else
     return a * b + c;
 #endif
@@ -80,6 +84,9 @@ static inline nn_lanes nn_lanes_min(nn_lanes a, nn_lanes b)
     return (nn_lanes)_mm512_min_ps((__m512)a, (__m512)b);
 #elif defined(__AVX2__)
     return (nn_lanes)_mm256_min_ps((__m256)a, (__m256)b);
+#elif defined(__aarch64__)
+    float32x4_t x = (float32x4_t)a, y = (float32x4_t)b;
+    return (nn_lanes)vbslq_f32(vcltq_f32(x, y), x, y);
 #else
     for (int i = 0; i < NN_LANES; i++)
         b[i] = a[i] < b[i] ? a[i] : b[i];
@@ -92,6 +99,9 @@ static inline nn_lanes nn_lanes_max(nn_lanes a, nn_lanes b)
     return (nn_lanes)_mm512_max_ps((__m512)a, (__m512)b);
 #elif defined(__AVX2__)
     return (nn_lanes)_mm256_max_ps((__m256)a, (__m256)b);
+#elif defined(__aarch64__)
+    float32x4_t x = (float32x4_t)a, y = (float32x4_t)b;
+    return (nn_lanes)vbslq_f32(vcgtq_f32(x, y), x, y);
 #else
     for (int i = 0; i < NN_LANES; i++)
         b[i] = a[i] > b[i] ? a[i] : b[i];
@@ -148,15 +158,28 @@ static inline nn_lanes nn_lanes_silu_bf16(nn_lanes x)
     return x / (nn_lanes_all(1) + nn_lanes_exp_scaled(p, t));
 }
 
-/* bf16 as floats' bits, and back as nn_store_at rounds; compilers split these into halves. */
+/* bf16 as floats' bits, and back as nn_store_at rounds; compilers split these into halves, and gcc
+   on arm64 into single lanes. */
 static inline nn_lanes_bits nn_lanes_wide(nn_lanes_half half)
 {
 #if defined(__AVX512F__)
     return (nn_lanes_bits)_mm512_cvtepu16_epi32((__m256i)half) << 16;
 #elif defined(__AVX2__)
     return (nn_lanes_bits)_mm256_cvtepu16_epi32((__m128i)half) << 16;
+#elif defined(__aarch64__)
+    return (nn_lanes_bits)vmovl_u16((uint16x4_t)half) << 16;
 #else
     return __builtin_convertvector(half, nn_lanes_bits) << 16;
+#endif
+}
+static inline nn_lanes_half nn_lanes_upper(nn_lanes_bits bits)
+{
+#if defined(__AVX512F__)
+    return (nn_lanes_half)_mm512_cvtepi32_epi16((__m512i)(bits >> 16));
+#elif defined(__aarch64__)
+    return (nn_lanes_half)vshrn_n_u32((uint32x4_t)bits, 16);
+#else
+    return __builtin_convertvector(bits >> 16, nn_lanes_half);
 #endif
 }
 static inline nn_lanes_half nn_lanes_rounded(nn_lanes v)
@@ -168,12 +191,11 @@ static inline nn_lanes_half nn_lanes_rounded(nn_lanes v)
     __mmask16 nan = _mm512_cmp_ps_mask((__m512)v, (__m512)v, _CMP_UNORD_Q);
     __m512i quiet = _mm512_set1_epi32(0x400000);
     rounded = (nn_lanes_bits)_mm512_mask_or_epi32((__m512i)rounded, nan, (__m512i)bits, quiet);
-    return (nn_lanes_half)_mm512_cvtepi32_epi16((__m512i)(rounded >> 16));
 #else
     nn_lanes_bits nan = (nn_lanes_bits)(v != v);
     rounded = (nan & (bits | 0x400000)) | (~nan & rounded);
-    return __builtin_convertvector(rounded >> 16, nn_lanes_half);
 #endif
+    return nn_lanes_upper(rounded);
 }
 
 /* Elements at .. at+NN_LANES-1 of f32 or bf16 memory, as nn_load_at and nn_store_at. */

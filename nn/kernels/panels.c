@@ -1,5 +1,6 @@
 /*
- * Two vectors' width of outputs stay in registers: a panel of two vectors, or two panels of one.
+ * Two vectors' width of outputs stay in registers: a panel of two vectors, or two panels of one; of
+ * the shortest vectors, a panel of four.
  * Forward, as many rows as there are registers for stay while the inner dimension passes, a stretch
  * at a time, so that u's stretch stays in the first cache for all rows; the first of them fetch the
  * next stretch, as u comes from memory and each of its lines is used by few rows. Backward, some of
@@ -11,10 +12,11 @@
 enum {
     LANES = NN_PANEL,
     PER_PANEL = NN_PANEL / NN_LANES, /* vectors */
-    GROUP = 2 / PER_PANEL,           /* panels that are computed together */
-    ROWS = NN_LANES == 16 ? 12 : 6,  /* 24 of 32 registers, 12 of 16 */
-    DEPTH = NN_LANES == 16 ? 8 : 4,  /* backward */
-    STRETCH = 128                    /* of u: 8 KiB a panel, and as much that is fetched */
+    VECTORS = PER_PANEL > 2 ? PER_PANEL : 2,
+    GROUP = VECTORS / PER_PANEL,    /* panels that are computed together */
+    ROWS = NN_LANES == 16 ? 12 : 6, /* 24 of 32 registers, 12 of 16 */
+    DEPTH = NN_LANES == 16 ? 8 : 4, /* backward */
+    STRETCH = 128                   /* of u: 8 KiB a panel, and as much that is fetched */
 };
 _Static_assert(NN_PANEL_ROWS % ROWS == 0, "blocks have no rest");
 
@@ -28,44 +30,44 @@ struct product {
     const float *next; /* u's next stretch */
 };
 
-/* Where vector j of the two begins, counted from a panel's first float. */
+/* Where vector j of them begins, counted from a panel's first float. */
 #define AT(j, panel) ((j) / PER_PANEL * (panel) + (j) % PER_PANEL * NN_LANES)
 
 /* rows and vectors are constants where this is used. */
 static inline __attribute__((always_inline)) void multiply_rows(int rows, int vectors, bool fetch,
                                                                 const struct product *p)
 {
-    nn_lanes sum[ROWS][2] = {{{0}}};
+    nn_lanes sum[ROWS][VECTORS] = {{{0}}};
     const float *v = p->v, *u = p->u;
     float *m = p->m;
     int64_t u_panel = p->u_panel, m_panel = p->m_panel, v_panel = p->v_panel;
     if (p->add)
 #pragma GCC unroll 12
         for (int r = 0; r < rows; r++)
-#pragma GCC unroll 2
+#pragma GCC unroll 4
             for (int j = 0; j < vectors; j++)
                 sum[r][j] = nn_lanes_load(m + r * LANES + AT(j, m_panel));
     for (int i = 0; i < p->inner; i += LANES, v += v_panel)
         for (int k = 0; k < LANES; k++, u += LANES) {
-            nn_lanes w[2];
-#pragma GCC unroll 2
+            nn_lanes w[VECTORS];
+#pragma GCC unroll 4
             for (int j = 0; j < vectors; j++)
                 w[j] = nn_lanes_load(u + AT(j, u_panel));
             if (fetch)
-#pragma GCC unroll 2
+#pragma GCC unroll 4
                 for (int j = 0; j < vectors; j += PER_PANEL)
                     __builtin_prefetch(p->next + (u - p->u) + AT(j, u_panel));
 #pragma GCC unroll 12
             for (int r = 0; r < rows; r++) {
                 nn_lanes f = nn_lanes_all(v[r * LANES + k]);
-#pragma GCC unroll 2
+#pragma GCC unroll 4
                 for (int j = 0; j < vectors; j++)
                     sum[r][j] = nn_lanes_fma(f, w[j], sum[r][j]);
             }
         }
 #pragma GCC unroll 12
     for (int r = 0; r < rows; r++)
-#pragma GCC unroll 2
+#pragma GCC unroll 4
         for (int j = 0; j < vectors; j++)
             nn_lanes_store(m + r * LANES + AT(j, m_panel), sum[r][j]);
 }
@@ -116,7 +118,7 @@ void nn_panel_multiply(const float *v, const float *u, float *m, int rows, int i
             p.m = m + at * p.m_panel;
             p.next = i + p.inner < inner ? p.u + p.inner * LANES : u + (at + GROUP) * p.u_panel;
             if (panels - at >= GROUP)
-                multiply_stretch(2, p, rows);
+                multiply_stretch(VECTORS, p, rows);
             else
                 multiply_stretch(PER_PANEL, p, rows);
             i += p.inner;
@@ -130,24 +132,24 @@ static inline __attribute__((always_inline)) void correlate_rows(int vectors, co
                                                                  const float *z, float *u, int rows,
                                                                  int64_t u_panel, bool add)
 {
-    nn_lanes sum[DEPTH][2] = {{{0}}};
+    nn_lanes sum[DEPTH][VECTORS] = {{{0}}};
     int64_t z_panel = (int64_t)rows * LANES;
     for (int t = 0; t < rows; t++, v += LANES, z += LANES) {
-        nn_lanes w[2];
-#pragma GCC unroll 2
+        nn_lanes w[VECTORS];
+#pragma GCC unroll 4
         for (int j = 0; j < vectors; j++)
             w[j] = nn_lanes_load(z + AT(j, z_panel));
 #pragma GCC unroll 8
         for (int r = 0; r < DEPTH; r++) {
             nn_lanes f = nn_lanes_all(v[r]);
-#pragma GCC unroll 2
+#pragma GCC unroll 4
             for (int j = 0; j < vectors; j++)
                 sum[r][j] = nn_lanes_fma(f, w[j], sum[r][j]);
         }
     }
 #pragma GCC unroll 8
     for (int r = 0; r < DEPTH; r++)
-#pragma GCC unroll 2
+#pragma GCC unroll 4
         for (int j = 0; j < vectors; j++) {
             float *to = u + r * LANES + AT(j, u_panel);
             nn_lanes_store(to, add ? nn_lanes_load(to) + sum[r][j] : sum[r][j]);
@@ -162,7 +164,7 @@ void nn_panel_correlate(const float *v, const float *z, float *u, int rows, int 
         for (int i = 0; i < inner; i += DEPTH) {
             const float *from = v + i / LANES * (int64_t)rows * LANES + i % LANES;
             if (panels - at >= GROUP)
-                correlate_rows(2, from, z, u + (int64_t)i * LANES, rows, u_panel, add);
+                correlate_rows(VECTORS, from, z, u + (int64_t)i * LANES, rows, u_panel, add);
             else
                 correlate_rows(PER_PANEL, from, z, u + (int64_t)i * LANES, rows, u_panel, add);
         }
