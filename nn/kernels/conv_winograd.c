@@ -22,7 +22,6 @@ struct winograd {
     struct nn_wino_image from, to; /* what is read, what is written (or the gradient dy) */
     struct nn_wino_filters filters;
     bool alone;
-    int planes;
     int block;        /* tiles */
     size_t planes_at; /* floats from a block's first planes to its second */
     size_t block_floats;
@@ -95,7 +94,7 @@ static int64_t tiles_of(const struct winograd *g)
 /* Panels of outputs, of all planes. */
 static int64_t panels_of(const struct winograd *g)
 {
-    return (int64_t)g->planes * g->to.c / LANES;
+    return (int64_t)nn_wino_planes(g->to.tile) * g->to.c / LANES;
 }
 
 /* Threads that work alone, each in a block of its own. */
@@ -114,21 +113,21 @@ static status new_state(struct nn_step *s, int tile, const struct nn_tensor *x,
     struct nn_wino_image tiles = {.tile = tile,
                                   .rows = (y->shape.dim[1] + tile - 1) / tile,
                                   .columns = (y->shape.dim[2] + tile - 1) / tile};
-    g->planes = nn_wino_planes(tile);
+    int planes = nn_wino_planes(tile);
     g->from = image(x, &tiles, top, left);
     g->to = image(y, &tiles, 0, 0);
     g->filters = (struct nn_wino_filters){g->to.c, g->from.c, tile, turned};
     g->alone = nn_wino_filter_floats(&g->filters) * sizeof(float) <= FILTERS_ALONE;
     int64_t bytes = g->alone ? ALONE_BYTES : TOGETHER_BYTES * nn_min(s->threads, 2);
-    int64_t tile_bytes = (int64_t)g->planes * (g->from.c + g->to.c) * (int64_t)sizeof(float);
+    int64_t tile_bytes = (int64_t)planes * (g->from.c + g->to.c) * (int64_t)sizeof(float);
     int64_t most = bytes / tile_bytes / NN_PANEL_ROWS * NN_PANEL_ROWS;
     int64_t all = tiles_of(g);
     most = most < NN_PANEL_ROWS ? NN_PANEL_ROWS : most;
     int64_t blocks = (all + most - 1) / most; /* of the same size, as near as whole rows allow */
     int64_t even = (all + blocks * NN_PANEL_ROWS - 1) / (blocks * NN_PANEL_ROWS) * NN_PANEL_ROWS;
     g->block = (int)nn_min(even, all);
-    g->planes_at = (size_t)(g->planes * nn_wino_plane(g->block, g->from.c));
-    g->block_floats = g->planes_at + (size_t)(g->planes * nn_wino_plane(g->block, g->to.c));
+    g->planes_at = (size_t)(planes * nn_wino_plane(g->block, g->from.c));
+    g->block_floats = g->planes_at + (size_t)(planes * nn_wino_plane(g->block, g->to.c));
     g->filters_at = g->block_floats * (size_t)blocks_of(s, g);
     s->scratch_bytes = g->filters_at * sizeof(float);
     return STATUS_OK;

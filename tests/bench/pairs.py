@@ -78,17 +78,20 @@ def open_peer_waiting(command, row, threads, waiting):
 def open_peer(command, row, threads):
     """The same, of two ways of OpenMP's threads to wait the faster: when they spin some of PyTorch's steps are faster,
     in others they are in the way of its BLAS library's threads."""
-    best, about = None, {}
-    for waiting in ([None] if "OMP_WAIT_POLICY" in os.environ else [None, "passive"]) if command else []:
-        peer, said = open_peer_waiting(command, row, threads, waiting)
-        if peer and waiting:
-            said["form"] += " " + waiting
-        slower, faster = (peer, best) if best and not (peer and fastest(said) < fastest(about)) else (best, peer)
-        if slower:
-            slower.close()
-        if faster is not best or not best:
-            best, about = faster, said
-    return best, about
+    if not command:
+        return None, {}
+    best, about = open_peer_waiting(command, row, threads, None)
+    if not best or "OMP_WAIT_POLICY" in os.environ:
+        return best, about
+    peer, said = open_peer_waiting(command, row, threads, "passive")
+    if not peer:
+        return best, about
+    if fastest(said) >= fastest(about):
+        peer.close()
+        return best, about
+    best.close()
+    said["form"] += " passive"
+    return peer, said
 
 
 def fastest(about):
