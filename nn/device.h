@@ -19,7 +19,7 @@
  * Memory: in, out, scratch and packed belong to the plan and are 64-byte aligned (parameters: at
  * least 16). scratch holds nothing between runs and is shared with other steps. out never overlaps
  * an input that is still needed, except where the op's row allows output 0 in place of an input.
- * Threads: one thread calls a step; inside run a kernel uses nn_for_range with s->threads.
+ * Threads: one thread calls a step; inside run a kernel uses the loops below with s->threads.
  * No global mutable state: with threads = 1 many plans run at once.
  */
 #include "graph.h"
@@ -97,10 +97,18 @@ bool nn_all_f32(const struct nn_step *s);    /* every float tensor is stored as 
 
 /* ---- parallel loops: the only place with OpenMP ---- */
 typedef void nn_range_fn(const void *ctx, int64_t first, int64_t last, int thread);
-/* Calls fn on `threads` contiguous parts of 0..n-1 (thread i gets part i, always the same one, so
-   that partial sums kept by thread are added in a fixed order). threads <= 1: a plain call, no
-   OpenMP. */
+/* Calls fn on contiguous pieces that make up 0..n-1, from `threads` threads. `thread`, below that
+   number, tells which one calls, for scratch of its own. A thread may come several times, and who
+   comes for what differs from run to run: results must not depend on it. threads <= 1: one plain
+   call, no OpenMP. */
 void nn_for_range(int threads, int64_t n, nn_range_fn *fn, const void *ctx);
+/* Every piece begins at a multiple of block: for work that goes in blocks anyway, and to keep
+   threads from writing to the same cache line. */
+enum { NN_LINE_FLOATS = 16 };
+void nn_for_blocks(int threads, int64_t n, int64_t block, nn_range_fn *fn, const void *ctx);
+/* Thread i gets part i of `threads`, always the same one, in one call: for sums that are kept by
+   thread and added in a fixed order. */
+void nn_for_parts(int threads, int64_t n, nn_range_fn *fn, const void *ctx);
 
 /* Sets the calling thread's OpenMP thread count, which libraries read when a kernel is made or run;
    returns the one before, to be set again. */

@@ -64,8 +64,8 @@ void nn_ema_update(struct nn_ema *e)
         const struct nn_param_entry *p = nn_params_at(e->params, i);
         int64_t n = nn_shape_count(p->shape);
         if (p->trainable)
-            nn_for_range(nn_optim_threads(n), n, average,
-                         &(struct averaging){keep, 1 - keep, e->value[i], p->value});
+            nn_for_blocks(nn_optim_threads(n), n, NN_LINE_FLOATS, average,
+                          &(struct averaging){keep, 1 - keep, e->value[i], p->value});
         else
             memcpy(e->value[i], p->value, (size_t)n * sizeof(float));
     }

@@ -153,7 +153,7 @@ void nn_optim_step(struct nn_optim *o, float lr)
         u.decay = e->decay ? o->opt.weight_decay : 0;
         memcpy(u.slot, o->state[i].slot, sizeof u.slot);
         int64_t n = nn_shape_count(e->shape);
-        nn_for_range(nn_optim_threads(n), n, fn, &u);
+        nn_for_blocks(nn_optim_threads(n), n, NN_LINE_FLOATS, fn, &u);
     }
 }
 

@@ -230,7 +230,7 @@ static status run(const struct nn_step *s)
         struct filters f = {.g = g, .w = nn_f32(&s->in[W]), .panels = s->packed};
         nn_for_range(s->threads, pairs(g), read_filters, &f);
     }
-    nn_for_range(s->threads, pixels_of(g), convolve_pixels, &j);
+    nn_for_blocks(s->threads, pixels_of(g), g->block, convolve_pixels, &j);
     return STATUS_OK;
 }
 
@@ -285,7 +285,7 @@ static status weights_run(const struct nn_step *s)
     const struct gather *g = s->state;
     struct job j = {.step = s, .g = g};
     struct filters f = {.g = g, .w = nn_f32(&s->out[0]), .panels = sums_of(s, 0)};
-    nn_for_range(s->threads, pixels_of(g), correlate_pixels, &j);
+    nn_for_parts(s->threads, pixels_of(g), correlate_pixels, &j);
     nn_add_parts(s, sums_of(s, 0), sums_floats(g), nn_min(s->threads, pixels_of(g)));
     nn_for_range(s->threads, pairs(g), write_filters, &f);
     if (nn_has(&s->out[1]))

@@ -64,6 +64,6 @@ static void add_parts(const void *ctx, int64_t first, int64_t last, int thread)
 
 void nn_add_parts(const struct nn_step *s, float *sum, size_t floats, int64_t parts)
 {
-    nn_for_range(nn_threads_for(s, (int64_t)floats), (int64_t)floats, add_parts,
-                 &(struct parts){sum, floats, (int)parts});
+    nn_for_blocks(nn_threads_for(s, (int64_t)floats), (int64_t)floats, NN_LINE_FLOATS, add_parts,
+                  &(struct parts){sum, floats, (int)parts});
 }

@@ -253,7 +253,7 @@ static void convolve_together(struct job *j)
     for (int64_t t = 0; t < tiles_of(j->g); t += j->g->block) {
         take_block(j, t, tiles_of(j->g), 0);
         nn_for_range(threads, j->in.tiles, pixels, j);
-        nn_for_range(threads, panels_of(j->g), products, j);
+        nn_for_blocks(threads, panels_of(j->g), NN_PANEL_GROUP, products, j);
         nn_for_range(threads, j->in.tiles, results, j);
     }
 }
@@ -289,7 +289,7 @@ static status convolve(const struct nn_step *s, struct nn_wino_end end)
     if (!s->in[1].constant)
         nn_for_range(s->threads, pairs(g), pack_range, s);
     if (g->alone)
-        nn_for_range(s->threads, tiles_of(g), convolve_alone, &j);
+        nn_for_blocks(s->threads, tiles_of(g), g->block, convolve_alone, &j);
     else
         convolve_together(&j);
     return STATUS_OK;
@@ -384,7 +384,7 @@ static void correlate_together(struct job *j)
         take_block(j, t, tiles_of(j->g), 0);
         nn_for_range(threads, j->in.tiles, pixels_and_gradients, j);
         j->add = t > 0;
-        nn_for_range(threads, panels_of(j->g), correlations, j);
+        nn_for_blocks(threads, panels_of(j->g), NN_PANEL_GROUP, correlations, j);
     }
 }
 
@@ -401,7 +401,7 @@ static status weights_run(const struct nn_step *s)
     struct job j = {
         .step = s, .g = g, .x = s->in[0].data, .y = s->in[1].data, .sums = sums_of(s, 0)};
     if (g->alone) {
-        nn_for_range(s->threads, tiles_of(g), correlate_alone, &j);
+        nn_for_parts(s->threads, tiles_of(g), correlate_alone, &j);
         nn_add_parts(s, j.sums, nn_wino_filter_floats(&g->filters),
                      nn_min(s->threads, tiles_of(g)));
     } else {

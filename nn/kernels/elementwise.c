@@ -101,7 +101,7 @@ static void rows(const void *ctx, int64_t first, int64_t last, int thread)
 static status run_rows(const struct nn_step *s, row_fn *row)
 {
     int64_t n = nn_shape_count(s->out[0].shape);
-    nn_for_range(nn_threads_for(s, n), n, rows, &(struct job){s, row});
+    nn_for_blocks(nn_threads_for(s, n), n, NN_ROW_MAX, rows, &(struct job){s, row});
     return STATUS_OK;
 }
 

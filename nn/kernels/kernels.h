@@ -4,8 +4,9 @@
  * kernels: what the optimised plain C kernels (device "common") share.
  *
  * They take f32 and bf16 tensors alike, by rows (device.h), and loop over channels innermost, so
- * that the compiler makes vectors of it. Each loop over pixels is cut by nn_for_range; what is
- * summed over pixels is summed in an order that depends on shapes and the thread count only.
+ * that the compiler makes vectors of it. Loops over pixels go through the parallel loops
+ * (device.h); what is summed over pixels is summed in an order that depends on shapes and the
+ * thread count only.
  */
 #include "device.h"
 #include "kernels/exp.h"

@@ -98,7 +98,8 @@ static status linear_run(const struct nn_step *s)
 }
 static status data_run(const struct nn_step *s)
 {
-    nn_for_range(threads_of(s), s->in[0].shape.dim[0], data_samples, s);
+    enum { SAMPLES = 16 }; /* for which w is read once */
+    nn_for_blocks(threads_of(s), s->in[0].shape.dim[0], SAMPLES, data_samples, s);
     return STATUS_OK;
 }
 static status weights_run(const struct nn_step *s)

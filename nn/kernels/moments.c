@@ -1,8 +1,6 @@
 #include "kernels/moments.h"
 #include "kernels/lanes.h"
 
-enum { BLOCK = 64 }; /* pixels summed in f32 before they go to double */
-
 /* Channels k .. k + width vectors. */
 static inline __attribute__((always_inline)) void add_vectors(int width, const void *x, bool bf16,
                                                               int pixels, int c, int k,
@@ -61,9 +59,9 @@ void nn_moments(const struct nn_tensor *t, int64_t pivot, int64_t first, int64_t
     _Alignas(64) float sx[NN_ROW_MAX], sum[NN_ROW_MAX], square[NN_ROW_MAX];
     memset(out.first, 0, 2 * (size_t)c * sizeof *out.first);
     memcpy(out.pivot, nn_row(t, pivot * c, c, sx), (size_t)c * sizeof *out.pivot);
-    int step = nn_row_pixels(c) < BLOCK ? nn_row_pixels(c) : BLOCK;
-    for (int64_t block = first; block < last; block += BLOCK) {
-        int64_t end = nn_min(block + BLOCK, last);
+    int step = (int)nn_min(nn_row_pixels(c), NN_SUMS_BLOCK);
+    for (int64_t block = first; block < last; block += NN_SUMS_BLOCK) {
+        int64_t end = nn_min(block + NN_SUMS_BLOCK, last);
         memset(sum, 0, (size_t)c * sizeof *sum);
         memset(square, 0, (size_t)c * sizeof *square);
         for (int64_t i = block; i < end; i += step) {

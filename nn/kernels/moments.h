@@ -4,9 +4,11 @@
  * Per-channel sums over many pixels, for the norms.
  *
  * Squares are summed around a pivot (the first pixel's value), so that a mean far from zero costs
- * no digits; 64 pixels at a time in f32, those sums in double.
+ * no digits; a block of pixels at a time in f32, those sums in double.
  */
 #include "kernels/kernels.h"
+
+enum { NN_SUMS_BLOCK = 64 };
 
 struct nn_sums {
     double *first;  /* (C) sum of x - pivot */

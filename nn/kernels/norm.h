@@ -110,6 +110,18 @@ static inline void nn_norm_part(const struct nn_norm *j, int part, int64_t *firs
     *last = j->d.pixels * (part + 1) / j->l.parts;
 }
 
+/* Calls apply(j, n, first, last) for the pixels first..last-1 of all samples, sample by sample. */
+typedef void nn_norm_apply(const struct nn_norm *j, int64_t n, int64_t first, int64_t last);
+static inline void nn_norm_pixels(const struct nn_norm *j, nn_norm_apply *apply, int64_t first,
+                                  int64_t last)
+{
+    for (int64_t pixels = j->d.pixels, stop; first < last; first = stop) {
+        int64_t n = first / pixels;
+        stop = nn_min(last, (n + 1) * pixels);
+        apply(j, n, first - n * pixels, stop - n * pixels);
+    }
+}
+
 #define NN_NORM_KERNEL(OP, row, run_)                                                              \
     const struct nn_kernel nn_common_##row = {.op = NN_OP_##OP,                                    \
                                               .name = "common." #row,                              \

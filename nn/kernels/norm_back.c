@@ -43,29 +43,16 @@ static const float *upstream(int post, const float *a, const float *b, const flo
     return room;
 }
 
-/* s1 = sum u, s2 = sum u (x - mean) per channel over some pixels. */
+/* Adds sum u to s1, sum u (x - mean) to s2, per channel over some pixels. */
 static void row_sums(const float *u, const float *x, const float *mean, int rows, int c, float *s1,
                      float *s2)
 {
-    int k = 0;
-    for (; k + 16 <= c; k += 16) {
-        float sum[16] = {0}, dot[16] = {0};
-        for (int r = 0; r < rows; r++)
+    for (int r = 0; r < rows; r++)
 #pragma omp simd
-            for (int j = 0; j < 16; j++) {
-                sum[j] += u[r * c + k + j];
-                dot[j] = nn_fma(u[r * c + k + j], x[r * c + k + j] - mean[k + j], dot[j]);
-            }
-        memcpy(s1 + k, sum, sizeof sum);
-        memcpy(s2 + k, dot, sizeof dot);
-    }
-    for (; k < c; k++) {
-        s1[k] = s2[k] = 0;
-        for (int r = 0; r < rows; r++) {
+        for (int k = 0; k < c; k++) {
             s1[k] += u[r * c + k];
             s2[k] = nn_fma(u[r * c + k], x[r * c + k] - mean[k], s2[k]);
         }
-    }
 }
 
 /*
@@ -90,26 +77,48 @@ static inline __attribute__((always_inline)) nn_lanes upstream_lanes(int post, n
     return dy * (sigma * (one + v * (one - sigma)));
 }
 
-static inline __attribute__((always_inline)) void
-sum_stretch(int post, bool bf16, const struct stretch *t, const float *a, const float *b,
-            const float *mean, float *s1, float *s2)
+/* Where the forward map's coefficients, the means and the sums of back_sums are, per channel. */
+struct stretch_sums {
+    const float *a, *b, *mean;
+    float *s1, *s2;
+};
+
+/* Channels k .. k + width vectors, as row_sums. */
+static inline __attribute__((always_inline)) void sum_vectors(int width, int post, bool bf16,
+                                                              const struct stretch *t,
+                                                              const struct stretch_sums *to, int k)
 {
-    for (int k = 0; k < t->c; k += NN_LANES) {
-        const nn_lanes ak = nn_lanes_load(a + k), bk = nn_lanes_load(b + k);
-        const nn_lanes middle = nn_lanes_load(mean + k);
-        nn_lanes sum = nn_lanes_all(0), dot = sum;
-        for (int64_t r = 0; r < t->rows; r++) {
-            nn_lanes x = nn_lanes_load_at(t->x, bf16, r * t->c + k);
-            nn_lanes u = nn_lanes_load_at(t->dy, bf16, r * t->c + k);
-            u = upstream_lanes(post, u, nn_lanes_fma(ak, x, bk));
-            sum += u;
-            dot = nn_lanes_fma(u, x - middle, dot);
-            if (t->dx)
-                nn_lanes_store_at(t->dx, bf16, r * t->c + k, u);
-        }
-        nn_lanes_store(s1 + k, sum);
-        nn_lanes_store(s2 + k, dot);
+    nn_lanes a[2], b[2], mean[2], sum[2], dot[2];
+    for (int j = 0; j < width; j++) {
+        int at = k + j * NN_LANES;
+        a[j] = nn_lanes_load(to->a + at), b[j] = nn_lanes_load(to->b + at);
+        mean[j] = nn_lanes_load(to->mean + at);
+        sum[j] = nn_lanes_load(to->s1 + at), dot[j] = nn_lanes_load(to->s2 + at);
     }
+    for (int64_t r = 0; r < t->rows; r++)
+        for (int j = 0; j < width; j++) {
+            int64_t at = r * t->c + k + j * NN_LANES;
+            nn_lanes x = nn_lanes_load_at(t->x, bf16, at), u = nn_lanes_load_at(t->dy, bf16, at);
+            u = upstream_lanes(post, u, nn_lanes_fma(a[j], x, b[j]));
+            sum[j] += u;
+            dot[j] = nn_lanes_fma(u, x - mean[j], dot[j]);
+            if (t->dx)
+                nn_lanes_store_at(t->dx, bf16, at, u);
+        }
+    for (int j = 0; j < width; j++) {
+        nn_lanes_store(to->s1 + k + j * NN_LANES, sum[j]);
+        nn_lanes_store(to->s2 + k + j * NN_LANES, dot[j]);
+    }
+}
+
+static inline __attribute__((always_inline)) void
+sum_stretch(int post, bool bf16, const struct stretch *t, const struct stretch_sums *to)
+{
+    int k = 0;
+    for (; k + 2 * NN_LANES <= t->c; k += 2 * NN_LANES)
+        sum_vectors(2, post, bf16, t, to, k);
+    if (k < t->c)
+        sum_vectors(1, post, bf16, t, to, k);
 }
 
 static inline __attribute__((always_inline)) void apply_stretch(int post, bool bf16,
@@ -189,36 +198,41 @@ static void back_sums(const struct nn_norm *j, int64_t n, int64_t first, int64_t
     _Alignas(64) float sd[NN_ROW_MAX], sx[NN_ROW_MAX], su[NN_ROW_MAX];
     _Alignas(64) float a[NN_ROW_MAX], b[NN_ROW_MAX], mean[NN_ROW_MAX], s1[NN_ROW_MAX],
         s2[NN_ROW_MAX];
+    const struct stretch_sums to = {a, b, mean, s1, s2};
     forward_coef(j, n, a, b);
     for (int k = 0; k < c; k++)
         mean[k] = stats[k / cg * 2];
     const bool straight = direct(j);
     memset(out.first, 0, 2 * (size_t)c * sizeof *out.first);
-    for (int64_t i = n * j->d.pixels + first; i < n * j->d.pixels + last; i += step) {
-        int rows = (int)nn_min(step, n * j->d.pixels + last - i), len = rows * c;
-        const float *u = NULL;
-        if (straight) {
-            struct stretch t = stretch_at(j, &s->in[0], i, rows);
-            t.dx = keeps_upstream(s) ? t.dx : NULL;
-            STRETCH(sum_stretch, s->attr.post, s->in[1].store == NN_STORE_BF16, &t, a, b, mean, s1,
-                    s2)
-        } else {
+    int64_t start = n * j->d.pixels + first, end = n * j->d.pixels + last;
+    for (int64_t block = start; block < end; block += NN_SUMS_BLOCK) {
+        int64_t block_end = nn_min(block + NN_SUMS_BLOCK, end);
+        memset(s1, 0, (size_t)c * sizeof *s1);
+        memset(s2, 0, (size_t)c * sizeof *s2);
+        for (int64_t i = block; i < block_end; i += step) {
+            int rows = (int)nn_min(step, block_end - i), len = rows * c;
+            if (straight) {
+                struct stretch t = stretch_at(j, &s->in[0], i, rows);
+                t.dx = keeps_upstream(s) ? t.dx : NULL;
+                STRETCH(sum_stretch, s->attr.post, s->in[1].store == NN_STORE_BF16, &t, &to)
+                continue;
+            }
             const float *dy = nn_row(&s->in[0], i * c, len, sd);
             const float *x = nn_row(&s->in[1], i * c, len, sx);
-            u = upstream(s->attr.post, a, b, dy, x, rows, c, su);
+            const float *u = upstream(s->attr.post, a, b, dy, x, rows, c, su);
             row_sums(u, x, mean, rows, c, s1, s2);
+            if (!keeps_upstream(s))
+                continue;
+            if (s->out[0].store == NN_STORE_F32)
+                memcpy(nn_f32(&s->out[0]) + i * c, u, (size_t)len * sizeof *u);
+            else
+                nn_row_put(&s->out[0], i * c, len, u);
         }
 #pragma omp simd
         for (int k = 0; k < c; k++) {
             out.first[k] += (double)s1[k];
             out.second[k] += (double)s2[k];
         }
-        if (!u || !keeps_upstream(s))
-            continue;
-        if (s->out[0].store == NN_STORE_F32)
-            memcpy(nn_f32(&s->out[0]) + i * c, u, (size_t)len * sizeof *u);
-        else
-            nn_row_put(&s->out[0], i * c, len, u);
     }
 }
 
@@ -306,13 +320,8 @@ static void back_part_sums(const void *ctx, int64_t first, int64_t last, int thr
 }
 static void back_part_apply(const void *ctx, int64_t first, int64_t last, int thread)
 {
-    const struct nn_norm *j = ctx;
     (void)thread;
-    for (int64_t item = first; item < last; item++) {
-        int64_t from, to;
-        nn_norm_part(j, (int)(item % j->l.parts), &from, &to);
-        back_apply(j, item / j->l.parts, from, to);
-    }
+    nn_norm_pixels(ctx, back_apply, first, last);
 }
 
 /* dgamma = sum_n rsd sum u (x - mean), dbeta = sum_n sum u: in sample order, whatever the threads.
@@ -346,7 +355,7 @@ static status back_run(const struct nn_step *s)
         for (int64_t n = 0; n < j.d.n; n++)
             back_coef(&j, n);
         if (nn_has(&s->out[0]))
-            nn_for_range(threads, j.d.n * j.l.parts, back_part_apply, &j);
+            nn_for_blocks(threads, j.d.n * j.d.pixels, nn_row_pixels(j.d.c), back_part_apply, &j);
     }
     if (nn_has(&s->out[1]) || nn_has(&s->out[2]))
         param_gradients(&j);

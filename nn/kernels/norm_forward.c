@@ -208,13 +208,8 @@ static void forward_sums(const void *ctx, int64_t first, int64_t last, int threa
 }
 static void forward_apply(const void *ctx, int64_t first, int64_t last, int thread)
 {
-    const struct nn_norm *j = ctx;
     (void)thread;
-    for (int64_t item = first; item < last; item++) {
-        int64_t from, to;
-        nn_norm_part(j, (int)(item % j->l.parts), &from, &to);
-        apply(j, item / j->l.parts, from, to);
-    }
+    nn_norm_pixels(ctx, apply, first, last);
 }
 
 static status norm_run(const struct nn_step *s)
@@ -232,7 +227,7 @@ static status norm_run(const struct nn_step *s)
         for (int64_t n = 0; n < j.d.n; n++)
             group_stats(&j, n);
     }
-    nn_for_range(threads, j.d.n * j.l.parts, forward_apply, &j);
+    nn_for_blocks(threads, j.d.n * j.d.pixels, nn_row_pixels(j.d.c), forward_apply, &j);
     return STATUS_OK;
 }
 

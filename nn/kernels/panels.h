@@ -15,7 +15,8 @@
 
 enum {
     NN_PANEL = 16,
-    NN_PANEL_ROWS = 12 /* a number of rows that products take without a rest, for blocking */
+    NN_PANEL_GROUP = 2, /* panels that are best multiplied together */
+    NN_PANEL_ROWS = 12  /* a number of rows that products take without a rest, for blocking */
 };
 
 /* m (rows, 16 panels) = v (rows, inner) u (inner, 16 panels). */

@@ -385,7 +385,7 @@ static status weights_run(const struct nn_step *s)
     const struct geometry *g = &j.g;
     j.thread_floats = weights_floats(g) + (size_t)g->block * (size_t)(g->k + g->o);
     int threads = (int)nn_min(threads_of(s, g), g->n);
-    nn_for_range(threads, g->n, weights_images, &j);
+    nn_for_parts(threads, g->n, weights_images, &j);
     float *sum = s->scratch;
     for (int t = 1; t < threads; t++) {
         const float *part = (float *)s->scratch + (size_t)t * j.thread_floats;
