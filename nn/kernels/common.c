@@ -62,23 +62,3 @@ void nn_post_back_row(int post, const float *dy, const float *v, float *dx, int 
             memcpy(dx, dy, (size_t)n * sizeof *dx);
     }
 }
-
-void nn_softmax_row(float *p, int n, float scale)
-{
-    float max = p[0], sum[NN_SUMS] = {0};
-#pragma omp simd reduction(max : max)
-    for (int i = 1; i < n; i++)
-        max = p[i] > max ? p[i] : max;
-    for (int i = 0; i < n; i += NN_SUMS) {
-        int len = (int)nn_min(NN_SUMS, n - i);
-#pragma omp simd
-        for (int k = 0; k < len; k++) {
-            p[i + k] = nn_expf(scale * (p[i + k] - max));
-            sum[k] += p[i + k];
-        }
-    }
-    float f = 1 / nn_total(sum);
-#pragma omp simd
-    for (int i = 0; i < n; i++)
-        p[i] *= f;
-}

@@ -59,14 +59,19 @@ static inline float nn_siluf(float x)
 {
     return x / (1.0f + nn_expf(-x));
 }
-/* The same for a result that becomes bf16. */
-static inline float nn_siluf_bf16(float x)
+/* The same for results that become bf16. */
+static inline float nn_expf_bf16(float x)
 {
-    float v = nn_exp_limited(-x), t = nn_fma(v, NN_EXP_LOG2E, NN_EXP_ROUND);
-    float f = nn_fma(v, NN_EXP_LOG2E, -(t - NN_EXP_ROUND)), p = nn_exp2_terms[0];
+    x = nn_exp_limited(x);
+    float t = nn_fma(x, NN_EXP_LOG2E, NN_EXP_ROUND);
+    float f = nn_fma(x, NN_EXP_LOG2E, -(t - NN_EXP_ROUND)), p = nn_exp2_terms[0];
     for (int i = 1; i < NN_EXP2_TERMS; i++)
         p = nn_fma(p, f, nn_exp2_terms[i]);
-    return x / (1.0f + nn_exp_scaled(p, t));
+    return nn_exp_scaled(p, t);
+}
+static inline float nn_siluf_bf16(float x)
+{
+    return x / (1.0f + nn_expf_bf16(-x));
 }
 
 /* Element i of f32 or bf16 memory; `bf16` is a constant where these are used, so that one loop body
@@ -132,8 +137,10 @@ void nn_post_row(int post, float *y, int n);
 /* dx[i] = dy[i] * post'(v[i]) where v is the value before the activation. */
 void nn_post_back_row(int post, const float *dy, const float *v, float *dx, int n);
 
-/* p = softmax(scale p) */
-void nn_softmax_row(float *p, int n, float scale);
+/* Each row (n) of p becomes softmax(scale p): in place, or where bf16 is given there, rounded; then
+   p holds nothing. n > 0. */
+typedef void nn_softmax_fn(float *p, int rows, int n, float scale, uint16_t *bf16);
+nn_softmax_fn nn_softmax;
 
 /* Threads worth waking for so many elements of cheap work. */
 static inline int nn_threads_for(const struct nn_step *s, int64_t elements)
@@ -213,6 +220,7 @@ extern const struct nn_kernel nn_panel_attention, nn_panel_attention_back;
 /* All of the above as compiled for one kind of CPU; the lists are NULL-terminated. */
 struct nn_kernel_set {
     const struct nn_kernel *const *common, *const *winograd, *const *gather, *const *attention;
+    nn_softmax_fn *softmax;
 };
 /* x86-64: AVX2. And the same sources once more for AVX-512 (Makefile), with the same bits. */
 extern const struct nn_kernel_set nn_kernels, nn_kernels_wide;

@@ -119,7 +119,7 @@ static inline nn_lanes nn_lanes_where_positive(nn_lanes v, nn_lanes f)
     return f;
 }
 
-/* The operations of nn_expf and nn_siluf_bf16 (kernels.h) in the same order. The compiler makes
+/* The operations of nn_expf and nn_expf_bf16 (kernels.h) in the same order. The compiler makes
    vectors of those too, but ten comparisons of the two limits. */
 static inline nn_lanes nn_lanes_exp_limited(nn_lanes x)
 {
@@ -147,15 +147,20 @@ static inline nn_lanes nn_lanes_exp(nn_lanes x)
         p = nn_lanes_fma(p, r, nn_lanes_all(nn_exp_terms[i]));
     return nn_lanes_exp_scaled(p, t);
 }
-static inline nn_lanes nn_lanes_silu_bf16(nn_lanes x)
+static inline nn_lanes nn_lanes_exp_bf16(nn_lanes x)
 {
     const nn_lanes round = nn_lanes_all(NN_EXP_ROUND), log2e = nn_lanes_all(NN_EXP_LOG2E);
-    nn_lanes v = nn_lanes_exp_limited(-x), t = nn_lanes_fma(v, log2e, round);
-    nn_lanes f = nn_lanes_fma(v, log2e, -(t - round)), p = nn_lanes_all(nn_exp2_terms[0]);
+    x = nn_lanes_exp_limited(x);
+    nn_lanes t = nn_lanes_fma(x, log2e, round);
+    nn_lanes f = nn_lanes_fma(x, log2e, -(t - round)), p = nn_lanes_all(nn_exp2_terms[0]);
 #pragma GCC unroll 4
     for (int i = 1; i < NN_EXP2_TERMS; i++)
         p = nn_lanes_fma(p, f, nn_lanes_all(nn_exp2_terms[i]));
-    return x / (nn_lanes_all(1) + nn_lanes_exp_scaled(p, t));
+    return nn_lanes_exp_scaled(p, t);
+}
+static inline nn_lanes nn_lanes_silu_bf16(nn_lanes x)
+{
+    return x / (nn_lanes_all(1) + nn_lanes_exp_bf16(-x));
 }
 
 /* bf16 as floats' bits, and back as nn_store_at rounds; compilers split these into halves, and gcc

@@ -15,4 +15,4 @@ static const struct nn_kernel *const gather[] = {
 static const struct nn_kernel *const attention[] = {&nn_panel_attention, &nn_panel_attention_back,
                                                     NULL};
 
-const struct nn_kernel_set nn_kernels = {common, winograd, gather, attention};
+const struct nn_kernel_set nn_kernels = {common, winograd, gather, attention, nn_softmax};

@@ -24,6 +24,7 @@ struct worker {
 struct attention {
     int l, c, n_workers;
     bool bf16;
+    nn_softmax_fn *softmax;
     size_t scores_bytes, p_bytes, worker_bytes; /* of scratch */
     struct worker *worker;
 };
@@ -123,6 +124,7 @@ static status prepare(struct nn_step *s, struct errmsg *e)
     a->l = q.dim[1] * q.dim[2];
     a->c = q.dim[3];
     a->bf16 = s->in[Q].store == NN_STORE_BF16;
+    a->softmax = nn_kernels_here()->softmax;
     int workers = s->threads < q.dim[0] ? s->threads : q.dim[0];
     a->worker = mem_zalloc((size_t)workers, sizeof *a->worker);
     if (!a->worker)
@@ -164,17 +166,6 @@ static status bind(struct nn_step *s, struct errmsg *e)
     return st;
 }
 
-static void softmax(const struct attention *a, float *scores)
-{
-    struct nn_tensor p = {.store = NN_STORE_BF16, .data = (char *)scores + a->scores_bytes};
-    for (int64_t i = 0; i < a->l; i++) {
-        float *row = scores + i * a->l;
-        nn_softmax_row(row, a->l, 1 / sqrtf((float)a->c));
-        if (a->bf16)
-            nn_row_put(&p, i * a->l, a->l, row);
-    }
-}
-
 static void images(const void *ctx, int64_t first, int64_t last, int thread)
 {
     const struct nn_step *s = ctx;
@@ -195,7 +186,9 @@ static void images(const void *ctx, int64_t first, int64_t last, int thread)
             w->st = nn_dnnl_call_run(&w->scores, &w->d);
         if (w->st)
             return;
-        softmax(a, (float *)(void *)((char *)s->scratch + (size_t)thread * a->worker_bytes));
+        void *scores = (char *)s->scratch + (size_t)thread * a->worker_bytes;
+        void *p = a->bf16 ? (char *)scores + a->scores_bytes : NULL;
+        a->softmax(scores, a->l, a->l, 1 / sqrtf((float)a->c), p);
         w->st = nn_dnnl_call_run(&w->mix, &w->d);
     }
 }

@@ -85,8 +85,7 @@ static void keep(const struct nn_tensor *t, const struct dims *d, int64_t item, 
 static void probabilities(const struct dims *d, struct matrix q, struct matrix k, float *p)
 {
     nn_gemm(false, true, d->l, d->l, d->d, 1, q.at, q.ld, k.at, k.ld, 0, p, d->l);
-    for (int i = 0; i < d->l; i++)
-        nn_softmax_row(p + (int64_t)i * d->l, d->l, 1 / sqrtf((float)d->d));
+    nn_softmax(p, d->l, d->l, 1 / sqrtf((float)d->d), NULL);
 }
 
 static void forward_heads(const void *ctx, int64_t first, int64_t last, int thread)
