@@ -4,9 +4,8 @@
  * once per image with that image's bias. On one thread it does so anyway: an image's bits are then
  * its own, whatever the library makes of the number of images.
  */
+#include "kernels/kernels.h"
 #include "onednn/onednn.h"
-
-#include <string.h>
 
 enum { X, W, BIAS, NC, RES };
 
@@ -96,13 +95,31 @@ static void sum_bias(const struct nn_step *s, int n)
         image_bias(s)[i] = nc[i] + (b ? b[i] : 0);
 }
 
+static void copy_bytes(const void *ctx, int64_t first, int64_t last, int thread)
+{
+    const struct nn_step *s = ctx;
+    (void)thread;
+    memcpy((char *)s->out[0].data + first, (const char *)s->in[RES].data + first,
+           (size_t)(last - first));
+}
+
+/* The residual, to where the primitive adds to it. */
+static void copy_residual(const struct nn_step *s)
+{
+    enum { BLOCK = 4096 };
+    const struct nn_tensor *y = &s->out[0];
+    int64_t n = nn_shape_count(y->shape);
+    nn_for_blocks(nn_threads_for(s, n), n * (int64_t)nn_store_bytes(y->store), BLOCK, copy_bytes,
+                  s);
+}
+
 static status run(const struct nn_step *s)
 {
     struct nn_dnnl_conv_pair *p = s->state;
     const struct nn_tensor *res = &s->in[RES], *y = &s->out[0];
     status st = s->in[W].constant ? STATUS_OK : nn_dnnl_conv_reorder(p, s->device_ctx);
     if (nn_has(res) && res->data != y->data)
-        memcpy(y->data, res->data, (size_t)nn_shape_count(y->shape) * nn_store_bytes(y->store));
+        copy_residual(s);
     if (!st && !per_image(s))
         return nn_dnnl_call_run(&p->run, s->device_ctx);
     for (int n = 0; !st && n < y->shape.dim[0]; n++) {
