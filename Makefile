@@ -65,10 +65,12 @@ ARCHFLAGS.x86_64  := -march=x86-64-v3
 # gcc 12 makes vector code of a maximum of floats as doubles, and fails at it.
 ARCHFLAGS.aarch64 := -fno-builtin-fmax -fno-builtin-fmin
 ARCHFLAGS ?= $(ARCHFLAGS.$(ARCH))
-# nn/kernels is compiled once more for wider vectors where the architecture has them; which of the two runs is decided
-# when a plan is made (nn/kernel_set.c).
-WIDEFLAGS.x86_64  := -march=x86-64-v4 -mprefer-vector-width=512
-WIDEFLAGS ?= $(WIDEFLAGS.$(ARCH))
+# nn/kernels is compiled once more for each of these, where the architecture has them; which of them runs is decided when
+# a plan is made (nn/kernel_set.c).
+BUILDS.x86_64 := avx512 bf16
+BUILDS ?= $(BUILDS.$(ARCH))
+BUILDFLAGS.avx512 := -march=x86-64-v4 -mprefer-vector-width=512
+BUILDFLAGS.bf16   := $(BUILDFLAGS.avx512) -mavx512bf16
 
 Q := $(if $(V),,@)
 
@@ -91,11 +93,11 @@ help:
 below = $(sort $(USES.$(1)) $(foreach d,$(USES.$(1)),$(USES.$(d))))
 # The two folders that compute get vector code; everything else runs on any CPU of the architecture.
 NUMERIC := nn purify
-WIDE.nn := $(BUILD)/nn/kernels_wide.o
+MORE.nn := $(BUILDS:%=$(BUILD)/nn/kernels_%.o)
 define folder_rules
 SRC.$(1)   := $$(filter-out %_test.c %_main.c $(OMITTED),$$(wildcard $(1)/*.c $(1)/*/*.c))
 TESTS.$(1) := $$(patsubst %.c,$(BUILD)/%,$$(filter-out $(OMITTED),$$(wildcard $(1)/*_test.c $(1)/*/*_test.c)))
-OBJ.$(1)   := $$(SRC.$(1):%.c=$(BUILD)/%.o) $$(if $$(WIDEFLAGS),$$(WIDE.$(1)))
+OBJ.$(1)   := $$(SRC.$(1):%.c=$(BUILD)/%.o) $$(MORE.$(1))
 CFLAGS.$(1) = -I $(BUILD)/inc/$(1) $$(shell $(PKG_CONFIG) --cflags $$(PKGS.$(1)) 2>/dev/null) $(if $(filter nn,$(1)),$(OMP) $(if $(WITH_ONEDNN),-DNN_ONEDNN)) $(if $(filter $(NUMERIC),$(1)),$(ARCHFLAGS) -O3 -fno-math-errno -fno-trapping-math)
 
 $(BUILD)/inc/$(1)/.made: Makefile | $(addsuffix /.,$(USES.$(1)))
@@ -126,15 +128,18 @@ endef
 $(foreach f,$(FOLDERS),$(eval $(call folder_rules,$(f))))
 .SECONDARY:
 
-# The second build: one object whose only name to the outside is its table of kernels.
-$(BUILD)/nn/wide/%.o: nn/kernels/%.c $(BUILD)/inc/nn/.made
-	@mkdir -p $(@D)
-	@echo "  CC $< (wide)"
-	$(Q)$(CC) $(ALL_CFLAGS) $(CFLAGS.nn) $(WIDEFLAGS) -I nn -MMD -MP -c $< -o $@
-$(WIDE.nn): $(patsubst nn/kernels/%.c,$(BUILD)/nn/wide/%.o,$(filter-out %_test.c,$(wildcard nn/kernels/*.c)))
-	$(Q)$(CC) -r -nostdlib -o $@.all $^
-	$(Q)$(OBJCOPY) --redefine-sym nn_kernels=nn_kernels_wide $@.all
-	$(Q)$(OBJCOPY) --keep-global-symbol=nn_kernels_wide $@.all $@
+# A further build: one object whose only name to the outside is its table of kernels.
+define build_rules
+$(BUILD)/nn/$(1)/%.o: nn/kernels/%.c $(BUILD)/inc/nn/.made
+	@mkdir -p $$(@D)
+	@echo "  CC $$< ($(1))"
+	$(Q)$$(CC) $$(ALL_CFLAGS) $$(CFLAGS.nn) $$(BUILDFLAGS.$(1)) -I nn -MMD -MP -c $$< -o $$@
+$(BUILD)/nn/kernels_$(1).o: $(patsubst nn/kernels/%.c,$(BUILD)/nn/$(1)/%.o,$(filter-out %_test.c,$(wildcard nn/kernels/*.c)))
+	$(Q)$$(CC) -r -nostdlib -o $$@.all $$^
+	$(Q)$$(OBJCOPY) --redefine-sym nn_kernels=nn_kernels_$(1) $$@.all
+	$(Q)$$(OBJCOPY) --keep-global-symbol=nn_kernels_$(1) $$@.all $$@
+endef
+$(foreach b,$(BUILDS),$(eval $(call build_rules,$(b))))
 
 base/. nn/. image/. purify/. cache/. fused/. train/. cli/.:
 

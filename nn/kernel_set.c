@@ -4,23 +4,23 @@
 #include <stdlib.h>
 
 #if defined(__x86_64__)
-static bool wide(void)
-{
-    const char *most = getenv("RELEARN_CPU"); /* "avx2": as if there was no more */
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512cd") && !(most && !strcmp(most, "avx2"));
-}
-#endif
-
 const struct nn_kernel_set *nn_kernels_here(void)
 {
-#if defined(__x86_64__)
-    if (wide())
-        return &nn_kernels_wide;
-#endif
+    const char *most = getenv("RELEARN_CPU"); /* "avx2", "avx512": as if there was no more */
+    if ((most && !strcmp(most, "avx2")) || !__builtin_cpu_supports("avx512f") ||
+        !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512dq") ||
+        !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512cd"))
+        return &nn_kernels;
+    if ((most && !strcmp(most, "avx512")) || !__builtin_cpu_supports("avx512bf16"))
+        return &nn_kernels_avx512;
+    return &nn_kernels_bf16;
+}
+#else
+const struct nn_kernel_set *nn_kernels_here(void)
+{
     return &nn_kernels;
 }
+#endif
 
 static const struct nn_kernel *const *lists(int i, enum nn_precision p)
 {

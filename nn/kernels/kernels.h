@@ -75,7 +75,8 @@ static inline float nn_siluf_bf16(float x)
 }
 
 /* Element i of f32 or bf16 memory; `bf16` is a constant where these are used, so that one loop body
-   becomes two loops (device.h: how bf16 is rounded). */
+   becomes two loops. Rounding is to nearest, ties to even; what is too small for a normal number
+   becomes a zero. */
 static inline float nn_load_at(const void *p, bool bf16, int64_t i)
 {
     float f;
@@ -94,7 +95,8 @@ static inline void nn_store_at(void *p, bool bf16, int64_t i, float f)
     }
     memcpy(&u, &f, sizeof u);
     uint32_t rounded = u + 0x7fff + ((u >> 16) & 1);
-    rounded = f != f ? u | 0x400000 : rounded; /* a NaN stays one */
+    rounded = f != f ? u | 0x400000 : rounded;           /* a NaN stays one */
+    rounded = u & 0x7f800000 ? rounded : u & 0x80000000; /* as CPUs do that have it in hardware */
     ((uint16_t *)p)[i] = (uint16_t)(rounded >> 16);
 }
 
@@ -222,8 +224,9 @@ struct nn_kernel_set {
     const struct nn_kernel *const *common, *const *winograd, *const *gather, *const *attention;
     nn_softmax_fn *softmax;
 };
-/* x86-64: AVX2. And the same sources once more for AVX-512 (Makefile), with the same bits. */
-extern const struct nn_kernel_set nn_kernels, nn_kernels_wide;
+/* x86-64: AVX2. And the same sources once more for AVX-512, and for that with its instructions for
+   bf16 (Makefile), with the same bits. */
+extern const struct nn_kernel_set nn_kernels, nn_kernels_avx512, nn_kernels_bf16;
 const struct nn_kernel_set *nn_kernels_here(void);
 /* db = dy summed over pixels; channels are a multiple of 16. */
 void nn_bias_gradient(const struct nn_step *s, const struct nn_tensor *dy,

@@ -189,18 +189,26 @@ static inline nn_lanes_half nn_lanes_upper(nn_lanes_bits bits)
 }
 static inline nn_lanes_half nn_lanes_rounded(nn_lanes v)
 {
+#if defined(__AVX512BF16__)
+    return (nn_lanes_half)_mm512_cvtneps_pbh((__m512)v);
+#else
     nn_lanes_bits bits;
     memcpy(&bits, &v, sizeof bits);
-    nn_lanes_bits rounded = bits + 0x7fff + (bits >> 16 & 1);
+    nn_lanes_bits rounded = bits + 0x7fff + (bits >> 16 & 1), sign = bits & 0x80000000;
 #if defined(__AVX512F__)
     __mmask16 nan = _mm512_cmp_ps_mask((__m512)v, (__m512)v, _CMP_UNORD_Q);
+    __mmask16 small = _mm512_testn_epi32_mask((__m512i)bits, _mm512_set1_epi32(0x7f800000));
     __m512i quiet = _mm512_set1_epi32(0x400000);
     rounded = (nn_lanes_bits)_mm512_mask_or_epi32((__m512i)rounded, nan, (__m512i)bits, quiet);
+    rounded = (nn_lanes_bits)_mm512_mask_mov_epi32((__m512i)rounded, small, (__m512i)sign);
 #else
     nn_lanes_bits nan = (nn_lanes_bits)(v != v);
+    nn_lanes_bits small = (nn_lanes_bits)((bits & 0x7f800000) == 0);
     rounded = (nan & (bits | 0x400000)) | (~nan & rounded);
+    rounded = (small & sign) | (~small & rounded);
 #endif
     return nn_lanes_upper(rounded);
+#endif
 }
 
 /* Elements at .. at+NN_LANES-1 of f32 or bf16 memory, as nn_load_at and nn_store_at. */

@@ -1,17 +1,22 @@
 /* Rows of f32 and bf16 tensors (device.h). */
 #include "kernels/kernels.h"
+#include "kernels/lanes.h"
 
 static void from_bf16(const uint16_t *restrict in, int n, float *restrict out)
 {
-#pragma omp simd
-    for (int i = 0; i < n; i++)
+    int i = 0;
+    for (; i + NN_LANES <= n; i += NN_LANES)
+        nn_lanes_store(out + i, nn_lanes_load_at(in, true, i));
+    for (; i < n; i++)
         out[i] = nn_load_at(in, true, i);
 }
 
 static void to_bf16(const float *restrict in, int n, uint16_t *restrict out)
 {
-#pragma omp simd
-    for (int i = 0; i < n; i++)
+    int i = 0;
+    for (; i + NN_LANES <= n; i += NN_LANES)
+        nn_lanes_store_at(out, true, i, nn_lanes_load(in + i));
+    for (; i < n; i++)
         nn_store_at(out, true, i, in[i]);
 }
 
