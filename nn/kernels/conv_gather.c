@@ -5,7 +5,8 @@
  *
  * Forward this is for CPUs whose vectors are no wider than half a panel: there oneDNN's direct
  * kernels want blocks of eight channels and lose up to half of their speed on NHWC (least in the
- * gradient of the input, which is left to them). The gradient of the filters is faster everywhere.
+ * gradient of the input, which is left to them). The gradient of the filters is faster everywhere,
+ * in bf16 where the CPU multiplies pairs of it but not tiles.
  */
 #include "kernels/kernels.h"
 #include "kernels/lanes.h"
@@ -28,6 +29,12 @@ static bool fits(const struct nn_step *s, struct nn_shape x, struct nn_shape y)
 {
     return s->attr.conv.groups == 1 && x.dim[3] % LANES == 0 && y.dim[3] % LANES == 0 &&
            x.dim[3] <= NN_ROW_MAX && y.dim[3] <= NN_ROW_MAX;
+}
+
+/* One tap is a product that needs no gathering, and oneDNN's is faster. */
+static bool gathers(struct nn_shape w)
+{
+    return w.dim[2] * w.dim[3] > 1;
 }
 
 static int64_t pixels_of(const struct gather *g)
@@ -208,11 +215,9 @@ static void convolve_pixels(const void *ctx, int64_t first, int64_t last, int th
     }
 }
 
-/* One tap is a product that needs no gathering. */
 static bool supports(const struct nn_step *s)
 {
-    const int *w = s->in[W].shape.dim;
-    return nn_all_f32(s) && w[2] * w[3] > 1 && fits(s, s->in[X].shape, s->out[0].shape);
+    return nn_all_f32(s) && gathers(s->in[W].shape) && fits(s, s->in[X].shape, s->out[0].shape);
 }
 
 static status prepare(struct nn_step *s, struct errmsg *e)
@@ -261,6 +266,11 @@ static float *sums_of(const struct nn_step *s, int thread)
     return (float *)s->scratch + g->sums_at + sums_floats(g) * (size_t)thread;
 }
 
+static const void *pixel_at(const struct nn_tensor *t, int64_t pixel)
+{
+    return (const char *)t->data + (size_t)(pixel * t->shape.dim[3]) * nn_store_bytes(t->store);
+}
+
 static void correlate_pixels(const void *ctx, int64_t first, int64_t last, int thread)
 {
     const struct job *j = ctx;
@@ -272,25 +282,96 @@ static void correlate_pixels(const void *ctx, int64_t first, int64_t last, int t
         int count = (int)nn_min(g->block, last - at);
         gather_pixels(j, at, count, v);
         for (int64_t i = 0; i < count; i++)
-            to_panels((const char *)dy->data +
-                          (size_t)((at + i) * outputs) * nn_store_bytes(dy->store),
-                      dy->store == NN_STORE_BF16, outputs, z + i * LANES, (int64_t)count * LANES);
+            to_panels(pixel_at(dy, at + i), dy->store == NN_STORE_BF16, outputs, z + i * LANES,
+                      (int64_t)count * LANES);
         nn_panel_correlate(v, z, sums_of(j->step, thread), count, inner, outputs / LANES,
                            at > first);
     }
 }
 
-static status weights_run(const struct nn_step *s)
+static status weights_with(const struct nn_step *s, nn_range_fn *correlate)
 {
     const struct gather *g = s->state;
     struct job j = {.step = s, .g = g};
     struct filters f = {.g = g, .w = nn_f32(&s->out[0]), .panels = sums_of(s, 0)};
-    nn_for_parts(s->threads, pixels_of(g), correlate_pixels, &j);
+    nn_for_parts(s->threads, pixels_of(g), correlate, &j);
     nn_add_parts(s, sums_of(s, 0), sums_floats(g), nn_min(s->threads, pixels_of(g)));
     nn_for_range(s->threads, pairs(g), write_filters, &f);
     if (nn_has(&s->out[1]))
         nn_bias_gradient(s, &s->in[1], &s->out[1]);
     return STATUS_OK;
+}
+
+static status weights_run(const struct nn_step *s)
+{
+    return weights_with(s, correlate_pixels);
+}
+
+/* ---- the same in bf16, pixels in pairs ---- */
+
+static bool pairs_supports(const struct nn_step *s)
+{
+    return NN_HAS_PAIRS && s->in[0].store == NN_STORE_BF16 && s->in[1].store == NN_STORE_BF16 &&
+           weights_supports(s) && gathers(s->out[0].shape);
+}
+
+#if defined(__AVX512BF16__)
+/* The channels of two pixels, one after the other: a0 b0 a1 b1 ... */
+static void to_pairs(const uint16_t *a, const uint16_t *b, int channels, uint16_t *to,
+                     int64_t panel)
+{
+    static const _Alignas(64)
+        uint16_t order[2 * LANES] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+                                     8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+    const __m512i interleave = _mm512_load_si512(order);
+    for (int c = 0; c < channels; c += LANES, to += panel) {
+        __m512i both = _mm512_castsi256_si512(_mm256_loadu_si256((const void *)(a + c)));
+        both = _mm512_inserti64x4(both, _mm256_loadu_si256((const void *)(b + c)), 1);
+        _mm512_storeu_si512(to, _mm512_permutexvar_epi16(interleave, both));
+    }
+}
+
+static void gather_pairs(const struct job *j, int64_t first, int count, uint16_t *to)
+{
+    int64_t panel = (int64_t)(count + 1) / 2 * 2 * LANES;
+    int c = j->g->x.dim[3], kh = j->g->w.dim[2], kw = j->g->w.dim[3];
+    for (int p = 0; p < count; p += 2, to += 2 * LANES) {
+        struct pixel a = pixel_of(j->g->y, first + p), b = pixel_of(j->g->y, first + p + 1);
+        for (int i = 0; i < kh; i++)
+            for (int k = 0; k < kw; k++)
+                to_pairs(source(j, &a, i, k), p + 1 < count ? source(j, &b, i, k) : zeros, c,
+                         to + (int64_t)(i * kw + k) * c / LANES * panel, panel);
+    }
+}
+
+static void correlate_pairs(const void *ctx, int64_t first, int64_t last, int thread)
+{
+    const struct job *j = ctx;
+    const struct gather *g = j->g;
+    const struct nn_tensor *dy = &j->step->in[1];
+    float *scratch = (float *)j->step->scratch + g->part * (size_t)thread;
+    uint16_t *v = (uint16_t *)scratch, *z = (uint16_t *)(scratch + g->behind);
+    int inner = (int)inner_of(g), outputs = g->y.dim[3];
+    for (int64_t at = first; at < last; at += g->block) {
+        int count = (int)nn_min(g->block, last - at), half = (count + 1) / 2;
+        gather_pairs(j, at, count, v);
+        for (int64_t i = 0; i < count; i += 2)
+            to_pairs(pixel_at(dy, at + i), i + 1 < count ? pixel_at(dy, at + i + 1) : zeros,
+                     outputs, z + i * LANES, (int64_t)half * 2 * LANES);
+        nn_panel_correlate_pairs(v, z, sums_of(j->step, thread), half, inner, outputs / LANES,
+                                 at > first);
+    }
+}
+#else
+static void correlate_pairs(const void *ctx, int64_t first, int64_t last, int thread)
+{
+    (void)ctx, (void)first, (void)last, (void)thread; /* not supported */
+}
+#endif
+
+static status pairs_run(const struct nn_step *s)
+{
+    return weights_with(s, correlate_pairs);
 }
 
 const struct nn_kernel nn_gather_conv2d = {
@@ -308,5 +389,13 @@ const struct nn_kernel nn_gather_conv2d_weights = {
     .supports = weights_supports,
     .prepare = weights_prepare,
     .run = weights_run,
+    .drop = drop,
+};
+const struct nn_kernel nn_pairs_conv2d_weights = {
+    .op = NN_OP_CONV2D_WEIGHTS,
+    .name = "pairs.conv2d_weights",
+    .supports = pairs_supports,
+    .prepare = weights_prepare,
+    .run = pairs_run,
     .drop = drop,
 };

@@ -215,13 +215,14 @@ static inline bool nn_channels_fit(const struct nn_tensor *t)
    gathering (conv_gather.c). Each declines what it is not for. */
 extern const struct nn_kernel nn_winograd_conv2d, nn_winograd_conv2d_data,
     nn_winograd_conv2d_weights;
-extern const struct nn_kernel nn_gather_conv2d, nn_gather_conv2d_weights;
+extern const struct nn_kernel nn_gather_conv2d, nn_gather_conv2d_weights, nn_pairs_conv2d_weights;
 /* Attention where positions and a head's channels are multiples of 16. */
 extern const struct nn_kernel nn_panel_attention, nn_panel_attention_back;
 
 /* All of the above as compiled for one kind of CPU; the lists are NULL-terminated. */
 struct nn_kernel_set {
-    const struct nn_kernel *const *common, *const *winograd, *const *gather, *const *attention;
+    const struct nn_kernel *const *common, *const *winograd, *const *pairs, *const *gather,
+                                                                                *const *attention;
     nn_softmax_fn *softmax;
 };
 /* x86-64: AVX2. And the same sources once more for AVX-512, and for that with its instructions for

@@ -169,3 +169,54 @@ void nn_panel_correlate(const float *v, const float *z, float *u, int rows, int 
                 correlate_rows(PER_PANEL, from, z, u + (int64_t)i * LANES, rows, u_panel, add);
         }
 }
+
+/* ---- backward, bf16 ---- */
+
+#if defined(__AVX512BF16__)
+static inline __attribute__((always_inline)) void
+correlate_pair_rows(int vectors, const uint16_t *v, const uint16_t *z, float *u, int pairs,
+                    int64_t u_panel, bool add)
+{
+    enum { PAIR_LANES = 2 * LANES };
+    __m512 sum[DEPTH][GROUP] = {{{0}}};
+    int64_t z_panel = (int64_t)pairs * PAIR_LANES;
+    for (int t = 0; t < pairs; t++, v += PAIR_LANES, z += PAIR_LANES) {
+        __m512i w[GROUP];
+#pragma GCC unroll 2
+        for (int j = 0; j < vectors; j++)
+            w[j] = _mm512_loadu_si512(z + j * z_panel);
+#pragma GCC unroll 8
+        for (int r = 0; r < DEPTH; r++) {
+            int pair;
+            memcpy(&pair, v + 2 * r, sizeof pair);
+            __m512i f = _mm512_set1_epi32(pair);
+#pragma GCC unroll 2
+            for (int j = 0; j < vectors; j++)
+                sum[r][j] = _mm512_dpbf16_ps(sum[r][j], (__m512bh)f, (__m512bh)w[j]);
+        }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < DEPTH; r++)
+#pragma GCC unroll 2
+        for (int j = 0; j < vectors; j++) {
+            float *to = u + r * LANES + j * u_panel;
+            nn_lanes s = (nn_lanes)sum[r][j];
+            nn_lanes_store(to, add ? nn_lanes_load(to) + s : s);
+        }
+}
+
+void nn_panel_correlate_pairs(const uint16_t *v, const uint16_t *z, float *u, int pairs, int inner,
+                              int panels, bool add)
+{
+    int64_t u_panel = (int64_t)inner * LANES, panel = 2 * (int64_t)pairs * LANES;
+    for (int at = 0; at < panels; at += GROUP, z += GROUP * panel, u += GROUP * u_panel)
+        for (int i = 0; i < inner; i += DEPTH) {
+            const uint16_t *from = v + i / LANES * panel + 2 * (i % LANES);
+            float *to = u + (int64_t)i * LANES;
+            if (panels - at >= GROUP)
+                correlate_pair_rows(GROUP, from, z, to, pairs, u_panel, add);
+            else
+                correlate_pair_rows(1, from, z, to, pairs, u_panel, add);
+        }
+}
+#endif

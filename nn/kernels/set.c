@@ -7,6 +7,7 @@ static const struct nn_kernel *const common[] = {
         NULL};
 static const struct nn_kernel *const winograd[] = {&nn_winograd_conv2d, &nn_winograd_conv2d_data,
                                                    &nn_winograd_conv2d_weights, NULL};
+static const struct nn_kernel *const pairs[] = {&nn_pairs_conv2d_weights, NULL};
 static const struct nn_kernel *const gather[] = {
 #if !defined(__AVX512F__) /* oneDNN's own are faster there */
     &nn_gather_conv2d,
@@ -15,4 +16,4 @@ static const struct nn_kernel *const gather[] = {
 static const struct nn_kernel *const attention[] = {&nn_panel_attention, &nn_panel_attention_back,
                                                     NULL};
 
-const struct nn_kernel_set nn_kernels = {common, winograd, gather, attention, nn_softmax};
+const struct nn_kernel_set nn_kernels = {common, winograd, pairs, gather, attention, nn_softmax};

@@ -19,8 +19,8 @@ static const struct nn_kernel *const *lists(int i, enum nn_precision p)
     const struct nn_kernel_set *ours = nn_kernels_here();
     const struct nn_kernel *const *const f32[] = {ours->winograd, ours->gather, ours->attention,
                                                   kernels, NULL};
-    const struct nn_kernel *const *const bf16[] = {ours->winograd, kernels, ours->gather,
-                                                   ours->attention, NULL};
+    const struct nn_kernel *const *const bf16[] = {ours->winograd, ours->pairs,     kernels,
+                                                   ours->gather,   ours->attention, NULL};
     const struct nn_kernel *const *const tiles[] = {kernels, ours->winograd, ours->gather,
                                                     ours->attention, NULL};
     return p == NN_PREC_F32 ? f32[i] : has_tiles() ? tiles[i] : bf16[i];
