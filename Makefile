@@ -67,10 +67,10 @@ ARCHFLAGS.aarch64 := -fno-builtin-fmax -fno-builtin-fmin
 ARCHFLAGS ?= $(ARCHFLAGS.$(ARCH))
 # nn/kernels is compiled once more for each of these, where the architecture has them; which of them runs is decided when
 # a plan is made (nn/kernel_set.c).
-BUILDS.x86_64 := avx512 bf16
-BUILDS ?= $(BUILDS.$(ARCH))
-BUILDFLAGS.avx512 := -march=x86-64-v4 -mprefer-vector-width=512
-BUILDFLAGS.bf16   := $(BUILDFLAGS.avx512) -mavx512bf16
+KERNELS.x86_64 := avx512 bf16
+KERNELS := $(KERNELS.$(ARCH))
+KERNELFLAGS.avx512 := -march=x86-64-v4 -mprefer-vector-width=512
+KERNELFLAGS.bf16   := $(KERNELFLAGS.avx512) -mavx512bf16
 
 Q := $(if $(V),,@)
 
@@ -93,7 +93,7 @@ help:
 below = $(sort $(USES.$(1)) $(foreach d,$(USES.$(1)),$(USES.$(d))))
 # The two folders that compute get vector code; everything else runs on any CPU of the architecture.
 NUMERIC := nn purify
-MORE.nn := $(BUILDS:%=$(BUILD)/nn/kernels_%.o)
+MORE.nn := $(KERNELS:%=$(BUILD)/nn/kernels_%.o)
 define folder_rules
 SRC.$(1)   := $$(filter-out %_test.c %_main.c $(OMITTED),$$(wildcard $(1)/*.c $(1)/*/*.c))
 TESTS.$(1) := $$(patsubst %.c,$(BUILD)/%,$$(filter-out $(OMITTED),$$(wildcard $(1)/*_test.c $(1)/*/*_test.c)))
@@ -129,17 +129,17 @@ $(foreach f,$(FOLDERS),$(eval $(call folder_rules,$(f))))
 .SECONDARY:
 
 # A further build: one object whose only name to the outside is its table of kernels.
-define build_rules
+define kernels_rules
 $(BUILD)/nn/$(1)/%.o: nn/kernels/%.c $(BUILD)/inc/nn/.made
 	@mkdir -p $$(@D)
 	@echo "  CC $$< ($(1))"
-	$(Q)$$(CC) $$(ALL_CFLAGS) $$(CFLAGS.nn) $$(BUILDFLAGS.$(1)) -I nn -MMD -MP -c $$< -o $$@
+	$(Q)$$(CC) $$(ALL_CFLAGS) $$(CFLAGS.nn) $$(KERNELFLAGS.$(1)) -I nn -MMD -MP -c $$< -o $$@
 $(BUILD)/nn/kernels_$(1).o: $(patsubst nn/kernels/%.c,$(BUILD)/nn/$(1)/%.o,$(filter-out %_test.c,$(wildcard nn/kernels/*.c)))
 	$(Q)$$(CC) -r -nostdlib -o $$@.all $$^
 	$(Q)$$(OBJCOPY) --redefine-sym nn_kernels=nn_kernels_$(1) $$@.all
 	$(Q)$$(OBJCOPY) --keep-global-symbol=nn_kernels_$(1) $$@.all $$@
 endef
-$(foreach b,$(BUILDS),$(eval $(call build_rules,$(b))))
+$(foreach k,$(KERNELS),$(eval $(call kernels_rules,$(k))))
 
 base/. nn/. image/. purify/. cache/. fused/. train/. cli/.:
 
