@@ -4,8 +4,8 @@
  *
  * The primitives are made for one thread and images go to our threads, each with objects and
  * scratch of its own: so an image's bits do not depend on the batch, and nothing is shared in a
- * run. Several heads are strided operands, which the library multiplies slowly: left to the next
- * device.
+ * run. Where there are fewer images than threads, some rows of S are an item. Several heads are
+ * strided operands, which the library multiplies slowly: left to the next device.
  */
 #include "onednn/onednn.h"
 
@@ -22,7 +22,8 @@ struct worker {
 };
 
 struct attention {
-    int l, c, n_workers;
+    int l, c, rows, n_workers; /* rows of S an item, a part of l */
+    int64_t items;
     bool bf16;
     nn_softmax_fn *softmax;
     size_t scores_bytes, p_bytes, worker_bytes; /* of scratch */
@@ -107,12 +108,22 @@ static status workers_new(struct nn_step *s, struct attention *a, struct errmsg 
 {
     const struct nn_dnnl *d = s->device_ctx;
     dnnl_data_type_t type = a->bf16 ? dnnl_bf16 : dnnl_f32;
-    struct product scores = {a->l, a->l, a->c, true, type, dnnl_f32};
-    struct product mix = {a->l, a->c, a->l, false, type, type};
+    struct product scores = {a->rows, a->l, a->c, true, type, dnnl_f32};
+    struct product mix = {a->rows, a->c, a->l, false, type, type};
     status st = STATUS_OK;
     for (int i = 0; i < a->n_workers && !st; i++)
         st = worker_new(&a->worker[i], d->engine, &scores, &mix, e);
     return st;
+}
+
+/* Whole images, or the largest parts of them that keep the threads busy; small ones do not pay. */
+static int rows_of(int l, int images, int threads)
+{
+    enum { LEAST = 64 };
+    int rows = l;
+    while (images * (l / rows) < threads && rows % 2 == 0 && rows / 2 >= LEAST)
+        rows /= 2;
+    return rows;
 }
 
 static status prepare(struct nn_step *s, struct errmsg *e)
@@ -125,7 +136,9 @@ static status prepare(struct nn_step *s, struct errmsg *e)
     a->c = q.dim[3];
     a->bf16 = s->in[Q].store == NN_STORE_BF16;
     a->softmax = nn_kernels_here()->softmax;
-    int workers = s->threads < q.dim[0] ? s->threads : q.dim[0];
+    a->rows = rows_of(a->l, q.dim[0], s->threads);
+    a->items = (int64_t)q.dim[0] * (a->l / a->rows);
+    int workers = (int)nn_min(s->threads, a->items);
     a->worker = mem_zalloc((size_t)workers, sizeof *a->worker);
     if (!a->worker)
         return STATUS_NOMEM;
@@ -135,7 +148,7 @@ static status prepare(struct nn_step *s, struct errmsg *e)
     nn_bind_threads(before);
     if (st)
         return st;
-    size_t ll = (size_t)a->l * (size_t)a->l, x = a->worker[0].scores.scratch_bytes;
+    size_t ll = (size_t)a->rows * (size_t)a->l, x = a->worker[0].scores.scratch_bytes;
     size_t y = a->worker[0].mix.scratch_bytes;
     a->scores_bytes = nn_align(ll * sizeof(float));
     a->p_bytes = a->bf16 ? nn_align(ll * 2) : 0;
@@ -166,29 +179,28 @@ static status bind(struct nn_step *s, struct errmsg *e)
     return st;
 }
 
-static void images(const void *ctx, int64_t first, int64_t last, int thread)
+static void take_items(const void *ctx, int64_t first, int64_t last, int thread)
 {
     const struct nn_step *s = ctx;
     const struct attention *a = s->state;
     struct worker *w = &a->worker[thread];
-    size_t image = (size_t)a->l * (size_t)a->c * nn_store_bytes(s->in[Q].store);
-    for (size_t n = (size_t)first; n < (size_t)last && !w->st; n++) {
-        w->st = nn_dnnl_call_point(&w->scores, DNNL_ARG_SRC, (char *)s->in[Q].data + n * image);
+    size_t row = (size_t)a->c * nn_store_bytes(s->in[Q].store), image = (size_t)a->l * row;
+    void *scores = (char *)s->scratch + (size_t)thread * a->worker_bytes;
+    void *p = a->bf16 ? (char *)scores + a->scores_bytes : NULL;
+    for (int64_t item = first; item < last && !w->st; item++) {
+        size_t at = (size_t)item * (size_t)a->rows * row, n = at / image * image;
+        w->st = nn_dnnl_call_point(&w->scores, DNNL_ARG_SRC, (char *)s->in[Q].data + at);
         if (!w->st)
-            w->st =
-                nn_dnnl_call_point(&w->scores, DNNL_ARG_WEIGHTS, (char *)s->in[K].data + n * image);
+            w->st = nn_dnnl_call_point(&w->scores, DNNL_ARG_WEIGHTS, (char *)s->in[K].data + n);
         if (!w->st)
-            w->st =
-                nn_dnnl_call_point(&w->mix, DNNL_ARG_WEIGHTS, (char *)s->in[V].data + n * image);
+            w->st = nn_dnnl_call_point(&w->mix, DNNL_ARG_WEIGHTS, (char *)s->in[V].data + n);
         if (!w->st)
-            w->st = nn_dnnl_call_point(&w->mix, DNNL_ARG_DST, (char *)s->out[0].data + n * image);
+            w->st = nn_dnnl_call_point(&w->mix, DNNL_ARG_DST, (char *)s->out[0].data + at);
         if (!w->st)
             w->st = nn_dnnl_call_run(&w->scores, &w->d);
         if (w->st)
             return;
-        void *scores = (char *)s->scratch + (size_t)thread * a->worker_bytes;
-        void *p = a->bf16 ? (char *)scores + a->scores_bytes : NULL;
-        a->softmax(scores, a->l, a->l, 1 / sqrtf((float)a->c), p);
+        a->softmax(scores, a->rows, a->l, 1 / sqrtf((float)a->c), p);
         w->st = nn_dnnl_call_run(&w->mix, &w->d);
     }
 }
@@ -199,7 +211,7 @@ static status run(const struct nn_step *s)
     status st = STATUS_OK;
     for (int i = 0; i < a->n_workers; i++)
         a->worker[i].st = STATUS_OK;
-    nn_for_range(a->n_workers, s->in[Q].shape.dim[0], images, s);
+    nn_for_range(a->n_workers, a->items, take_items, s);
     for (int i = 0; i < a->n_workers && !st; i++)
         st = a->worker[i].st;
     return st;

@@ -249,6 +249,47 @@ static void runs_repeat_in_bf16(void **state)
     run_thrice(NN_PREC_BF16);
 }
 
+/* Rows of one image that go to several threads are the rows that one thread computes. */
+static void attention_may_share_an_image(void **state)
+{
+    (void)state;
+    static const struct {
+        int n, h, w, c;
+    } sizes[] = {{1, 16, 16, 48}, {1, 15, 18, 40}, {2, 8, 16, 32}, {3, 24, 16, 64}};
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++)
+        for (enum nn_precision precision = 0; precision < NN_PREC_COUNT; precision++) {
+            if (!nn_precision_supported("onednn", precision))
+                continue;
+            struct nn_shape shape = nn_shape4(sizes[i].n, sizes[i].h, sizes[i].w, sizes[i].c);
+            size_t elements = (size_t)nn_shape_count(shape);
+            AUTO(mem_free) float *want = mem_alloc(elements * sizeof *want);
+            struct nn_graph *g;
+            struct nn_params *params;
+            assert_int_equal(nn_params_new(&params), STATUS_OK);
+            assert_int_equal(nn_graph_new(params, &g), STATUS_OK);
+            static const char *const names[] = {"q", "k", "v"};
+            struct nn_val in[3];
+            for (int k = 0; k < 3; k++)
+                in[k] = nn_input(g, names[k], NN_F32, shape);
+            struct nn_val y = nn_affine(g, nn_attention(g, in[0], in[1], in[2], 1), 1, 0);
+            nn_output(g, y, "y");
+            for (int threads = 1; threads <= 5; threads++) {
+                struct nn_plan_options o = {
+                    .threads = threads, .device = "onednn", .precision = precision};
+                AUTO(nn_plan_free) struct nn_plan *p = NULL;
+                assert_int_equal(nn_plan_new(g, &o, &p, NULL), STATUS_OK);
+                for (uint64_t k = 0; k < 3; k++)
+                    nn_rng_normal(nn_rng(7, k), 0, nn_plan_data(p, in[k]), elements);
+                assert_int_equal(nn_plan_run(p), STATUS_OK);
+                if (threads == 1)
+                    memcpy(want, nn_plan_data(p, y), elements * sizeof *want);
+                assert_memory_equal(want, nn_plan_data(p, y), elements * sizeof *want);
+            }
+            nn_graph_free(g);
+            nn_params_free(params);
+        }
+}
+
 /* A kernel that cannot be prepared is passed over in silence, and what takes its place is slow:
    here it is asked for itself. */
 static void bf16_is_in_the_library(void **state)
@@ -361,6 +402,7 @@ int main(void)
         cmocka_unit_test(plans_run_side_by_side),
         cmocka_unit_test(runs_repeat),
         cmocka_unit_test(runs_repeat_in_bf16),
+        cmocka_unit_test(attention_may_share_an_image),
         cmocka_unit_test(bf16_is_in_the_library),
         cmocka_unit_test(refresh_takes_new_weights),
         cmocka_unit_test(every_allocation_may_fail),
