@@ -106,8 +106,8 @@ void nn_for_range(int threads, int64_t n, nn_range_fn *fn, const void *ctx);
    threads from writing to the same cache line. */
 enum { NN_LINE_FLOATS = 16 };
 void nn_for_blocks(int threads, int64_t n, int64_t block, nn_range_fn *fn, const void *ctx);
-/* Thread i gets part i of `threads`, always the same one, in one call: for sums that are kept by
-   thread and added in a fixed order. */
+/* One call for each of `threads` parts, part i as thread i whichever thread makes it: for sums that
+   are kept by part and added in a fixed order. */
 void nn_for_parts(int threads, int64_t n, nn_range_fn *fn, const void *ctx);
 
 /* Sets the calling thread's OpenMP thread count, which libraries read when a kernel is made or run;

@@ -1,10 +1,10 @@
 /*
  * The parallel loops, and what is asked of a step's tensors.
  *
- * A range is cut into one contiguous part per thread by a formula. In nn_for_parts a thread keeps
- * to its part. In the others it takes its part piece by piece, then what is left of the others'
- * parts: mostly it works where it did in the op before, but a thread whose core is slow, or not its
- * alone, does not hold up the rest.
+ * A range is cut into one contiguous part per thread by a formula. A thread takes its part piece by
+ * piece, then what is left of the others' parts: mostly it works where it did in the op before, but
+ * a thread whose core is slow, or not its alone, does not hold up the rest. In nn_for_parts a part
+ * is one piece and has a number.
  */
 #include "device.h"
 
@@ -81,27 +81,27 @@ void nn_for_range(int threads, int64_t n, nn_range_fn *fn, const void *ctx)
     nn_for_blocks(threads, n, 1, fn, ctx);
 }
 
-UNWATCHED
+struct parts {
+    int64_t n;
+    int parts;
+    nn_range_fn *fn;
+    const void *ctx;
+};
+
+/* Items are parts: whichever thread takes part i calls fn as thread i. */
+static void take_parts(const void *ctx, int64_t first, int64_t last, int thread)
+{
+    const struct parts *p = ctx;
+    (void)thread;
+    for (int i = (int)first; i < last; i++)
+        p->fn(p->ctx, part_start(p->n, p->parts, i), part_start(p->n, p->parts, i + 1), i);
+}
+
 void nn_for_parts(int threads, int64_t n, nn_range_fn *fn, const void *ctx)
 {
-    if (n <= 0)
-        return;
-    if (threads > n)
-        threads = (int)n;
-    if (threads <= 1) {
-        fn(ctx, 0, n, 0);
-        return;
-    }
-    /* The runtime may give fewer threads than asked for: parts are handed out by number. */
-    RELEASE(region_begins);
-#pragma omp parallel num_threads(threads)
-    {
-        ACQUIRE(region_begins);
-        for (int i = omp_get_thread_num(); i < threads; i += omp_get_num_threads())
-            fn(ctx, part_start(n, threads, i), part_start(n, threads, i + 1), i);
-        RELEASE(region_ends);
-    }
-    ACQUIRE(region_ends);
+    int64_t parts = threads > 1 ? threads : 1;
+    parts = parts < n ? parts : n;
+    nn_for_range(threads, parts, take_parts, &(struct parts){n, (int)parts, fn, ctx});
 }
 
 int nn_bind_threads(int threads)

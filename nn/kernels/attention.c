@@ -85,34 +85,6 @@ static void write_rows(const struct dims *d, struct matrix m, int first, int cou
         }
 }
 
-/* p = softmax(p) along each of the rows of panels (rows, L) */
-static void softmax_rows(const struct dims *d, float *p, int rows)
-{
-    int64_t panel = (int64_t)rows * LANES, panels = d->l / LANES;
-    for (int r = 0; r < rows; r++, p += LANES) {
-        float most[LANES], sum[NN_SUMS] = {0};
-        memcpy(most, p, sizeof most);
-        for (int64_t i = 1; i < panels; i++)
-#pragma omp simd
-            for (int k = 0; k < LANES; k++)
-                most[k] = p[i * panel + k] > most[k] ? p[i * panel + k] : most[k];
-        float max = most[0];
-        for (int k = 1; k < LANES; k++)
-            max = most[k] > max ? most[k] : max;
-        for (int64_t i = 0; i < panels; i++)
-            for (int k = 0; k < LANES; k += NN_LANES) {
-                nn_lanes e = nn_lanes_exp(nn_lanes_load(p + i * panel + k) - nn_lanes_all(max));
-                nn_lanes_store(p + i * panel + k, e);
-                nn_lanes_store(sum + k, nn_lanes_load(sum + k) + e);
-            }
-        float f = 1 / nn_total(sum);
-        for (int64_t i = 0; i < panels; i++)
-#pragma omp simd
-            for (int k = 0; k < LANES; k++)
-                p[i * panel + k] *= f;
-    }
-}
-
 /* g = p * (g - rowsum(p * g)) */
 static void softmax_back_rows(const struct dims *d, const float *p, float *g, int rows)
 {
@@ -188,7 +160,7 @@ static void probabilities(const struct dims *d, struct matrix q, int first, int 
 {
     read_rows(d, q, first, count, d->scale, room->q);
     nn_panel_multiply(room->q, room->k_turned, room->p, count, d->d, d->l / LANES);
-    softmax_rows(d, room->p, count);
+    nn_softmax_panels(room->p, count, d->l);
 }
 
 enum { Q, K, V };

@@ -140,6 +140,11 @@ static struct pixel pixel_of(struct nn_shape s, int64_t i)
     return (struct pixel){(int)(row / s.dim[1]), (int)(row % s.dim[1]), (int)(i % s.dim[2])};
 }
 
+static const void *pixel_at(const struct nn_tensor *t, int64_t pixel)
+{
+    return (const char *)t->data + (size_t)(pixel * t->shape.dim[3]) * nn_store_bytes(t->store);
+}
+
 static const float zeros[NN_ROW_MAX];
 
 /* The pixel of x that tap (i,j) reads for pixel p of y; zeros (of either store) in the padding. */
@@ -151,8 +156,7 @@ static const void *source(const struct job *j, const struct pixel *p, int i, int
     int64_t w = (int64_t)p->column * v->stride - v->pad_left + k;
     if (h < 0 || h >= d[1] || w < 0 || w >= d[2])
         return zeros;
-    int64_t at = ((p->n * (int64_t)d[1] + h) * d[2] + w) * d[3];
-    return (const char *)j->step->in[0].data + (size_t)at * nn_store_bytes(j->step->in[0].store);
+    return pixel_at(&j->step->in[0], (p->n * (int64_t)d[1] + h) * d[2] + w);
 }
 
 static void to_panels(const void *from, bool bf16, int channels, float *to, int64_t panel)
@@ -266,11 +270,6 @@ static float *sums_of(const struct nn_step *s, int thread)
     return (float *)s->scratch + g->sums_at + sums_floats(g) * (size_t)thread;
 }
 
-static const void *pixel_at(const struct nn_tensor *t, int64_t pixel)
-{
-    return (const char *)t->data + (size_t)(pixel * t->shape.dim[3]) * nn_store_bytes(t->store);
-}
-
 static void correlate_pixels(const void *ctx, int64_t first, int64_t last, int thread)
 {
     const struct job *j = ctx;
@@ -309,13 +308,13 @@ static status weights_run(const struct nn_step *s)
 
 /* ---- the same in bf16, pixels in pairs ---- */
 
+#if defined(__AVX512BF16__)
 static bool pairs_supports(const struct nn_step *s)
 {
-    return NN_HAS_PAIRS && s->in[0].store == NN_STORE_BF16 && s->in[1].store == NN_STORE_BF16 &&
+    return s->in[0].store == NN_STORE_BF16 && s->in[1].store == NN_STORE_BF16 &&
            weights_supports(s) && gathers(s->out[0].shape);
 }
 
-#if defined(__AVX512BF16__)
 /* The channels of two pixels, one after the other: a0 b0 a1 b1 ... */
 static void to_pairs(const uint16_t *a, const uint16_t *b, int channels, uint16_t *to,
                      int64_t panel)
@@ -362,17 +361,20 @@ static void correlate_pairs(const void *ctx, int64_t first, int64_t last, int th
                                  at > first);
     }
 }
-#else
-static void correlate_pairs(const void *ctx, int64_t first, int64_t last, int thread)
-{
-    (void)ctx, (void)first, (void)last, (void)thread; /* not supported */
-}
-#endif
-
 static status pairs_run(const struct nn_step *s)
 {
     return weights_with(s, correlate_pairs);
 }
+
+const struct nn_kernel nn_pairs_conv2d_weights = {
+    .op = NN_OP_CONV2D_WEIGHTS,
+    .name = "pairs.conv2d_weights",
+    .supports = pairs_supports,
+    .prepare = weights_prepare,
+    .run = pairs_run,
+    .drop = drop,
+};
+#endif
 
 const struct nn_kernel nn_gather_conv2d = {
     .op = NN_OP_CONV2D,
@@ -389,13 +391,5 @@ const struct nn_kernel nn_gather_conv2d_weights = {
     .supports = weights_supports,
     .prepare = weights_prepare,
     .run = weights_run,
-    .drop = drop,
-};
-const struct nn_kernel nn_pairs_conv2d_weights = {
-    .op = NN_OP_CONV2D_WEIGHTS,
-    .name = "pairs.conv2d_weights",
-    .supports = pairs_supports,
-    .prepare = weights_prepare,
-    .run = pairs_run,
     .drop = drop,
 };

@@ -143,6 +143,8 @@ void nn_post_back_row(int post, const float *dy, const float *v, float *dx, int 
    p holds nothing. n > 0. */
 typedef void nn_softmax_fn(float *p, int rows, int n, float scale, uint16_t *bf16);
 nn_softmax_fn nn_softmax;
+/* The same in place for the rows of panels (rows, n) (panels.h). */
+void nn_softmax_panels(float *p, int rows, int n);
 
 /* Threads worth waking for so many elements of cheap work. */
 static inline int nn_threads_for(const struct nn_step *s, int64_t elements)

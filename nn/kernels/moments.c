@@ -59,7 +59,7 @@ void nn_moments(const struct nn_tensor *t, int64_t pivot, int64_t first, int64_t
     _Alignas(64) float sx[NN_ROW_MAX], sum[NN_ROW_MAX], square[NN_ROW_MAX];
     memset(out.first, 0, 2 * (size_t)c * sizeof *out.first);
     memcpy(out.pivot, nn_row(t, pivot * c, c, sx), (size_t)c * sizeof *out.pivot);
-    int step = (int)nn_min(nn_row_pixels(c), NN_SUMS_BLOCK);
+    int step = nn_row_pixels(c);
     for (int64_t block = first; block < last; block += NN_SUMS_BLOCK) {
         int64_t end = nn_min(block + NN_SUMS_BLOCK, last);
         memset(sum, 0, (size_t)c * sizeof *sum);

@@ -18,7 +18,7 @@ enum {
     DEPTH = NN_LANES == 16 ? 8 : 4, /* backward */
     STRETCH = 128                   /* of u: 8 KiB a panel, and as much that is fetched */
 };
-_Static_assert(NN_PANEL_ROWS % ROWS == 0, "blocks have no rest");
+_Static_assert(NN_PANEL_ROWS % ROWS == 0 && NN_PANEL_GROUP % GROUP == 0, "blocks have no rest");
 
 /* One panel or GROUP of them; u and m of the next panel are so many floats further. */
 struct product {
@@ -128,6 +128,18 @@ void nn_panel_multiply(const float *v, const float *u, float *m, int rows, int i
 
 /* ---- backward ---- */
 
+static inline __attribute__((always_inline)) void
+put_sums(int vectors, nn_lanes sum[DEPTH][VECTORS], float *u, int64_t u_panel, bool add)
+{
+#pragma GCC unroll 8
+    for (int r = 0; r < DEPTH; r++)
+#pragma GCC unroll 4
+        for (int j = 0; j < vectors; j++) {
+            float *to = u + r * LANES + AT(j, u_panel);
+            nn_lanes_store(to, add ? nn_lanes_load(to) + sum[r][j] : sum[r][j]);
+        }
+}
+
 static inline __attribute__((always_inline)) void correlate_rows(int vectors, const float *v,
                                                                  const float *z, float *u, int rows,
                                                                  int64_t u_panel, bool add)
@@ -147,13 +159,7 @@ static inline __attribute__((always_inline)) void correlate_rows(int vectors, co
                 sum[r][j] = nn_lanes_fma(f, w[j], sum[r][j]);
         }
     }
-#pragma GCC unroll 8
-    for (int r = 0; r < DEPTH; r++)
-#pragma GCC unroll 4
-        for (int j = 0; j < vectors; j++) {
-            float *to = u + r * LANES + AT(j, u_panel);
-            nn_lanes_store(to, add ? nn_lanes_load(to) + sum[r][j] : sum[r][j]);
-        }
+    put_sums(vectors, sum, u, u_panel, add);
 }
 
 void nn_panel_correlate(const float *v, const float *z, float *u, int rows, int inner, int panels,
@@ -178,7 +184,7 @@ correlate_pair_rows(int vectors, const uint16_t *v, const uint16_t *z, float *u,
                     int64_t u_panel, bool add)
 {
     enum { PAIR_LANES = 2 * LANES };
-    __m512 sum[DEPTH][GROUP] = {{{0}}};
+    nn_lanes sum[DEPTH][GROUP] = {{{0}}};
     int64_t z_panel = (int64_t)pairs * PAIR_LANES;
     for (int t = 0; t < pairs; t++, v += PAIR_LANES, z += PAIR_LANES) {
         __m512i w[GROUP];
@@ -192,17 +198,11 @@ correlate_pair_rows(int vectors, const uint16_t *v, const uint16_t *z, float *u,
             __m512i f = _mm512_set1_epi32(pair);
 #pragma GCC unroll 2
             for (int j = 0; j < vectors; j++)
-                sum[r][j] = _mm512_dpbf16_ps(sum[r][j], (__m512bh)f, (__m512bh)w[j]);
+                sum[r][j] =
+                    (nn_lanes)_mm512_dpbf16_ps((__m512)sum[r][j], (__m512bh)f, (__m512bh)w[j]);
         }
     }
-#pragma GCC unroll 8
-    for (int r = 0; r < DEPTH; r++)
-#pragma GCC unroll 2
-        for (int j = 0; j < vectors; j++) {
-            float *to = u + r * LANES + j * u_panel;
-            nn_lanes s = (nn_lanes)sum[r][j];
-            nn_lanes_store(to, add ? nn_lanes_load(to) + s : s);
-        }
+    put_sums(vectors, sum, u, u_panel, add);
 }
 
 void nn_panel_correlate_pairs(const uint16_t *v, const uint16_t *z, float *u, int pairs, int inner,

@@ -13,13 +13,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Whether this build has the products of bf16. */
-#if defined(__AVX512BF16__)
-enum { NN_HAS_PAIRS = true };
-#else
-enum { NN_HAS_PAIRS = false };
-#endif
-
 enum {
     NN_PANEL = 16,
     NN_PANEL_GROUP = 2, /* panels that are best multiplied together */
@@ -32,7 +25,7 @@ void nn_panel_multiply(const float *v, const float *u, float *m, int rows, int i
 void nn_panel_correlate(const float *v, const float *z, float *u, int rows, int inner, int panels,
                         bool add);
 /* The same of operands in bf16, with pairs of rows interleaved: [columns/16][rows/2][16][2]. u is
-   f32 as above. NN_HAS_PAIRS only. */
+   f32 as above. Only in builds for AVX512-BF16. */
 void nn_panel_correlate_pairs(const uint16_t *v, const uint16_t *z, float *u, int pairs, int inner,
                               int panels, bool add);
 

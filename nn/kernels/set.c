@@ -7,7 +7,11 @@ static const struct nn_kernel *const common[] = {
         NULL};
 static const struct nn_kernel *const winograd[] = {&nn_winograd_conv2d, &nn_winograd_conv2d_data,
                                                    &nn_winograd_conv2d_weights, NULL};
-static const struct nn_kernel *const pairs[] = {&nn_pairs_conv2d_weights, NULL};
+static const struct nn_kernel *const pairs[] = {
+#if defined(__AVX512BF16__)
+    &nn_pairs_conv2d_weights,
+#endif
+    NULL};
 static const struct nn_kernel *const gather[] = {
 #if !defined(__AVX512F__) /* oneDNN's own are faster there */
     &nn_gather_conv2d,
