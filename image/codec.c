@@ -69,6 +69,15 @@ static status check_limits(const struct image_info *i, const struct image_limits
     return STATUS_OK;
 }
 
+enum image_format image_sniff(const void *head, size_t len)
+{
+    for (int i = 0; i < IMAGE_FORMAT_COUNT; i++)
+        if (len >= codecs[i]->magic_len &&
+            memcmp(head, codecs[i]->magic, codecs[i]->magic_len) == 0)
+            return (enum image_format)i;
+    return IMAGE_FORMAT_COUNT;
+}
+
 static status find_codec(struct source *s, const struct image_codec **out, struct errmsg *e)
 {
     for (size_t i = 0; i < ARRAY_LEN(codecs); i++) {

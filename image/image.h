@@ -144,6 +144,22 @@ status image_info_new(enum image_format format, const struct image *img,
 status image_encode(const struct image *img, const struct image_info *info, const void *head,
                     size_t head_len, void *out, size_t out_len, struct errmsg *e) MUST_USE;
 
+/* As many of a file's first bytes as the two calls below look at; fewer where the file is shorter.
+ */
+enum { IMAGE_SNIFF_BYTES = 512 };
+
+/* The format that the first bytes claim, whether or not the rest is sound; IMAGE_FORMAT_COUNT when
+   it is none that we read. */
+enum image_format image_sniff(const void *head, size_t len);
+
+/*
+ * What a file is that holds an image, or many, in a form that is not purified: "an AVIF image", "a
+ * NumPy array", "a zip archive"; NULL for anything else (texts, tables, drawings, unknown bytes)
+ * and for what image_sniff knows. name (NULL allowed; a path will do) decides where a format has no
+ * signature. A static string.
+ */
+const char *image_kind_of_unsupported(const void *head, size_t len, const char *name);
+
 /* True for the names torchvision's ImageFolder takes: .jpg .jpeg .png .ppm .bmp .pgm .tif .tiff
    .webp, in any case. (Of these only PNG and JPEG are decoded.) */
 bool image_name_is_image(const char *name);
