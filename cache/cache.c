@@ -177,12 +177,23 @@ status cache_has(struct cache *c, const struct cache_key *key)
     return st == STATUS_NOT_FOUND ? or_miss(c, find_row(c, key, &row)) : st;
 }
 
-status cache_memo_get(struct cache *c, const struct cache_file_id *id, struct cache_memo *out)
+status cache_memo_get(struct cache *c, const struct digest *source, struct cache_memo *out)
 {
     struct index *x;
     status st = readers_take(c, &x);
     if (!st) {
-        st = index_memo_get(x, id, out);
+        st = index_memo_get(x, source, out);
+        readers_give(c, x, st);
+    }
+    return or_miss(c, st);
+}
+
+status cache_file_get(struct cache *c, const struct cache_file_id *id, struct digest *out_source)
+{
+    struct index *x;
+    status st = readers_take(c, &x);
+    if (!st) {
+        st = index_file_get(x, id, out_source);
         readers_give(c, x, st);
     }
     return or_miss(c, st);
@@ -257,6 +268,7 @@ status cache_stats(struct cache *c, struct cache_stats *out)
                             .profiles = t.profiles,
                             .pins = t.pins,
                             .memos = t.memos,
+                            .files = t.files,
                             .index_bytes = size_at(c->dir, "index.sqlite") +
                                            size_at(c->dir, "index.sqlite-wal"),
                             .max_bytes = c->opt.max_bytes};

@@ -29,9 +29,9 @@
  * before it returned and cache_close, which must be the last call. Several processes may have one
  * directory open. A handle does not survive fork(): open in the child. The directory must be on a
  * local file system (SQLite's WAL needs shared memory).
- * May block: cache_get, cache_has and cache_memo_get read the disk but never wait for a writer
- * (except for a moment, when the index is replaced); cache_try_put and cache_memo_put only copy
- * into a queue; everything else may wait for the disk.
+ * May block: cache_get, cache_has, cache_memo_get and cache_file_get read the disk but never wait
+ * for a writer (except for a moment, when the index is replaced); cache_try_put, cache_memo_put and
+ * cache_file_put only copy into a queue; everything else may wait for the disk.
  */
 #include "base/base.h"
 
@@ -96,7 +96,7 @@ status cache_has(struct cache *c, const struct cache_key *key) MUST_USE;
 /* Called exactly once for every accepted put, on the cache's own thread and without a lock held.
    st: OK: durable (or already stored); NO_SPACE: the disk or the limit is full and nothing could
    be evicted; AGAIN: it had waited for another put of its key, which failed; IO, BUSY, ...: not
-   stored. It may call cache_get, _has, _try_put, _memo_*; not
+   stored. It may call cache_get, _has, _try_put, _memo_*, _file_*; not
    _put, _flush, _close or anything below "care". */
 typedef void cache_done_fn(void *arg, status st);
 
@@ -113,15 +113,9 @@ status cache_try_put(struct cache *c, const struct cache_key *key, struct cache_
    otherwise the first failure since the last flush. Objects and done callbacks alike. */
 status cache_flush(struct cache *c) MUST_USE;
 
-/* ---- memo: file identity -> what decoding and hashing it gave ---- */
-struct cache_file_id {
-    uint64_t device;
-    uint64_t inode;
-    uint64_t size;    /* bytes */
-    int64_t mtime_ns; /* tv_sec * 1e9 + tv_nsec */
-    int64_t ctime_ns;
-};
-
+/* ---- memo: a source file's bytes -> what decoding and hashing its pixels gave ---- */
+/* Keyed by the SHA-256 of the bytes, so that an entry is true whatever the file is called, wherever
+   it lies, and whatever number its file system gives it today. */
 enum { CACHE_MEMO_INFO_MAX = 64 };
 
 struct cache_memo {
@@ -132,15 +126,33 @@ struct cache_memo {
     uint8_t info[CACHE_MEMO_INFO_MAX];
 };
 
-/* OK, NOT_FOUND (also when any of the five fields differs) or NOMEM. */
-status cache_memo_get(struct cache *c, const struct cache_file_id *id,
+/* OK, NOT_FOUND or NOMEM. */
+status cache_memo_get(struct cache *c, const struct digest *source,
                       struct cache_memo *out) MUST_USE;
-/* Queues the entry, which replaces an older one for (device, inode); found by cache_memo_get after
-   the next batch (cache_flush to be sure). `id` must have been taken before the file was read.
-   AGAIN, and nothing is queued: the queue is full, or the file changed so recently that another
-   change could leave the same times behind. */
-status cache_memo_put(struct cache *c, const struct cache_file_id *id,
+/* Queues the entry, which replaces an older one; found by cache_memo_get after the next batch
+   (cache_flush to be sure). AGAIN, and nothing is queued: the queue is full. */
+status cache_memo_put(struct cache *c, const struct digest *source,
                       const struct cache_memo *memo) MUST_USE;
+
+/* ---- file: a source file's metadata -> the digest of its bytes ---- */
+/* Only as true as these numbers are: file systems reuse and renumber them, and two that are mounted
+   one after the other on one device share them. For callers who were told that the source keeps
+   them; everybody else reads the bytes. */
+struct cache_file_id {
+    uint64_t device;
+    uint64_t inode;
+    uint64_t size;    /* bytes */
+    int64_t mtime_ns; /* tv_sec * 1e9 + tv_nsec */
+    int64_t ctime_ns;
+};
+/* OK, NOT_FOUND (also when any of the five fields differs) or NOMEM. */
+status cache_file_get(struct cache *c, const struct cache_file_id *id,
+                      struct digest *out_source) MUST_USE;
+/* Queues the entry, which replaces an older one for (device, inode), like cache_memo_put. `id` must
+   have been taken before the file was read. AGAIN, and nothing is queued: the queue is full, or the
+   file changed so recently that another change could leave the same times behind. */
+status cache_file_put(struct cache *c, const struct cache_file_id *id,
+                      const struct digest *source) MUST_USE;
 
 /* ---- care ---- */
 struct cache_stats {
@@ -152,6 +164,7 @@ struct cache_stats {
     uint64_t profiles;
     uint64_t pins;
     uint64_t memos;
+    uint64_t files;
     uint64_t index_bytes; /* index.sqlite, -wal */
     uint64_t aside_files; /* index.sqlite.aside-N */
     uint64_t aside_bytes;
@@ -217,16 +230,17 @@ struct cache_gc_result {
     uint64_t packs_compacted;
     uint64_t bytes_freed; /* of disk */
     uint64_t memos_pruned;
+    uint64_t files_pruned;
     uint64_t aside_deleted;
 };
 /* Brings the directory under max_bytes, deletes empty packs, rewrites packs that are mostly dead,
-   prunes the memo table, and shrinks the index. Safe while others read and write. */
+   prunes the memo and file tables, and shrinks the index. Safe while others read and write. */
 status cache_gc(struct cache *c, const struct cache_gc_options *opt,
                 struct cache_gc_result *out) MUST_USE;
 
 /* Makes the index agree with the packs by reading every record header (pixels only near a pack's
    end): adds what is missing, drops what is not there. *out_objects: rows afterwards. Packs that
-   another process is appending to are left to it. Pins and memos are kept. */
+   another process is appending to are left to it. Pins, memos and files are kept. */
 status cache_rebuild(struct cache *c, cache_progress_fn *progress, void *arg,
                      uint64_t *out_objects) MUST_USE;
 
@@ -235,7 +249,7 @@ enum cache_scope { CACHE_ALL, CACHE_PROFILE, CACHE_KEY, CACHE_SCOPE_COUNT };
 
 /* Forgets the objects, also pinned ones, and gives whole packs back to the disk (cache_gc gives
    back the rest). key is read as far as scope says; NULL for CACHE_ALL, which forgets the memo
-   table too. *out_removed may be NULL. */
+   and file tables too. *out_removed may be NULL. */
 status cache_remove(struct cache *c, enum cache_scope scope, const struct cache_key *key,
                     uint64_t *out_removed) MUST_USE;
 

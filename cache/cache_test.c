@@ -156,7 +156,8 @@ static void *hammer(void *arg)
         if (i % 50 == 0) {
             struct cache_file_id id = {1, n, n, n, n};
             struct cache_memo memo = {.format = n, .pixels = key_of(n).pixels};
-            CHECK(cache_memo_put(w->c, &id, &memo) == STATUS_OK);
+            CHECK(cache_memo_put(w->c, &memo.pixels, &memo) == STATUS_OK);
+            CHECK(cache_file_put(w->c, &id, &memo.pixels) == STATUS_OK);
         }
         if (i % 97 == 0)
             CHECK(cache_flush(w->c) == STATUS_OK);
@@ -249,17 +250,17 @@ static void memo(void **state)
     (void)state;
     char *dir = temp_dir();
     struct cache *c = open_dir(dir);
-    struct cache_file_id id = {UINT64_MAX, UINT64_MAX - 1, 1234, -5, 1000000001};
+    struct digest source = key_of(6).pixels;
     struct cache_memo m = {.format = 7,
                            .shape = {640, 480, 3},
                            .pixels = key_of(5).pixels,
                            .info_len = 3,
                            .info = "abc"};
     struct cache_memo got;
-    assert_status(STATUS_NOT_FOUND, cache_memo_get(c, &id, &got));
-    assert_ok(cache_memo_put(c, &id, &m));
+    assert_status(STATUS_NOT_FOUND, cache_memo_get(c, &source, &got));
+    assert_ok(cache_memo_put(c, &source, &m));
     assert_ok(cache_flush(c));
-    assert_ok(cache_memo_get(c, &id, &got));
+    assert_ok(cache_memo_get(c, &source, &got));
     assert_int_equal(7, got.format);
     assert_int_equal(640, got.shape.width);
     assert_int_equal(480, got.shape.height);
@@ -267,44 +268,78 @@ static void memo(void **state)
     assert_int_equal(3, got.info_len);
     assert_memory_equal("abc", got.info, 3);
     assert_true(digest_equal(&m.pixels, &got.pixels));
-    struct cache_file_id other = id;
-    other.ctime_ns++;
+    struct digest other = source;
+    other.byte[31] ^= 1;
     assert_status(STATUS_NOT_FOUND, cache_memo_get(c, &other, &got));
-    other = id, other.size++;
-    assert_status(STATUS_NOT_FOUND, cache_memo_get(c, &other, &got));
-    other = id, other.mtime_ns++;
-    assert_status(STATUS_NOT_FOUND, cache_memo_get(c, &other, &got));
-    m.info_len = 0; /* a changed file replaces its entry */
-    assert_ok(cache_memo_put(c, &other, &m));
+    m.info_len = 0; /* a new entry replaces the old one */
+    assert_ok(cache_memo_put(c, &source, &m));
     assert_ok(cache_flush(c));
-    assert_status(STATUS_NOT_FOUND, cache_memo_get(c, &id, &got));
-    assert_ok(cache_memo_get(c, &other, &got));
+    assert_ok(cache_memo_get(c, &source, &got));
     assert_int_equal(0, got.info_len);
     assert_int_equal(1, stats_of(c).memos);
     assert_ok(cache_close(c));
     c = open_dir(dir);
-    assert_ok(cache_memo_get(c, &other, &got));
+    assert_ok(cache_memo_get(c, &source, &got));
     m.info_len = CACHE_MEMO_INFO_MAX + 1;
-    assert_status(STATUS_INVALID, cache_memo_put(c, &id, &m));
+    assert_status(STATUS_INVALID, cache_memo_put(c, &source, &m));
+    assert_ok(cache_remove(c, CACHE_ALL, NULL, NULL));
+    assert_status(STATUS_NOT_FOUND, cache_memo_get(c, &source, &got));
+    assert_int_equal(0, stats_of(c).memos);
     assert_ok(cache_close(c));
     remove_dir(dir);
 }
 
-static void memo_of_a_file_that_may_still_change(void **state)
+static void file(void **state)
 {
     (void)state;
     char *dir = temp_dir();
     struct cache *c = open_dir(dir);
-    struct cache_memo m = {.format = 1};
+    const struct cache_file_id id = {UINT64_MAX, UINT64_MAX - 1, 1234, -5, 1000000001};
+    struct digest a = key_of(1).pixels, b = key_of(2).pixels, got;
+    assert_status(STATUS_NOT_FOUND, cache_file_get(c, &id, &got));
+    assert_ok(cache_file_put(c, &id, &a));
+    assert_ok(cache_flush(c));
+    assert_ok(cache_file_get(c, &id, &got));
+    assert_true(digest_equal(&a, &got));
+    struct cache_file_id other = id;
+    other.ctime_ns++;
+    assert_status(STATUS_NOT_FOUND, cache_file_get(c, &other, &got));
+    other = id, other.size++;
+    assert_status(STATUS_NOT_FOUND, cache_file_get(c, &other, &got));
+    other = id, other.inode++;
+    assert_status(STATUS_NOT_FOUND, cache_file_get(c, &other, &got));
+    other = id, other.mtime_ns++;
+    assert_status(STATUS_NOT_FOUND, cache_file_get(c, &other, &got));
+    assert_ok(cache_file_put(c, &other, &b)); /* a changed file replaces its entry */
+    assert_ok(cache_flush(c));
+    assert_status(STATUS_NOT_FOUND, cache_file_get(c, &id, &got));
+    assert_int_equal(1, stats_of(c).files);
+    assert_ok(cache_close(c));
+    c = open_dir(dir);
+    assert_ok(cache_file_get(c, &other, &got));
+    assert_true(digest_equal(&b, &got));
+    assert_ok(cache_remove(c, CACHE_ALL, NULL, NULL));
+    assert_status(STATUS_NOT_FOUND, cache_file_get(c, &other, &got));
+    assert_int_equal(0, stats_of(c).files);
+    assert_ok(cache_close(c));
+    remove_dir(dir);
+}
+
+static void file_that_may_still_change(void **state)
+{
+    (void)state;
+    char *dir = temp_dir();
+    struct cache *c = open_dir(dir);
+    struct digest d = {{1}};
     int64_t now = (int64_t)time_real_ns();
     struct cache_file_id id = {1, 2, 3, 4, now};
-    assert_status(STATUS_AGAIN, cache_memo_put(c, &id, &m));
+    assert_status(STATUS_AGAIN, cache_file_put(c, &id, &d));
     id.ctime_ns = now + 1000000000; /* a clock that was set back */
-    assert_status(STATUS_AGAIN, cache_memo_put(c, &id, &m));
+    assert_status(STATUS_AGAIN, cache_file_put(c, &id, &d));
     id.ctime_ns = (now / 1000000000 - 1) * 1000000000; /* whole seconds */
-    assert_status(STATUS_AGAIN, cache_memo_put(c, &id, &m));
+    assert_status(STATUS_AGAIN, cache_file_put(c, &id, &d));
     id.ctime_ns = (now - 1000000000) | 1;
-    assert_ok(cache_memo_put(c, &id, &m));
+    assert_ok(cache_file_put(c, &id, &d));
     assert_ok(cache_close(c));
     remove_dir(dir);
 }
@@ -392,7 +427,8 @@ static void read_only(void **state)
     struct cache_verify_result v;
     assert_int_equal(20, count_there(c, 0, 30));
     assert_status(STATUS_DENIED, put(c, 30));
-    assert_status(STATUS_DENIED, cache_memo_put(c, &id, &m));
+    assert_status(STATUS_DENIED, cache_memo_put(c, &k.pixels, &m));
+    assert_status(STATUS_DENIED, cache_file_put(c, &id, &k.pixels));
     assert_status(STATUS_DENIED, cache_pin(c, CACHE_KEY, &k));
     assert_status(STATUS_DENIED, cache_remove(c, CACHE_ALL, NULL, NULL));
     assert_status(STATUS_DENIED, cache_rebuild(c, NULL, NULL, &n));
@@ -455,7 +491,8 @@ int main(void)
         cmocka_unit_test(many_threads),
         cmocka_unit_test(two_handles),
         cmocka_unit_test(memo),
-        cmocka_unit_test(memo_of_a_file_that_may_still_change),
+        cmocka_unit_test(file),
+        cmocka_unit_test(file_that_may_still_change),
         cmocka_unit_test(list_and_remove),
         cmocka_unit_test(read_only),
         cmocka_unit_test(works_after_chdir),

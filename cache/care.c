@@ -253,6 +253,8 @@ static status tidy_index(struct cache *c, struct cache_gc_result *r)
         return st;
     st = index_memo_prune(c->index, MEMO_MAX, &r->memos_pruned);
     if (!st)
+        st = index_file_prune(c->index, MEMO_MAX, &r->files_pruned);
+    if (!st)
         st = index_prune_profiles(c->index);
     if (!st)
         st = index_shrink(c->index);
@@ -321,7 +323,7 @@ static status remove_rows(struct cache *c, enum cache_scope scope, const struct 
             *removed += gone;
     }
     if (!st && scope == CACHE_ALL)
-        st = index_memo_clear(c->index);
+        st = index_memos_clear(c->index);
     return st;
 }
 

@@ -54,10 +54,13 @@ static void scenario(const char *dir, struct promise *p)
         tolerate(get(c, i));
     const struct cache_file_id id = {1, 2, 3, 4, 5};
     struct cache_memo memo = {.format = 1};
-    tolerate(cache_memo_put(c, &id, &memo));
-    tolerate(cache_flush(c));
-    tolerate(cache_memo_get(c, &id, &memo));
     struct cache_key k = key_of(1);
+    tolerate(cache_memo_put(c, &k.pixels, &memo));
+    tolerate(cache_file_put(c, &id, &k.pixels));
+    tolerate(cache_flush(c));
+    tolerate(cache_memo_get(c, &k.pixels, &memo));
+    tolerate(cache_file_get(c, &id, &k.pixels));
+    k = key_of(1);
     struct cache_stats s;
     struct cache_gc_result gc;
     struct cache_verify_result v;

@@ -70,7 +70,29 @@ static const char schema_1[] =
     "CREATE TRIGGER memos_delete AFTER DELETE ON memos BEGIN"
     " UPDATE meta SET value = value - 1 WHERE name = 'memos'; END;";
 
-const struct db_migration index_migrations[] = {{1, schema_1}};
+/* A memo of version 1 was bound to a file's metadata only, which may stand for other bytes by now:
+   those rows are not carried over. */
+static const char schema_2[] =
+    "DROP TABLE memos;"
+    "UPDATE meta SET value = 0 WHERE name = 'memos';"
+    "INSERT INTO meta VALUES ('files', 0);"
+    "CREATE TABLE memos (source BLOB PRIMARY KEY, format INTEGER NOT NULL,"
+    " width INTEGER NOT NULL, height INTEGER NOT NULL, channels INTEGER NOT NULL,"
+    " pixels BLOB NOT NULL, info BLOB NOT NULL, made INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+    "CREATE TRIGGER memos_insert AFTER INSERT ON memos BEGIN"
+    " UPDATE meta SET value = value + 1 WHERE name = 'memos'; END;"
+    "CREATE TRIGGER memos_delete AFTER DELETE ON memos BEGIN"
+    " UPDATE meta SET value = value - 1 WHERE name = 'memos'; END;"
+    /* device and inode as above */
+    "CREATE TABLE files (device INTEGER NOT NULL, inode INTEGER NOT NULL, size INTEGER NOT NULL,"
+    " mtime INTEGER NOT NULL, ctime INTEGER NOT NULL, source BLOB NOT NULL, made INTEGER NOT NULL,"
+    " PRIMARY KEY (device, inode)) STRICT, WITHOUT ROWID;"
+    "CREATE TRIGGER files_insert AFTER INSERT ON files BEGIN"
+    " UPDATE meta SET value = value + 1 WHERE name = 'files'; END;"
+    "CREATE TRIGGER files_delete AFTER DELETE ON files BEGIN"
+    " UPDATE meta SET value = value - 1 WHERE name = 'files'; END;";
+
+const struct db_migration index_migrations[] = {{1, schema_1}, {2, schema_2}};
 const int index_migration_count = (int)ARRAY_LEN(index_migrations);
 
 static const char *const suffixes[] = {"-wal", "-shm", ""}; /* in the order they are renamed */

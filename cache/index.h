@@ -31,7 +31,7 @@ struct index_pack {
 };
 
 struct index_totals {
-    uint64_t objects, live_bytes, disk_bytes, packs, profiles, pins, memos;
+    uint64_t objects, live_bytes, disk_bytes, packs, profiles, pins, memos, files;
 };
 
 /* ---- the file (index.c) ---- */
@@ -102,14 +102,20 @@ status index_new_pack(struct index *x, uint32_t above, uint32_t *out_id) MUST_US
    hold a pinned row are left out. */
 status index_old_packs(struct index *x, uint32_t *ids, int max, int *out_n) MUST_USE;
 
-/* ---- memo ---- */
-status index_memo_get(struct index *x, const struct cache_file_id *id,
+/* ---- memo and file ---- */
+status index_memo_get(struct index *x, const struct digest *source,
                       struct cache_memo *out) MUST_USE;
-status index_memo_put(struct index *x, const struct cache_file_id *id,
-                      const struct cache_memo *memo, uint64_t now) MUST_USE;
+status index_memo_put(struct index *x, const struct digest *source, const struct cache_memo *memo,
+                      uint64_t now) MUST_USE;
+status index_file_get(struct index *x, const struct cache_file_id *id,
+                      struct digest *out_source) MUST_USE;
+status index_file_put(struct index *x, const struct cache_file_id *id, const struct digest *source,
+                      uint64_t now) MUST_USE;
 /* Deletes the oldest when there are more than max; some more than needed, to be rare. */
 status index_memo_prune(struct index *x, uint64_t max, uint64_t *out_rows) MUST_USE;
-status index_memo_clear(struct index *x) MUST_USE;
+status index_file_prune(struct index *x, uint64_t max, uint64_t *out_rows) MUST_USE;
+/* Both tables. */
+status index_memos_clear(struct index *x) MUST_USE;
 
 status index_totals(struct index *x, struct index_totals *out) MUST_USE;
 

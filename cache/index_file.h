@@ -1,6 +1,7 @@
 #ifndef CACHE_INDEX_FILE_H
 #define CACHE_INDEX_FILE_H
-/* What index.c (the file) and rows.c (the statements) share; nobody else includes it. */
+/* What index.c (the file) and rows.c (the statements) share; otherwise only their test includes it.
+ */
 #include "index.h"
 
 struct index {

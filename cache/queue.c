@@ -7,8 +7,8 @@
  * finds its row. A reader that copies pixels counts as a user and keeps the put alive.
  * A put whose key is already in a bucket carries no pixels and only waits for the other's result.
  *
- * Memos, damaged rows to drop and used rows to touch collect in c->queue.filling, which the writer
- * exchanges for an empty one.
+ * Memos, files, damaged rows to drop and used rows to touch collect in c->queue.filling, which the
+ * writer exchanges for an empty one.
  */
 #include "store.h"
 
@@ -209,20 +209,35 @@ static bool may_change_unseen(const struct cache_file_id *id)
     return id->ctime_ns > (int64_t)time_real_ns() - doubt;
 }
 
-status cache_memo_put(struct cache *c, const struct cache_file_id *id,
-                      const struct cache_memo *memo)
+status cache_memo_put(struct cache *c, const struct digest *source, const struct cache_memo *memo)
 {
     struct queue *q = &c->queue;
     if (c->opt.read_only)
         return STATUS_DENIED;
     if (memo->info_len > CACHE_MEMO_INFO_MAX)
         return STATUS_INVALID;
-    if (may_change_unseen(id))
-        return STATUS_AGAIN;
     pthread_mutex_lock(&q->lock);
     bool room = q->filling->n_memo < SIDE_MEMOS;
     if (room) {
-        q->filling->memo[q->filling->n_memo++] = (struct memo_put){*id, *memo};
+        q->filling->memo[q->filling->n_memo++] = (struct memo_put){*source, *memo};
+        q->sides_in++;
+        pthread_cond_signal(&q->work);
+    }
+    pthread_mutex_unlock(&q->lock);
+    return room ? STATUS_OK : STATUS_AGAIN;
+}
+
+status cache_file_put(struct cache *c, const struct cache_file_id *id, const struct digest *source)
+{
+    struct queue *q = &c->queue;
+    if (c->opt.read_only)
+        return STATUS_DENIED;
+    if (may_change_unseen(id))
+        return STATUS_AGAIN;
+    pthread_mutex_lock(&q->lock);
+    bool room = q->filling->n_file < SIDE_FILES;
+    if (room) {
+        q->filling->file[q->filling->n_file++] = (struct file_put){*id, *source};
         q->sides_in++;
         pthread_cond_signal(&q->work);
     }
@@ -281,7 +296,7 @@ void queue_index_good(struct cache *c)
 static bool have_work(const struct queue *q)
 {
     const struct side *s = q->filling;
-    return q->first || q->stop || q->index_bad || q->hurry || s->n_memo || s->n_drop ||
+    return q->first || q->stop || q->index_bad || q->hurry || s->n_memo || s->n_file || s->n_drop ||
            s->n_touch >= SIDE_TOUCHES / 2;
 }
 
@@ -366,7 +381,7 @@ void queue_settle(struct cache *c, struct batch *b, status side_st)
     }
     q->puts_out += b->n_puts;
     q->sides_out += b->n_side;
-    b->side->n_memo = b->side->n_drop = b->side->n_touch = 0;
+    b->side->n_memo = b->side->n_file = b->side->n_drop = b->side->n_touch = 0;
     q->spare = TAKE(b->side);
     pthread_cond_broadcast(&q->settled);
     pthread_mutex_unlock(&q->lock);

@@ -56,21 +56,30 @@
                  "WHERE o.pack = v.pack AND NOT " UNPINNED ") GROUP BY v.pack "                    \
                  "ORDER BY MIN(v.used), MIN(v.id) LIMIT ?1")                                       \
     X(MEMO_GET, "SELECT format, width, height, channels, pixels, info FROM memos WHERE "           \
-                "device = ?1 AND inode = ?2 AND size = ?3 AND mtime = ?4 AND ctime = ?5")          \
-    X(MEMO_PUT, "INSERT INTO memos VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) "    \
-                "ON CONFLICT (device, inode) DO UPDATE SET size = excluded.size, "                 \
-                "mtime = excluded.mtime, ctime = excluded.ctime, format = excluded.format, "       \
+                "source = ?1")                                                                     \
+    X(MEMO_PUT, "INSERT INTO memos VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) "                       \
+                "ON CONFLICT (source) DO UPDATE SET format = excluded.format, "                    \
                 "width = excluded.width, height = excluded.height, "                               \
                 "channels = excluded.channels, pixels = excluded.pixels, info = excluded.info, "   \
                 "made = excluded.made")                                                            \
     X(MEMO_COUNT, "SELECT value FROM meta WHERE name = 'memos'")                                   \
-    X(MEMO_PRUNE, "DELETE FROM memos WHERE (device, inode) IN (SELECT device, inode FROM memos "   \
+    X(MEMO_PRUNE, "DELETE FROM memos WHERE source IN (SELECT source FROM memos "                   \
                   "ORDER BY made LIMIT ?1)")                                                       \
     X(MEMO_CLEAR, "DELETE FROM memos")                                                             \
+    X(FILE_GET, "SELECT source FROM files WHERE "                                                  \
+                "device = ?1 AND inode = ?2 AND size = ?3 AND mtime = ?4 AND ctime = ?5")          \
+    X(FILE_PUT, "INSERT INTO files VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) "                           \
+                "ON CONFLICT (device, inode) DO UPDATE SET size = excluded.size, "                 \
+                "mtime = excluded.mtime, ctime = excluded.ctime, source = excluded.source, "       \
+                "made = excluded.made")                                                            \
+    X(FILE_COUNT, "SELECT value FROM meta WHERE name = 'files'")                                   \
+    X(FILE_PRUNE, "DELETE FROM files WHERE (device, inode) IN (SELECT device, inode FROM files "   \
+                  "ORDER BY made LIMIT ?1)")                                                       \
+    X(FILE_CLEAR, "DELETE FROM files")                                                             \
     X(TOTALS, "SELECT COALESCE(SUM(live_count), 0), COALESCE(SUM(live_bytes), 0), "                \
               "COALESCE(SUM(bytes), 0), COUNT(*), (SELECT COUNT(*) FROM profiles), "               \
-              "(SELECT COUNT(*) FROM pins), (SELECT value FROM meta WHERE name = 'memos') "        \
-              "FROM packs")
+              "(SELECT COUNT(*) FROM pins), (SELECT value FROM meta WHERE name = 'memos'), "       \
+              "(SELECT value FROM meta WHERE name = 'files') FROM packs")
 
 enum {
 #define X(name, text) name,
@@ -381,7 +390,7 @@ status index_old_packs(struct index *x, uint32_t *ids, int max, int *out_n)
     return STATUS_OK;
 }
 
-/* ---- memo ---- */
+/* ---- memo and file ---- */
 
 static status read_memo(struct db *d, struct cache_memo *out)
 {
@@ -400,10 +409,9 @@ static status read_memo(struct db *d, struct cache_memo *out)
     return st;
 }
 
-status index_memo_get(struct index *x, const struct cache_file_id *id, struct cache_memo *out)
+status index_memo_get(struct index *x, const struct digest *source, struct cache_memo *out)
 {
-    status st = db_start(x->db, MEMO_GET, "iiiii", (int64_t)id->device, (int64_t)id->inode,
-                         (int64_t)id->size, id->mtime_ns, id->ctime_ns);
+    status st = db_start(x->db, MEMO_GET, "b", source->byte, digest_len);
     if (!st)
         st = db_step(x->db, MEMO_GET);
     if (st)
@@ -413,33 +421,67 @@ status index_memo_get(struct index *x, const struct cache_file_id *id, struct ca
     return st;
 }
 
-status index_memo_put(struct index *x, const struct cache_file_id *id, const struct cache_memo *m,
+status index_memo_put(struct index *x, const struct digest *source, const struct cache_memo *m,
                       uint64_t now)
 {
-    return db_run(x->db, MEMO_PUT, "iiiiiiiiibbi", (int64_t)id->device, (int64_t)id->inode,
-                  (int64_t)id->size, id->mtime_ns, id->ctime_ns, (int64_t)m->format,
+    return db_run(x->db, MEMO_PUT, "biiiibbi", source->byte, digest_len, (int64_t)m->format,
                   (int64_t)m->shape.width, (int64_t)m->shape.height, (int64_t)m->shape.channels,
                   m->pixels.byte, digest_len, m->info, (size_t)m->info_len, (int64_t)now);
 }
 
-status index_memo_prune(struct index *x, uint64_t max, uint64_t *out_rows)
+status index_file_get(struct index *x, const struct cache_file_id *id, struct digest *out_source)
+{
+    status st = db_start(x->db, FILE_GET, "iiiii", (int64_t)id->device, (int64_t)id->inode,
+                         (int64_t)id->size, id->mtime_ns, id->ctime_ns);
+    if (!st)
+        st = db_step(x->db, FILE_GET);
+    if (st)
+        return st;
+    struct digest d;
+    st = db_blob(x->db, FILE_GET, 0, d.byte, digest_len);
+    db_reset(x->db, FILE_GET);
+    if (!st)
+        *out_source = d;
+    return st;
+}
+
+status index_file_put(struct index *x, const struct cache_file_id *id, const struct digest *source,
+                      uint64_t now)
+{
+    return db_run(x->db, FILE_PUT, "iiiiibi", (int64_t)id->device, (int64_t)id->inode,
+                  (int64_t)id->size, id->mtime_ns, id->ctime_ns, source->byte, digest_len,
+                  (int64_t)now);
+}
+
+static status prune(struct index *x, int count, int delete, uint64_t max, uint64_t *out_rows)
 {
     uint64_t have = 0;
-    status st = db_start(x->db, MEMO_COUNT, "");
+    status st = db_start(x->db, count, "");
     if (!st)
-        st = one_int(x->db, MEMO_COUNT, &have);
+        st = one_int(x->db, count, &have);
     if (st)
         return st;
     if (have <= max) {
         *out_rows = 0;
         return STATUS_OK;
     }
-    return changed(x, db_run(x->db, MEMO_PRUNE, "i", (int64_t)(have - max + max / 16)), out_rows);
+    return changed(x, db_run(x->db, delete, "i", (int64_t)(have - max + max / 16)), out_rows);
 }
 
-status index_memo_clear(struct index *x)
+status index_memo_prune(struct index *x, uint64_t max, uint64_t *out_rows)
 {
-    return db_run(x->db, MEMO_CLEAR, "");
+    return prune(x, MEMO_COUNT, MEMO_PRUNE, max, out_rows);
+}
+
+status index_file_prune(struct index *x, uint64_t max, uint64_t *out_rows)
+{
+    return prune(x, FILE_COUNT, FILE_PRUNE, max, out_rows);
+}
+
+status index_memos_clear(struct index *x)
+{
+    status st = db_run(x->db, MEMO_CLEAR, "");
+    return st ? st : db_run(x->db, FILE_CLEAR, "");
 }
 
 status index_totals(struct index *x, struct index_totals *out)
@@ -449,10 +491,10 @@ status index_totals(struct index *x, struct index_totals *out)
         st = db_step(x->db, TOTALS);
     if (st)
         return st == STATUS_NOT_FOUND ? STATUS_CORRUPT : st;
-    uint64_t v[7];
-    for (int i = 0; i < 7; i++)
+    uint64_t v[8];
+    for (int i = 0; i < 8; i++)
         v[i] = (uint64_t)db_int(x->db, TOTALS, i);
     db_reset(x->db, TOTALS);
-    *out = (struct index_totals){v[0], v[1], v[2], v[3], v[4], v[5], v[6]};
+    *out = (struct index_totals){v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]};
     return STATUS_OK;
 }

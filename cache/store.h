@@ -3,7 +3,7 @@
 /*
  * store: what an open cache is made of, for the files of this folder.
  *
- *     cache.c    open, close, get, has, memo, stats         reader.c   read connections, pack files
+ *     cache.c    open, close, get, has, memo, file         reader.c   read connections, pack files
  *     queue.c    what waits to be written; pending objects  writer.c   the thread that writes it
  *     active.c   the pack this handle appends to            room.c     eviction, compaction
  *     recover.c  making the index agree with the packs      care.c     list, verify, gc, remove,
@@ -55,6 +55,7 @@ struct file_use {
 enum {
     PENDING_BUCKETS = 4096,
     SIDE_MEMOS = 4096, /* most of each that one batch takes; more are not recorded */
+    SIDE_FILES = 4096,
     SIDE_DROPS = 256,
     SIDE_TOUCHES = 4096,
 };
@@ -78,16 +79,21 @@ struct put {
 };
 
 struct memo_put {
-    struct cache_file_id id;
+    struct digest source;
     struct cache_memo memo;
+};
+struct file_put {
+    struct cache_file_id id;
+    struct digest source;
 };
 
 /* Small things that ride along with a batch. */
 struct side {
     struct memo_put memo[SIDE_MEMOS];
+    struct file_put file[SIDE_FILES];
     struct index_row drop[SIDE_DROPS];
     int64_t touch[SIDE_TOUCHES];
-    int n_memo, n_drop, n_touch;
+    int n_memo, n_file, n_drop, n_touch;
 };
 
 struct queue {
@@ -163,7 +169,7 @@ status object_read(struct cache *c, const struct index_row *row, struct cache_ob
 status object_fetch(struct cache *c, const struct cache_key *key, struct cache_object *out,
                     struct index_row *out_row) MUST_USE;
 
-#define MEMO_MAX 4000000u /* rows, about half a gigabyte */
+#define MEMO_MAX 4000000u /* rows of each of the two tables, together about a gigabyte */
 
 /* queue.c */
 status queue_init(struct cache *c) MUST_USE;

@@ -5,7 +5,7 @@
  *  2. rows found damaged are deleted, so that their objects count as absent
  *  3. puts whose key has a row are done; for the others room is made under max_bytes (room.c)
  *  4. their records are appended to the active pack (active.c), which is then synced
- *  5. one transaction: the rows, the pack's new end, touches, memos
+ *  5. one transaction: the rows, the pack's new end, touches, memos, files
  *  6. results: out of the pending table, callbacks (queue.c)
  *
  * A failure in 4 or 5 takes the records back (active_undo) and is the result of the whole batch.
@@ -97,16 +97,21 @@ static status add_side(struct cache *c, const struct side *s, uint64_t now)
     for (int i = 0; !st && i < s->n_touch; i++)
         st = index_touch(c->index, s->touch[i], now);
     for (int i = 0; !st && i < s->n_memo; i++)
-        st = index_memo_put(c->index, &s->memo[i].id, &s->memo[i].memo, now);
+        st = index_memo_put(c->index, &s->memo[i].source, &s->memo[i].memo, now);
+    for (int i = 0; !st && i < s->n_file; i++)
+        st = index_file_put(c->index, &s->file[i].id, &s->file[i].source, now);
     uint64_t pruned;
     if (!st && s->n_memo)
         st = index_memo_prune(c->index, MEMO_MAX, &pruned);
+    if (!st && s->n_file)
+        st = index_file_prune(c->index, MEMO_MAX, &pruned);
     return st;
 }
 
 static status commit_batch(struct cache *c, const struct batch *b, bool with_rows)
 {
-    if (!with_rows && b->side->n_touch == 0 && b->side->n_memo == 0)
+    const struct side *s = b->side;
+    if (!with_rows && s->n_touch + s->n_memo + s->n_file == 0)
         return STATUS_OK;
     uint64_t now = 0;
     status st = index_begin(c->index);

@@ -159,10 +159,11 @@ int cache_command(const struct cache_subcommand *sub, int argc, char **argv)
 static void print_stats_json(const struct cache_stats *s)
 {
     cli_print_json(json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "objects", cache_count(s->objects),
-        "live_bytes", cache_count(s->live_bytes), "disk_bytes", cache_count(s->disk_bytes), "packs",
-        cache_count(s->packs), "profiles", cache_count(s->profiles), "pins", cache_count(s->pins),
-        "memos", cache_count(s->memos), "index_bytes", cache_count(s->index_bytes), "aside_files",
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "objects",
+        cache_count(s->objects), "live_bytes", cache_count(s->live_bytes), "disk_bytes",
+        cache_count(s->disk_bytes), "packs", cache_count(s->packs), "profiles",
+        cache_count(s->profiles), "pins", cache_count(s->pins), "memos", cache_count(s->memos),
+        "files", cache_count(s->files), "index_bytes", cache_count(s->index_bytes), "aside_files",
         cache_count(s->aside_files), "aside_bytes", cache_count(s->aside_bytes)));
 }
 
@@ -173,7 +174,7 @@ static void print_stats(const struct cache_stats *s)
            s->profiles, s->pins);
     printf("packs     %" PRIu64 ", %s on disk, %s of it live\n", s->packs,
            cli_bytes(s->disk_bytes, a), cli_bytes(s->live_bytes, b));
-    printf("index     %s, %" PRIu64 " remembered files\n", cli_bytes(s->index_bytes, a), s->memos);
+    printf("index     %s, %" PRIu64 " remembered images\n", cli_bytes(s->index_bytes, a), s->memos);
     if (s->aside_files)
         printf("aside     %" PRIu64
                " damaged indexes, %s (relearn cache gc --aside deletes them)\n",

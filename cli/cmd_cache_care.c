@@ -107,13 +107,14 @@ static void print_gc(const struct cache_gc_result *r, int json)
     char bytes[32];
     if (json)
         cli_print_json(json_pack(
-            "{s:o, s:o, s:o, s:o, s:o, s:o}", "evicted", cache_count(r->evicted), "packs_deleted",
-            cache_count(r->packs_deleted), "packs_compacted", cache_count(r->packs_compacted),
-            "bytes_freed", cache_count(r->bytes_freed), "memos_pruned",
-            cache_count(r->memos_pruned), "aside_deleted", cache_count(r->aside_deleted)));
+            "{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "evicted", cache_count(r->evicted),
+            "packs_deleted", cache_count(r->packs_deleted), "packs_compacted",
+            cache_count(r->packs_compacted), "bytes_freed", cache_count(r->bytes_freed),
+            "memos_pruned", cache_count(r->memos_pruned), "files_pruned",
+            cache_count(r->files_pruned), "aside_deleted", cache_count(r->aside_deleted)));
     else
         printf("%s freed: %" PRIu64 " packs deleted, %" PRIu64 " of them rewritten; %" PRIu64
-               " objects evicted, %" PRIu64 " remembered files forgotten\n",
+               " objects evicted, %" PRIu64 " remembered images forgotten\n",
                cli_bytes(r->bytes_freed, bytes), r->packs_deleted, r->packs_compacted, r->evicted,
                r->memos_pruned);
 }

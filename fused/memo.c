@@ -1,7 +1,7 @@
 /*
- * What the cache's memo table remembers of a file: an image's pixel digest, or that its body is
- * damaged although its header is not. Sizes are not remembered: they are computed from the header
- * each time.
+ * What the cache's memo table remembers of a file's bytes: an image's pixel digest, or that its
+ * body is damaged although its header is not. Sizes are not remembered: they are computed from the
+ * header each time.
  *
  *     format 1: an image           info: version
  *     format 2: served as it is    info: version, reason (text, no NUL)
@@ -25,12 +25,15 @@ void verdict_damaged(struct fused_verdict *v, const struct cache_file_id *id, co
     snprintf(v->reason, sizeof v->reason, "%s", why);
 }
 
-status memo_read(struct cache *c, const struct cache_file_id *id, struct fused_verdict *v)
+status memo_read(struct cache *c, int fd, const struct cache_file_id *id, struct fused_verdict *v)
 {
     if (!c)
         return STATUS_NOT_FOUND;
     struct cache_memo m;
-    status st = cache_memo_get(c, id, &m);
+    struct digest source;
+    status st = source_digest(fd, id, &source);
+    if (!st)
+        st = cache_memo_get(c, &source, &m);
     if (st)
         return st;
     if (m.info_len < 1 || m.info_len > sizeof m.info || m.info[0] != MEMO_VERSION)
@@ -50,9 +53,11 @@ status memo_read(struct cache *c, const struct cache_file_id *id, struct fused_v
     return STATUS_OK;
 }
 
-void memo_write(struct cache *c, const struct cache_file_id *id, const struct fused_verdict *v)
+void memo_write(struct cache *c, int fd, const struct cache_file_id *id,
+                const struct fused_verdict *v)
 {
-    if (!c)
+    struct digest source;
+    if (!c || source_digest(fd, id, &source))
         return;
     bool damaged = v->kind == FUSED_ORIGINAL;
     struct cache_memo m = {
@@ -68,5 +73,5 @@ void memo_write(struct cache *c, const struct cache_file_id *id, const struct fu
     } else {
         m.pixels = v->pixels;
     }
-    status_ignore(cache_memo_put(c, id, &m), "it is worked out again when it is needed");
+    status_ignore(cache_memo_put(c, &source, &m), "it is worked out again when it is needed");
 }

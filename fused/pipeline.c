@@ -469,7 +469,7 @@ static void fly(struct fused_pipeline *p, struct fused_fetch *f)
 static void finish_damaged(struct fused_pipeline *p, struct fused_fetch *f, status st)
 {
     verdict_damaged(&f->verdict, &f->id, errmsg_text(&f->err, st));
-    memo_write(p->opt.cache, &f->id, &f->verdict);
+    memo_write(p->opt.cache, f->fd, &f->id, &f->verdict);
     f->kind = FUSED_ORIGINAL;
     snprintf(f->reason, sizeof f->reason, "%s", f->verdict.reason);
     f->err.text[0] = 0;
@@ -493,7 +493,7 @@ static void run_miss(struct fused_pipeline *p, struct fused_fetch *f)
     f->verdict.info = src.info;
     f->verdict.pixels = src.pixels;
     f->verdict.has_pixels = true;
-    memo_write(p->opt.cache, &f->id, &f->verdict);
+    memo_write(p->opt.cache, f->fd, &f->id, &f->verdict);
     fly(p, f);
 }
 
@@ -602,7 +602,7 @@ static status examine_body(struct fused_pipeline *p, int fd, const struct cache_
         v->has_pixels = true;
         source_image_done(&src);
     }
-    memo_write(p->opt.cache, id, v);
+    memo_write(p->opt.cache, fd, id, v);
     return STATUS_OK;
 }
 
@@ -633,7 +633,7 @@ status fused_examine(struct fused_pipeline *p, int fd, const struct cache_file_i
     if (st)
         return errmsg_set(e, st, "%s", errmsg_text(&why, st));
     v.size = v.info.encoded_size;
-    st = memo_read(p->opt.cache, id, &v);
+    st = memo_read(p->opt.cache, fd, id, &v);
     if (st && !v.info.complete) {
         st = examine_body(p, fd, id, &v, e);
         if (st)

@@ -79,14 +79,19 @@ void source_image_done(struct source_image *s);
 status source_decode(int fd, const struct cache_file_id *id, const struct image_limits *lim,
                      struct source_image *out, struct errmsg *e) MUST_USE;
 bool source_is_at_fault(status st);
+/* SHA-256 of the file's bytes. AGAIN: it is no longer what *id says. */
+status source_digest(int fd, const struct cache_file_id *id, struct digest *out) MUST_USE;
 /* The bytes before the image data, for the metadata that is kept; *out NULL when there is none. */
 status source_head(int fd, const struct cache_file_id *id, const struct image_info *info,
                    uint8_t **out) MUST_USE;
 
 /* ---- memo.c: what is remembered of a file ---- */
+/* Both read the whole file fd: an entry is found by the digest of the bytes. */
 /* NOT_FOUND, or *v is completed: kind, reason, has_pixels, pixels. c may be NULL. */
-status memo_read(struct cache *c, const struct cache_file_id *id, struct fused_verdict *v) MUST_USE;
-void memo_write(struct cache *c, const struct cache_file_id *id, const struct fused_verdict *v);
+status memo_read(struct cache *c, int fd, const struct cache_file_id *id,
+                 struct fused_verdict *v) MUST_USE;
+void memo_write(struct cache *c, int fd, const struct cache_file_id *id,
+                const struct fused_verdict *v);
 /* Turns *v into "served as it is, because". */
 void verdict_damaged(struct fused_verdict *v, const struct cache_file_id *id, const char *why);
 

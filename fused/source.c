@@ -45,6 +45,18 @@ static status unchanged(int fd, const struct cache_file_id *id)
     return fused_same_file(&now, id) ? STATUS_OK : STATUS_AGAIN;
 }
 
+status source_digest(int fd, const struct cache_file_id *id, struct digest *out)
+{
+    AUTO(mem_free) uint8_t *data = mem_alloc(id->size);
+    size_t n;
+    if (!data)
+        return STATUS_NOMEM;
+    status st = io_pread(fd, data, id->size, 0, &n);
+    if (!st)
+        st = n == id->size ? unchanged(fd, id) : STATUS_AGAIN;
+    return st ? st : digest_sha256(&(struct digest_part){data, n}, 1, out);
+}
+
 status source_head(int fd, const struct cache_file_id *id, const struct image_info *info,
                    uint8_t **out)
 {
