@@ -15,7 +15,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 
-/* code, text, errno for FUSE replies, exit code for the command line */
+/* code, text, errno for FUSE replies, exit code for the command line (130: stopped by a signal) */
 #define STATUS_TABLE(X)                                                                            \
     X(OK, "ok", 0, 0)                                                                              \
     X(NOMEM, "out of memory", ENOMEM, 1)                                                           \
@@ -31,7 +31,7 @@
     X(LIMIT, "over a limit", EFBIG, 1)                                                             \
     X(NO_SPACE, "no space left", ENOSPC, 1)                                                        \
     X(DENIED, "permission denied", EACCES, 1)                                                      \
-    X(CANCELLED, "cancelled", EINTR, 1)                                                            \
+    X(CANCELLED, "cancelled", EINTR, 130)                                                          \
     X(TIMEOUT, "timed out", ETIMEDOUT, 1)                                                          \
     X(INTERNAL, "internal error", EIO, 1)
 

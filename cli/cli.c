@@ -1,10 +1,13 @@
 #include "cli.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/banned.h"
 
@@ -224,6 +227,61 @@ int cli_parse(const struct cli_spec *spec, int argc, char **argv, int *out_first
     return CLI_GO;
 }
 
+/* ---- output ---- */
+
+static bool dir_is_empty(const char *path)
+{
+    DIR *d = opendir(path);
+    int entries = 0;
+    while (d && entries < 3 && readdir(d))
+        entries++;
+    if (d)
+        closedir(d);
+    return d && entries < 3; /* . and .. */
+}
+
+static status check_parent(const char *path, struct errmsg *e)
+{
+    AUTO(mem_free) char *dir = mem_strdup(path);
+    if (!dir)
+        return errmsg_set(e, STATUS_NOMEM, "%s: out of memory", path);
+    char *slash = strrchr(dir, '/');
+    if (slash)
+        slash[slash == dir] = 0; /* the root keeps its slash */
+    const char *parent = slash ? dir : ".";
+    if (access(parent, W_OK | X_OK) == 0)
+        return STATUS_OK;
+    int err = errno;
+    return errmsg_set(e, status_from_errno(err), "cannot write %s: %s: %s", path, parent,
+                      strerror(err));
+}
+
+status cli_output_check(const char *path, enum cli_output kind, int force, struct errmsg *e)
+{
+    struct stat sb;
+    if (stat(path, &sb) < 0 && errno != ENOENT) {
+        int err = errno;
+        return errmsg_set(e, status_from_errno(err), "cannot write %s: %s", path, strerror(err));
+    }
+    bool there = stat(path, &sb) == 0;
+    if (kind == CLI_OUTPUT_FILE) {
+        if (there && S_ISDIR(sb.st_mode))
+            return errmsg_set(e, STATUS_EXISTS, "%s is a directory, not a file to write", path);
+        if (there && !force && S_ISREG(sb.st_mode)) /* /dev/null and pipes are written as ever */
+            return errmsg_set(e, STATUS_EXISTS, "%s exists (replace it with --force)", path);
+        return there && !S_ISREG(sb.st_mode) ? STATUS_OK : check_parent(path, e);
+    }
+    if (there && !S_ISDIR(sb.st_mode))
+        return errmsg_set(e, STATUS_EXISTS, "%s exists and is not a directory", path);
+    if (there && !force && !dir_is_empty(path))
+        return errmsg_set(e, STATUS_EXISTS,
+                          "%s exists and is not an empty directory (write into it with --force)",
+                          path);
+    return STATUS_OK;
+}
+
+/* ---- commands ---- */
+
 static int list_commands(const char *command, const char *about, const struct cli_command *table,
                          size_t n, FILE *to)
 {
@@ -232,6 +290,44 @@ static int list_commands(const char *command, const char *about, const struct cl
         fprintf(to, "  %-12s %s\n", table[i].name, table[i].help);
     fprintf(to, "\n%s COMMAND --help tells more.\n", command);
     return to == stdout ? 0 : 2;
+}
+
+/* How many letters must be inserted, left out, exchanged or swapped with their neighbour to make b
+   of a (Damerau 1964). */
+static int distance(const char *a, const char *b)
+{
+    enum { LONGEST = 24 };
+    int d[LONGEST + 1][LONGEST + 1], n = (int)strlen(a), m = (int)strlen(b);
+    if (n > LONGEST || m > LONGEST)
+        return LONGEST;
+    for (int i = 0; i <= n; i++)
+        for (int j = 0; j <= m; j++) {
+            if (i == 0 || j == 0) {
+                d[i][j] = i + j;
+                continue;
+            }
+            int best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+            best = d[i - 1][j] + 1 < best ? d[i - 1][j] + 1 : best;
+            best = d[i][j - 1] + 1 < best ? d[i][j - 1] + 1 : best;
+            bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+            d[i][j] = swapped && d[i - 2][j - 2] + 1 < best ? d[i - 2][j - 2] + 1 : best;
+        }
+    return d[n][m];
+}
+
+/* The command that was probably meant; NULL when none is near. */
+static const char *nearest(const struct cli_command *table, size_t n, const char *word)
+{
+    const char *best = NULL;
+    int least = 3; /* two slips at most, and fewer than the word has letters */
+    for (size_t i = 0; i < n; i++) {
+        int d = distance(word, table[i].name);
+        if (d < least && d < (int)strlen(word)) {
+            least = d;
+            best = table[i].name;
+        }
+    }
+    return best;
 }
 
 int cli_dispatch(const char *command, const char *about, const struct cli_command *table, size_t n,
@@ -245,7 +341,13 @@ int cli_dispatch(const char *command, const char *about, const struct cli_comman
     for (size_t i = 0; i < n; i++)
         if (strcmp(argv[1], table[i].name) == 0)
             return table[i].run(argc - 1, argv + 1);
-    fprintf(stderr, "relearn: unknown command '%s' (%s --help lists them)\n", argv[1], command);
+    const char *near = nearest(table, n, argv[1]);
+    if (near)
+        fprintf(stderr,
+                "relearn: unknown command '%s': did you mean '%s %s'? (%s --help lists them)\n",
+                argv[1], command, near, command);
+    else
+        fprintf(stderr, "relearn: unknown command '%s' (%s --help lists them)\n", argv[1], command);
     return 2;
 }
 

@@ -2,8 +2,7 @@
 #define CLI_CLI_H
 /*
  * cli: the command `relearn`. One file per subcommand (cli/cmd_NAME.c), one row in the table of
- * cli/relearn_main.c. A command parses, calls the library that does the work, prints, and returns
- * its exit status: 0 done, 1 failed, 2 usage. Results go to stdout, talk and progress to stderr.
+ * cli/relearn_main.c. A command parses, calls the library that does XX
  *
  *     int cmd_eval(int argc, char **argv)          // argv[0] is "eval"
  *     {
@@ -75,6 +74,17 @@ int cli_parse(const struct cli_spec *spec, int argc, char **argv, int *out_first
 int cli_fail(status st, const struct errmsg *e);
 /* A mistake in how the command was called: prints it with a hint to --help, gives 2. */
 int cli_usage_error(const struct cli_spec *spec, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/*
+ * The one rule for what a command writes: something that is there is not overwritten unless the
+ * user says --force. To be asked before any work is done; nothing is created. A file may not exist,
+ * and its directory must be one that can be written in (so that hours of work do not end in vain);
+ * a directory may not exist or must be empty. What force cannot help (a directory where a file
+ * should go, or the other way round) is refused with it, too.
+ */
+enum cli_output { CLI_OUTPUT_FILE, CLI_OUTPUT_DIR };
+status cli_output_check(const char *path, enum cli_output kind, int force,
+                        struct errmsg *e) MUST_USE;
 
 typedef int cli_run_fn(int argc, char **argv);
 struct cli_command {

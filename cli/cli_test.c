@@ -2,6 +2,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -107,6 +108,126 @@ static void bytes_read_well(void **state)
     assert_string_equal(cli_bytes(UINT64_C(5) << 40, out), "5.0 TiB");
 }
 
+static char where[64];
+
+static const char *in_dir(const char *name)
+{
+    static char path[4][128];
+    static int next;
+    char *at = path[next++ % 4];
+    snprintf(at, sizeof path[0], "%s/%s", where, name);
+    return at;
+}
+
+static int make_files(void **state)
+{
+    (void)state;
+    snprintf(where, sizeof where, "/tmp/cli-XXXXXX");
+    if (!mkdtemp(where) || io_mkdirs(in_dir("empty"), 0, NULL) ||
+        io_mkdirs(in_dir("full/sub"), 0, NULL))
+        return -1;
+    return io_write_file(in_dir("file"), "x", 1, NULL) ? -1 : 0;
+}
+
+static int remove_files(void **state)
+{
+    (void)state;
+    char command[96];
+    snprintf(command, sizeof command, "rm -rf '%s'", where);
+    return system(command);
+}
+
+static void output_is_not_overwritten(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        enum cli_output kind;
+        status plain, forced;
+    } want[] = {
+        {"new", CLI_OUTPUT_FILE, STATUS_OK, STATUS_OK},
+        {"file", CLI_OUTPUT_FILE, STATUS_EXISTS, STATUS_OK},
+        {"empty", CLI_OUTPUT_FILE, STATUS_EXISTS, STATUS_EXISTS},
+        {"absent/new", CLI_OUTPUT_FILE, STATUS_NOT_FOUND, STATUS_NOT_FOUND},
+        {"new", CLI_OUTPUT_DIR, STATUS_OK, STATUS_OK},
+        {"absent/new", CLI_OUTPUT_DIR, STATUS_OK, STATUS_OK},
+        {"empty", CLI_OUTPUT_DIR, STATUS_OK, STATUS_OK},
+        {"empty/", CLI_OUTPUT_DIR, STATUS_OK, STATUS_OK},
+        {"full", CLI_OUTPUT_DIR, STATUS_EXISTS, STATUS_OK},
+        {"file", CLI_OUTPUT_DIR, STATUS_EXISTS, STATUS_EXISTS},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(want); i++)
+        for (int force = 0; force < 2; force++) {
+            struct errmsg e = {""};
+            status st = cli_output_check(in_dir(want[i].name), want[i].kind, force, &e);
+            if (st != (force ? want[i].forced : want[i].plain))
+                fail_msg("%s, force %d: %s", want[i].name, force, errmsg_text(&e, st));
+            bool would_help = !st ? false : !force && !want[i].forced;
+            assert_int_equal(strstr(e.text, "--force") != NULL, would_help);
+        }
+    assert_int_not_equal(access(in_dir("new"), F_OK), 0);
+    assert_int_not_equal(access(in_dir("absent"), F_OK), 0);
+    assert_int_equal(cli_output_check("/dev/null", CLI_OUTPUT_FILE, 0, NULL), STATUS_OK);
+}
+
+static int ran;
+
+static int run_one(int argc, char **argv)
+{
+    (void)argv;
+    ran++;
+    return argc;
+}
+
+/* What dispatching one word says to stderr. */
+static int dispatch(const char *word, char said[512])
+{
+    static const struct cli_command table[] = {{"train", run_one, "x"}, {"status", run_one, "y"}};
+    char name[] = "relearn", arg[32], *argv[] = {name, arg, NULL};
+    snprintf(arg, sizeof arg, "%s", word);
+    fflush(stderr);
+    int kept = dup(2);
+    assert_non_null(freopen(in_dir("said"), "w", stderr));
+    int rc = cli_dispatch("relearn", "A test.", table, ARRAY_LEN(table), 2, argv);
+    fflush(stderr);
+    dup2(kept, 2);
+    close(kept);
+    AUTO(mem_free) void *data = NULL;
+    size_t len = 0;
+    assert_int_equal(io_read_file(in_dir("said"), 511, &data, &len, NULL), STATUS_OK);
+    memcpy(said, data, len + 1);
+    return rc;
+}
+
+static void an_unknown_command_is_answered_with_the_nearest(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *word, *meant;
+    } near[] = {{"tarin", "train"}, {"trian", "train"}, {"stat", "status"}, {"statu", "status"}};
+    char said[512];
+    for (size_t i = 0; i < ARRAY_LEN(near); i++) {
+        char want[64];
+        snprintf(want, sizeof want, "did you mean 'relearn %s'?", near[i].meant);
+        assert_int_equal(dispatch(near[i].word, said), 2);
+        if (!strstr(said, want))
+            fail_msg("%s: %s", near[i].word, said);
+    }
+    assert_int_equal(dispatch("frobnicate", said), 2);
+    assert_null(strstr(said, "did you mean"));
+    assert_int_equal(dispatch("x", said), 2);
+    assert_null(strstr(said, "did you mean"));
+    assert_int_equal(ran, 0);
+    assert_int_equal(dispatch("train", said), 1);
+    assert_int_equal(ran, 1);
+}
+
+static void a_stopped_command_ends_with_130(void **state)
+{
+    (void)state;
+    assert_int_equal(status_exit(STATUS_CANCELLED), 130);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -114,6 +235,9 @@ int main(void)
         cmocka_unit_test(refuses_mistakes),
         cmocka_unit_test(no_prefix_clears_a_flag),
         cmocka_unit_test(bytes_read_well),
+        cmocka_unit_test(output_is_not_overwritten),
+        cmocka_unit_test(an_unknown_command_is_answered_with_the_nearest),
+        cmocka_unit_test(a_stopped_command_ends_with_130),
     };
-    return cmocka_run_group_tests_name("cli", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("cli", tests, make_files, remove_files);
 }
