@@ -24,6 +24,34 @@
 
 struct stat;
 
+/* ================================ which files ================================ */
+/*
+ * Rules of the user's: what is purified and what is passed through, by name. They belong to a run
+ * or a mount, not to a profile. Globs are those of fnmatch(3); one without a '/' matches any
+ * component of a path, one with a '/' the path or a directory that leads to it ("train/masks" is
+ * everything below it). An include wins over every exclude.
+ *
+ *     struct fused_rules r = {0};
+ *     st = fused_rules_add(&r, false, "SegmentationClass:*.depth.png", &e);
+ *     ... fused_rules_match(&r, "a/x.depth.png") == FUSED_RULE_EXCLUDE ...
+ *     fused_rules_done(&r);
+ *
+ * Any number of threads may match at the same time.
+ */
+struct fused_rule_row;
+struct fused_rules {
+    struct fused_rule_row **row; /* [n], owned */
+    size_t n;
+};
+enum fused_rule { FUSED_RULE_NONE, FUSED_RULE_INCLUDE, FUSED_RULE_EXCLUDE };
+/* globs: one or more, separated by ':' (a backslash before it takes it as it is). INVALID: an empty
+   one. What was added before stays. */
+status fused_rules_add(struct fused_rules *r, bool include, const char *globs,
+                       struct errmsg *e) MUST_USE;
+/* path: relative to the source, "a/b.png". r NULL: no rules. */
+enum fused_rule fused_rules_match(const struct fused_rules *r, const char *path);
+void fused_rules_done(struct fused_rules *r);
+
 /* ================================ a purifier, a cache and a pipeline
  * ================================ */
 

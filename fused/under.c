@@ -99,3 +99,10 @@ int under_open_following(int base_fd, const char *path, int flags, int *out_fd)
     int err = open_any(base_fd, path, flags | O_NOATIME, 0, out_fd);
     return err == EPERM ? open_any(base_fd, path, flags, 0, out_fd) : err;
 }
+
+int under_reaches(int root_fd, const char *path, int *out_fd)
+{
+    if (atomic_load_explicit(&no_openat2, memory_order_relaxed))
+        return ENOSYS;
+    return open_beneath(root_fd, path, O_PATH, RESOLVE_NO_XDEV, out_fd);
+}

@@ -15,6 +15,9 @@ int under_open_data(int root_fd, const char *path, int extra_flags, int *out_fd)
 /* For reading, with symbolic links followed as long as they stay under base_fd (where there is no
    openat2: not followed). */
 int under_open_following(int base_fd, const char *path, int flags, int *out_fd);
+/* Whether path, a symbolic link, leads to something below root_fd without leaving it, or the file
+   system it is on, anywhere: an O_PATH descriptor of that. ENOSYS where there is no openat2. */
+int under_reaches(int root_fd, const char *path, int *out_fd);
 /* Only for tests: as if the kernel had no openat2. */
 void under_force_fallback(int on);
 
