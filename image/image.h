@@ -176,15 +176,21 @@ enum image_entry_kind {
 
 struct image_entry {
     enum image_entry_kind kind;
-    const char *path; /* relative to the root, "a/b.png"; lives until the callback returns */
+    const char *path; /* relative to the root, "a/b.png", of any length; lives until the callback
+                         returns */
     const char *name; /* its last component */
-    int dirfd;        /* the directory that holds name, for openat; the walk closes it */
+    int dirfd;        /* the directory that holds name, for openat; the walk closes it. -1 in the
+                         error of a directory that was moved away while it was walked */
     status error;     /* STATUS_OK unless kind is IMAGE_ENTRY_ERROR */
+    bool linked;      /* reached through a symbolic link of this name */
+    bool *descend;    /* IMAGE_ENTRY_DIR: true; set to false, the directory is not entered */
 };
 
 struct image_walk_opts {
     bool follow_symlinks; /* links are reported as what they point to and directories are entered;
                              a link to a directory that is being walked is an IMAGE_ENTRY_ERROR */
+    /* (optional; none) The same for one link: kind is IMAGE_ENTRY_SYMLINK, arg the walk's. */
+    bool (*follow)(const struct image_entry *link, void *arg);
 };
 
 /* Called once per entry, a directory before what it holds. A status other than OK ends the walk
@@ -192,9 +198,9 @@ struct image_walk_opts {
 typedef status image_walk_fn(const struct image_entry *entry, void *arg);
 
 /*
- * Every entry below root (not root itself), in the order of the names' bytes within each directory.
- * opts NULL: all defaults. Open descriptors: one per level; more than 64 levels is an
- * IMAGE_ENTRY_ERROR with LIMIT. Errors at the root itself are returned.
+ * Every entry below root (not root itself), in the order of the names' bytes within each directory,
+ * as deep as the file system goes. Open descriptors: some forty, whatever the depth. Errors at the
+ * root itself are returned.
  */
 status image_walk(const char *root, const struct image_walk_opts *opts, image_walk_fn *fn,
                   void *arg, struct errmsg *e) MUST_USE;

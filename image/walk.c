@@ -1,7 +1,9 @@
 /*
  * The directory walk. Each level reads its names whole, sorts them, and then visits them, so that
- * the order does not depend on the file system. Levels are frames of a recursion that LEVELS_MAX
- * bounds.
+ * the order does not depend on the file system. Levels are a stack on the heap, as deep as the file
+ * system goes; of their descriptors only the root's and those of the deepest OPEN_MAX are kept. A
+ * level that is come back to without one is opened again as its child's "..", or by names from the
+ * root, and has to be the directory that it was.
  */
 #include "image.h"
 
@@ -11,23 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { LEVELS_MAX = 64, PATH_BYTES_MAX = 64 * 1024, NAMES_BYTES_MAX = 1 << 30 };
-
-/* One directory that is being walked; the chain up to the root. */
-struct level {
-    const struct level *up;
-    int depth;
-    int fd;
-    dev_t dev;
-    ino_t ino;
-};
-
-struct walk {
-    bool follow;
-    image_walk_fn *fn;
-    void *arg;
-    struct buf path; /* of the current entry, relative to the root */
-};
+enum { OPEN_MAX = 32, PATH_BYTES_MAX = 1 << 28, NAMES_BYTES_MAX = 1 << 30 };
 
 /* The names of one directory: text holds type byte, name, NUL for each. */
 struct names {
@@ -82,27 +68,40 @@ static status names_sort(struct names *l)
     return STATUS_OK;
 }
 
-/* What a directory entry is. Asks the file system only when the directory does not say. */
-static enum image_entry_kind kind_of(const struct walk *w, int dirfd, const char *name,
-                                     unsigned char type, status *error)
+/* One directory that is being walked. */
+struct level {
+    int fd; /* -1: not kept */
+    bool linked;
+    dev_t dev;
+    ino_t ino;
+    size_t path_len; /* of w->path, that leads here; 0: the root */
+    struct names names;
+    size_t next; /* the name to be visited */
+};
+
+struct walk {
+    const struct image_walk_opts *opts;
+    image_walk_fn *fn;
+    void *arg;
+    struct buf path; /* of the current entry, relative to the root */
+    struct level *level;
+    size_t n, room;
+    size_t first_open; /* levels 1 .. first_open - 1 have no descriptor */
+    size_t links;      /* levels that are linked */
+};
+
+static void path_cut(struct walk *w, size_t len)
 {
-    struct stat sb;
-    int flags = w->follow ? 0 : AT_SYMLINK_NOFOLLOW;
-    *error = STATUS_OK;
-    if (type == DT_REG)
-        return IMAGE_ENTRY_FILE;
-    if (type == DT_DIR)
-        return IMAGE_ENTRY_DIR;
-    if (type == DT_LNK && !w->follow)
-        return IMAGE_ENTRY_SYMLINK;
-    int rc = fstatat(dirfd, name, &sb, flags);
-    if (rc != 0 && w->follow) /* a link to nowhere is still a link */
-        rc = fstatat(dirfd, name, &sb, AT_SYMLINK_NOFOLLOW);
-    if (rc != 0) {
-        *error = status_from_errno(errno);
-        return IMAGE_ENTRY_ERROR;
-    }
-    switch (sb.st_mode & S_IFMT) {
+    w->path.len = len;
+    if (w->path.data)
+        w->path.data[len] = 0;
+}
+
+/* ---- entries ---- */
+
+static enum image_entry_kind kind_of_mode(mode_t mode)
+{
+    switch (mode & S_IFMT) {
     case S_IFREG:
         return IMAGE_ENTRY_FILE;
     case S_IFDIR:
@@ -114,123 +113,283 @@ static enum image_entry_kind kind_of(const struct walk *w, int dirfd, const char
     }
 }
 
-static bool is_walked(const struct level *l, const struct stat *sb)
+static bool is_followed(const struct walk *w, const struct image_entry *link)
 {
-    for (; l; l = l->up)
-        if (l->dev == sb->st_dev && l->ino == sb->st_ino)
+    return w->opts->follow_symlinks || (w->opts->follow && w->opts->follow(link, w->arg));
+}
+
+/* What a directory entry is. Asks the file system only when the directory does not say. */
+static void tell_kind(const struct walk *w, unsigned char type, struct image_entry *en)
+{
+    struct stat sb;
+    en->kind = type == DT_REG   ? IMAGE_ENTRY_FILE
+               : type == DT_DIR ? IMAGE_ENTRY_DIR
+                                : IMAGE_ENTRY_SYMLINK;
+    if (type != DT_REG && type != DT_DIR && type != DT_LNK) {
+        if (fstatat(en->dirfd, en->name, &sb, AT_SYMLINK_NOFOLLOW) != 0) {
+            en->kind = IMAGE_ENTRY_ERROR;
+            en->error = status_from_errno(errno);
+            return;
+        }
+        en->kind = kind_of_mode(sb.st_mode);
+    }
+    /* A link to nowhere is still a link. */
+    if (en->kind == IMAGE_ENTRY_SYMLINK && is_followed(w, en) &&
+        fstatat(en->dirfd, en->name, &sb, 0) == 0) {
+        en->kind = kind_of_mode(sb.st_mode);
+        en->linked = true;
+    }
+}
+
+static status report_error(const struct walk *w, int dirfd, const char *name, status error)
+{
+    const struct image_entry en = {.kind = IMAGE_ENTRY_ERROR,
+                                   .path = w->path.data,
+                                   .name = name,
+                                   .dirfd = dirfd,
+                                   .error = error};
+    return w->fn(&en, w->arg);
+}
+
+/* ---- levels ---- */
+
+/* Only a way through a link can come back to where it was. */
+static bool is_walked(const struct walk *w, const struct stat *sb)
+{
+    for (size_t i = 0; i < w->n; i++)
+        if (w->level[i].dev == sb->st_dev && w->level[i].ino == sb->st_ino)
             return true;
     return false;
 }
 
-static status report(const struct walk *w, enum image_entry_kind kind, int dirfd, const char *name,
-                     status error)
-{
-    const struct image_entry entry = {kind, w->path.data, name, dirfd, error};
-    return w->fn(&entry, w->arg);
-}
-
-static status walk_level(struct walk *w, DIR *dir, struct level *l);
-
-/* Opens the directory and fills in its level; LIMIT when it is too deep or closes a loop. */
-static status open_level(const struct walk *w, const struct level *up, const char *name,
-                         struct level *out)
+static status open_dir(int dirfd, const char *name, bool linked, int *out_fd, struct stat *out_sb)
 {
     AUTO(fd_close) int fd = -1;
-    struct stat sb;
-    int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | (w->follow ? 0 : O_NOFOLLOW);
-    if (up->depth + 1 > LEVELS_MAX)
-        return STATUS_LIMIT;
-    status st = io_open(up->fd, name, flags, 0, &fd);
+    int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | (linked ? 0 : O_NOFOLLOW);
+    status st = io_open(dirfd, name, flags, 0, &fd);
     if (st)
         return st;
-    if (fstat(fd, &sb) != 0)
+    if (fstat(fd, out_sb) != 0)
         return status_from_errno(errno);
-    if (is_walked(up, &sb))
-        return STATUS_LIMIT;
-    *out = (struct level){up, up->depth + 1, TAKE_FD(fd), sb.st_dev, sb.st_ino};
+    *out_fd = TAKE_FD(fd);
     return STATUS_OK;
 }
 
-/* Walks the directory behind l->fd, which it closes. */
-static status enter(struct walk *w, struct level *l)
+static status names_of(int fd, struct names *out)
 {
-    DIR *dir = fdopendir(l->fd);
+    int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    DIR *dir = own < 0 ? NULL : fdopendir(own);
     if (!dir) {
         status st = status_from_errno(errno);
-        close(l->fd);
+        if (own >= 0)
+            close(own);
         return st;
     }
-    status st = walk_level(w, dir, l);
+    status st = names_read(dir, out);
     closedir(dir);
-    return st;
+    return st ? st : names_sort(out);
 }
 
-static status visit_dir(struct walk *w, const struct level *l, const char *name)
+static status room_for_level(struct walk *w)
 {
-    struct level below;
-    status st = report(w, IMAGE_ENTRY_DIR, l->fd, name, STATUS_OK);
-    if (st)
+    if (w->n < w->room)
+        return STATUS_OK;
+    size_t room = w->room ? 2 * w->room : 16;
+    struct level *more = mem_realloc(w->level, room * sizeof *more);
+    if (!more)
+        return STATUS_NOMEM;
+    w->level = more;
+    w->room = room;
+    return STATUS_OK;
+}
+
+/* Takes fd, also on failure. */
+static status push(struct walk *w, int fd, bool linked, const struct stat *sb)
+{
+    struct level l = {.fd = fd,
+                      .linked = linked,
+                      .dev = sb->st_dev,
+                      .ino = sb->st_ino,
+                      .path_len = w->path.len,
+                      .names = {.text = BUF_INIT(NAMES_BYTES_MAX)}};
+    status st = room_for_level(w);
+    if (!st)
+        st = names_of(fd, &l.names);
+    if (st) {
+        names_done(&l.names);
+        close(fd);
         return st;
-    st = open_level(w, l, name, &below);
-    if (st == STATUS_NOMEM)
-        return st;
-    if (st)
-        return report(w, IMAGE_ENTRY_ERROR, l->fd, name, st);
-    return enter(w, &below);
-}
-
-static status visit(struct walk *w, const struct level *l, const char *entry)
-{
-    const char *name = entry + 1;
-    status error;
-    enum image_entry_kind kind = kind_of(w, l->fd, name, (unsigned char)entry[0], &error);
-    size_t keep = w->path.len;
-    status st = keep ? buf_add(&w->path, "/", 1) : STATUS_OK;
-    if (!st)
-        st = buf_add(&w->path, name, strlen(name));
-    if (!st)
-        st = kind == IMAGE_ENTRY_DIR ? visit_dir(w, l, name) : report(w, kind, l->fd, name, error);
-    w->path.len = keep;
-    if (w->path.data)
-        w->path.data[keep] = 0;
-    return st;
-}
-
-/* A directory that cannot be read to its end is an error entry; what was read of it is not shown.
- */
-static status walk_level(struct walk *w, DIR *dir, struct level *l)
-{
-    struct names list = {.text = BUF_INIT(NAMES_BYTES_MAX)};
-    status st = names_read(dir, &list);
-    if (!st)
-        st = names_sort(&list);
-    if (st && st != STATUS_NOMEM && l->up) {
-        const char *slash = strrchr(w->path.data, '/');
-        st = report(w, IMAGE_ENTRY_ERROR, l->up->fd, slash ? slash + 1 : w->path.data, st);
-        list.n = 0;
     }
-    for (size_t i = 0; i < list.n && !st; i++)
-        st = visit(w, l, list.sorted[i]);
-    names_done(&list);
+    w->level[w->n++] = l;
+    w->links += linked;
+    if (w->n - w->first_open > OPEN_MAX) {
+        close(w->level[w->first_open].fd);
+        w->level[w->first_open++].fd = -1;
+    }
+    return STATUS_OK;
+}
+
+static bool is_level(const struct level *l, const struct stat *sb)
+{
+    return l->dev == sb->st_dev && l->ino == sb->st_ino;
+}
+
+/* Opens level `to` by the names that led there. */
+static status open_by_names(const struct walk *w, size_t to, int *out_fd)
+{
+    int at = w->level[0].fd;
+    struct stat sb;
+    AUTO(mem_free) char *path = mem_strdup(w->path.data);
+    if (!path)
+        return STATUS_NOMEM;
+    for (size_t i = 1; i <= to; i++) {
+        size_t from = w->level[i - 1].path_len;
+        path[w->level[i].path_len] = 0;
+        int fd;
+        status st = open_dir(at, path + from + (from > 0), w->level[i].linked, &fd, &sb);
+        if (at != w->level[0].fd)
+            close(at);
+        if (st)
+            return st;
+        at = fd;
+    }
+    if (!is_level(&w->level[to], &sb)) {
+        close(at);
+        return STATUS_AGAIN;
+    }
+    *out_fd = at;
+    return STATUS_OK;
+}
+
+/* The level above the one that ends gets its descriptor back. */
+static status reopen(struct walk *w, const struct level *child, size_t to)
+{
+    struct stat sb;
+    int fd;
+    status st = child->linked ? STATUS_AGAIN : open_dir(child->fd, "..", false, &fd, &sb);
+    if (!st && !is_level(&w->level[to], &sb)) {
+        close(fd);
+        st = STATUS_AGAIN;
+    }
+    if (st)
+        st = open_by_names(w, to, &fd);
+    if (st)
+        return st;
+    w->level[to].fd = fd;
+    w->first_open = to;
+    return STATUS_OK;
+}
+
+/* Ends the deepest level. If the one above has been moved away meanwhile, what is left of it is an
+   error entry. */
+static status pop(struct walk *w)
+{
+    struct level child = w->level[--w->n];
+    struct level *up = w->n ? &w->level[w->n - 1] : NULL;
+    status st = STATUS_OK;
+    w->links -= child.linked;
+    names_done(&child.names);
+    if (up && up->fd < 0) {
+        st = reopen(w, &child, w->n - 1);
+        path_cut(w, up->path_len);
+        if (st && st != STATUS_NOMEM) {
+            const char *slash = strrchr(w->path.data, '/');
+            up->next = up->names.n;
+            w->first_open = w->n - 1; /* nothing is open but the root */
+            st = report_error(w, -1, slash ? slash + 1 : w->path.data, st);
+        }
+    }
+    if (child.fd >= 0)
+        close(child.fd);
     return st;
+}
+
+/* ---- visits ---- */
+
+static status visit_dir(struct walk *w, struct image_entry *en)
+{
+    bool descend = true;
+    en->descend = &descend;
+    status st = w->fn(en, w->arg);
+    if (st || !descend)
+        return st;
+    struct stat sb;
+    int fd;
+    st = open_dir(en->dirfd, en->name, en->linked, &fd, &sb);
+    if (!st && (en->linked || w->links) && is_walked(w, &sb)) {
+        close(fd);
+        st = STATUS_LIMIT;
+    }
+    if (!st)
+        st = push(w, fd, en->linked, &sb);
+    return st && st != STATUS_NOMEM ? report_error(w, en->dirfd, en->name, st) : st;
+}
+
+static status visit_next(struct walk *w)
+{
+    struct level *l = &w->level[w->n - 1];
+    const char *entry = l->names.sorted[l->next++];
+    path_cut(w, l->path_len);
+    status st = l->path_len ? buf_add(&w->path, "/", 1) : STATUS_OK;
+    if (!st)
+        st = buf_add(&w->path, entry + 1, strlen(entry + 1));
+    if (st == STATUS_LIMIT) { /* its directory stands for it */
+        path_cut(w, l->path_len);
+        return report_error(w, l->fd, ".", st);
+    }
+    if (st)
+        return st;
+    struct image_entry en = {.path = w->path.data, .name = entry + 1, .dirfd = l->fd};
+    tell_kind(w, (unsigned char)entry[0], &en);
+    return en.kind == IMAGE_ENTRY_DIR ? visit_dir(w, &en) : w->fn(&en, w->arg);
+}
+
+static status walk_all(struct walk *w)
+{
+    status st = STATUS_OK;
+    while (!st && w->n) {
+        const struct level *l = &w->level[w->n - 1];
+        st = l->next < l->names.n ? visit_next(w) : pop(w);
+    }
+    return st;
+}
+
+static status open_root(struct walk *w, const char *root)
+{
+    struct stat sb;
+    int fd = -1;
+    status st = io_open(AT_FDCWD, root, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, &fd);
+    if (st)
+        return st;
+    if (fstat(fd, &sb) != 0) {
+        st = status_from_errno(errno);
+        close(fd);
+        return st;
+    }
+    return push(w, fd, false, &sb);
 }
 
 status image_walk(const char *root, const struct image_walk_opts *opts, image_walk_fn *fn,
                   void *arg, struct errmsg *e)
 {
-    struct walk w = {opts && opts->follow_symlinks, fn, arg, BUF_INIT(PATH_BYTES_MAX)};
-    struct stat sb;
-    int fd = -1;
-    status st = io_open(AT_FDCWD, root, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, &fd);
+    static const struct image_walk_opts none;
+    struct walk w = {.opts = opts ? opts : &none,
+                     .fn = fn,
+                     .arg = arg,
+                     .path = BUF_INIT(PATH_BYTES_MAX),
+                     .first_open = 1};
+    status st = open_root(&w, root);
     if (st)
-        return errmsg_set(e, st, "%s: %s", root, status_text(st));
-    if (fstat(fd, &sb) != 0) {
-        st = status_from_errno(errno);
-        close(fd);
-        return errmsg_set(e, st, "%s: %s", root, status_text(st));
+        errmsg_set(e, st, "%s: %s", root, status_text(st));
+    else
+        st = walk_all(&w);
+    while (w.n) {
+        struct level *l = &w.level[--w.n];
+        names_done(&l->names);
+        if (l->fd >= 0)
+            close(l->fd);
     }
-    struct level top = {NULL, 1, fd, sb.st_dev, sb.st_ino};
-    st = enter(&w, &top);
+    mem_free(w.level);
     buf_done(&w.path);
     return st;
 }

@@ -88,19 +88,163 @@ static void test_loops_end(void **state)
     expect(s->dir, true, "d:a d:a/b d:a/b/root e:a/b/root d:a/b/up e:a/b/up f:a/b/x ");
 }
 
-static void test_depth_is_bounded(void **state)
+/* ---- deep trees: longer than any path that the kernel takes ---- */
+
+enum { DEPTH = 300 };
+
+/* DEPTH directories called by `name` below each other, and a file f in each. */
+static void put_deep(struct scratch *s, const char *name)
+{
+    int fd = open(s->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    for (int i = 0; i < DEPTH; i++) {
+        assert_int_equal(mkdirat(fd, name, 0755), 0);
+        int below = openat(fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        assert_true(below >= 0);
+        close(fd);
+        fd = below;
+        int f = openat(fd, "f", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+        assert_true(f >= 0);
+        close(f);
+    }
+    close(fd);
+}
+
+/* What nftw cannot reach. */
+static void remove_deep(struct scratch *s, const char *name)
+{
+    int fd = open(s->dir, O_PATH | O_DIRECTORY | O_CLOEXEC), depth = 0, below;
+    while ((below = openat(fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) >= 0) {
+        close(fd);
+        fd = below;
+        depth++;
+    }
+    for (; depth; depth--) {
+        unlinkat(fd, "f", 0);
+        int up = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        close(fd);
+        fd = up;
+        assert_int_equal(unlinkat(fd, name, AT_REMOVEDIR), 0);
+    }
+    close(fd);
+}
+
+struct deep {
+    int dirs, files, errors, most_fds;
+    size_t longest;
+    const struct scratch *move; /* (optional) at the bottom d/d/d and d/d are taken out of it */
+};
+
+static int open_fds(void)
+{
+    int n = 0;
+    for (int fd = 0; fd < 1024; fd++)
+        n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
+static status deep_entry(const struct image_entry *en, void *arg)
+{
+    struct deep *d = arg;
+    int fds = open_fds();
+    struct stat sb;
+    d->dirs += en->kind == IMAGE_ENTRY_DIR;
+    d->files += en->kind == IMAGE_ENTRY_FILE;
+    d->errors += en->kind == IMAGE_ENTRY_ERROR;
+    if (en->kind != IMAGE_ENTRY_ERROR)
+        assert_int_equal(fstatat(en->dirfd, en->name, &sb, AT_SYMLINK_NOFOLLOW), 0);
+    if (fds > d->most_fds)
+        d->most_fds = fds;
+    if (strlen(en->path) > d->longest)
+        d->longest = strlen(en->path);
+    if (d->move && d->dirs == DEPTH) {
+        assert_int_equal(rename(in_scratch(d->move, "d/d/d"), in_scratch(d->move, "moved")), 0);
+        assert_int_equal(rename(in_scratch(d->move, "d/d"), in_scratch(d->move, "gone")), 0);
+        d->move = NULL;
+    }
+    return STATUS_OK;
+}
+
+static void test_any_depth_with_few_descriptors(void **state)
 {
     struct scratch *s = *state;
-    struct record r = {.stop_after = 0};
-    char path[1024] = "";
-    for (int i = 0; i < 70; i++) {
-        snprintf(path + strlen(path), sizeof path - strlen(path), "d/");
-        put_dir(s, path);
+    struct deep d = {0};
+    char name[256];
+    memset(name, 'd', 255);
+    name[255] = 0;
+    put_deep(s, name);
+    int before = open_fds();
+    assert_int_equal(image_walk(s->dir, NULL, deep_entry, &d, NULL), STATUS_OK);
+    assert_int_equal(open_fds(), before);
+    remove_deep(s, name);
+    assert_int_equal(d.dirs, DEPTH);
+    assert_int_equal(d.files, DEPTH);
+    assert_int_equal(d.errors, 0);
+    assert_int_equal(d.longest, DEPTH * 256 - 1 + 2);
+    assert_true(d.most_fds < before + 45);
+}
+
+/* Directories whose descriptors were given up are found again from below or by names, but not one
+   that is elsewhere now: d/d is an error, and its file is not seen. */
+static void test_a_tree_that_is_moved_meanwhile(void **state)
+{
+    struct scratch *s = *state;
+    struct deep d = {.move = s};
+    put_deep(s, "d");
+    int before = open_fds();
+    assert_int_equal(image_walk(s->dir, NULL, deep_entry, &d, NULL), STATUS_OK);
+    assert_int_equal(open_fds(), before);
+    remove_deep(s, "d");
+    assert_int_equal(rename(in_scratch(s, "moved"), in_scratch(s, "d")), 0);
+    remove_deep(s, "d"); /* the rest is within nftw's reach */
+    assert_int_equal(d.dirs, DEPTH);
+    assert_int_equal(d.errors, 1);
+    assert_int_equal(d.files, DEPTH - 1);
+}
+
+/* ---- choices of the caller ---- */
+
+static bool follow_some(const struct image_entry *link, void *arg)
+{
+    (void)arg;
+    assert_int_equal(link->kind, IMAGE_ENTRY_SYMLINK);
+    return strcmp(link->name, "in") == 0 || strcmp(link->name, "file") == 0;
+}
+
+static status skip_some(const struct image_entry *en, void *arg)
+{
+    assert_int_equal(en->descend != NULL, en->kind == IMAGE_ENTRY_DIR);
+    if (strcmp(en->name, "skipped") == 0)
+        *en->descend = false;
+    if (en->linked) {
+        struct record *r = arg;
+        assert_int_equal(buf_add(&r->text, "*", 1), STATUS_OK);
     }
-    assert_int_equal(walk(s->dir, false, &r), STATUS_OK);
-    assert_int_equal(r.n, 65); /* 64 directories and the error at the last of them */
-    assert_non_null(strstr(r.text.data, "e:d/d/"));
+    return on_entry(en, arg);
+}
+
+static void test_chosen_links_and_directories(void **state)
+{
+    struct scratch *s = *state;
+    static const char *const paths[] = {"d/", "d/f", "d/skipped/", "d/skipped/f", "e/", NULL};
+    put_all(s, paths);
+    assert_int_equal(symlink("../d", in_scratch(s, "e/in")), 0);
+    assert_int_equal(symlink("../d", in_scratch(s, "e/out")), 0);
+    assert_int_equal(symlink("../d/f", in_scratch(s, "e/file")), 0);
+    assert_int_equal(symlink("../e", in_scratch(s, "d/in")), 0);
+    struct record r = {.text = BUF_INIT(1 << 20)};
+    const struct image_walk_opts opts = {.follow = follow_some};
+    assert_int_equal(image_walk(in_scratch(s, "e"), &opts, skip_some, &r, NULL), STATUS_OK);
+    /* e/in is d, and d/in would be e again. */
+    assert_string_equal(r.text.data, "*f:file *d:in f:in/f *d:in/in e:in/in d:in/skipped l:out ");
     buf_done(&r.text);
+}
+
+static void test_names_are_bytes(void **state)
+{
+    struct scratch *s = *state;
+    static const char *const paths[] = {"\xff\xfe/", "\xff\xfe/\n\x01", "\x80", NULL};
+    put_all(s, paths);
+    expect(s->dir, false, "f:\x80 d:\xff\xfe f:\xff\xfe/\n\x01 ");
 }
 
 static void test_callback_ends_the_walk(void **state)
@@ -174,7 +318,10 @@ int main(void)
         SCRATCH_TEST(test_empty_and_default_options),
         SCRATCH_TEST(test_links_and_special_files),
         SCRATCH_TEST(test_loops_end),
-        SCRATCH_TEST(test_depth_is_bounded),
+        SCRATCH_TEST(test_any_depth_with_few_descriptors),
+        SCRATCH_TEST(test_a_tree_that_is_moved_meanwhile),
+        SCRATCH_TEST(test_chosen_links_and_directories),
+        SCRATCH_TEST(test_names_are_bytes),
         SCRATCH_TEST(test_callback_ends_the_walk),
         SCRATCH_TEST(test_bad_roots),
         SCRATCH_TEST(test_unreadable_directory),
