@@ -54,6 +54,22 @@ static status check_size(const struct image_info *i, struct errmsg *e)
     return STATUS_OK;
 }
 
+/*
+ * A file is shown at least as large as it is, so that the original fits into the size that was told
+ * should its image data turn out to be unreadable. What the codec does not need is padding.
+ */
+static uint64_t encoded_size(const struct image_info *i)
+{
+    const struct image_codec *c = codecs[i->format];
+    uint64_t least = c->least_size(i);
+    if (i->file_size <= least)
+        return least;
+    uint64_t pad = i->file_size - least;
+    if (pad < c->pad_least)
+        pad = c->pad_least;
+    return least + (pad + c->pad_unit - 1) / c->pad_unit * c->pad_unit;
+}
+
 static status check_limits(const struct image_info *i, const struct image_limits *lim,
                            struct errmsg *e)
 {
@@ -109,14 +125,14 @@ static status find_end(struct source *s, const struct image_codec *c, bool *out_
     return STATUS_OK;
 }
 
-/* out is undefined after a failure. */
-static status scan(struct source *s, const struct image_limits *lim, struct header *out,
-                   struct errmsg *e)
+/* s: the file or its beginning; file_size: of the whole. out is undefined after a failure. */
+static status scan(struct source *s, uint64_t file_size, const struct image_limits *lim,
+                   struct header *out, struct errmsg *e)
 {
     const struct image_codec *c = NULL;
-    if (s->size > lim->max_file_bytes)
+    if (file_size > lim->max_file_bytes)
         return errmsg_set(e, STATUS_LIMIT, "%llu bytes are over the limit of %llu",
-                          (unsigned long long)s->size, (unsigned long long)lim->max_file_bytes);
+                          (unsigned long long)file_size, (unsigned long long)lim->max_file_bytes);
     status st = find_codec(s, &c, e);
     if (st)
         return st;
@@ -131,7 +147,8 @@ static status scan(struct source *s, const struct image_limits *lim, struct head
         st = find_end(s, c, &out->info.complete, e);
     if (st)
         return st;
-    out->info.encoded_size = c->encoded_size(&out->info);
+    out->info.file_size = file_size;
+    out->info.encoded_size = encoded_size(&out->info);
     return STATUS_OK;
 }
 
@@ -145,13 +162,13 @@ static status check_plausible(const struct header *h, uint64_t file_bytes, struc
     return STATUS_OK;
 }
 
-status image_probe(const void *data, size_t len, const struct image_limits *lim,
+status image_probe(const void *data, size_t len, uint64_t file_size, const struct image_limits *lim,
                    struct image_info *out_info, struct errmsg *e)
 {
     struct source s;
     struct header h;
     source_init_memory(&s, data, len);
-    status st = scan(&s, lim, &h, e);
+    status st = scan(&s, file_size, lim, &h, e);
     if (st)
         return st;
     *out_info = h.info;
@@ -164,7 +181,7 @@ status image_probe_fd(int fd, uint64_t file_size, const struct image_limits *lim
     struct source s;
     struct header h;
     source_init_fd(&s, fd, file_size);
-    status st = scan(&s, lim, &h, e);
+    status st = scan(&s, file_size, lim, &h, e);
     if (!st)
         st = check_plausible(&h, file_size, e);
     if (st)
@@ -182,7 +199,7 @@ status image_decode(const void *data, size_t len, const struct image_limits *lim
     struct header h;
     struct image img;
     source_init_memory(&s, data, len);
-    status st = scan(&s, lim, &h, e);
+    status st = scan(&s, len, lim, &h, e);
     if (!st)
         st = check_plausible(&h, len, e);
     if (st)
@@ -235,7 +252,7 @@ status image_info_new(enum image_format format, const struct image *img,
     };
     if (check_size(&info, e))
         return STATUS_INVALID;
-    info.encoded_size = codecs[format]->encoded_size(&info);
+    info.encoded_size = encoded_size(&info);
     *out_info = info;
     return STATUS_OK;
 }
@@ -256,7 +273,7 @@ static status encode_header(const struct image_info *info, const void *head, siz
     if (info->metadata_bytes) {
         struct source s;
         source_init_memory(&s, head, head ? head_len : 0);
-        status st = scan(&s, &none, out, e);
+        status st = scan(&s, info->file_size, &none, out, e);
         if (st || !same_image(&out->info, info))
             return errmsg_set(e, STATUS_INVALID,
                               "the metadata is not from the file that was probed");
@@ -276,9 +293,9 @@ status image_encode(const struct image *img, const struct image_info *info, cons
     const struct image_codec *c = codecs[info->format];
     if ((img->alpha && !c->alpha) || check_size(info, NULL))
         return errmsg_set(e, STATUS_INVALID, "%s cannot hold this image", c->name);
-    if (info->encoded_size != c->encoded_size(info) || out_len != info->encoded_size)
+    if (info->encoded_size != encoded_size(info) || out_len != info->encoded_size)
         return errmsg_set(e, STATUS_INVALID, "room for %zu bytes, but the file has %llu", out_len,
-                          (unsigned long long)c->encoded_size(info));
+                          (unsigned long long)encoded_size(info));
     status st = encode_header(info, head, head_len, &h, e);
     if (st)
         return st;

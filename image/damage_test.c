@@ -266,20 +266,22 @@ static void test_not_images(void **state)
                                         "\xff\xd8",
                                         "BM..............................................."};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-        status st = image_probe(texts[i], strlen(texts[i]), &lim, &info, &e);
+        status st = image_probe(texts[i], strlen(texts[i]), strlen(texts[i]), &lim, &info, &e);
         assert_int_equal(st, STATUS_UNSUPPORTED);
     }
     /* lossless (SOF3), twelve bits, two components */
     struct buf file = sample(5);
     uint8_t *sof = memmem(file.data, file.len, "\xff\xc0\0\x11", 4);
     sof[1] = 0xc3;
-    assert_int_equal(image_probe(file.data, file.len, &lim, &info, &e), STATUS_UNSUPPORTED);
+    assert_int_equal(image_probe(file.data, file.len, file.len, &lim, &info, &e),
+                     STATUS_UNSUPPORTED);
     sof[1] = 0xc0;
     sof[4] = 12;
-    assert_int_equal(image_probe(file.data, file.len, &lim, &info, &e), STATUS_UNSUPPORTED);
+    assert_int_equal(image_probe(file.data, file.len, file.len, &lim, &info, &e),
+                     STATUS_UNSUPPORTED);
     sof[4] = 8;
     sof[9] = 2;
-    assert_int_equal(image_probe(file.data, file.len, &lim, &info, &e), STATUS_CORRUPT);
+    assert_int_equal(image_probe(file.data, file.len, file.len, &lim, &info, &e), STATUS_CORRUPT);
     buf_done(&file);
 }
 
@@ -371,7 +373,7 @@ static void test_probe_fd_equals_probe(void **state)
         int fd = temp_file(file.data, file.len);
         for (size_t len = 0; len <= file.len; len += i < SAMPLES ? 1 : 997) {
             struct image_info a = {0}, b = {0};
-            status sa = image_probe(file.data, len, &lim, &a, NULL);
+            status sa = image_probe(file.data, len, len, &lim, &a, NULL);
             status sb = image_probe_fd(fd, len, &lim, &b, NULL);
             if (sa != sb)
                 fail_msg("sample %d, %zu bytes: %s in memory, %s in a file", i, len,

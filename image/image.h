@@ -7,8 +7,11 @@
  * Invariants
  * - Pixels are 8-bit, interleaved, row-major, without padding: (H,W,C), C = 1 (grey) or 3 (RGB).
  *   Alpha is a plane of its own (H,W), never purified, carried as it is.
- * - image_info.encoded_size is a pure function of the file's header, and image_encode writes
- * exactly that many bytes whatever the pixels are. (Design, promise 2.)
+ * - image_info.encoded_size is a pure function of the file's header and size, and image_encode
+ *   writes exactly that many bytes whatever the pixels are. It is never less than the file's size
+ *   (a larger source is made up for by padding, which the format's readers skip), so that the
+ *   original, too, fits into the size that was told. The pixels that are written do not depend on
+ *   the padding. (Design, promise 2.)
  * - The encoders' output is a pure function of (pixels, alpha, kept metadata bytes): no time, no
  *   thread count, no library version that we know of changes it.
  * - A damaged or truncated file is an error, never a partly grey image.
@@ -102,19 +105,21 @@ struct image_info {
        follow the image; only image_decode can tell, so decode before promising a size. */
     bool complete;
     int source_bits;       /* per sample: 1, 2, 4, 8, 16 */
+    bool is_label;         /* a palette, or fewer than 8 bits per sample: likely no photograph */
     int orientation;       /* EXIF 1..8; 1 when the file says nothing */
     size_t header_bytes;   /* leading bytes of the file that hold all kept metadata */
     size_t metadata_bytes; /* kept bytes, with their chunk or segment framing */
+    uint64_t file_size;    /* of the file that was probed; 0 for a new one */
     uint64_t encoded_size; /* bytes that image_encode will write */
 };
 
 /*
- * Reads the header of a whole file in memory, or of a prefix that reaches the image data (PNG IDAT,
- * JPEG SOS); `complete` is then about the prefix.
+ * Reads the header of a file of file_size bytes, of which data is the whole or a prefix that
+ * reaches the image data (PNG IDAT, JPEG SOS); `complete` is then about the prefix.
  * UNSUPPORTED: no PNG or JPEG, or a kind of them that is not decoded (lossless JPEG, 12 bit).
  * CORRUPT: damaged or cut within the header. LIMIT: over one of the limits.
  */
-status image_probe(const void *data, size_t len, const struct image_limits *lim,
+status image_probe(const void *data, size_t len, uint64_t file_size, const struct image_limits *lim,
                    struct image_info *out_info, struct errmsg *e) MUST_USE;
 /* The same through preads of a few KiB (segments that are not needed are skipped, the file offset
    is not used). file_size is the caller's fstat. Also IO. */

@@ -55,7 +55,7 @@ static uint64_t body_budget(const struct image_info *i)
     return i->channels == 3 ? 640 + 80 * blocks : 352 + 56 * blocks;
 }
 
-uint64_t image_jpeg_encoded_size(const struct image_info *info)
+uint64_t image_jpeg_least_size(const struct image_info *info)
 {
     return info->metadata_bytes + body_budget(info);
 }
@@ -183,12 +183,13 @@ status image_jpeg_encode(const struct image *img, const struct header *h, const 
     body = job.body = mem_alloc(job.budget);
     if (!body)
         return errmsg_set(e, STATUS_NOMEM, "JPEG: %s", status_text(STATUS_NOMEM));
-    status st = search(&job, e);
+    status st = search(&job, e); /* knows nothing of extra, so that the pixels do not either */
     if (st)
         return st;
+    size_t extra = (size_t)(h->info.encoded_size - image_jpeg_least_size(&h->info));
     memcpy(out, body, BODY_PREFIX);
     uint8_t *p = header_copy_pieces(h, head, out + BODY_PREFIX);
-    p = put_padding(p, job.budget - job.len);
+    p = put_padding(p, job.budget - job.len + extra);
     memcpy(p, body + BODY_PREFIX, job.len - BODY_PREFIX);
     CHECK((uint64_t)(p + job.len - BODY_PREFIX - out) == h->info.encoded_size);
     return STATUS_OK;
@@ -206,8 +207,10 @@ const struct image_codec image_jpeg_codec = {
     .alpha = false,
     .max_width = JPEG_MAX_DIMENSION,
     .max_height = JPEG_MAX_DIMENSION,
+    .pad_least = COM_FRAME,
+    .pad_unit = 1,
     .scan = image_jpeg_scan,
     .decode = image_jpeg_decode,
-    .encoded_size = image_jpeg_encoded_size,
+    .least_size = image_jpeg_least_size,
     .encode = image_jpeg_encode,
 };

@@ -69,7 +69,7 @@ static void check_source(const struct jpeg_kind *k, int w, int h)
     double diff = mean_difference(img.pixels, src.pixels, image_pixel_bytes(&src));
     if (diff > (fine ? 3 : 25))
         fail_msg("stored %d %dx%d: decoded pixels are off by %.2f", k->stored, w, h, diff);
-    assert_int_equal(image_probe(file.data, file.len, &lim, &probed, &e), STATUS_OK);
+    assert_int_equal(image_probe(file.data, file.len, file.len, &lim, &probed, &e), STATUS_OK);
     assert_memory_equal(&probed, &info, sizeof info);
     assert_true(info.complete);
     struct buf out = recode(&file);
@@ -228,7 +228,7 @@ static void test_metadata_is_kept(void **state)
         k.exif_len = make_exif(exif, orientation & 1, orientation);
         struct image img = make_image(CONTENT_SCENE, 20, 20, 3, false, 5);
         struct buf file = write_source(&k, &img);
-        assert_int_equal(image_probe(file.data, file.len, &lim, &info, NULL), STATUS_OK);
+        assert_int_equal(image_probe(file.data, file.len, file.len, &lim, &info, NULL), STATUS_OK);
         assert_int_equal(info.orientation, orientation >= 1 && orientation <= 8 ? orientation : 1);
         assert_int_equal(info.metadata_bytes, 4 + 6 + 26 + (inks ? 0 : 4 + 14 + sizeof icc));
         struct buf out = recode(&file);

@@ -1,12 +1,14 @@
 /*
  * Pixels to PNG of a size that only the header decides.
  *
- *     signature | IHDR | kept metadata | IDAT | IEND
+ *     signature | IHDR | kept metadata | IDAT | padding | IEND
  *
  * IDAT is a zlib stream of deflate "stored" blocks: 2 bytes of header, then per 65535 bytes of rows
  * 5 bytes (final flag, length, its complement), then Adler-32. A row is one filter byte (0: none)
  * and the samples. Written by hand because it is twenty lines, allocates nothing, cannot fail, and
  * does not depend on how a version of zlib cuts its stored blocks.
+ *
+ * Padding is chunks of zero bytes, of a name that says: ancillary, private, safe to copy.
  *
  * Measured (PIL 9.4, zlib 1.2.13, 64x64 photographs): stored files are written 2.5 times and
  * read 1.8 times as fast as compressed ones, which would be padded to the same size.
@@ -17,6 +19,9 @@
 #include <zlib.h>
 
 enum { STORED_MAX = 65535, BLOCK_HEAD = 5, ZLIB_HEAD = 2, ZLIB_TAIL = 4 };
+
+/* Readers built on libpng refuse chunks of more than 8 MB, other than IDAT. */
+enum { PAD_MAX = 1 << 20 };
 
 static const uint8_t signature[PNG_SIGNATURE_BYTES] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
 static const uint8_t iend[PNG_CHUNK_FRAME] = {0,   0,   0,    0,    'I',  'E',
@@ -38,7 +43,7 @@ static uint64_t zlib_bytes(uint64_t raw)
     return ZLIB_HEAD + raw + BLOCK_HEAD * ((raw + STORED_MAX - 1) / STORED_MAX) + ZLIB_TAIL;
 }
 
-uint64_t image_png_encoded_size(const struct image_info *info)
+uint64_t image_png_least_size(const struct image_info *info)
 {
     return PNG_SIGNATURE_BYTES + PNG_CHUNK_FRAME + PNG_IHDR_BYTES + info->metadata_bytes +
            PNG_CHUNK_FRAME + zlib_bytes(raw_bytes(info)) + PNG_CHUNK_FRAME;
@@ -142,6 +147,20 @@ static uint8_t *put_ihdr(uint8_t *chunk, const struct image *img)
     return frame_chunk(chunk, "IHDR", PNG_IHDR_BYTES);
 }
 
+/* left is 0 or at least PNG_CHUNK_FRAME, and so is what each chunk leaves to the next. */
+static uint8_t *put_padding(uint8_t *p, uint64_t left)
+{
+    while (left) {
+        uint64_t n = left < PAD_MAX ? left : PAD_MAX;
+        if (left - n > 0 && left - n < PNG_CHUNK_FRAME)
+            n -= PNG_CHUNK_FRAME;
+        memset(p + PNG_CHUNK_HEAD, 0, (size_t)n - PNG_CHUNK_FRAME);
+        p = frame_chunk(p, "paDd", (uint32_t)n - PNG_CHUNK_FRAME);
+        left -= n;
+    }
+    return p;
+}
+
 status image_png_encode(const struct image *img, const struct header *h, const uint8_t *head,
                         uint8_t *out, struct errmsg *e)
 {
@@ -152,6 +171,7 @@ status image_png_encode(const struct image *img, const struct header *h, const u
     p = header_copy_pieces(h, head, p);
     put_zlib(p + PNG_CHUNK_HEAD, img, raw);
     p = frame_chunk(p, "IDAT", (uint32_t)zlib_bytes(raw));
+    p = put_padding(p, h->info.encoded_size - image_png_least_size(&h->info));
     memcpy(p, iend, sizeof iend);
     CHECK((uint64_t)(p + sizeof iend - out) == h->info.encoded_size);
     return STATUS_OK;
@@ -166,8 +186,10 @@ const struct image_codec image_png_codec = {
     .alpha = true,
     .max_width = 0x7fffffff,
     .max_height = 0x7fffffff,
+    .pad_least = PNG_CHUNK_FRAME,
+    .pad_unit = 1,
     .scan = image_png_scan,
     .decode = image_png_decode,
-    .encoded_size = image_png_encoded_size,
+    .least_size = image_png_least_size,
     .encode = image_png_encode,
 };

@@ -15,7 +15,7 @@ uint32_t image_png_crc(const void *data, size_t len);
 status image_png_scan(struct source *s, struct header *out, struct errmsg *e) MUST_USE;
 status image_png_decode(const uint8_t *data, size_t len, const struct header *h, struct image *img,
                         struct errmsg *e) MUST_USE;
-uint64_t image_png_encoded_size(const struct image_info *info);
+uint64_t image_png_least_size(const struct image_info *info);
 status image_png_encode(const struct image *img, const struct header *h, const uint8_t *head,
                         uint8_t *out, struct errmsg *e) MUST_USE;
 

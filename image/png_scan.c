@@ -91,6 +91,7 @@ static status scan_ihdr(struct source *s, const struct chunk *c, struct png_scan
     i->width = (int)width;
     i->height = (int)height;
     i->source_bits = (int)depth;
+    i->is_label = ps->color == COLOR_PALETTE || depth < 8;
     i->channels = ps->color == COLOR_GREY || ps->color == COLOR_GREY_ALPHA ? 1 : 3;
     i->has_alpha = ps->color == COLOR_GREY_ALPHA || ps->color == COLOR_RGBA;
     return STATUS_OK;

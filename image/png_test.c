@@ -23,7 +23,7 @@ static void check_source(const struct png_kind *k, int w, int h, struct rng *r)
         fail_msg("color %d depth %d trns %d interlaced %d %dx%d: %s", k->color, k->depth, k->trns,
                  k->interlaced, w, h, e.text);
     assert_same_image(&img, &want);
-    assert_int_equal(image_probe(file.data, file.len, &lim, &probed, &e), STATUS_OK);
+    assert_int_equal(image_probe(file.data, file.len, file.len, &lim, &probed, &e), STATUS_OK);
     assert_memory_equal(&probed, &info, sizeof info);
     assert_int_equal(info.source_bits, k->depth);
     assert_true(info.complete);
@@ -140,7 +140,7 @@ static void test_metadata_is_kept(void **state)
         k.exif_len = make_exif(exif, orientation & 1, orientation);
         uint16_t *samples = random_samples(&k, 5, 4, &r);
         struct buf file = write_png(&k, 5, 4, samples);
-        assert_int_equal(image_probe(file.data, file.len, &lim, &info, NULL), STATUS_OK);
+        assert_int_equal(image_probe(file.data, file.len, file.len, &lim, &info, NULL), STATUS_OK);
         assert_int_equal(info.orientation, orientation >= 1 && orientation <= 8 ? orientation : 1);
         assert_true(info.metadata_bytes > 12 + 26 + 12);
         struct buf out = recode(&file);
@@ -148,7 +148,8 @@ static void test_metadata_is_kept(void **state)
         assert_non_null(memmem(out.data, out.len, "iCCPtest", 9));
         assert_null(memmem(out.data, out.len, "tEXt", 4));
         lim.max_metadata_bytes = info.metadata_bytes - 1;
-        assert_int_equal(image_probe(file.data, file.len, &lim, &info, NULL), STATUS_LIMIT);
+        assert_int_equal(image_probe(file.data, file.len, file.len, &lim, &info, NULL),
+                         STATUS_LIMIT);
         lim = image_limits_default();
         buf_done(&out);
         buf_done(&file);

@@ -420,7 +420,7 @@ UNUSED static struct buf recode(const struct buf *file)
     out.len = info.encoded_size;
     judge(info.format, out.data, out.len);
     struct image_info again;
-    assert_int_equal(image_probe(out.data, out.len, &lim, &again, NULL), STATUS_OK);
+    assert_int_equal(image_probe(out.data, out.len, out.len, &lim, &again, NULL), STATUS_OK);
     assert_true(again.complete);
     assert_int_equal(again.encoded_size, info.encoded_size);
     assert_int_equal(again.metadata_bytes, info.metadata_bytes);

@@ -15,7 +15,8 @@ static bool same(const struct image_info *a, const struct image_info *b)
            a->channels == b->channels && a->has_alpha == b->has_alpha &&
            a->complete == b->complete && a->source_bits == b->source_bits &&
            a->orientation == b->orientation && a->header_bytes == b->header_bytes &&
-           a->metadata_bytes == b->metadata_bytes && a->encoded_size == b->encoded_size;
+           a->metadata_bytes == b->metadata_bytes && a->file_size == b->file_size &&
+           a->is_label == b->is_label && a->encoded_size == b->encoded_size;
 }
 
 /* The descriptor and memory give the same answer; the former may find the file too small for its
@@ -23,7 +24,7 @@ static bool same(const struct image_info *a, const struct image_info *b)
 static void probe_both(const uint8_t *data, size_t len, const struct image_limits *lim)
 {
     struct image_info in_memory, in_file;
-    status a = image_probe(data, len, lim, &in_memory, NULL);
+    status a = image_probe(data, len, len, lim, &in_memory, NULL);
     AUTO(fd_close) int fd = memfd_create("fuzz", MFD_CLOEXEC);
     if (fd < 0 || io_write(fd, data, len))
         return;
@@ -57,7 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     probe_both(data, len, &lim);
     if (image_decode(data, len, &lim, &img, &info, NULL))
         return 0;
-    CHECK(image_probe(data, info.header_bytes, &lim, &probed, NULL) == STATUS_OK);
+    CHECK(image_probe(data, info.header_bytes, len, &lim, &probed, NULL) == STATUS_OK);
     CHECK(probed.encoded_size == info.encoded_size);
     recode(&img, &info, data);
     return 0;
