@@ -10,7 +10,6 @@
 #include "pool.h"
 #include "progress.h"
 #include "seam.h"
-#include "shown.h"
 #include "status.h"
 #include "stop.h"
 

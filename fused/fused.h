@@ -63,6 +63,7 @@ struct fused_stack_options {
     uint64_t cache_bytes;   /* limit of the cache directory; 0: none */
     uint64_t encoded_bytes; /* encoded images kept in memory; 0: 256 MiB */
     int threads;            /* of the purifier; 0: one per CPU */
+    bool idle_sweep;        /* sweep jobs give way to other processes */
 };
 
 /* Everything that serving needs, opened in order. cache_dir is owned. */

@@ -4,15 +4,15 @@
  * further down reaches it. So memory beside the image is one copy of its pixels and one band,
  * whatever its size, and the image itself is written only when everything is done.
  *
+ * All of that is an engine_run. Between two micro-batches nothing of an engine is in use, and a run
+ * refers to none: it is put aside, and gone on with, by not calling and calling engine_step.
+ *
  * The slots of a row of tiles (all samples of a tile, then the next tile) go through the wide lane
  * while they fill it, the rest through the narrow one. Images of a single slot may do so together.
  * Each image's slots are blended in the same order whatever lane they took: the sums are the same.
  *
  * The key of an image's noise is the first 8 bytes of SHA-256(pixel digest, profile id),
  * little-endian.
- *
- * Nothing of an engine is in use between two micro-batches, which is what lets a paused run lend
- * it.
  */
 #include "engine.h"
 
@@ -30,14 +30,15 @@ struct purify_engine {
     struct lane wide;   /* batch 0: there is none */
 };
 
-struct run {
-    struct purify_engine *en;
+struct engine_run {
+    const struct purify_model *model;
     struct image *img;
-    const struct engine_hooks *hooks;
     struct lane_image in;
     uint8_t *out; /* (H,W,C) */
     float *band;  /* (band_rows,W,C), from image row `top` */
     int band_rows, top;
+    int row; /* of tiles: the next slot is the at-th of it */
+    int64_t at;
 };
 
 int64_t purify_max_pixels(void)
@@ -88,10 +89,10 @@ static bool all_finite(const float *x, size_t n)
 }
 
 /* Slot k, a tile of r's, onto the band. */
-static status blend(struct run *r, const struct lane *l, int k, struct errmsg *e)
+static status blend(struct engine_run *r, const struct lane *l, int k, struct errmsg *e)
 {
     const struct lane_slot *s = &l->slot[k];
-    float gain = 1.0f / (float)r->en->model->profile.average;
+    float gain = 1.0f / (float)r->model->profile.average;
     if (!all_finite(lane_tile(l, k), l->elements))
         return errmsg_set(e, STATUS_INTERNAL, "the network gave no finite numbers");
     tiling_add(&r->in.tiling, s->i, s->j, lane_tile(l, k), gain, r->img->channels, r->top, r->band);
@@ -99,7 +100,7 @@ static status blend(struct run *r, const struct lane *l, int k, struct errmsg *e
 }
 
 /* The rows above `next` are final. */
-static void flush(struct run *r, int next)
+static void flush(struct engine_run *r, int next)
 {
     size_t row = (size_t)r->img->width * (size_t)r->img->channels;
     size_t done = (size_t)(next - r->top), rest = (size_t)r->band_rows - done;
@@ -109,52 +110,54 @@ static void flush(struct run *r, int next)
     r->top = next;
 }
 
-/* The micro-batch that begins with slot `at` of row j. */
-static status run_slots(struct run *r, struct lane *l, int j, int64_t at, struct errmsg *e)
+static int64_t slots_of_row(const struct engine_run *r)
 {
-    int average = r->en->model->profile.average;
-    for (int k = 0; k < l->batch; k++, at++)
-        l->slot[k] = (struct lane_slot){&r->in, (int)(at / average), j, (int)(at % average)};
+    return (int64_t)r->in.tiling.x.count * r->model->profile.average;
+}
+
+/* n slots of the row have been blended. */
+static void advance(struct engine_run *r, int n)
+{
+    const struct tile_axis *y = &r->in.tiling.y;
+    r->at += n;
+    if (r->at < slots_of_row(r))
+        return;
+    r->at = 0;
+    r->row++;
+    flush(r, r->row < y->count ? tile_origin(y, r->row) : r->img->height);
+}
+
+int64_t engine_left(const struct engine_run *r)
+{
+    return (r->in.tiling.y.count - r->row) * slots_of_row(r) - r->at;
+}
+
+status engine_step(struct purify_engine *en, struct engine_run *r, const struct engine_hooks *hooks,
+                   struct errmsg *e)
+{
+    int average = r->model->profile.average;
+    bool full = en->wide.batch && slots_of_row(r) - r->at >= en->wide.batch;
+    struct lane *l = full ? &en->wide : &en->narrow;
+    CHECK(en->model == r->model && engine_left(r) > 0);
+    r->in.stop = hooks ? hooks->stop : NULL;
+    r->in.stop_arg = hooks ? hooks->arg : NULL;
+    for (int k = 0; k < l->batch; k++) {
+        int64_t at = r->at + k;
+        l->slot[k] = (struct lane_slot){&r->in, (int)(at / average), r->row, (int)(at % average)};
+    }
     status st = lane_run(l);
     for (int k = 0; k < l->batch && !st; k++)
         st = blend(r, l, k, e);
+    if (!st)
+        advance(r, l->batch);
     return st;
 }
 
-static status run_row(struct run *r, int j, struct errmsg *e)
-{
-    struct lane *narrow = &r->en->narrow, *wide = &r->en->wide;
-    int64_t slots = (int64_t)r->in.tiling.x.count * r->en->model->profile.average;
-    for (int64_t at = 0; at < slots;) {
-        struct lane *l = wide->batch && slots - at >= wide->batch ? wide : narrow;
-        status st = run_slots(r, l, j, at, e);
-        if (st)
-            return st;
-        at += l->batch;
-        if (r->hooks && r->hooks->pause)
-            r->hooks->pause(r->hooks->arg);
-    }
-    return STATUS_OK;
-}
-
-static status run_rows(struct run *r, struct errmsg *e)
-{
-    const struct tile_axis *y = &r->in.tiling.y;
-    for (int j = 0; j < y->count; j++) {
-        status st = run_row(r, j, e);
-        if (st)
-            return st;
-        flush(r, j + 1 < y->count ? tile_origin(y, j + 1) : r->img->height);
-    }
-    return STATUS_OK;
-}
-
-static status make_key(const struct run *r, uint64_t *out)
+static status make_key(const struct engine_run *r, uint64_t *out)
 {
     struct digest d;
     status st = purify_pixel_digest(r->img, &d);
-    struct digest_part parts[2] = {{&d, sizeof d},
-                                   {&r->en->model->profile.id, sizeof(struct digest)}};
+    struct digest_part parts[2] = {{&d, sizeof d}, {&r->model->profile.id, sizeof(struct digest)}};
     if (!st)
         st = digest_sha256(parts, 2, &d);
     if (st)
@@ -165,9 +168,9 @@ static status make_key(const struct run *r, uint64_t *out)
     return STATUS_OK;
 }
 
-static status run_init(struct run *r, struct errmsg *e)
+static status run_init(struct engine_run *r, struct errmsg *e)
 {
-    const struct purify_model *m = r->en->model;
+    const struct purify_model *m = r->model;
     const struct image *img = r->img;
     if ((int64_t)img->width * img->height > MAX_PIXELS)
         return errmsg_set(e, STATUS_LIMIT, "%dx%d pixels are over the limit of %lld", img->width,
@@ -176,10 +179,6 @@ static status run_init(struct run *r, struct errmsg *e)
         return errmsg_set(e, STATUS_UNSUPPORTED,
                           "the image is in colour, the model purifies grey images only");
     r->in = (struct lane_image){.img = img};
-    if (r->hooks) {
-        r->in.stop = r->hooks->stop;
-        r->in.stop_arg = r->hooks->arg;
-    }
     status st = tiling_init(&r->in.tiling, img->width, img->height, m->unet.in_channels,
                             m->unet.size, m->profile.overlap);
     if (!st)
@@ -193,79 +192,134 @@ static status run_init(struct run *r, struct errmsg *e)
     return r->band && r->out ? STATUS_OK : STATUS_NOMEM;
 }
 
-/* Also after a failed init. The image takes its new pixels if all went well. */
-static void run_end(struct run *r, status st, uint64_t *out_evaluations)
+status engine_begin(const struct purify_engine *en, struct image *img, struct engine_run **out,
+                    struct errmsg *e)
 {
+    AUTO(engine_drop) struct engine_run *r = mem_zalloc(1, sizeof *r);
+    if (!r)
+        return STATUS_NOMEM;
+    r->model = en->model;
+    r->img = img;
+    status st = run_init(r, e);
     if (!st)
-        memcpy(r->img->pixels, r->out, image_pixel_bytes(r->img));
-    if (out_evaluations)
-        *out_evaluations = r->in.evaluations;
-    tiling_done(&r->in.tiling);
-    mem_free(r->band);
-    mem_free(r->out);
+        *out = TAKE(r);
+    return st;
 }
 
-status engine_run(struct purify_engine *en, struct image *img, const struct engine_hooks *hooks,
-                  uint64_t *out_evaluations, struct errmsg *e)
+void engine_drop(struct engine_run *r)
 {
-    struct run r = {.en = en, .img = img, .hooks = hooks};
-    status st = run_init(&r, e);
-    if (!st)
-        st = run_rows(&r, e);
-    run_end(&r, st, out_evaluations);
-    return st;
+    if (r) {
+        tiling_done(&r->in.tiling);
+        mem_free(r->band);
+        mem_free(r->out);
+    }
+    mem_free(r);
+}
+
+void engine_finish(struct engine_run *r)
+{
+    CHECK(engine_left(r) == 0);
+    memcpy(r->img->pixels, r->out, image_pixel_bytes(r->img));
+    engine_drop(r);
 }
 
 status purify_engine_run(struct purify_engine *en, struct image *img, purify_stop_fn *stop,
                          void *arg, struct errmsg *e)
 {
-    return engine_run(en, img, &(struct engine_hooks){.stop = stop, .arg = arg}, NULL, e);
+    struct engine_member m = {.img = img, .hooks = {stop, arg}};
+    while (engine_turn(en, &m))
+        ;
+    return m.st ? errmsg_set(e, m.st, "%s", m.err.text) : STATUS_OK;
 }
 
 /* ---- several images ---- */
 
-bool engine_groups(const struct purify_engine *en, const struct image *img)
+int64_t engine_slots(const struct purify_engine *en, const struct image *img)
+{
+    const struct purify_model *m = en->model;
+    return tiling_count(img->width, img->height, m->unet.size, m->profile.overlap) *
+           m->profile.average;
+}
+
+size_t engine_run_bytes(const struct purify_engine *en, const struct image *img)
 {
     int size = en->model->unet.size;
-    return en->model->profile.average == 1 && img->width <= size && img->height <= size;
+    size_t row = (size_t)img->width * (size_t)img->channels;
+    return image_pixel_bytes(img) +
+           row * (size_t)(img->height < size ? img->height : size) * sizeof(float);
+}
+
+/* The member's run is over. */
+static void member_end(struct engine_member *m)
+{
+    if (m->st)
+        engine_drop(m->run);
+    else
+        engine_finish(m->run);
+    m->run = NULL;
+}
+
+int64_t engine_turn(struct purify_engine *en, struct engine_member *m)
+{
+    if (!m->run) {
+        m->err.text[0] = 0;
+        m->st = engine_begin(en, m->img, &m->run, &m->err);
+    }
+    if (!m->st) {
+        uint64_t before = m->run->in.evaluations;
+        m->st = engine_step(en, m->run, &m->hooks, &m->err);
+        m->evaluations += m->run->in.evaluations - before;
+    }
+    int64_t left = m->st ? 0 : engine_left(m->run);
+    if (!left)
+        member_end(m);
+    return left;
 }
 
 /* Each image is the wide lane's slot of its index. */
-static void run_together(struct purify_engine *en, struct run *r, struct engine_member *member)
+static void run_together(struct purify_engine *en, struct engine_member *member)
 {
     struct lane *l = &en->wide;
-    for (int k = 0; k < l->batch; k++)
-        l->slot[k] = (struct lane_slot){.image = &r[k].in};
+    for (int k = 0; k < l->batch; k++) {
+        struct engine_member *m = &member[k];
+        m->run->in.stop = m->hooks.stop;
+        m->run->in.stop_arg = m->hooks.arg;
+        l->slot[k] = (struct lane_slot){.image = &m->run->in};
+    }
     status st = lane_run(l);
     for (int k = 0; k < l->batch; k++) {
         struct engine_member *m = &member[k];
-        m->st = r[k].in.stopped ? STATUS_CANCELLED : st;
+        m->evaluations += m->run->in.evaluations;
+        m->st = m->run->in.stopped ? STATUS_CANCELLED : st;
         if (!m->st)
-            m->st = blend(&r[k], l, k, &m->err);
+            m->st = blend(m->run, l, k, &m->err);
         if (!m->st)
-            flush(&r[k], m->img->height);
+            advance(m->run, 1);
+        member_end(m);
     }
 }
 
 void engine_run_group(struct purify_engine *en, struct engine_member *member, int n)
 {
-    struct run r[PURIFY_MICRO_BATCH];
     CHECK(n >= 1 && n <= PURIFY_MICRO_BATCH);
     bool together = n == en->wide.batch;
     for (int k = 0; k < n; k++) {
         struct engine_member *m = &member[k];
-        r[k] = (struct run){.en = en, .img = m->img, .hooks = &m->hooks};
         m->err.text[0] = 0;
-        m->st = run_init(&r[k], &m->err);
-        together &= !m->st && engine_groups(en, m->img);
+        m->run = NULL;
+        m->st = engine_begin(en, m->img, &m->run, &m->err);
+        together &= !m->st && engine_slots(en, m->img) == 1;
     }
-    if (together)
-        run_together(en, r, member);
-    for (int k = 0; k < n; k++) {
-        if (!together && !member[k].st)
-            member[k].st = run_rows(&r[k], &member[k].err);
-        run_end(&r[k], member[k].st, &member[k].evaluations);
+    if (together) {
+        run_together(en, member);
+        return;
     }
+    for (int k = 0; k < n; k++)
+        if (member[k].st)
+            member_end(&member[k]);
+        else
+            while (engine_turn(en, &member[k]))
+                ;
 }
 
 /* ---- what it costs ---- */

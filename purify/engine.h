@@ -27,30 +27,56 @@ status engine_new(const struct purify_model *m, int batch, struct purify_engine 
 
 struct engine_hooks {
     purify_stop_fn *stop; /* (optional) before each evaluation; nonzero stops */
-    /* (optional) between the micro-batches of one image; may run others on the same engine */
-    void (*pause)(void *arg);
     void *arg;
 };
-/* out_evaluations (tiles evaluated, also by a run that failed) may be NULL. */
-status engine_run(struct purify_engine *en, struct image *img, const struct engine_hooks *hooks,
-                  uint64_t *out_evaluations, struct errmsg *e) MUST_USE;
 
-/* One image of a group: it is stopped, fails and is changed on its own. */
+/*
+ * An image on its way: what is kept of it between its micro-batches.
+ *
+ *     engine_begin
+ *     while engine_left: engine_step
+ *     engine_finish, or at any time engine_drop
+ *
+ * It belongs to no engine and no thread: each step may be another's, as long as they are of one
+ * model. Which steps others' runs make in between changes none of its bits.
+ */
+struct engine_run;
+/* As purify_engine_run refuses images; img must stay as it is until the run's end. */
+status engine_begin(const struct purify_engine *en, struct image *img, struct engine_run **out,
+                    struct errmsg *e) MUST_USE;
+/* Slots (tiles times samples) that are to be evaluated yet. */
+int64_t engine_left(const struct engine_run *r);
+/* One micro-batch. After a failure the run is of no use. */
+status engine_step(struct purify_engine *en, struct engine_run *r, const struct engine_hooks *hooks,
+                   struct errmsg *e) MUST_USE;
+/* Nothing is left: the image takes its new pixels. */
+void engine_finish(struct engine_run *r);
+void engine_drop(struct engine_run *r); /* the image stays as it is; NULL allowed */
+DEFINE_FREEP(struct engine_run *, engine_drop)
+
+/* Slots of an image as a whole. One: it may share a micro-batch with others of the kind. */
+int64_t engine_slots(const struct purify_engine *en, const struct image *img);
+/* What a run keeps beside the image, within a few KiB. */
+size_t engine_run_bytes(const struct purify_engine *en, const struct image *img);
+
+/* An image that is taken to its end turn by turn, or with others; it is stopped, fails and is
+   changed on its own. */
 struct engine_member {
     struct image *img;
     struct engine_hooks hooks;
-    status st; /* the results, as engine_run gives them */
-    uint64_t evaluations;
+    struct engine_run *run; /* NULL before its first turn and after its last */
+    status st;              /* the results, as purify_engine_run gives them */
+    uint64_t evaluations;   /* those of each turn are added */
     struct errmsg err;
 };
-/* Whether img is one tile and one sample, and so may share a micro-batch with others. (Of many
-   samples it fills micro-batches itself.) */
-bool engine_groups(const struct purify_engine *en, const struct image *img);
+/* A micro-batch of one image. Returns the slots that are left; 0: it is over, for good or ill. (To
+   give it up in between: engine_drop(run).) */
+int64_t engine_turn(struct purify_engine *en, struct engine_member *m) MUST_USE;
 /*
- * 1 to PURIFY_MICRO_BATCH images. As many as the wide lane has slots, and all of them such that
- * engine_groups, go through it together: that takes the time of one micro-batch, without a pause in
- * it; each is asked whether to stop, and the evaluations go on until all have said so. Others are
- * run one after the other.
+ * 1 to PURIFY_MICRO_BATCH images from beginning to end. As many as the wide lane has slots, and all
+ * of them of one slot, go through it together: that takes the time of one micro-batch; each is
+ * asked whether to stop, and the evaluations go on until all have said so. Others are run one after
+ * the other.
  */
 void engine_run_group(struct purify_engine *en, struct engine_member *member, int n);
 

@@ -147,39 +147,67 @@ static void test_again(void **state)
     purify_model_free(m);
 }
 
-struct probe {
-    struct purify_engine *en;
-    struct image *other;
-};
-
-static void pause_with_other(void *arg)
+/* An image that is put aside after each micro-batch and taken up by another engine, while they
+   serve other images, comes out as at one go. */
+static void test_put_aside(void **state)
 {
-    struct probe *p = arg;
-    AUTO(image_done) struct image copy = IMAGE_INIT;
-    assert_int_equal(image_copy(p->other, &copy), STATUS_OK);
-    run(p->en, &copy);
+    (void)state;
+    struct purify_model *m = load_default("unet");
+    struct purify_engine *en[2] = {engine(m, PURIFY_MICRO_BATCH), engine(m, PURIFY_MICRO_BATCH)};
+    struct image a, b, other, other_alone;
+    make_image(50, 33, 3, false, 1, &a);
+    make_image(50, 33, 3, false, 1, &b);
+    make_image(16, 16, 3, false, 2, &other_alone);
+    run(en[0], &a);
+    run(en[0], &other_alone);
+    struct engine_member member = {.img = &b};
+    int turns = 0;
+    assert_int_equal(engine_slots(en[0], &b), 4 * 3);
+    for (bool over = false; !over; turns++) {
+        int64_t left = engine_turn(en[turns % 2], &member);
+        assert_int_equal(left, 4 * (2 - turns));
+        over = left == 0;
+        assert_int_equal(member.run == NULL, over);
+        make_image(16, 16, 3, false, 2, &other);
+        run(en[turns % 2], &other);
+        assert_true(same(&other, &other_alone));
+        image_done(&other);
+    }
+    assert_int_equal(turns, 3);
+    assert_int_equal(member.st, STATUS_OK);
+    assert_true(same(&a, &b));
+    assert_int_equal(member.evaluations, 4 * 3 * 2 * 2); /* tiles, rounds, steps */
+    image_done(&a);
+    image_done(&b);
+    image_done(&other_alone);
+    purify_engine_free(en[0]);
+    purify_engine_free(en[1]);
+    purify_model_free(m);
 }
 
-/* Between two tiles the engine serves another image; neither shows it. */
-static void test_interleaved(void **state)
+/* Dropped in the middle: the image is as it was, and the next one is none the worse. */
+static void test_dropped(void **state)
 {
     (void)state;
     struct purify_model *m = load_default("unet");
     struct purify_engine *en = engine(m, PURIFY_MICRO_BATCH);
-    struct image a, b, other;
+    struct image a, b;
     make_image(50, 33, 3, false, 1, &a);
     make_image(50, 33, 3, false, 1, &b);
-    make_image(16, 16, 3, false, 2, &other);
+    for (int turns = 0; turns < 3; turns++) {
+        struct engine_run *r = NULL;
+        struct errmsg e = {""};
+        assert_int_equal(engine_begin(en, &b, &r, &e), STATUS_OK);
+        for (int i = 0; i < turns; i++)
+            assert_int_equal(engine_step(en, r, NULL, &e), STATUS_OK);
+        engine_drop(r);
+        assert_true(same(&a, &b));
+    }
     run(en, &a);
-    struct probe probe = {en, &other};
-    struct engine_hooks hooks = {.pause = pause_with_other, .arg = &probe};
-    uint64_t evaluations = 0;
-    assert_int_equal(engine_run(en, &b, &hooks, &evaluations, NULL), STATUS_OK);
+    run(en, &b);
     assert_true(same(&a, &b));
-    assert_int_equal(evaluations, 4 * 3 * 2 * 2); /* tiles, rounds, steps */
     image_done(&a);
     image_done(&b);
-    image_done(&other);
     purify_engine_free(en);
     purify_model_free(m);
 }
@@ -744,8 +772,8 @@ static void test_group_of_unlike(void **state)
         make_image(i == 1 ? 40 : 9, 12, 1, false, 5, &g.img[i]);
         assert_int_equal(image_copy(&g.img[i], &g.source[i]), STATUS_OK);
     }
-    assert_false(engine_groups(en, &g.img[1]));
-    assert_true(engine_groups(en, &g.img[2]));
+    assert_int_equal(engine_slots(en, &g.img[1]), 3);
+    assert_int_equal(engine_slots(en, &g.img[2]), 1);
     engine_run_group(en, g.member, MEMBERS);
     for (int i = 0; i < MEMBERS; i++) {
         assert_int_equal(g.member[i].st, i ? STATUS_OK : STATUS_UNSUPPORTED);
@@ -864,16 +892,27 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_again),           cmocka_unit_test(test_interleaved),
-        cmocka_unit_test(test_lanes),           cmocka_unit_test(test_service),
-        cmocka_unit_test(test_groupings),       cmocka_unit_test(test_groupings_bf16),
-        cmocka_unit_test(test_precision),       cmocka_unit_test(test_noise_key),
-        cmocka_unit_test(test_pixel_digest),    cmocka_unit_test(test_average),
-        cmocka_unit_test(test_grey_model),      cmocka_unit_test(test_too_large),
-        cmocka_unit_test(test_not_finite),      cmocka_unit_test(test_stop),
-        cmocka_unit_test(test_group_stop),      cmocka_unit_test(test_group_not_finite),
-        cmocka_unit_test(test_group_of_unlike), cmocka_unit_test(test_group_no_memory),
-        cmocka_unit_test(test_measure),         cmocka_unit_test(test_swapped_weights),
+        cmocka_unit_test(test_again),
+        cmocka_unit_test(test_put_aside),
+        cmocka_unit_test(test_dropped),
+        cmocka_unit_test(test_lanes),
+        cmocka_unit_test(test_service),
+        cmocka_unit_test(test_groupings),
+        cmocka_unit_test(test_groupings_bf16),
+        cmocka_unit_test(test_precision),
+        cmocka_unit_test(test_noise_key),
+        cmocka_unit_test(test_pixel_digest),
+        cmocka_unit_test(test_average),
+        cmocka_unit_test(test_grey_model),
+        cmocka_unit_test(test_too_large),
+        cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_group_stop),
+        cmocka_unit_test(test_group_not_finite),
+        cmocka_unit_test(test_group_of_unlike),
+        cmocka_unit_test(test_group_no_memory),
+        cmocka_unit_test(test_measure),
+        cmocka_unit_test(test_swapped_weights),
         cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests_name("purify/engine", tests, set_up, tear_down);

@@ -300,14 +300,28 @@ status purify_engine_measure(struct purify_engine *en, struct purify_cost *out,
 
 /* ================================ service: many images ================================ */
 /*
- * Worker threads with an engine each take jobs from two bounded queues: urgent (a reader is
- * waiting) before sweep, oldest first. A sweep job of many tiles lets urgent ones pass between its
- * micro-batches.
+ * Worker threads with an engine each work on jobs of two classes: urgent (a reader is waiting)
+ * before sweep. An image's turn is one micro-batch of tiles, whatever its class; then whoever is
+ * next has his, and the image is gone on with later. So a job that arrives waits for at most one
+ * micro-batch of a larger one.
+ *
+ * Among urgent jobs the one with the fewest tiles left is next, of equal ones the older. Large ones
+ * do not starve: when 15 urgent turns in a row went by the oldest of those that wait, it has the
+ * next one. Jobs of the sweep come in the order in which they were submitted.
  *
  * Images of one tile are taken four at a time where a queue is so long that every worker could have
  * four: then they are cheaper together. In a shorter queue each is taken alone, as it is ready
- * sooner. No job waits for others to arrive, and no worker is idle while jobs wait. A reader waits
- * for such a group as for any single tile, about three times as long; nothing passes in it.
+ * sooner. No job waits for others to arrive, and no worker is idle while jobs wait that there is
+ * memory for.
+ *
+ * Memory: a begun image keeps a copy of its pixels and a band of rows. In each class images above
+ * 256 KiB of these are begun, oldest first, while those begun have less than 512 MiB together or
+ * are fewer than the workers. (Begun ones that change their class are let through.)
+ *
+ * With idle_sweep the sweep gives way to other processes: between evaluations a worker pauses,
+ * 32 times as long as they took and longer, when it had to wait for a CPU that another process
+ * used; it computes at SCHED_IDLE where the process may come back from that (as root, with
+ * CAP_SYS_NICE or RLIMIT_NICE). It never pauses while an urgent job waits.
  *
  * A job is accepted or refused by purify_submit; an accepted job's done() is called exactly once,
  * from a worker thread, with no lock held: STATUS_OK and the purified pixels in job->img, or a
@@ -325,19 +339,26 @@ struct purify_job {
     /* private to the service, guarded by its lock; need no initial value */
     enum purify_priority priority;
     int state;
-    int cancel;
+    _Atomic bool cancel;
+    bool begun;
+    int64_t slots, left; /* tiles times samples: all, and those to be evaluated yet */
+    size_t bytes;        /* that it keeps once it is begun */
+    struct engine_run *run;
     struct purify_job *prev, *next;
 };
 struct purify_service;
 struct purify_service_options {
-    int threads;   /* 0: cpu_count() */
-    int queue_max; /* jobs waiting, per priority; 0: 4096 */
+    int threads;     /* 0: cpu_count() */
+    int queue_max;   /* jobs waiting, per priority; 0: 4096 */
+    bool idle_sweep; /* sweep jobs give way to other processes */
 };
 struct purify_service_stats {
     uint64_t submitted, done, failed, cancelled;
-    uint64_t queued[PURIFY_PRIORITY_COUNT], running;
-    uint64_t evaluations; /* of the network, tiles */
-    uint64_t busy_ns;     /* summed over workers */
+    uint64_t queued[PURIFY_PRIORITY_COUNT]; /* not begun */
+    uint64_t running;                       /* begun; some may be put aside */
+    uint64_t evaluations;                   /* of the network, tiles */
+    uint64_t busy_ns;                       /* summed over workers, pauses included */
+    uint64_t paused_ns;                     /* of it: given way to other processes */
 };
 status purify_service_new(const struct purify_model *m, const struct purify_service_options *opt,
                           struct purify_service **out, struct errmsg *e) MUST_USE;
@@ -348,9 +369,11 @@ DEFINE_FREEP(struct purify_service *, purify_service_free)
 /* STATUS_AGAIN when that queue is full (nothing was taken), STATUS_CANCELLED while being freed. */
 status purify_submit(struct purify_service *s, struct purify_job *job,
                      enum purify_priority prio) MUST_USE;
-/* A sweep job that a reader now waits for moves to the urgent queue; no-op when it runs or is done.
- */
+/* A sweep job that a reader now waits for becomes urgent, also when it was begun. */
 void purify_promote(struct purify_service *s, struct purify_job *job);
+/* The opposite, when nobody waits for it any more: it is the last job of the sweep, and keeps what
+   has been done. */
+void purify_demote(struct purify_service *s, struct purify_job *job);
 /* A queued job is answered STATUS_CANCELLED soon; a running one stops at its next evaluation, or is
    answered with the others of its group, which stops there when all of it was cancelled. */
 void purify_cancel(struct purify_service *s, struct purify_job *job);

@@ -6,10 +6,15 @@
 struct service_ops {
     /* One engine for one worker. Called on the thread that makes the service. */
     status (*open)(const void *ctx, void **out_engine, struct errmsg *e);
-    /* As engine_groups. Called with the service's lock held. */
-    bool (*groups)(void *engine, const struct image *img);
-    /* As engine_run_group: one image of any kind, or PURIFY_MICRO_BATCH such that `groups`. */
-    void (*run)(void *engine, struct engine_member *member, int n);
+    /* As engine_slots and engine_run_bytes. The engine may be at work meanwhile. */
+    int64_t (*slots)(void *engine, const struct image *img);
+    size_t (*bytes)(void *engine, const struct image *img);
+    /* As engine_turn. */
+    int64_t (*turn)(void *engine, struct engine_member *member);
+    /* As engine_run_group: PURIFY_MICRO_BATCH images of one slot. */
+    void (*group)(void *engine, struct engine_member *member, int n);
+    /* As engine_drop. */
+    void (*drop)(struct engine_run *r);
     void (*close)(void *engine);
 };
 /* ops must outlive the service. */

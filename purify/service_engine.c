@@ -10,12 +10,22 @@ static status open_engine(const void *model, void **out_engine, struct errmsg *e
     return st;
 }
 
-static bool groups(void *engine, const struct image *img)
+static int64_t slots(void *engine, const struct image *img)
 {
-    return engine_groups(engine, img);
+    return engine_slots(engine, img);
 }
 
-static void run_engine(void *engine, struct engine_member *member, int n)
+static size_t bytes(void *engine, const struct image *img)
+{
+    return engine_run_bytes(engine, img);
+}
+
+static int64_t turn(void *engine, struct engine_member *member)
+{
+    return engine_turn(engine, member);
+}
+
+static void group(void *engine, struct engine_member *member, int n)
 {
     engine_run_group(engine, member, n);
 }
@@ -25,7 +35,8 @@ static void close_engine(void *engine)
     purify_engine_free(engine);
 }
 
-static const struct service_ops engine_ops = {open_engine, groups, run_engine, close_engine};
+static const struct service_ops engine_ops = {open_engine, slots,       bytes,       turn,
+                                              group,       engine_drop, close_engine};
 
 status purify_service_new(const struct purify_model *m, const struct purify_service_options *opt,
                           struct purify_service **out, struct errmsg *e)

@@ -16,23 +16,28 @@
 
 #include <cmocka.h>
 
-/* ---- the fake: an image of width W has W tiles of two evaluations each; height 13 fails; those of
- * one tile may be grouped ---- */
+/* ---- the fake: an image of width W has W tiles of two evaluations each, and a turn is one tile;
+ * height 13 fails; a run of one of height 100 or more keeps so many MiB ---- */
 
 struct fake {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    int gate;             /* evaluations stand while it is closed (1); guarded by lock */
-    int standing;         /* evaluations that stand; guarded by lock */
-    int permits;          /* evaluations that may pass the closed gate; guarded by lock */
-    int order[4096], n;   /* widths in the order of finished runs; guarded by lock */
-    int groups;           /* runs of several; guarded by lock */
-    int open, open_fails; /* engines; written by the making thread */
+    int gate;              /* evaluations stand while it is closed (1); guarded by lock */
+    int standing;          /* evaluations that stand; guarded by lock */
+    int permits;           /* evaluations that may pass the closed gate; guarded by lock */
+    int order[4096], n;    /* widths in the order of finished runs; guarded by lock */
+    int turn[4096], turns; /* widths in the order of begun turns; guarded by lock */
+    int groups;            /* turns of several; guarded by lock */
+    int runs, bytes, most; /* begun, their MiB, and the most there were; guarded by lock */
+    int open, open_fails;  /* engines; written by the making thread */
 };
 struct fake_engine {
     struct fake *fake;
-    atomic_int users; /* runs between their tiles included: at most 2, and never inside a tile */
-    atomic_int in_tile;
+    atomic_int in_turn; /* one at a time */
+};
+struct engine_run {
+    struct fake *fake;
+    int bytes, tiles; /* tiles: done */
 };
 
 static status fake_open(const void *ctx, void **out_engine, struct errmsg *e)
@@ -69,10 +74,16 @@ static void fake_evaluate(struct fake *f)
     pthread_mutex_unlock(&f->lock);
 }
 
-static bool fake_groups(void *engine, const struct image *img)
+static int64_t fake_slots(void *engine, const struct image *img)
 {
     (void)engine;
-    return img->width == 1;
+    return img->width;
+}
+
+static size_t fake_bytes(void *engine, const struct image *img)
+{
+    (void)engine;
+    return img->height < 100 ? 1000 : (size_t)img->height << 20;
 }
 
 /* Asks all members; true while one goes on. */
@@ -89,17 +100,22 @@ static bool fake_go_on(struct engine_member *member, int n)
     return any;
 }
 
-static bool fake_tile(struct fake_engine *en, struct engine_member *member, int n)
+static void fake_tile(struct fake_engine *en, struct engine_member *member, int n)
 {
+    struct fake *f = en->fake;
     bool go_on = true;
-    assert_int_equal(atomic_fetch_add(&en->in_tile, 1), 0);
+    assert_int_equal(atomic_fetch_add(&en->in_turn, 1), 0);
+    pthread_mutex_lock(&f->lock);
+    if (f->turns < 4096)
+        f->turn[f->turns++] = member[0].img->width;
+    f->groups += n > 1;
+    pthread_mutex_unlock(&f->lock);
     for (int i = 0; i < 2 && go_on; i++) {
         go_on = fake_go_on(member, n);
         if (go_on)
-            fake_evaluate(en->fake);
+            fake_evaluate(f);
     }
-    atomic_fetch_sub(&en->in_tile, 1);
-    return go_on;
+    atomic_fetch_sub(&en->in_turn, 1);
 }
 
 static void fake_end(struct fake *f, struct engine_member *m)
@@ -112,29 +128,65 @@ static void fake_end(struct fake *f, struct engine_member *m)
         f->order[f->n++] = m->img->width;
 }
 
-static void fake_run(void *engine, struct engine_member *member, int n)
+static struct engine_run *fake_begin(struct fake *f, const struct image *img)
 {
-    struct fake_engine *en = engine;
-    struct fake *f = en->fake;
-    assert_true(n == 1 || n == PURIFY_MICRO_BATCH);
-    for (int k = 0; k < n; k++) {
-        assert_true(n == 1 || fake_groups(en, member[k].img));
-        assert_true(!member[k].st && !member[k].evaluations && !member[k].err.text[0]);
-    }
-    if (atomic_fetch_add(&en->users, 1) > 1)
-        fail_msg("a third run on one engine");
-    for (int tile = 0; tile < member[0].img->width && fake_tile(en, member, n); tile++)
-        if (n == 1 && member[0].hooks.pause)
-            member[0].hooks.pause(member[0].hooks.arg);
-    atomic_fetch_sub(&en->users, 1);
+    struct engine_run *r = mem_zalloc(1, sizeof *r);
+    assert_non_null(r);
+    r->fake = f;
+    r->bytes = (int)(fake_bytes(NULL, img) >> 20);
     pthread_mutex_lock(&f->lock);
-    for (int k = 0; k < n; k++)
-        fake_end(f, &member[k]);
-    f->groups += n > 1;
+    f->runs++;
+    f->bytes += r->bytes;
+    f->most = f->bytes > f->most ? f->bytes : f->most;
     pthread_mutex_unlock(&f->lock);
+    return r;
 }
 
-static const struct service_ops fake_ops = {fake_open, fake_groups, fake_run, fake_close};
+static void fake_drop(struct engine_run *r)
+{
+    if (!r)
+        return;
+    pthread_mutex_lock(&r->fake->lock);
+    r->fake->runs--;
+    r->fake->bytes -= r->bytes;
+    pthread_mutex_unlock(&r->fake->lock);
+    mem_free(r);
+}
+
+static int64_t fake_turn(void *engine, struct engine_member *m)
+{
+    struct fake_engine *en = engine;
+    assert_true(!m->st && !m->evaluations && !m->err.text[0]);
+    if (!m->run)
+        m->run = fake_begin(en->fake, m->img);
+    fake_tile(en, m, 1);
+    if (!m->st && ++m->run->tiles < m->img->width)
+        return m->img->width - m->run->tiles;
+    fake_drop(m->run);
+    m->run = NULL;
+    pthread_mutex_lock(&en->fake->lock);
+    fake_end(en->fake, m);
+    pthread_mutex_unlock(&en->fake->lock);
+    return 0;
+}
+
+static void fake_group(void *engine, struct engine_member *member, int n)
+{
+    struct fake_engine *en = engine;
+    assert_int_equal(n, PURIFY_MICRO_BATCH);
+    for (int k = 0; k < n; k++) {
+        assert_int_equal(member[k].img->width, 1);
+        assert_true(!member[k].st && !member[k].evaluations && !member[k].err.text[0]);
+    }
+    fake_tile(en, member, n);
+    pthread_mutex_lock(&en->fake->lock);
+    for (int k = 0; k < n; k++)
+        fake_end(en->fake, &member[k]);
+    pthread_mutex_unlock(&en->fake->lock);
+}
+
+static const struct service_ops fake_ops = {fake_open,  fake_slots, fake_bytes, fake_turn,
+                                            fake_group, fake_drop,  fake_close};
 
 static void set_gate(struct fake *f, int closed)
 {
@@ -209,7 +261,7 @@ static struct purify_service *start(struct fake *f, int threads, int queue_max)
 {
     struct purify_service *s = NULL;
     struct errmsg e = {""};
-    struct purify_service_options opt = {threads, queue_max};
+    struct purify_service_options opt = {threads, queue_max, false};
     assert_int_equal(service_new(&fake_ops, &f, &opt, &s, &e), STATUS_OK);
     assert_int_equal(f->open, threads);
     return s;
@@ -251,7 +303,8 @@ static void test_counts(void **state)
     assert_int_equal(f.open, 0);
 }
 
-/* Urgent before sweep, oldest first; a promoted job goes to the end of the urgent ones. */
+/* Urgent before sweep; of the urgent ones, promoted ones too, the shortest first; sweep jobs in
+   their order. */
 static void test_order(void **state)
 {
     (void)state;
@@ -274,13 +327,13 @@ static void test_order(void **state)
     purify_promote(s, &sweep[2].job);
     purify_promote(s, &sweep[2].job);  /* again: nothing */
     purify_promote(s, &urgent[0].job); /* nothing */
-    purify_promote(s, &first.job);     /* runs: nothing */
+    purify_promote(s, &first.job);     /* nothing */
     assert_int_equal(stats(s).queued[PURIFY_URGENT], 3);
     assert_int_equal(stats(s).queued[PURIFY_SWEEP], 2);
     assert_int_equal(stats(s).running, 1);
     set_gate(&f, 0);
     purify_wait_idle(s);
-    static const int expected[] = {1, 20, 21, 12, 10, 11};
+    static const int expected[] = {1, 12, 20, 21, 10, 11};
     assert_int_equal(f.n, 6);
     for (int i = 0; i < 6; i++)
         assert_int_equal(f.order[i], expected[i]);
@@ -310,6 +363,181 @@ static void test_reader_passes(void **state)
     assert_int_equal(f.order[2], 2);
     assert_answered(&large, STATUS_OK);
     assert_answered(&reader, STATUS_OK);
+    purify_service_free(s);
+}
+
+/* A job that arrives waits for the turn that is under way, and no other, whatever the class of the
+   images that are many turns: two of them on two workers, two more that were put aside. */
+static void test_waits_one_turn(void **state)
+{
+    (void)state;
+    for (int prio = 0; prio < PURIFY_PRIORITY_COUNT; prio++) {
+        struct fake f;
+        fake_init(&f);
+        struct purify_service *s = start(&f, 2, 0);
+        struct task large[4], small;
+        set_gate(&f, 1);
+        for (int i = 0; i < 4; i++) {
+            task_init(&large[i], 700 + i, 200);
+            assert_int_equal(purify_submit(s, &large[i].job, (enum purify_priority)prio),
+                             STATUS_OK);
+        }
+        wait_standing(&f, 2);
+        for (int i = 0; i < 40; i++) {
+            step_gate(&f);
+            wait_standing(&f, 2);
+        }
+        task_init(&small, 9, 1);
+        int before = f.turns; /* nobody runs: both stand before the gate */
+        assert_int_equal(purify_submit(s, &small.job, PURIFY_URGENT), STATUS_OK);
+        set_gate(&f, 0);
+        purify_wait_idle(s);
+        assert_int_equal(f.turn[before], 9);
+        assert_int_equal(f.order[0], 9);
+        int between = 0, seen = 0; /* and then it has one worker to itself */
+        for (int i = before; seen < 9; i++) {
+            seen += f.turn[i] == 9;
+            between += f.turn[i] != 9;
+        }
+        assert_true(f.turns > before + 9 + between);
+        assert_int_equal(f.runs, 0);
+        purify_service_free(s);
+    }
+}
+
+/* However many shorter ones wait, a large image has every 16th turn. */
+static void test_large_is_not_starved(void **state)
+{
+    (void)state;
+    enum { SHORT = 120 };
+    struct fake f;
+    fake_init(&f);
+    struct purify_service *s = start(&f, 1, 0);
+    struct task large, other, t[SHORT];
+    set_gate(&f, 1);
+    task_init(&large, 20, 1);
+    task_init(&other, 30, 1);
+    assert_int_equal(purify_submit(s, &large.job, PURIFY_URGENT), STATUS_OK);
+    wait_standing(&f, 1);
+    assert_int_equal(purify_submit(s, &other.job, PURIFY_URGENT), STATUS_OK);
+    for (int i = 0; i < SHORT; i++) {
+        task_init(&t[i], 2, 1);
+        assert_int_equal(purify_submit(s, &t[i].job, PURIFY_URGENT), STATUS_OK);
+    }
+    set_gate(&f, 0);
+    purify_wait_idle(s);
+    int passed = 0, turns = 0;
+    for (int i = 0; turns < 2 * SHORT / 16; i++) {
+        passed = f.turn[i] == 20 ? 0 : passed + 1;
+        turns += f.turn[i] == 20;
+        assert_true(passed <= 15);
+    }
+    assert_int_equal(f.order[SHORT], 20);
+    assert_int_equal(f.order[SHORT + 1], 30);
+    purify_service_free(s);
+}
+
+/* What begun images keep is bounded; they are begun in their order, so that none is passed over for
+   ever by those that need less. Small ones are begun at any time. */
+static void test_begun_bytes(void **state)
+{
+    (void)state;
+    for (int prio = 0; prio < PURIFY_PRIORITY_COUNT; prio++) {
+        struct fake f;
+        struct task first, t[4];
+        static const int width[] = {12, 20, 5, 2}, mib[] = {300, 300, 100, 1};
+        static const int order[PURIFY_PRIORITY_COUNT][4] = {{2, 12, 5, 20}, {12, 20, 5, 2}};
+        fake_init(&f);
+        struct purify_service *s = start(&f, 1, 0);
+        set_gate(&f, 1);
+        task_init(&first, 100, 1);
+        assert_int_equal(purify_submit(s, &first.job, PURIFY_URGENT), STATUS_OK);
+        wait_standing(&f, 1);
+        for (int i = 0; i < 4; i++) {
+            task_init(&t[i], width[i], mib[i]);
+            assert_int_equal(purify_submit(s, &t[i].job, (enum purify_priority)prio), STATUS_OK);
+        }
+        purify_cancel(s, &first.job);
+        set_gate(&f, 0);
+        purify_wait_idle(s);
+        for (int i = 0; i < 4; i++)
+            assert_int_equal(f.order[i + 1], order[prio][i]);
+        assert_int_equal(f.most, prio == PURIFY_URGENT ? 400 : 300);
+        assert_int_equal(f.bytes, 0);
+        purify_service_free(s);
+    }
+}
+
+/* Jobs that nobody waits for any more are behind the sweep's, begun ones too; and may come back. */
+static void test_demote(void **state)
+{
+    (void)state;
+    struct fake f;
+    fake_init(&f);
+    struct purify_service *s = start(&f, 1, 0);
+    struct task first, urgent[3], sweep;
+    set_gate(&f, 1);
+    task_init(&first, 5, 1);
+    task_init(&sweep, 40, 1);
+    assert_int_equal(purify_submit(s, &first.job, PURIFY_URGENT), STATUS_OK);
+    wait_standing(&f, 1);
+    assert_int_equal(purify_submit(s, &sweep.job, PURIFY_SWEEP), STATUS_OK);
+    for (int i = 0; i < 3; i++) {
+        task_init(&urgent[i], 10 + i, 1);
+        assert_int_equal(purify_submit(s, &urgent[i].job, PURIFY_URGENT), STATUS_OK);
+    }
+    purify_demote(s, &sweep.job); /* nothing */
+    purify_demote(s, &first.job); /* runs: from its next turn on */
+    purify_demote(s, &urgent[0].job);
+    purify_demote(s, &urgent[0].job); /* again: nothing */
+    purify_demote(s, &urgent[1].job);
+    purify_promote(s, &urgent[1].job);
+    assert_int_equal(stats(s).queued[PURIFY_URGENT], 2);
+    assert_int_equal(stats(s).queued[PURIFY_SWEEP], 2);
+    set_gate(&f, 0);
+    purify_wait_idle(s);
+    static const int expected[] = {11, 12, 40, 5, 10};
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(f.order[i], expected[i]);
+    assert_int_equal(f.turn[0], 5);
+    assert_int_equal(f.turn[1], 11);
+    purify_demote(s, &first.job); /* answered: nothing */
+    purify_service_free(s);
+}
+
+/* An image that was put aside, and is cancelled then, is answered without another turn, and what it
+   kept is freed. */
+static void test_cancel_put_aside(void **state)
+{
+    (void)state;
+    struct fake f;
+    fake_init(&f);
+    struct purify_service *s = start(&f, 1, 0);
+    struct task large, reader;
+    set_gate(&f, 1);
+    task_init(&large, 100, 300);
+    task_init(&reader, 10, 1);
+    assert_int_equal(purify_submit(s, &large.job, PURIFY_URGENT), STATUS_OK);
+    wait_standing(&f, 1);
+    assert_int_equal(purify_submit(s, &reader.job, PURIFY_URGENT), STATUS_OK);
+    step_gate(&f);
+    wait_standing(&f, 1);
+    step_gate(&f);
+    wait_standing(&f, 1); /* the reader's first turn */
+    assert_int_equal(f.turn[1], 10);
+    assert_int_equal(stats(s).running, 2);
+    assert_int_equal(f.bytes, 300);
+    purify_cancel(s, &large.job);
+    step_gate(&f);
+    wait_standing(&f, 1);
+    assert_answered(&large, STATUS_CANCELLED);
+    assert_int_equal(f.bytes, 0);
+    assert_int_equal(stats(s).running, 1);
+    set_gate(&f, 0);
+    purify_wait_idle(s);
+    assert_answered(&reader, STATUS_OK);
+    assert_int_equal(f.turns, 1 + 10);
+    assert_int_equal(stats(s).evaluations, 2 + 2 * 10);
     purify_service_free(s);
 }
 
@@ -387,20 +615,21 @@ static struct purify_service *line_up(struct fake *f, struct task *first, struct
     return s;
 }
 
-/* Four of one tile where four wait for each worker, the oldest; larger ones stay where they are. */
+/* Four of one tile where four wait for each worker, the oldest; larger ones of a sweep stay where
+   they are. */
 static void test_groups(void **state)
 {
     (void)state;
     static const struct {
-        int n, width[8], groups, order[8];
+        int n, width[8], groups, order[PURIFY_PRIORITY_COUNT][8]; /* urgent, sweep */
     } line[] = {
-        {3, {1, 1, 1}, 0, {1, 1, 1}},
-        {4, {1, 1, 1, 1}, 1, {1, 1, 1, 1}},
-        {5, {1, 1, 1, 1, 1}, 1, {1, 1, 1, 1, 1}},
-        {8, {1, 1, 1, 1, 1, 1, 1, 1}, 2, {1, 1, 1, 1, 1, 1, 1, 1}},
-        {8, {1, 7, 1, 8, 1, 9, 1, 5}, 1, {1, 1, 1, 1, 7, 8, 9, 5}},
-        {8, {7, 1, 1, 8, 1, 1, 9, 1}, 1, {7, 1, 1, 1, 1, 8, 9, 1}},
-        {8, {1, 7, 8, 9, 1, 1, 5, 6}, 0, {1, 7, 8, 9, 1, 1, 5, 6}},
+        {3, {1, 1, 1}, 0, {{1, 1, 1}, {1, 1, 1}}},
+        {4, {1, 1, 1, 1}, 1, {{1, 1, 1, 1}, {1, 1, 1, 1}}},
+        {5, {1, 1, 1, 1, 1}, 1, {{1, 1, 1, 1, 1}, {1, 1, 1, 1, 1}}},
+        {8, {1, 1, 1, 1, 1, 1, 1, 1}, 2, {{1, 1, 1, 1, 1, 1, 1, 1}, {1, 1, 1, 1, 1, 1, 1, 1}}},
+        {8, {1, 7, 1, 8, 1, 9, 1, 5}, 1, {{1, 1, 1, 1, 5, 7, 8, 9}, {1, 1, 1, 1, 7, 8, 9, 5}}},
+        {8, {7, 1, 1, 8, 1, 1, 9, 1}, 1, {{1, 1, 1, 1, 1, 7, 8, 9}, {7, 1, 1, 1, 1, 8, 9, 1}}},
+        {8, {1, 7, 8, 9, 1, 1, 5, 6}, 0, {{1, 1, 1, 5, 6, 7, 8, 9}, {1, 7, 8, 9, 1, 1, 5, 6}}},
     };
     for (size_t k = 0; k < ARRAY_LEN(line); k++)
         for (int prio = 0; prio < PURIFY_PRIORITY_COUNT; prio++) {
@@ -416,7 +645,7 @@ static void test_groups(void **state)
             assert_int_equal(f.n, line[k].n + 1);
             for (int i = 0; i < line[k].n; i++) {
                 assert_answered(&t[i], STATUS_OK);
-                assert_int_equal(f.order[i + 1], line[k].order[i]);
+                assert_int_equal(f.order[i + 1], line[k].order[prio][i]);
                 tiles += line[k].width[i];
             }
             assert_int_equal(stats(s).evaluations, 1 + 2 * tiles);
@@ -591,16 +820,18 @@ static void *storm_main(void *arg)
     for (uint64_t i = 0; i < STORM_TASKS; i++) {
         uint32_t r = nn_rng_u32(rng, i);
         struct task *t = &st->task[i];
-        task_init(t, 1 + (int)(r % 4), r % 16 == 5 ? 13 : 1);
+        task_init(t, 1 + (int)(r % 4), r % 16 == 5 ? 13 : r % 16 == 6 ? 250 : 1);
         st->accepted[i] =
             purify_submit(st->s, &t->job, (enum purify_priority)(r >> 8 & 1)) == STATUS_OK;
         struct task *other = &st->task[(r >> 16) % (i + 1)];
         if (!st->accepted[(r >> 16) % (i + 1)])
             continue;
-        if ((r >> 12) % 4 == 0)
+        if ((r >> 12) % 8 == 0)
             purify_cancel(st->s, &other->job);
         else if ((r >> 12) % 4 == 1)
             purify_promote(st->s, &other->job);
+        else if ((r >> 12) % 4 == 2)
+            purify_demote(st->s, &other->job);
     }
     return NULL;
 }
@@ -611,7 +842,10 @@ static void test_storm(void **state)
     for (uint64_t round = 0; round < 8; round++) {
         struct fake f;
         fake_init(&f);
-        struct purify_service *s = start(&f, 3, round % 2 ? 16 : 0);
+        struct purify_service *s = NULL;
+        struct fake *ctx = &f;
+        const struct purify_service_options opt = {3, round % 2 ? 16 : 0, round % 4 < 2};
+        assert_int_equal(service_new(&fake_ops, &ctx, &opt, &s, NULL), STATUS_OK);
         struct storm *storm = mem_zalloc(STORM_THREADS, sizeof *storm);
         assert_non_null(storm);
         pthread_t thread[STORM_THREADS];
@@ -633,6 +867,7 @@ static void test_storm(void **state)
                     assert_int_equal(t->pixel, atomic_load(&t->st) == STATUS_OK);
             }
         assert_int_equal(f.open, 0);
+        assert_int_equal(f.runs, 0);
         mem_free(storm);
     }
 }
@@ -643,7 +878,7 @@ static void test_cannot_start(void **state)
     struct fake f;
     struct purify_service *s = NULL;
     struct fake *ctx = &f;
-    struct purify_service_options opt = {3, 0};
+    struct purify_service_options opt = {3, 0, true};
     for (int fails = 1; fails <= 3; fails++) {
         struct errmsg e = {""};
         fake_init(&f);
@@ -664,7 +899,8 @@ static void test_cannot_start(void **state)
     }
     assert_int_equal(st, STATUS_OK);
     purify_service_free(s);
-    static const struct purify_service_options bad[] = {{-1, 0}, {5000, 0}, {1, -1}};
+    static const struct purify_service_options bad[] = {
+        {-1, 0, false}, {5000, 0, false}, {1, -1, false}};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         assert_int_equal(service_new(&fake_ops, &ctx, &bad[i], &s, NULL), STATUS_INVALID);
 }
@@ -672,12 +908,15 @@ static void test_cannot_start(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_counts),        cmocka_unit_test(test_order),
-        cmocka_unit_test(test_reader_passes), cmocka_unit_test(test_full),
-        cmocka_unit_test(test_cancel),        cmocka_unit_test(test_freeing),
-        cmocka_unit_test(test_job_freed),     cmocka_unit_test(test_storm),
-        cmocka_unit_test(test_cannot_start),  cmocka_unit_test(test_groups),
-        cmocka_unit_test(test_groups_apart),  cmocka_unit_test(test_group_members),
+        cmocka_unit_test(test_counts),           cmocka_unit_test(test_order),
+        cmocka_unit_test(test_reader_passes),    cmocka_unit_test(test_full),
+        cmocka_unit_test(test_cancel),           cmocka_unit_test(test_freeing),
+        cmocka_unit_test(test_job_freed),        cmocka_unit_test(test_storm),
+        cmocka_unit_test(test_cannot_start),     cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_groups_apart),     cmocka_unit_test(test_group_members),
+        cmocka_unit_test(test_waits_one_turn),   cmocka_unit_test(test_large_is_not_starved),
+        cmocka_unit_test(test_begun_bytes),      cmocka_unit_test(test_demote),
+        cmocka_unit_test(test_cancel_put_aside),
     };
     return cmocka_run_group_tests_name("purify/service", tests, NULL, NULL);
 }

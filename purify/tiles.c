@@ -43,6 +43,11 @@ static struct tile_axis axis(int length, int tile, int overlap)
     return a;
 }
 
+int64_t tiling_count(int width, int height, int tile, int overlap)
+{
+    return (int64_t)axis(width, tile, overlap).count * axis(height, tile, overlap).count;
+}
+
 status tiling_init(struct tiling *t, int width, int height, int channels, int tile, int overlap)
 {
     *t = (struct tiling){.channels = channels};

@@ -33,6 +33,8 @@ int tile_origin(const struct tile_axis *a, int i);
 /* Weights of tile i, (tile). */
 void tile_weights(const struct tile_axis *a, const double *window, int i, float *out);
 
+/* Tiles of an image, without making a tiling. */
+int64_t tiling_count(int width, int height, int tile, int overlap);
 /* 0 <= overlap < tile; channels is that of the network. */
 status tiling_init(struct tiling *t, int width, int height, int channels, int tile,
                    int overlap) MUST_USE;
