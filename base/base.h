@@ -10,6 +10,7 @@
 #include "pool.h"
 #include "progress.h"
 #include "seam.h"
+#include "shown.h"
 #include "status.h"
 #include "stop.h"
 

@@ -294,6 +294,55 @@ static void paths_follow_xdg(void **state)
     assert_string_equal(c, "/data");
 }
 
+/* ---- shown ---- */
+
+static void names_cannot_disturb_a_terminal(void **state)
+{
+    (void)state;
+    const struct {
+        const char *text, *want;
+    } cases[] = {
+        {"", ""},
+        {"caf\xc3\xa9 \xe7\x8c\xab \xf0\x9f\x90\x88.png",
+         "caf\xc3\xa9 \xe7\x8c\xab \xf0\x9f\x90\x88.png"},
+        {"a\nb\tc\033[31m\177", "a\\x0ab\\x09c\\x1b[31m\\x7f"},
+        {"\xff\xfe", "\\xff\\xfe"},
+        {"\xc3", "\\xc3"},                                   /* cut */
+        {"\xc0\xaf", "\\xc0\\xaf"},                          /* overlong */
+        {"\xed\xa0\x80", "\\xed\\xa0\\x80"},                 /* a surrogate */
+        {"\xc2\x9b", "\\xc2\\x9b"},                          /* CSI in one character */
+        {"a\xe2\x80\xaegnp.exe", "a\\xe2\\x80\\xaegnp.exe"}, /* right to left */
+        {"back\\slash \\x0a", "back\\slash \\x0a"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        assert_string_equal(TEXT_SHOWN(cases[i].text), cases[i].want);
+        assert_string_equal(TEXT_SHOWN(TEXT_SHOWN(cases[i].text)), cases[i].want);
+        AUTO(mem_free) char *fresh = text_shown_new(cases[i].text);
+        assert_string_equal(fresh, cases[i].want);
+    }
+    char small[8];
+    assert_string_equal(text_shown("abcd\nef", small, sizeof small), "abcd");
+    assert_string_equal(text_shown("abcde\xc3\xa9xyz", small, sizeof small), "abcde\xc3\xa9");
+    assert_string_equal(text_shown("abcdef\xc3\xa9xyz", small, sizeof small), "abcdef");
+}
+
+static void a_log_line_is_one_line(void **state)
+{
+    (void)state;
+    int p[2], old = dup(STDERR_FILENO);
+    assert_int_equal(pipe(p), 0);
+    dup2(p[1], STDERR_FILENO);
+    log_init("prog");
+    log_error("%s: no", "a\nfake: \033[2J");
+    dup2(old, STDERR_FILENO);
+    char got[200] = "";
+    assert_true(read(p[0], got, sizeof got - 1) > 0);
+    assert_string_equal(got, "prog: a\\x0afake: \\x1b[2J: no\n");
+    close(old);
+    close(p[0]);
+    close(p[1]);
+}
+
 int main(void)
 {
     if (!mkdtemp(dir))
@@ -313,6 +362,8 @@ int main(void)
         cmocka_unit_test(pool_survives_failing_memory),
         cmocka_unit_test(log_gate_counts_what_it_holds_back),
         cmocka_unit_test(paths_follow_xdg),
+        cmocka_unit_test(names_cannot_disturb_a_terminal),
+        cmocka_unit_test(a_log_line_is_one_line),
     };
     int failed = cmocka_run_group_tests_name("base", tests, NULL, NULL);
     char cmd[64];

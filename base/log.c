@@ -1,5 +1,7 @@
 #include "log.h"
 
+#include "shown.h"
+
 #include "banned.h"
 #include <stdatomic.h>
 #include <stdio.h>
@@ -58,18 +60,19 @@ void log_at(enum log_level level, const char *fmt, ...)
 {
     if ((int)level > atomic_load_explicit(&log_level_now, memory_order_relaxed))
         return;
-    char line[1024];
+    char line[1024], text[1024];
     int n = atomic_load(&to_journal) ? snprintf(line, sizeof line, "<%d>", levels[level].priority)
                                      : snprintf(line, sizeof line, "%s: %s%s", log_prog,
                                                 level == LOG_ERROR ? "" : levels[level].name,
                                                 level == LOG_ERROR ? "" : ": ");
     va_list args;
     va_start(args, fmt);
-    int m = vsnprintf(line + n, sizeof line - (size_t)n - 1, fmt, args);
+    int m = vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    size_t len = strlen(line);
     if (m < 0)
         return;
+    text_shown(text, line + n, sizeof line - (size_t)n - 1);
+    size_t len = strlen(line);
     line[len++] = '\n';
     ssize_t written = write(STDERR_FILENO, line, len);
     (void)written; /* nowhere left to report it */

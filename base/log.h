@@ -4,6 +4,7 @@
  * log: one line per event to standard error (with a "<N>" priority prefix when the journal reads
  * it, that is when JOURNAL_STREAM names our stderr). Only cli, fused and train log; libraries
  * below them return a status and an errmsg.
+ * What would disturb a terminal is written as text_shown does it: an event is one line.
  * Threads: any. A line is written with one write call.
  */
 #include "status.h"

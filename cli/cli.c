@@ -15,7 +15,7 @@ enum { OPTIONS_MAX = 64, HELP_CODE = 1000, NO_CODE = 2000, LONG_CODE = 3000 };
 
 int cli_fail(status st, const struct errmsg *e)
 {
-    fprintf(stderr, "relearn: %s\n", errmsg_text(e, st));
+    fprintf(stderr, "relearn: %s\n", TEXT_SHOWN(errmsg_text(e, st)));
     return status_exit(st);
 }
 
@@ -27,12 +27,12 @@ static int usage_line(const struct cli_spec *spec, FILE *to)
 
 int cli_usage_error(const struct cli_spec *spec, const char *fmt, ...)
 {
+    char text[1024];
     va_list args;
     va_start(args, fmt);
-    fputs("relearn: ", stderr);
-    vfprintf(stderr, fmt, args);
-    fputc('\n', stderr);
+    vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
+    fprintf(stderr, "relearn: %s\n", TEXT_SHOWN(text));
     usage_line(spec, stderr);
     fprintf(stderr, "(%s --help lists the options)\n", spec->command);
     return 2;
@@ -345,9 +345,10 @@ int cli_dispatch(const char *command, const char *about, const struct cli_comman
     if (near)
         fprintf(stderr,
                 "relearn: unknown command '%s': did you mean '%s %s'? (%s --help lists them)\n",
-                argv[1], command, near, command);
+                TEXT_SHOWN(argv[1]), command, near, command);
     else
-        fprintf(stderr, "relearn: unknown command '%s' (%s --help lists them)\n", argv[1], command);
+        fprintf(stderr, "relearn: unknown command '%s' (%s --help lists them)\n",
+                TEXT_SHOWN(argv[1]), command);
     return 2;
 }
 

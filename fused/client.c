@@ -25,21 +25,33 @@ static const size_t batch_bytes_max =
 
 /* ---- asking ---- */
 
-static status require_mount(const char *mountpoint, char **out_path, struct errmsg *e)
+/* The absolute path and the id of a mount of ours. */
+static status require_mount(const char *mountpoint, char **out_path, int *out_id, struct errmsg *e)
 {
     AUTO(mem_free) char *path = NULL;
+    struct mount_top top;
     status st = mount_path(mountpoint, &path, e);
     if (st)
         return st;
-    bool ours;
-    st = mount_find(path, &ours, NULL);
+    st = mount_top(path, &top);
     if (st)
         return errmsg_set(e, st, "the list of mounts cannot be read");
-    if (!ours)
-        return errmsg_set(e, STATUS_NOT_FOUND,
-                          "%s: no relearnfs is mounted there (relearn status lists them)", path);
-    *out_path = TAKE(path);
-    return STATUS_OK;
+    if (!top.ours)
+        st =
+            top.found && mount_id_at(path) >= 0
+                ? errmsg_set(
+                      e, STATUS_EXISTS,
+                      "%s: something else is mounted over the relearnfs there (%s, type %s): "
+                      "unmount that first",
+                      path, top.source, top.type)
+                : errmsg_set(e, STATUS_NOT_FOUND,
+                             "%s: no relearnfs is mounted there (relearn status lists them)", path);
+    if (out_id)
+        *out_id = top.id;
+    mount_top_done(&top);
+    if (!st)
+        *out_path = TAKE(path);
+    return st;
 }
 
 static status read_status(const char *path, struct buf *out, struct errmsg *e)
@@ -68,7 +80,7 @@ static status read_status(const char *path, struct buf *out, struct errmsg *e)
 status fused_status(const char *mountpoint, struct buf *out, struct errmsg *e)
 {
     AUTO(mem_free) char *path = NULL;
-    status st = require_mount(mountpoint, &path, e);
+    status st = require_mount(mountpoint, &path, NULL, e);
     return st ? st : read_status(path, out, e);
 }
 
@@ -131,7 +143,7 @@ static status ask(const char *mountpoint, json_t *request_, json_t **out, struct
 {
     AUTO(json_decref) json_t *request = request_, *info = NULL;
     AUTO(mem_free) char *path = NULL;
-    status st = request ? require_mount(mountpoint, &path, e) : STATUS_NOMEM;
+    status st = request ? require_mount(mountpoint, &path, NULL, e) : STATUS_NOMEM;
     if (!st)
         st = status_object(path, &info, e);
     if (st)
@@ -341,12 +353,13 @@ static int daemon_pidfd(const char *path)
 status fused_umount(const char *mountpoint, struct errmsg *e)
 {
     AUTO(mem_free) char *path = NULL;
-    status st = require_mount(mountpoint, &path, e);
+    int id;
+    status st = require_mount(mountpoint, &path, &id, e);
     if (st)
         return st;
     bool dead = mount_is_dead(path);
     AUTO(fd_close) int pidfd = dead ? -1 : daemon_pidfd(path);
-    st = mount_detach(path, dead, e);
+    st = mount_detach(path, id, dead, e);
     if (st || pidfd < 0)
         return st;
     struct pollfd p = {.fd = pidfd, .events = POLLIN};

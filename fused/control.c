@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include "base/banned.h"
@@ -292,23 +293,50 @@ static void *acceptor_main(void *arg)
 
 /* ---- the socket ---- */
 
+status control_socket_dir(const char *cache_dir, char **out)
+{
+    const char *run = getenv("XDG_RUNTIME_DIR");
+    struct stat sb;
+    /* sudo may leave us another user's. */
+    bool have_run = run && run[0] == '/' && stat(run, &sb) == 0 && sb.st_uid == geteuid() &&
+                    access(run, W_OK) == 0;
+    char *dir = have_run ? mem_printf("%s/relearnfs", run) : mem_strdup(cache_dir);
+    if (!dir)
+        return STATUS_NOMEM;
+    *out = dir;
+    return STATUS_OK;
+}
+
+/* Who can make names in the socket's directory could put another socket in its place. */
+static status check_dir(const char *dir, struct errmsg *e)
+{
+    struct stat sb;
+    if (stat(dir, &sb) < 0)
+        return errmsg_set(e, status_from_errno(errno), "%s: %s", dir, strerror(errno));
+    if (!S_ISDIR(sb.st_mode) || sb.st_uid != geteuid())
+        return errmsg_set(e, STATUS_DENIED,
+                          "%s belongs to another user, who could plant links in it (choose a "
+                          "directory of your own with --cache DIR)",
+                          dir);
+    return STATUS_OK;
+}
+
 status control_socket_path(const char *mountpoint, const char *cache_dir, char **out,
                            struct errmsg *e)
 {
     struct digest d;
     char hex[DIGEST_HEX_LEN + 1];
+    AUTO(mem_free) char *dir = NULL;
     status st = digest_sha256(&(struct digest_part){mountpoint, strlen(mountpoint)}, 1, &d);
+    if (!st)
+        st = control_socket_dir(cache_dir, &dir);
+    if (!st)
+        st = io_mkdirs(dir, 1, e);
+    if (!st)
+        st = check_dir(dir, e);
     if (st)
         return st;
     digest_hex(&d, hex);
-    const char *run = getenv("XDG_RUNTIME_DIR");
-    bool have_run = run && run[0] == '/' && access(run, W_OK) == 0;
-    AUTO(mem_free) char *dir = have_run ? mem_printf("%s/relearnfs", run) : mem_strdup(cache_dir);
-    if (!dir)
-        return STATUS_NOMEM;
-    st = io_mkdirs(dir, 1, e);
-    if (st)
-        return st;
     char *path = mem_printf("%s/%.16s.sock", dir, hex);
     if (!path)
         return STATUS_NOMEM;

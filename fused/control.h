@@ -23,8 +23,8 @@ struct fs;
 struct control;
 enum { CONTROL_LINE_MAX = 4 << 20, CONTROL_CONNECTIONS = 8 };
 
-/* $XDG_RUNTIME_DIR/relearnfs/HASH.sock, or HASH.sock in the cache directory; HASH is of the
-   mountpoint's path. Sets fs->socket_path. on_stop is called, on a thread of the control, when a
+/* $XDG_RUNTIME_DIR/relearnfs/HASH.sock where that directory is ours, or HASH.sock in the cache
+   directory; HASH is of the mountpoint's path. Sets fs->socket_path. on_stop is called, on a thread of the control, when a
    client says stop. */
 status control_start(struct fs *fs, void (*on_stop)(void *arg), void *arg, struct control **out,
                      struct errmsg *e) MUST_USE;
@@ -36,7 +36,10 @@ void control_stop(struct control *c);
 status control_answer(struct fs *fs, const char *line, size_t len, struct buf *out,
                       int *out_stop) MUST_USE;
 
-/* The directory (created, 0700) and name of the socket for a mountpoint. */
+/* Where sockets are: see control_start. */
+status control_socket_dir(const char *cache_dir, char **out) MUST_USE;
+/* The directory (created, 0700) and name of the socket for a mountpoint. DENIED: the directory is
+   not ours alone. */
 status control_socket_path(const char *mountpoint, const char *cache_dir, char **out,
                            struct errmsg *e) MUST_USE;
 

@@ -18,6 +18,7 @@
 #include "fs.h"
 #include "launch.h"
 #include "mounts.h"
+#include "place.h"
 #include "sd.h"
 #include "selftest.h"
 #include "sweep.h"
@@ -47,11 +48,14 @@ static const uint64_t log_bytes_max = 8u << 20;
 struct daemon {
     const struct daemon_options *opt;
     struct fs fs;
+    struct place place;
     struct launch launch;
     struct control *control;
     struct fuse_lowlevel_ops ops;
     pthread_t loop;
     bool loop_started, mounted;
+    int mount_id; /* in the kernel's list; -1 */
+    bool covered; /* something else was mounted over it: it cannot be unmounted */
     int loop_rc;
     sem_t inited;
     int event_fd; /* eventfd: the loop ended, or a client said stop */
@@ -139,6 +143,8 @@ static status mount_and_loop(struct daemon *d, struct errmsg *e)
                           "%s: the kernel did not mount it (is fuse there? see above)",
                           d->fs.mountpoint);
     d->mounted = true;
+    d->mount_id = mount_id_at(d->fs.mountpoint);
+    place_unlock(&d->place);
     int err = pthread_create(&d->loop, NULL, loop_main, d);
     if (err)
         return errmsg_set(e, status_from_errno(err), "no thread for the mount");
@@ -158,42 +164,61 @@ static status mount_and_loop(struct daemon *d, struct errmsg *e)
 
 /* ---- start ---- */
 
-static bool lies_in(const char *inner, const char *outer)
+/* What the daemon uses while it serves, or writes. Before anything is made. */
+static status check_places(const struct daemon_options *opt, const struct place *p,
+                           struct errmsg *e)
 {
-    size_t n = strlen(outer);
-    return strncmp(inner, outer, n) == 0 && (inner[n] == 0 || inner[n] == '/' || n == 1);
+    static const char how_cache[] = "choose another with --cache DIR (-o cache=DIR)";
+    AUTO(mem_free) char *cache_dir = NULL;
+    AUTO(mem_free) char *socket_dir = NULL;
+    AUTO(mem_free) char *data_dir = NULL;
+    status st = STATUS_OK;
+    if (opt->cache_dir)
+        cache_dir = mem_strdup(opt->cache_dir);
+    else
+        st = path_cache_dir(&cache_dir);
+    if (!st && !cache_dir)
+        st = STATUS_NOMEM;
+    if (!st)
+        st = control_socket_dir(cache_dir, &socket_dir);
+    if (!st)
+        st = path_data_dir(&data_dir);
+    if (!st)
+        st = place_check(p, "the cache", cache_dir, true, how_cache, e);
+    if (!st)
+        st = place_check(p, "the control socket's directory", socket_dir, true,
+                         "set XDG_RUNTIME_DIR to another", e);
+    if (!st)
+        st = place_check(p, "the log", opt->log_path, true, "choose another with -o log=FILE", e);
+    bool is_file = opt->profile && strchr(opt->profile, '/');
+    if (!st)
+        st = place_check(p, "the profile", is_file ? opt->profile : NULL, false,
+                         "keep it elsewhere", e);
+    return st ? st
+              : place_check(p, "the directory of the shipped models", data_dir, false,
+                            "choose another mountpoint", e);
 }
 
-/* A mount whose daemon died is taken away. */
-static status clear_mountpoint(const char *path, struct errmsg *e)
+/* Once the profile is read. */
+static status check_models(const struct purify_profile *profile, const struct place *p,
+                           struct errmsg *e)
 {
-    bool ours;
-    status st = mount_find(path, &ours, NULL);
-    if (st || !mount_is_dead(path))
-        return st ? st
-               : ours
-                   ? errmsg_set(e, STATUS_EXISTS,
-                                "%s: a relearnfs is mounted there (relearn umount %s)", path, path)
-                   : STATUS_OK;
-    if (!ours)
-        return errmsg_set(e, STATUS_BUSY, "%s: a dead mount of another program is there", path);
-    log_info("%s: taking away a mount whose daemon is gone", path);
-    return mount_detach(path, true, e);
+    const char *const file[] = {profile->model, profile->percept};
+    status st = STATUS_OK;
+    for (size_t i = 0; !st && i < ARRAY_LEN(file); i++)
+        st = place_check(p, "the model", strchr(file[i], '/') ? file[i] : NULL, false,
+                         "keep it elsewhere", e);
+    return st;
 }
 
-static status find_paths(const struct daemon_options *opt, struct fs *fs, struct errmsg *e)
+static status find_paths(const struct daemon_options *opt, struct daemon *d, struct errmsg *e)
 {
-    char full[PATH_MAX];
-    if (!realpath(opt->source, full))
-        return errmsg_set(e, status_from_errno(errno), "%s: %s", opt->source, strerror(errno));
-    fs->source = mem_strdup(full);
-    status st = fs->source ? mount_path(opt->mountpoint, &fs->mountpoint, e) : STATUS_NOMEM;
+    status st = place_find(opt->source, opt->mountpoint, opt->nonempty, &d->place, e);
     if (st)
         return st;
-    if (lies_in(fs->mountpoint, fs->source) || lies_in(fs->source, fs->mountpoint))
-        return errmsg_set(e, STATUS_INVALID, "%s and %s: one lies in the other", opt->source,
-                          opt->mountpoint);
-    return clear_mountpoint(fs->mountpoint, e);
+    d->fs.source = mem_strdup(d->place.source);
+    d->fs.mountpoint = mem_strdup(d->place.mountpoint);
+    return d->fs.source && d->fs.mountpoint ? check_places(opt, &d->place, e) : STATUS_NOMEM;
 }
 
 static status open_source(struct fs *fs, struct errmsg *e)
@@ -223,6 +248,8 @@ static status open_parts(struct daemon *d, struct errmsg *e)
     status st = open_source(fs, e);
     if (!st)
         st = fused_stack_open(&so, &fs->stack, e);
+    if (!st)
+        st = check_models(&fs->stack.profile, &d->place, e);
     if (st)
         return st;
     fs->pipeline = fs->stack.pipeline;
@@ -271,26 +298,45 @@ static status start(struct daemon *d, struct errmsg *e)
     return st;
 }
 
+/* For appending. A link is not followed, and a file that is not ours not written: the directory may
+   be one in which others can make names. */
+static int open_log(const char *path)
+{
+    AUTO(fd_close)
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+    struct stat sb;
+    if (fd < 0 || fstat(fd, &sb) < 0)
+        return -1;
+    if (S_ISCHR(sb.st_mode))
+        return TAKE_FD(fd);
+    if (!S_ISREG(sb.st_mode) || sb.st_uid != geteuid() || sb.st_nlink != 1) {
+        errno = EPERM;
+        return -1;
+    }
+    if ((uint64_t)sb.st_size > log_bytes_max && ftruncate(fd, 0) < 0)
+        return -1;
+    return TAKE_FD(fd);
+}
+
+static status name_log(struct daemon *d)
+{
+    struct fs *fs = &d->fs;
+    const char *slash = strrchr(fs->socket_path, '/');
+    fs->log_path = d->opt->log_path
+                       ? mem_strdup(d->opt->log_path)
+                       : mem_printf("%s/relearnfsd-%.16s.log", fs->stack.cache_dir, slash + 1);
+    return fs->log_path ? STATUS_OK : STATUS_NOMEM;
+}
+
 /* Leaves the terminal: what is logged from now on goes to a file. */
 static void leave_terminal(struct daemon *d)
 {
     struct fs *fs = &d->fs;
-    if (d->opt->log_path) {
-        fs->log_path = mem_strdup(d->opt->log_path);
-    } else {
-        const char *slash = strrchr(fs->socket_path, '/');
-        fs->log_path = mem_printf("%s/relearnfsd-%.16s.log", fs->stack.cache_dir, slash + 1);
-    }
     AUTO(fd_close) int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    AUTO(fd_close) int log = -1;
-    struct stat sb;
-    if (fs->log_path) {
-        int keep = stat(fs->log_path, &sb) == 0 && (uint64_t)sb.st_size > log_bytes_max ? O_TRUNC
-                                                                                        : O_APPEND;
-        log = open(fs->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | keep, 0600);
-    }
+    AUTO(fd_close) int log = name_log(d) ? -1 : open_log(fs->log_path);
     if (log < 0)
-        log_warn("no log file at %s: nothing will be logged", fs->log_path ? fs->log_path : "?");
+        log_warn("%s: no log file: %s; nothing will be logged (-o log=FILE names another)",
+                 fs->log_path ? fs->log_path : "?", strerror(errno));
     if (null >= 0) {
         dup2(null, STDIN_FILENO);
         dup2(null, STDOUT_FILENO);
@@ -313,25 +359,32 @@ static bool loop_has_ended(struct daemon *d, int wait_ms)
     return pthread_timedjoin_np(d->loop, NULL, &until) == 0;
 }
 
-/* The FUSE threads end by themselves when nothing is mounted any more. */
+/* The FUSE threads end by themselves when nothing is mounted any more. What somebody mounted over
+   our mount is theirs: ours then stays below it, dead, until both are unmounted. */
 static void end_loop(struct daemon *d)
 {
     struct errmsg e = {""};
     int waited = 0, step = 100;
-    status st = mount_detach(d->fs.mountpoint, false, &e);
+    status st = mount_detach(d->fs.mountpoint, d->mount_id, false, &e);
+    d->covered = st == STATUS_EXISTS;
+    if (d->covered)
+        log_warn("%s", errmsg_text(&e, st));
     while (!loop_has_ended(d, step)) {
         waited += step;
-        if (st && waited < busy_unmount_ms) {
-            st = mount_detach(d->fs.mountpoint, false, &e);
+        if (d->covered)
+            st = STATUS_OK;
+        else if (st && waited < busy_unmount_ms) {
+            st = mount_detach(d->fs.mountpoint, d->mount_id, false, &e);
         } else if (st) {
             log_warn("%s: files are still open; they will give errors from now on",
                      d->fs.mountpoint);
-            st = mount_detach(d->fs.mountpoint, true, &e);
+            st = mount_detach(d->fs.mountpoint, d->mount_id, true, &e);
+            d->covered = st == STATUS_EXISTS;
             if (st)
                 log_warn("%s", errmsg_text(&e, st));
             st = STATUS_OK;
         }
-        if (!st && waited >= busy_unmount_ms) {
+        if (!st && (d->covered || waited >= busy_unmount_ms)) {
             fuse_session_exit(d->fs.session);
             pthread_kill(d->loop, SIGUSR1); /* out of its wait, to see that */
         }
@@ -347,7 +400,7 @@ static void end(struct daemon *d)
     sweep_stop(fs->sweep);
     if (d->loop_started)
         end_loop(d);
-    if (d->mounted)
+    if (d->mounted && !d->covered)
         fuse_session_unmount(fs->session); /* does nothing where nothing is mounted any more */
     status st = fused_stack_close(&fs->stack);
     if (st)
@@ -365,6 +418,7 @@ static void end(struct daemon *d)
     table_free(fs->table);
     if (fs->root_fd >= 0)
         close(fs->root_fd);
+    place_done(&d->place);
     mem_free(fs->source);
     mem_free(fs->mountpoint);
     mem_free(fs->log_path);
@@ -454,7 +508,7 @@ int daemon_run(const struct daemon_options *opt)
     struct errmsg e = {""};
     d.opt = opt;
     d.signal_fd = d.event_fd = -1;
-    d.fs.root_fd = -1;
+    d.fs.root_fd = d.place.lock_fd = d.mount_id = -1;
     d.fs.timeout = opt->timeout;
     d.fs.no_watch = !opt->watch;
     d.fs.sweeping = opt->sweep;
@@ -463,11 +517,11 @@ int daemon_run(const struct daemon_options *opt)
     pthread_mutex_init(&d.fs.handles_lock, NULL);
     pthread_mutex_init(&d.fs.virtual_lock, NULL);
     sem_init(&d.inited, 0, 0);
-    status st = find_paths(opt, &d.fs, &e);
+    status st = find_paths(opt, &d, &e);
     if (!st && !opt->fake)
         st = launch_begin(opt->foreground, d.fs.mountpoint, &d.launch);
     if (st) {
-        fprintf(stderr, "relearnfsd: %s\n", errmsg_text(&e, st));
+        fprintf(stderr, "relearnfsd: %s\n", TEXT_SHOWN(errmsg_text(&e, st)));
         return status_exit(st);
     }
     raise_descriptor_limit();

@@ -26,13 +26,13 @@ static int attend(int from, int to, const char *mountpoint, bool print)
         status_ignore(io_write(to, &err, 1), "a daemon that is gone is seen at the next read");
     }
     uint8_t code = 1;
-    char text[ERRMSG_MAX] = "relearnfsd ended before the mount was ready\n";
+    char text[ERRMSG_MAX] = "relearnfsd ended before the mount was ready";
     size_t n;
     if (what == 'E' && read_full(from, &code, 1) &&
         io_read(from, text, sizeof text - 1, &n) == STATUS_OK)
         text[n] = 0;
     if (print && code)
-        fprintf(stderr, "relearnfsd: %s%s", text, strchr(text, '\n') ? "" : "\n");
+        fprintf(stderr, "relearnfsd: %s\n", TEXT_SHOWN(text));
     return code;
 }
 

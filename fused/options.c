@@ -50,8 +50,8 @@ static status take_size(uint64_t *to, const char *value)
     unsigned long long v = strtoull(value, &end, 10);
     const char *unit = *end ? strchr(units, *end & ~0x20) : NULL;
     int shift = unit ? 10 * (int)(unit - units + 1) : 0;
-    if (end == value || errno || *value == '-' || (*end && (!unit || end[1])) ||
-        v > UINT64_MAX >> shift)
+    if (*value < '0' || *value > '9' || errno || (*end && (!unit || end[1])) ||
+        v > UINT64_MAX >> shift || v == 0)
         return STATUS_INVALID;
     *to = v << shift;
     return STATUS_OK;
@@ -67,7 +67,48 @@ static status take_number(double *to, const char *value, double max)
     return STATUS_OK;
 }
 
-enum value_kind { FLAG_ON, FLAG_OFF, TEXT, SIZE, COUNT, SECONDS };
+static status take_count(uint64_t *to, const char *value, uint64_t max)
+{
+    char *end;
+    errno = 0;
+    unsigned long long v = strtoull(value, &end, 10);
+    if (*value < '0' || *value > '9' || *end || errno || v > max)
+        return STATUS_INVALID;
+    *to = v;
+    return STATUS_OK;
+}
+
+/* Each kind, and what it is called in a list of options and in an error. */
+enum value_kind {
+    FLAG_ON,
+    FLAG_OFF,
+    TEXT,
+    SIZE,
+    LIMIT,
+    THREADS,
+    PIXELS,
+    SECONDS,
+    GLOBS_IN,
+    GLOBS_OUT
+};
+enum { THREADS_MAX = 1024 };
+static const uint64_t pixels_max = 1ull << 32;
+static const double seconds_max = 1e8;
+static const struct {
+    const char *name; /* behind the '='; NULL: no value */
+    const char *what;
+} kinds[] = {
+    [FLAG_ON] = {NULL, "no value"},
+    [FLAG_OFF] = {NULL, "no value"},
+    [TEXT] = {"TEXT", "a text"},
+    [SIZE] = {"SIZE", "a size such as 512M or 50G"},
+    [LIMIT] = {"SIZE", "a size such as 512M or 50G, or none"},
+    [THREADS] = {"N", "a whole number from 0 (one per CPU) to 1024"},
+    [PIXELS] = {"N", "a number of pixels from 1 to 4294967296, such as 50000000"},
+    [SECONDS] = {"SECONDS", "seconds from 0 to 100000000"},
+    [GLOBS_IN] = {"GLOBS", "patterns of names, with ':' between them"},
+    [GLOBS_OUT] = {"GLOBS", "patterns of names, with ':' between them"},
+};
 
 struct option_row {
     const char *name;
@@ -75,41 +116,92 @@ struct option_row {
     void *value;
 };
 
-static status take_value(const struct option_row *row, const char *value)
+static status take_limit(struct daemon_options *o, const char *value)
 {
-    double number;
-    status st;
+    o->no_limit = strcmp(value, "none") == 0;
+    return o->no_limit ? STATUS_OK : take_size(&o->cache_bytes, value);
+}
+
+static status take_value(struct daemon_options *o, const struct option_row *row, const char *value,
+                         struct errmsg *e)
+{
+    uint64_t n;
+    status st = STATUS_INTERNAL;
+    if (!kinds[row->kind].name) {
+        *(bool *)row->value = row->kind == FLAG_ON;
+        return value ? STATUS_INVALID : STATUS_OK;
+    }
+    if (!value || !*value)
+        return STATUS_INVALID;
     switch (row->kind) {
     case FLAG_ON:
     case FLAG_OFF:
-        *(bool *)row->value = row->kind == FLAG_ON;
-        return value ? STATUS_INVALID : STATUS_OK;
+        break;
     case TEXT:
-        return value && *value ? take_string(row->value, value) : STATUS_INVALID;
+        return take_string(row->value, value);
     case SIZE:
-        return value ? take_size(row->value, value) : STATUS_INVALID;
-    case COUNT:
-        st = value ? take_number(&number, value, 1024) : STATUS_INVALID;
+        return take_size(row->value, value);
+    case LIMIT:
+        return take_limit(o, value);
+    case THREADS:
+        st = take_count(&n, value, THREADS_MAX);
         if (!st)
-            *(int *)row->value = (int)number;
+            *(int *)row->value = (int)n;
+        return st;
+    case PIXELS:
+        st = take_count(&n, value, pixels_max);
+        if (!st && n == 0)
+            st = STATUS_INVALID;
+        if (!st)
+            *(uint64_t *)row->value = n;
         return st;
     case SECONDS:
-        return value ? take_number(row->value, value, 1e8) : STATUS_INVALID;
+        return take_number(row->value, value, seconds_max);
+    case GLOBS_IN:
+    case GLOBS_OUT:
+        return fused_rules_add(row->value, row->kind == GLOBS_IN, value, e);
     }
-    return STATUS_INTERNAL;
+    return st;
+}
+
+/* "a, b=SIZE, ..." */
+static void list_options(const struct option_row *rows, size_t n, char *out, size_t size)
+{
+    size_t at = 0;
+    out[0] = 0;
+    for (size_t i = 0; i < n && at < size; i++) {
+        const char *value = kinds[rows[i].kind].name;
+        at += (size_t)snprintf(out + at, size - at, "%s%s%s%s", i ? ", " : "", rows[i].name,
+                               value ? "=" : "", value ? value : "");
+    }
 }
 
 static status take_word(struct daemon_options *o, char *word, struct errmsg *e)
 {
     const struct option_row rows[] = {
-        {"profile", TEXT, &o->profile},        {"cache", TEXT, &o->cache_dir},
-        {"cache_size", SIZE, &o->cache_bytes}, {"memory", SIZE, &o->encoded_bytes},
-        {"threads", COUNT, &o->threads},       {"timeout", SECONDS, &o->timeout},
-        {"log", TEXT, &o->log_path},           {"sweep", FLAG_ON, &o->sweep},
-        {"nosweep", FLAG_OFF, &o->sweep},      {"watch", FLAG_ON, &o->watch},
-        {"nowatch", FLAG_OFF, &o->watch},      {"allow_other", FLAG_ON, &o->allow_other},
-        {"noexec", FLAG_ON, &o->noexec},       {"debug", FLAG_ON, &o->debug},
+        {"profile", TEXT, &o->profile},
+        {"cache", TEXT, &o->cache_dir},
+        {"cache_size", LIMIT, &o->cache_bytes},
+        {"min_free", SIZE, &o->min_free_bytes},
+        {"memory", SIZE, &o->encoded_bytes},
+        {"max_pixels", PIXELS, &o->max_pixels},
+        {"threads", THREADS, &o->threads},
+        {"include", GLOBS_IN, &o->rules},
+        {"exclude", GLOBS_OUT, &o->rules},
+        {"strict", FLAG_ON, &o->strict},
+        {"follow", FLAG_ON, &o->follow},
+        {"immutable", FLAG_ON, &o->immutable},
         {"frozen", FLAG_ON, &o->frozen},
+        {"sweep", FLAG_ON, &o->sweep},
+        {"nosweep", FLAG_OFF, &o->sweep},
+        {"watch", FLAG_ON, &o->watch},
+        {"nowatch", FLAG_OFF, &o->watch},
+        {"timeout", SECONDS, &o->timeout},
+        {"allow_other", FLAG_ON, &o->allow_other},
+        {"nonempty", FLAG_ON, &o->nonempty},
+        {"noexec", FLAG_ON, &o->noexec},
+        {"log", TEXT, &o->log_path},
+        {"debug", FLAG_ON, &o->debug},
     };
     if (!*word || is_ignored(word))
         return STATUS_OK;
@@ -119,13 +211,17 @@ static status take_word(struct daemon_options *o, char *word, struct errmsg *e)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         if (strcmp(rows[i].name, word) != 0)
             continue;
-        status st = take_value(&rows[i], value);
-        return st == STATUS_INVALID ? errmsg_set(e, st, "option %s: '%s' is not what it takes",
-                                                 word, value ? value : "")
-                                    : st;
+        struct errmsg why = {""};
+        status st = take_value(o, &rows[i], value, &why);
+        if (st != STATUS_INVALID)
+            return st;
+        return errmsg_set(e, st, "option %s must be %s, not '%s'%s%s", word,
+                          kinds[rows[i].kind].what, value ? value : "", why.text[0] ? ": " : "",
+                          why.text);
     }
-    return errmsg_set(e, STATUS_INVALID, "unknown option '%s' (relearnfsd --help lists them)",
-                      word);
+    char all[ERRMSG_MAX];
+    list_options(rows, ARRAY_LEN(rows), all, sizeof all);
+    return errmsg_set(e, STATUS_INVALID, "unknown option '%.40s'; there are: %s", word, all);
 }
 
 status options_list(struct daemon_options *o, const char *list, struct errmsg *e)
@@ -181,15 +277,27 @@ static void help(void)
         "  -d                   -f, and print every FUSE request\n"
         "  -o profile=P         what is done to an image (default: \"default\")\n"
         "  -o cache=DIR         where purified pixels are kept\n"
-        "  -o cache_size=SIZE   limit of that directory, such as 50G (default: none)\n"
+        "  -o cache_size=SIZE   limit of that directory, such as 50G; none: no limit (the default "
+        "is\n"
+        "                       said when it is mounted)\n"
+        "  -o min_free=SIZE     of its file system stays free\n"
         "  -o memory=SIZE       encoded images kept in memory (default 256M)\n"
+        "  -o max_pixels=N      larger images are not purified\n"
         "  -o threads=N         of the purifier (default: one per CPU)\n"
+        "  -o include=GLOBS     purify these although they are excluded, or look like labels\n"
+        "  -o exclude=GLOBS     serve these as they are; ':' between patterns\n"
+        "  -o strict            images that cannot be purified are errors, not served as they are\n"
+        "  -o follow            show what links out of SOURCE lead to, purified\n"
+        "  -o immutable         SOURCE never changes under the same names: files are known again "
+        "by\n"
+        "                       inode, size and times, without being read\n"
         "  -o nosweep           do not purify ahead while nobody reads\n"
         "  -o nowatch           do not watch SOURCE: changes are seen after a second\n"
         "  -o frozen            SOURCE will not change: once everything is purified, files are\n"
         "                       opened without asking the daemon\n"
         "  -o timeout=SECONDS   the kernel may believe names and sizes that long (default 3600)\n"
         "  -o allow_other       other users may use the mount\n"
+        "  -o nonempty          MOUNTPOINT may have something in it, which is then not seen\n"
         "  -o noexec            as for any mount\n"
         "  -o log=FILE          of the daemon (default: relearnfsd-HASH.log in the cache "
         "directory)\n"
@@ -201,9 +309,24 @@ static void help(void)
 
 static int mistake(const struct errmsg *e, status st)
 {
-    fprintf(stderr, "relearnfsd: %s\n", errmsg_text(e, st));
+    fprintf(stderr, "relearnfsd: %s\n", TEXT_SHOWN(errmsg_text(e, st)));
     usage(stderr);
     return 2;
+}
+
+status options_check(const struct daemon_options *o, struct errmsg *e)
+{
+    if (o->frozen && !o->sweep)
+        return errmsg_set(
+            e, STATUS_INVALID,
+            "frozen wants everything purified: it needs the sweep (leave one of frozen "
+            "and nosweep away)");
+    if (o->follow && o->allow_other)
+        return errmsg_set(
+            e, STATUS_INVALID,
+            "follow and allow_other: others would read through your links what you may "
+            "read (leave one of them away)");
+    return STATUS_OK;
 }
 
 /* mount(8) runs its helper as: mount.TYPE SOURCE MOUNTPOINT [-sfnv] [-N NS] [-o LIST] [-t TYPE]. */
@@ -237,9 +360,9 @@ static int parse_words(int argc, char **argv, struct daemon_options *o)
             o->debug = o->foreground = true;
             break;
         case 'o': {
-            status st = options_list(o, optarg, &e);
-            if (st)
-                return mistake(&e, st);
+            status wrong = options_list(o, optarg, &e);
+            if (wrong)
+                return mistake(&e, wrong);
             break;
         }
         case '?':
@@ -250,10 +373,9 @@ static int parse_words(int argc, char **argv, struct daemon_options *o)
             break; /* mount's -s -n -v -N -t */
         }
     }
-    if (o->frozen && !o->sweep) {
-        errmsg_set(&e, STATUS_INVALID, "frozen wants everything purified: it needs the sweep");
-        return mistake(&e, STATUS_INVALID);
-    }
+    status st = options_check(o, &e);
+    if (st)
+        return mistake(&e, st);
     if (argc - optind != 2) {
         errmsg_set(&e, STATUS_INVALID, "SOURCE and MOUNTPOINT are needed");
         return mistake(&e, STATUS_INVALID);
@@ -291,5 +413,6 @@ void options_done(struct daemon_options *o)
     mem_free(o->profile);
     mem_free(o->cache_dir);
     mem_free(o->log_path);
+    fused_rules_done(&o->rules);
     memset(o, 0, sizeof *o);
 }

@@ -121,7 +121,8 @@ static status encode(struct fused_pipeline *p, const struct cache_file_id *id,
     status st = bytes_new(info->encoded_size, &b);
     if (st)
         return st;
-    st = image_encode(img, info, head, head ? info->header_bytes : 0, bytes_writable(b), b->len, e);
+    st = image_encode(img, info, head, head ? info->metadata_bytes : 0, bytes_writable(b), b->len,
+                      e);
     if (st) {
         fused_bytes_unref(b);
         return st;
@@ -220,7 +221,7 @@ static status bytes_from_cache(struct fused_pipeline *p, int fd, const struct ca
     if (v->info.has_alpha) /* only the source has it */
         st = source_decode(fd, id, &p->limits, &src, e);
     else
-        st = source_head(fd, id, &v->info, &src.head);
+        st = source_head(fd, id, &v->info, &p->limits, &src.head);
     if (!st) {
         struct image view = {v->info.width, v->info.height, v->info.channels, o.pixels,
                              src.img.alpha};

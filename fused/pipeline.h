@@ -71,7 +71,7 @@ struct source_image {
     struct image img;
     struct image_info info;
     struct digest pixels;
-    uint8_t *head; /* info.header_bytes bytes when it has metadata, else NULL */
+    uint8_t *head; /* info.metadata_bytes bytes when it has metadata, else NULL */
 };
 void source_image_done(struct source_image *s);
 /* Reads, decodes and digests. CORRUPT, UNSUPPORTED, LIMIT: the file's fault. AGAIN: it is no longer
@@ -83,7 +83,7 @@ bool source_is_at_fault(status st);
 status source_digest(int fd, const struct cache_file_id *id, struct digest *out) MUST_USE;
 /* The bytes before the image data, for the metadata that is kept; *out NULL when there is none. */
 status source_head(int fd, const struct cache_file_id *id, const struct image_info *info,
-                   uint8_t **out) MUST_USE;
+                   const struct image_limits *lim, uint8_t **out) MUST_USE;
 
 /* ---- memo.c: what is remembered of a file ---- */
 /* Both read the whole file fd: an entry is found by the digest of the bytes. */

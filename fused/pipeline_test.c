@@ -43,9 +43,12 @@ static uint8_t *expected(const uint8_t *data, size_t len, size_t *out_len)
     assert_ok(image_decode(data, len, &lim, &img, &info, NULL));
     for (size_t i = 0; i < image_pixel_bytes(&img); i++)
         img.pixels[i] ^= 0xff;
+    AUTO(mem_free) uint8_t *meta = mem_alloc(info.metadata_bytes + 1);
     uint8_t *out = mem_alloc(info.encoded_size);
+    assert_non_null(meta);
     assert_non_null(out);
-    assert_ok(image_encode(&img, &info, data, info.header_bytes, out, info.encoded_size, NULL));
+    assert_ok(image_metadata(data, len, &info, &lim, meta, NULL));
+    assert_ok(image_encode(&img, &info, meta, info.metadata_bytes, out, info.encoded_size, NULL));
     image_done(&img);
     *out_len = info.encoded_size;
     return out;

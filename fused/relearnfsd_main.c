@@ -2,8 +2,13 @@
  * mount(8). */
 #include "daemon.h"
 
+#include <unistd.h>
+
 int main(int argc, char **argv)
 {
+    /* What the caller had open (a lock that ends with its last descriptor, a pipe somebody waits
+       on) is not the daemon's to keep. */
+    close_range(STDERR_FILENO + 1, ~0u, 0);
     log_init("relearnfsd");
     struct daemon_options opt;
     int rc = options_parse(argc, argv, &opt);

@@ -58,20 +58,17 @@ status source_digest(int fd, const struct cache_file_id *id, struct digest *out)
 }
 
 status source_head(int fd, const struct cache_file_id *id, const struct image_info *info,
-                   uint8_t **out)
+                   const struct image_limits *lim, uint8_t **out)
 {
     *out = NULL;
     if (!info->metadata_bytes)
         return STATUS_OK;
-    AUTO(mem_free) uint8_t *head = mem_alloc(info->header_bytes);
+    AUTO(mem_free) uint8_t *head = mem_alloc(info->metadata_bytes);
     if (!head)
         return STATUS_NOMEM;
-    size_t n;
-    status st = io_pread(fd, head, info->header_bytes, 0, &n);
+    status st = image_metadata_fd(fd, info, lim, head, NULL);
     if (st)
         return st;
-    if (n != info->header_bytes)
-        return STATUS_AGAIN;
     st = unchanged(fd, id);
     if (st)
         return st;
@@ -86,10 +83,12 @@ static status decode_bytes(const uint8_t *data, size_t len, const struct image_l
     if (st)
         return st;
     if (s->info.metadata_bytes) {
-        s->head = mem_alloc(s->info.header_bytes);
+        s->head = mem_alloc(s->info.metadata_bytes);
         if (!s->head)
             return STATUS_NOMEM;
-        memcpy(s->head, data, s->info.header_bytes);
+        st = image_metadata(data, len, &s->info, lim, s->head, e);
+        if (st)
+            return st;
     }
     return purify_pixel_digest(&s->img, &s->pixels);
 }

@@ -3,6 +3,7 @@
 #include "pipeline.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/banned.h"
 
@@ -21,6 +22,18 @@ static void cancel(void *ctx, struct purify_job *job)
     purify_cancel(ctx, job);
 }
 
+/* Links that its owner planted would be followed with our rights. */
+static status check_owner(const char *dir, struct errmsg *e)
+{
+    struct stat sb;
+    if (stat(dir, &sb) < 0 || sb.st_uid == geteuid())
+        return STATUS_OK;
+    return errmsg_set(e, STATUS_DENIED,
+                      "the cache %s belongs to another user, who could plant links in it (choose "
+                      "another with --cache DIR)",
+                      dir);
+}
+
 static status open_parts(const struct fused_stack_options *opt, struct fused_stack *s,
                          struct errmsg *e)
 {
@@ -34,6 +47,9 @@ static status open_parts(const struct fused_stack_options *opt, struct fused_sta
     if (st || !s->cache_dir)
         return errmsg_set(e, st ? st : STATUS_NOMEM, "where the cache is could not be told: %s",
                           status_text(st ? st : STATUS_NOMEM));
+    st = check_owner(s->cache_dir, e);
+    if (st)
+        return st;
     st = cache_open(s->cache_dir, &(struct cache_options){.max_bytes = opt->cache_bytes}, &s->cache,
                     e);
     if (st)

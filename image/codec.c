@@ -21,21 +21,50 @@ const char *image_format_name(enum image_format format)
     return (unsigned)format < IMAGE_FORMAT_COUNT ? codecs[format]->name : "?";
 }
 
-uint8_t *header_copy_pieces(const struct header *h, const uint8_t *head, uint8_t *out)
+void header_drop_color(struct header *h)
 {
+    int n = 0;
     for (int i = 0; i < h->n_pieces; i++) {
-        memcpy(out, head + h->pieces[i].off, h->pieces[i].len);
-        out += h->pieces[i].len;
+        if (h->pieces[i].kind == PIECE_COLOR)
+            h->info.metadata_bytes -= h->pieces[i].len;
+        else
+            h->pieces[n++] = h->pieces[i];
     }
-    return out;
+    h->n_pieces = n;
+    h->no_color = true;
 }
 
-status header_add_piece(struct header *h, uint64_t off, uint32_t len, struct errmsg *e)
+static bool has_room(const struct header *h, uint32_t len)
 {
-    if (h->n_pieces == HEADER_MAX_PIECES)
-        return errmsg_set(e, STATUS_LIMIT, "more than %d metadata segments", HEADER_MAX_PIECES);
-    h->pieces[h->n_pieces++] = (struct header_piece){off, len};
+    return h->n_pieces < HEADER_MAX_PIECES && h->info.metadata_bytes <= h->max_metadata &&
+           len <= h->max_metadata - h->info.metadata_bytes;
+}
+
+void header_add_piece(struct header *h, uint64_t off, uint32_t len, enum piece_kind kind)
+{
+    if (kind == PIECE_COLOR && h->no_color)
+        return;
+    if (!has_room(h, len))
+        header_drop_color(h);
+    if (!has_room(h, len) || (kind == PIECE_COLOR && h->no_color))
+        return;
+    h->pieces[h->n_pieces++] = (struct header_piece){off, len, kind};
     h->info.metadata_bytes += len;
+}
+
+status source_copy(struct source *s, uint64_t off, uint64_t len, uint8_t *out, struct errmsg *e)
+{
+    while (len) {
+        const uint8_t *p;
+        size_t n = len < SOURCE_WINDOW ? (size_t)len : SOURCE_WINDOW;
+        status st = source_at(s, off, n, &p, e);
+        if (st)
+            return st;
+        memcpy(out, p, n);
+        out += n;
+        off += n;
+        len -= n;
+    }
     return STATUS_OK;
 }
 
@@ -79,9 +108,6 @@ static status check_limits(const struct image_info *i, const struct image_limits
     if ((uint64_t)i->width * (uint64_t)i->height > lim->max_pixels)
         return errmsg_set(e, STATUS_LIMIT, "%dx%d pixels are over the limit of %llu", i->width,
                           i->height, (unsigned long long)lim->max_pixels);
-    if (i->metadata_bytes > lim->max_metadata_bytes)
-        return errmsg_set(e, STATUS_LIMIT, "%zu bytes of EXIF and ICC are over the limit of %llu",
-                          i->metadata_bytes, (unsigned long long)lim->max_metadata_bytes);
     return STATUS_OK;
 }
 
@@ -137,10 +163,13 @@ static status scan(struct source *s, uint64_t file_size, const struct image_limi
     if (st)
         return st;
     memset(&out->info, 0, sizeof out->info);
-    out->info.orientation = 1;
     out->least_bytes = 0;
+    out->max_metadata = lim->max_metadata_bytes;
+    out->no_color = false;
     out->n_pieces = 0;
     st = c->scan(s, out, e);
+    if (!out->info.orientation)
+        out->info.orientation = 1; /* the file does not say */
     if (!st)
         st = check_limits(&out->info, lim, e);
     if (!st)
@@ -264,28 +293,52 @@ static bool same_image(const struct image_info *a, const struct image_info *b)
            a->metadata_bytes == b->metadata_bytes;
 }
 
-/* The header that tells where in head the kept metadata is. */
-static status encode_header(const struct image_info *info, const void *head, size_t head_len,
-                            struct header *out, struct errmsg *e)
+/* What a file lacks that was there when it was probed is no damage, but another file. */
+static status not_the_same(status st, struct errmsg *e)
 {
-    static const struct image_limits none = {UINT64_MAX, UINT64_MAX, UINT64_MAX};
-    out->n_pieces = 0;
-    if (info->metadata_bytes) {
-        struct source s;
-        source_init_memory(&s, head, head ? head_len : 0);
-        status st = scan(&s, info->file_size, &none, out, e);
-        if (st || !same_image(&out->info, info))
-            return errmsg_set(e, STATUS_INVALID,
-                              "the metadata is not from the file that was probed");
-    }
-    out->info = *info;
-    return STATUS_OK;
+    return st == STATUS_IO || st == STATUS_NOMEM
+               ? st
+               : errmsg_set(e, STATUS_AGAIN, "it is not the file that was probed");
 }
 
-status image_encode(const struct image *img, const struct image_info *info, const void *head,
-                    size_t head_len, void *out, size_t out_len, struct errmsg *e)
+static status read_metadata(struct source *s, const struct image_info *info,
+                            const struct image_limits *lim, uint8_t *out, struct errmsg *e)
 {
     struct header h;
+    if (!info->metadata_bytes)
+        return STATUS_OK;
+    status st = scan(s, info->file_size, lim, &h, e);
+    if (st || !same_image(&h.info, info))
+        return not_the_same(st, e);
+    source_unbound(s);
+    const struct image_codec *c = codecs[info->format];
+    if (c->metadata)
+        st = c->metadata(s, &h, out, e);
+    else
+        for (int i = 0; !st && i < h.n_pieces; out += h.pieces[i++].len)
+            st = source_copy(s, h.pieces[i].off, h.pieces[i].len, out, e);
+    return st ? not_the_same(st, e) : STATUS_OK;
+}
+
+status image_metadata(const void *data, size_t len, const struct image_info *info,
+                      const struct image_limits *lim, void *out, struct errmsg *e)
+{
+    struct source s;
+    source_init_memory(&s, data, len);
+    return read_metadata(&s, info, lim, out, e);
+}
+
+status image_metadata_fd(int fd, const struct image_info *info, const struct image_limits *lim,
+                         void *out, struct errmsg *e)
+{
+    struct source s;
+    source_init_fd(&s, fd, info->file_size);
+    return read_metadata(&s, info, lim, out, e);
+}
+
+status image_encode(const struct image *img, const struct image_info *info, const void *metadata,
+                    size_t metadata_len, void *out, size_t out_len, struct errmsg *e)
+{
     if ((unsigned)info->format >= IMAGE_FORMAT_COUNT || info->width != img->width ||
         info->height != img->height || info->channels != img->channels ||
         info->has_alpha != (img->alpha != NULL) || (img->channels != 1 && img->channels != 3))
@@ -296,8 +349,8 @@ status image_encode(const struct image *img, const struct image_info *info, cons
     if (info->encoded_size != encoded_size(info) || out_len != info->encoded_size)
         return errmsg_set(e, STATUS_INVALID, "room for %zu bytes, but the file has %llu", out_len,
                           (unsigned long long)encoded_size(info));
-    status st = encode_header(info, head, head_len, &h, e);
-    if (st)
-        return st;
-    return c->encode(img, &h, head, out, e);
+    if (metadata_len != info->metadata_bytes || (metadata_len && !metadata))
+        return errmsg_set(e, STATUS_INVALID, "%zu bytes of metadata instead of %zu", metadata_len,
+                          info->metadata_bytes);
+    return c->encode(img, info, metadata, out, e);
 }

@@ -9,18 +9,23 @@
 #include "image.h"
 #include "source.h"
 
-/* EXIF and at most 255 ICC segments (JPEG); PNG needs fewer. */
-enum { HEADER_MAX_PIECES = 256 };
+/* At most 255 ICC segments (JPEG), and EXIF and XMP. */
+enum { HEADER_MAX_PIECES = 320 };
+
+enum piece_kind { PIECE_ORIENTATION, /* may say how the image is to be turned */ PIECE_COLOR };
 
 /* A run of kept metadata, framing included, that is copied to the output as it is. */
 struct header_piece {
     uint64_t off; /* in the source file */
     uint32_t len;
+    enum piece_kind kind;
 };
 
 struct header {
     struct image_info info; /* file_size, encoded_size and complete are filled in by codec.c */
     uint64_t least_bytes;   /* no file with this header can be smaller */
+    uint64_t max_metadata;  /* set before the scan */
+    bool no_color;          /* the colour pieces were too many, and are left out */
     int n_pieces;
     struct header_piece pieces[HEADER_MAX_PIECES];
 };
@@ -38,7 +43,8 @@ struct image_codec {
     uint32_t pad_least, pad_unit;
 
     /* Fills out->info (all but file_size, encoded_size and complete) and the pieces. Reads up to
-       the image data and no further. */
+       the image data and no further. info.metadata_bytes begins at 0 and counts the pieces; a
+       format may add to it what its `metadata` writes besides. */
     status (*scan)(struct source *s, struct header *out, struct errmsg *e);
     /* Fills img, which is allocated as h says. */
     status (*decode)(const uint8_t *data, size_t len, const struct header *h, struct image *img,
@@ -46,18 +52,24 @@ struct image_codec {
     /* The bytes without padding: a pure function of width, height, channels, has_alpha and
        metadata_bytes. */
     uint64_t (*least_size)(const struct image_info *info);
-    /* Writes exactly h->info.encoded_size bytes: least_size of them, and padding for the rest. head
-       holds the pieces. */
-    status (*encode)(const struct image *img, const struct header *h, const uint8_t *head,
+    /* (optional; the pieces as they are) Writes h->info.metadata_bytes bytes for encode. May read
+       the whole file. */
+    status (*metadata)(struct source *s, const struct header *h, uint8_t *out, struct errmsg *e);
+    /* Writes exactly info->encoded_size bytes: least_size of them, and padding for the rest. meta
+       holds info->metadata_bytes bytes. */
+    status (*encode)(const struct image *img, const struct image_info *info, const uint8_t *meta,
                      uint8_t *out, struct errmsg *e);
 };
 
 extern const struct image_codec image_png_codec;
 extern const struct image_codec image_jpeg_codec;
 
-/* Copies the kept metadata to out and returns the place behind it. */
-uint8_t *header_copy_pieces(const struct header *h, const uint8_t *head, uint8_t *out);
-/* Appends a piece; LIMIT when there are too many. */
-status header_add_piece(struct header *h, uint64_t off, uint32_t len, struct errmsg *e) MUST_USE;
+/* Appends a piece, unless there are too many or max_metadata is reached: then it is left out. A
+   piece of orientation displaces those of colour, and of these all are kept or none. */
+void header_add_piece(struct header *h, uint64_t off, uint32_t len, enum piece_kind kind);
+void header_drop_color(struct header *h);
+/* Reads a piece, or any other run of the source, to out. */
+status source_copy(struct source *s, uint64_t off, uint64_t len, uint8_t *out,
+                   struct errmsg *e) MUST_USE;
 
 #endif

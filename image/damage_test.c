@@ -92,12 +92,15 @@ static void test_cut_at_every_length(void **state)
     }
 }
 
-static void check_recode(const void *data, const struct image *img, const struct image_info *info)
+static void check_recode(const struct buf *file, const struct image *img,
+                         const struct image_info *info)
 {
     uint8_t *out = malloc(info->encoded_size);
+    uint8_t *meta = metadata_of(file->data, file->len, info);
     assert_int_equal(
-        image_encode(img, info, data, info->header_bytes, out, info->encoded_size, NULL),
+        image_encode(img, info, meta, info->metadata_bytes, out, info->encoded_size, NULL),
         STATUS_OK);
+    free(meta);
     free(out);
 }
 
@@ -120,7 +123,7 @@ static void test_flipped_bits(void **state)
             if (decode_exact(file.data, file.len, &img, &info) == STATUS_OK) {
                 if (info.format == IMAGE_PNG)
                     fail_msg("sample %d decodes with a flipped bit in byte %u", i, at);
-                check_recode(file.data, &img, &info);
+                check_recode(&file, &img, &info);
             }
             image_done(&img);
             file.data[at] ^= bit;
@@ -158,7 +161,7 @@ static void test_mangled(void **state)
             file.len += len;
         }
         if (decode_exact(file.data, file.len, &img, &info) == STATUS_OK)
-            check_recode(file.data, &img, &info);
+            check_recode(&file, &img, &info);
         image_done(&img);
         buf_done(&file);
     }
@@ -303,10 +306,12 @@ static void test_no_memory(void **state)
         fault_clear();
         assert_int_equal(st, STATUS_OK);
         uint8_t *out = malloc(info.encoded_size);
+        uint8_t *meta = metadata_of(file.data, file.len, &info);
         fault_set(FAULT_MEM, 1, 0, 0);
-        st = image_encode(&img, &info, file.data, file.len, out, info.encoded_size, NULL);
+        st = image_encode(&img, &info, meta, info.metadata_bytes, out, info.encoded_size, NULL);
         fault_clear();
         assert_int_equal(st, info.format == IMAGE_JPEG ? STATUS_NOMEM : STATUS_OK);
+        free(meta);
         free(out);
         image_done(&img);
         buf_done(&file);
@@ -322,25 +327,23 @@ static void test_bad_encode_calls(void **state)
     struct image_info info;
     assert_int_equal(image_decode(file.data, file.len, &lim, &img, &info, NULL), STATUS_OK);
     size_t size = (size_t)info.encoded_size;
-    uint8_t *out = malloc(size + 1);
+    size_t n = info.metadata_bytes;
+    uint8_t *out = malloc(size + 1), *meta = metadata_of(file.data, file.len, &info);
     assert_int_equal(image_encode(&img, &info, NULL, 0, out, size, NULL), STATUS_INVALID);
-    assert_int_equal(image_encode(&img, &info, file.data, info.header_bytes / 2, out, size, NULL),
-                     STATUS_INVALID);
-    assert_int_equal(image_encode(&img, &info, other.data, other.len, out, size, NULL),
-                     STATUS_INVALID);
-    assert_int_equal(image_encode(&img, &info, file.data, file.len, out, size + 1, NULL),
-                     STATUS_INVALID);
+    assert_int_equal(image_encode(&img, &info, NULL, n, out, size, NULL), STATUS_INVALID);
+    assert_int_equal(image_encode(&img, &info, meta, n - 1, out, size, NULL), STATUS_INVALID);
+    assert_int_equal(image_encode(&img, &info, meta, n, out, size + 1, NULL), STATUS_INVALID);
     struct image_info wrong = info;
     wrong.width++;
-    assert_int_equal(image_encode(&img, &wrong, file.data, file.len, out, size, NULL),
-                     STATUS_INVALID);
+    assert_int_equal(image_encode(&img, &wrong, meta, n, out, size, NULL), STATUS_INVALID);
     wrong = info;
     wrong.format = IMAGE_FORMAT_COUNT;
-    assert_int_equal(image_encode(&img, &wrong, file.data, file.len, out, size, NULL),
-                     STATUS_INVALID);
+    assert_int_equal(image_encode(&img, &wrong, meta, n, out, size, NULL), STATUS_INVALID);
     assert_int_equal(image_info_new(IMAGE_FORMAT_COUNT, &img, &wrong, NULL), STATUS_INVALID);
-    assert_int_equal(image_encode(&img, &info, file.data, info.header_bytes, out, size, NULL),
-                     STATUS_OK);
+    assert_int_equal(image_encode(&img, &info, meta, n, out, size, NULL), STATUS_OK);
+    assert_int_equal(image_metadata(other.data, other.len, &info, &lim, meta, NULL), STATUS_AGAIN);
+    assert_int_equal(image_metadata(file.data, 50, &info, &lim, meta, NULL), STATUS_AGAIN);
+    free(meta);
     free(out);
     image_done(&img);
     buf_done(&file);

@@ -3,7 +3,8 @@
 #include <stdbool.h>
 #include <string.h>
 
-enum { TAG_ORIENTATION = 0x0112, TYPE_SHORT = 3, ENTRY_BYTES = 12, MAX_ENTRIES = 512 };
+enum { TAG_ORIENTATION = 0x0112, ENTRY_BYTES = 12, MAX_ENTRIES = 512 };
+enum { TYPE_SHORT = 3, TYPE_LONG = 4, TYPE_SSHORT = 8, TYPE_SLONG = 9 }; /* PIL takes any of them */
 
 struct tiff {
     struct source *src;
@@ -31,7 +32,8 @@ static status tiff_at(const struct tiff *t, uint64_t at, size_t n, const uint8_t
     return st == STATUS_CORRUPT ? STATUS_OK : st;
 }
 
-/* The entry of IFD0 at `at`: its value when it is a plausible orientation, else 0. */
+/* The entry of IFD0 at `at`: 0 when it is none of orientation, else its value, or 1 when that is
+   none of the eight. */
 static status entry_orientation(const struct tiff *t, uint64_t at, int *out)
 {
     const uint8_t *p;
@@ -39,9 +41,13 @@ static status entry_orientation(const struct tiff *t, uint64_t at, int *out)
     status st = tiff_at(t, at, ENTRY_BYTES, &p);
     if (st || !p || get16(t, p) != TAG_ORIENTATION)
         return st;
-    uint32_t value = get16(t, p + 8);
-    if (get16(t, p + 2) == TYPE_SHORT && get32(t, p + 4) == 1 && value >= 1 && value <= 8)
-        *out = (int)value;
+    uint32_t type = get16(t, p + 2), value = 0;
+    if (type == TYPE_SHORT || type == TYPE_SSHORT)
+        value = get16(t, p + 8);
+    else if (type == TYPE_LONG || type == TYPE_SLONG)
+        value = get32(t, p + 8);
+    bool sound = get32(t, p + 4) == 1 && value >= 1 && value <= 8;
+    *out = sound ? (int)value : 1;
     return STATUS_OK;
 }
 
@@ -49,8 +55,13 @@ status exif_orientation(struct source *s, uint64_t off, uint64_t len, int *out)
 {
     struct tiff t = {s, off, len, false};
     const uint8_t *p;
-    *out = 1;
+    *out = 0;
     status st = tiff_at(&t, 0, 8, &p);
+    if (!st && p && memcmp(p, "Exif\0", 6) == 0) {
+        t.off += 6;
+        t.len -= 6;
+        st = tiff_at(&t, 0, 8, &p);
+    }
     if (st || !p)
         return st;
     if (memcmp(p, "II*\0", 4) == 0)

@@ -3,8 +3,9 @@
 /* The one EXIF field that anybody asks for. */
 #include "source.h"
 
-/* Orientation 1..8 of the TIFF structure at [off, off + len) of the source; 1 when it says none or
-   makes no sense. Fails only as the source does (IO). */
+/* Orientation 1..8 of the TIFF structure at [off, off + len) of the source, with or without "Exif"
+   and two zeros before it; 1 when it says another; 0 when it has none or makes no sense. Fails only
+   as the source does (IO, LIMIT). */
 status exif_orientation(struct source *s, uint64_t off, uint64_t len, int *out) MUST_USE;
 
 #endif

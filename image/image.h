@@ -16,11 +16,17 @@
  *   thread count, no library version that we know of changes it.
  * - A damaged or truncated file is an error, never a partly grey image.
  *
- * What is kept: PNG iCCP, sRGB, gAMA, cHRM, eXIf when they stand before the image data; JPEG EXIF
- * (APP1) and ICC (APP2, not from CMYK files: the output is RGB) before the first scan; verbatim.
- * Pixels are not rotated and gamma is not applied, so that the kept EXIF and ICC stay true. What is
- * not: text, XMP, thumbnails outside EXIF, bit depths other than 8 (16 bits are rounded, palettes
- * become RGB).
+ * What is kept, verbatim and up to max_metadata_bytes (what is more is left out, colour first):
+ * - PNG iCCP, sRGB, gAMA, cHRM, eXIf when they stand before the image data;
+ * - JPEG EXIF and XMP (APP1; not the extensions of XMP), and ICC (APP2, not from CMYK files: the
+ *   output is RGB), before the first scan.
+ * Pixels are not turned and gamma is not applied, so that the kept EXIF and ICC stay true. Where
+ * else a PNG says how it is to be turned (eXIf behind the image data, XMP, ImageMagick's "Raw
+ * profile type exif"), the file that is written says so in the same way, so that each reader turns
+ * it as it turns the source; room for that is part of the size of every PNG that was probed, since
+ * a header does not tell what stands behind the data.
+ * What is not: text, thumbnails outside EXIF, bit depths other than 8 (of 16 bits the upper ones
+ * are kept, palettes become RGB).
  *
  * What is written
  * - PNG: 8-bit grey, grey+alpha, RGB or RGBA, not interlaced, filter 0, deflate "stored" blocks.
@@ -39,8 +45,9 @@
  *     st = image_probe_fd(fd, size, &lim, &info, &e);          // stat: info.encoded_size
  *     st = image_decode(data, len, &lim, &img, &info, &e);     // img: image_done
  *     ... change img.pixels ...
- *     out = mem_alloc(info.encoded_size);
- *     st = image_encode(&img, &info, data, info.header_bytes, out, info.encoded_size, &e);
+ *     meta = mem_alloc(info.metadata_bytes), out = mem_alloc(info.encoded_size);
+ *     st = image_metadata(data, len, &info, &lim, meta, &e);
+ *     st = image_encode(&img, &info, meta, info.metadata_bytes, out, info.encoded_size, &e);
  *     image_done(&img);
  */
 #include "base/base.h"
@@ -91,7 +98,7 @@ const char *image_format_name(enum image_format format);
 struct image_limits {
     uint64_t max_pixels;         /* width * height */
     uint64_t max_file_bytes;     /* the encoded source */
-    uint64_t max_metadata_bytes; /* what is kept of EXIF, ICC and the like */
+    uint64_t max_metadata_bytes; /* what is kept of EXIF, XMP and ICC; the rest is left out */
 };
 /* 64 Mi pixels, 256 MiB, 16 MiB. */
 struct image_limits image_limits_default(void);
@@ -107,8 +114,8 @@ struct image_info {
     int source_bits;       /* per sample: 1, 2, 4, 8, 16 */
     bool is_label;         /* a palette, or fewer than 8 bits per sample: likely no photograph */
     int orientation;       /* EXIF 1..8; 1 when the file says nothing */
-    size_t header_bytes;   /* leading bytes of the file that hold all kept metadata */
-    size_t metadata_bytes; /* kept bytes, with their chunk or segment framing */
+    size_t header_bytes;   /* leading bytes of the file that image_probe needs to see */
+    size_t metadata_bytes; /* what image_metadata gives and image_encode wants */
     uint64_t file_size;    /* of the file that was probed; 0 for a new one */
     uint64_t encoded_size; /* bytes that image_encode will write */
 };
@@ -141,13 +148,24 @@ status image_info_new(enum image_format format, const struct image *img,
                       struct image_info *out_info, struct errmsg *e) MUST_USE;
 
 /*
- * Writes exactly info->encoded_size bytes to out (out_len must say the same number), in
- * info->format. head: at least the first info->header_bytes bytes of the file that info was read
- * from, for its metadata; NULL, 0 when info->metadata_bytes is 0. INVALID: img, info, head or
- * out_len contradict each other. NOMEM (JPEG). Out is undefined after a failure.
+ * The kept metadata of the whole file that info was probed from, within the same limits, for
+ * image_encode: writes info->metadata_bytes bytes to out. Of a PNG, the heads of all chunks are
+ * looked at (one pread for each few KiB of the file); of a JPEG, the header. AGAIN: it is no longer
+ * the file that was probed. IO, NOMEM.
  */
-status image_encode(const struct image *img, const struct image_info *info, const void *head,
-                    size_t head_len, void *out, size_t out_len, struct errmsg *e) MUST_USE;
+status image_metadata(const void *data, size_t len, const struct image_info *info,
+                      const struct image_limits *lim, void *out, struct errmsg *e) MUST_USE;
+status image_metadata_fd(int fd, const struct image_info *info, const struct image_limits *lim,
+                         void *out, struct errmsg *e) MUST_USE;
+
+/*
+ * Writes exactly info->encoded_size bytes to out (out_len must say the same number), in
+ * info->format. metadata: the info->metadata_bytes bytes that image_metadata gave; NULL, 0 when
+ * there are none. INVALID: img, info or a length contradict each other. NOMEM (JPEG). Out is
+ * undefined after a failure.
+ */
+status image_encode(const struct image *img, const struct image_info *info, const void *metadata,
+                    size_t metadata_len, void *out, size_t out_len, struct errmsg *e) MUST_USE;
 
 /* As many of a file's first bytes as the two calls below look at; fewer where the file is shorter.
  */

@@ -1,7 +1,7 @@
 /*
  * Pixels to JPEG of a size that only the header decides.
  *
- *     SOI APP0 | kept EXIF and ICC | COM padding | DQT SOF0 DHT SOS data EOI
+ *     SOI APP0 | kept EXIF, XMP and ICC | COM padding | DQT SOF0 DHT SOS data EOI
  *
  * Everything but the metadata and the padding is libjpeg's "body". It gets a budget of FIXED bytes
  * for its tables and PER_BLOCK for each 8x8 block (of all components: 4:4:4 has as many of each):
@@ -175,23 +175,26 @@ static uint8_t *put_padding(uint8_t *p, size_t left)
     return p;
 }
 
-status image_jpeg_encode(const struct image *img, const struct header *h, const uint8_t *head,
-                         uint8_t *out, struct errmsg *e)
+status image_jpeg_encode(const struct image *img, const struct image_info *info,
+                         const uint8_t *meta, uint8_t *out, struct errmsg *e)
 {
     AUTO(mem_free) uint8_t *body = NULL;
-    struct job job = {.img = img, .budget = (size_t)body_budget(&h->info)};
+    struct job job = {.img = img, .budget = (size_t)body_budget(info)};
     body = job.body = mem_alloc(job.budget);
     if (!body)
         return errmsg_set(e, STATUS_NOMEM, "JPEG: %s", status_text(STATUS_NOMEM));
     status st = search(&job, e); /* knows nothing of extra, so that the pixels do not either */
     if (st)
         return st;
-    size_t extra = (size_t)(h->info.encoded_size - image_jpeg_least_size(&h->info));
+    size_t extra = (size_t)(info->encoded_size - image_jpeg_least_size(info));
     memcpy(out, body, BODY_PREFIX);
-    uint8_t *p = header_copy_pieces(h, head, out + BODY_PREFIX);
+    uint8_t *p = out + BODY_PREFIX;
+    if (info->metadata_bytes)
+        memcpy(p, meta, info->metadata_bytes);
+    p += info->metadata_bytes;
     p = put_padding(p, job.budget - job.len + extra);
     memcpy(p, body + BODY_PREFIX, job.len - BODY_PREFIX);
-    CHECK((uint64_t)(p + job.len - BODY_PREFIX - out) == h->info.encoded_size);
+    CHECK((uint64_t)(p + job.len - BODY_PREFIX - out) == info->encoded_size);
     return STATUS_OK;
 }
 

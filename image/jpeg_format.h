@@ -46,7 +46,7 @@ status image_jpeg_scan(struct source *s, struct header *out, struct errmsg *e) M
 status image_jpeg_decode(const uint8_t *data, size_t len, const struct header *h, struct image *img,
                          struct errmsg *e) MUST_USE;
 uint64_t image_jpeg_least_size(const struct image_info *info);
-status image_jpeg_encode(const struct image *img, const struct header *h, const uint8_t *head,
-                         uint8_t *out, struct errmsg *e) MUST_USE;
+status image_jpeg_encode(const struct image *img, const struct image_info *info,
+                         const uint8_t *meta, uint8_t *out, struct errmsg *e) MUST_USE;
 
 #endif

@@ -7,14 +7,19 @@
 
 #include <string.h>
 
-static const char exif_name[6] = "Exif\0";      /* with two zero bytes */
-static const char icc_name[12] = "ICC_PROFILE"; /* with one zero byte */
+static const char exif_name[5] = "Exif"; /* with one zero byte; a second one follows */
+static const char xmp_name[29] = "http://ns.adobe.com/xap/1.0/"; /* with one zero byte */
+static const char icc_name[12] = "ICC_PROFILE";                  /* the same */
+
+/* Readers of more than one segment of EXIF or XMP exist; files of this many do not. */
+enum { MAX_APP1 = 60, MAX_ICC = 255 };
 
 struct jpeg_scan {
     struct header *h;
     bool arithmetic;
     int components; /* 0 before SOF */
-    int exif_piece; /* index of the first EXIF segment, the one that is kept; -1: none yet */
+    int n_app1;     /* of EXIF and XMP */
+    int n_icc;
 };
 
 /* off: of a byte that must be FF. Gives the marker and the place behind it. */
@@ -95,22 +100,36 @@ static status has_name(struct source *s, uint64_t off, uint32_t len, const void 
     return st;
 }
 
-static status scan_app(struct source *s, int marker, uint64_t off, uint32_t len,
-                       struct jpeg_scan *js, struct errmsg *e)
+static status scan_app1(struct source *s, uint64_t off, uint32_t len, struct jpeg_scan *js,
+                        struct errmsg *e)
 {
-    bool exif = marker == MARKER_APP1, found;
-    status st = has_name(s, off, len, exif ? exif_name : icc_name,
-                         exif ? sizeof exif_name : sizeof icc_name, &found, e);
-    if (st || !found || (exif && js->exif_piece >= 0))
+    bool exif, xmp;
+    status st = has_name(s, off, len, exif_name, sizeof exif_name, &exif, e);
+    if (!st)
+        st = has_name(s, off, len, xmp_name, sizeof xmp_name, &xmp, e);
+    if (st || !(exif || xmp) || js->n_app1 == MAX_APP1)
         return st;
-    if (exif) {
-        js->exif_piece = js->h->n_pieces;
-        st = exif_orientation(s, off + sizeof exif_name, len - sizeof exif_name,
-                              &js->h->info.orientation);
-        if (st)
-            return st;
-    }
-    return header_add_piece(js->h, off - 4, len + 4, e);
+    int *orientation = &js->h->info.orientation, found = 0;
+    if (exif && *orientation == 0)
+        st = exif_orientation(s, off, len, &found);
+    if (found)
+        *orientation = found;
+    js->n_app1++;
+    header_add_piece(js->h, off - 4, len + 4, PIECE_ORIENTATION);
+    return st;
+}
+
+static status scan_app2(struct source *s, uint64_t off, uint32_t len, struct jpeg_scan *js,
+                        struct errmsg *e)
+{
+    bool found;
+    status st = has_name(s, off, len, icc_name, sizeof icc_name, &found, e);
+    if (st || !found)
+        return st;
+    if (js->n_icc++ == MAX_ICC) /* more than their numbers can count */
+        header_drop_color(js->h);
+    header_add_piece(js->h, off - 4, len + 4, PIECE_COLOR);
+    return STATUS_OK;
 }
 
 static status scan_segment(struct source *s, int marker, uint64_t *off, struct jpeg_scan *js,
@@ -125,23 +144,14 @@ static status scan_segment(struct source *s, int marker, uint64_t *off, struct j
         return errmsg_set(e, STATUS_CORRUPT, "JPEG: a damaged segment length");
     uint64_t content = *off + 2;
     *off += len;
-    if (marker == MARKER_APP1 || marker == MARKER_APP2)
-        return scan_app(s, marker, content, len - 2, js, e);
+    if (marker == MARKER_APP1)
+        return scan_app1(s, content, len - 2, js, e);
+    if (marker == MARKER_APP2)
+        return scan_app2(s, content, len - 2, js, e);
     if (marker >= MARKER_SOF0 && marker <= MARKER_SOF15 && marker != MARKER_DHT &&
         marker != MARKER_DAC && marker != MARKER_JPG)
         return scan_sof(s, marker, content, len - 2, js, e);
     return STATUS_OK;
-}
-
-/* A profile of a four-component file is one for inks, and would be wrong for the RGB we write. */
-static void drop_icc(struct header *h, int exif_piece)
-{
-    h->n_pieces = exif_piece >= 0;
-    h->info.metadata_bytes = 0;
-    if (exif_piece >= 0) {
-        h->pieces[0] = h->pieces[exif_piece];
-        h->info.metadata_bytes = h->pieces[0].len;
-    }
 }
 
 /* Huffman codes spend at least a bit on each unit of coding, which has at most 32x32 pixels. */
@@ -152,7 +162,7 @@ static uint64_t least_bytes(const struct image_info *i)
 
 status image_jpeg_scan(struct source *s, struct header *out, struct errmsg *e)
 {
-    struct jpeg_scan js = {.h = out, .exif_piece = -1};
+    struct jpeg_scan js = {.h = out};
     uint64_t off = 2; /* behind SOI */
     int marker = 0;
     out->info.format = IMAGE_JPEG;
@@ -172,8 +182,8 @@ status image_jpeg_scan(struct source *s, struct header *out, struct errmsg *e)
     }
     if (!js.components)
         return errmsg_set(e, STATUS_CORRUPT, "JPEG: image data without a frame header");
-    if (js.components == 4)
-        drop_icc(out, js.exif_piece);
+    if (js.components == 4) /* a profile for inks would be wrong for the RGB we write */
+        header_drop_color(out);
     out->info.header_bytes = (size_t)off;
     if (!js.arithmetic)
         out->least_bytes = least_bytes(&out->info);

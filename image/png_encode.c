@@ -1,7 +1,7 @@
 /*
  * Pixels to PNG of a size that only the header decides.
  *
- *     signature | IHDR | kept metadata | IDAT | padding | IEND
+ *     signature | IHDR | kept metadata | IDAT | orientation | padding | IEND
  *
  * IDAT is a zlib stream of deflate "stored" blocks: 2 bytes of header, then per 65535 bytes of rows
  * 5 bytes (final flag, length, its complement), then Adler-32. A row is one filter byte (0: none)
@@ -147,10 +147,15 @@ static uint8_t *put_ihdr(uint8_t *chunk, const struct image *img)
     return frame_chunk(chunk, "IHDR", PNG_IHDR_BYTES);
 }
 
-/* left is 0 or at least PNG_CHUNK_FRAME, and so is what each chunk leaves to the next. */
-static uint8_t *put_padding(uint8_t *p, uint64_t left)
+uint8_t *image_png_put_chunk(uint8_t *p, const char *type, const void *data, uint32_t len)
 {
-    while (left) {
+    memcpy(p + PNG_CHUNK_HEAD, data, len);
+    return frame_chunk(p, type, len);
+}
+
+uint8_t *image_png_put_padding(uint8_t *p, uint64_t left)
+{
+    while (left) { /* what each chunk leaves to the next is 0 or enough for one */
         uint64_t n = left < PAD_MAX ? left : PAD_MAX;
         if (left - n > 0 && left - n < PNG_CHUNK_FRAME)
             n -= PNG_CHUNK_FRAME;
@@ -161,19 +166,30 @@ static uint8_t *put_padding(uint8_t *p, uint64_t left)
     return p;
 }
 
-status image_png_encode(const struct image *img, const struct header *h, const uint8_t *head,
+static uint8_t *put_bytes(uint8_t *p, const uint8_t *data, size_t n)
+{
+    if (n)
+        memcpy(p, data, n);
+    return p + n;
+}
+
+status image_png_encode(const struct image *img, const struct image_info *info, const uint8_t *meta,
                         uint8_t *out, struct errmsg *e)
 {
     (void)e;
-    uint64_t raw = raw_bytes(&h->info);
+    uint64_t raw = raw_bytes(info);
+    size_t behind = info->metadata_bytes ? PNG_SLOT : 0; /* the image data, as in the source */
+    size_t before = info->metadata_bytes - behind;
     memcpy(out, signature, sizeof signature);
     uint8_t *p = put_ihdr(out + sizeof signature, img);
-    p = header_copy_pieces(h, head, p);
+    p = put_bytes(p, meta, before);
     put_zlib(p + PNG_CHUNK_HEAD, img, raw);
     p = frame_chunk(p, "IDAT", (uint32_t)zlib_bytes(raw));
-    p = put_padding(p, h->info.encoded_size - image_png_least_size(&h->info));
+    if (behind)
+        p = put_bytes(p, meta + before, behind);
+    p = image_png_put_padding(p, info->encoded_size - image_png_least_size(info));
     memcpy(p, iend, sizeof iend);
-    CHECK((uint64_t)(p + sizeof iend - out) == h->info.encoded_size);
+    CHECK((uint64_t)(p + sizeof iend - out) == info->encoded_size);
     return STATUS_OK;
 }
 
@@ -191,5 +207,6 @@ const struct image_codec image_png_codec = {
     .scan = image_png_scan,
     .decode = image_png_decode,
     .least_size = image_png_least_size,
+    .metadata = image_png_metadata,
     .encode = image_png_encode,
 };

@@ -1,6 +1,9 @@
 /*
  * The header of a PNG file: IHDR, what decides about alpha, and the metadata we keep, up to the
- * first IDAT. Contents that do not matter here are not even read; image_decode checks every CRC.
+ * first IDAT. Contents that do not matter here are not even read.
+ *
+ * It takes what PIL or libpng take, since whoever trains reads with one of them: chunks in an odd
+ * order, of odd lengths, twice, or with a wrong checksum. Where the two differ, PIL decides.
  */
 #include "exif.h"
 #include "png_format.h"
@@ -8,38 +11,24 @@
 #include <ctype.h>
 #include <string.h>
 
-enum png_color {
-    COLOR_GREY = 0,
-    COLOR_RGB = 2,
-    COLOR_PALETTE = 3,
-    COLOR_GREY_ALPHA = 4,
-    COLOR_RGBA = 6
-};
-
 /* Bit n is set when depth n is legal; 0: no such colour type. */
 static uint32_t legal_depths(unsigned color)
 {
     switch (color) {
-    case COLOR_GREY:
+    case PNG_GREY:
         return 1u << 1 | 1u << 2 | 1u << 4 | 1u << 8 | 1u << 16;
-    case COLOR_PALETTE:
+    case PNG_PALETTE:
         return 1u << 1 | 1u << 2 | 1u << 4 | 1u << 8;
-    case COLOR_RGB:
-    case COLOR_GREY_ALPHA:
-    case COLOR_RGBA:
+    case PNG_RGB:
+    case PNG_GREY_ALPHA:
+    case PNG_RGBA:
         return 1u << 8 | 1u << 16;
     default:
         return 0;
     }
 }
 
-struct chunk {
-    uint64_t off; /* of its length field */
-    uint32_t len;
-    char type[5];
-};
-
-static status read_chunk(struct source *s, uint64_t off, struct chunk *out, struct errmsg *e)
+status image_png_chunk(struct source *s, uint64_t off, struct png_chunk *out, struct errmsg *e)
 {
     const uint8_t *p;
     status st = source_at(s, off, PNG_CHUNK_HEAD, &p, e);
@@ -50,101 +39,147 @@ static status read_chunk(struct source *s, uint64_t off, struct chunk *out, stru
     memcpy(out->type, p + 4, 4);
     out->type[4] = 0;
     for (int i = 0; i < 4; i++)
-        if (!isascii(p[4 + i]) || !isalpha(p[4 + i]))
+        if (!isascii(p[4 + i]) || (!isalnum(p[4 + i]) && p[4 + i] != '_'))
             return errmsg_set(e, STATUS_CORRUPT, "PNG: a chunk's name is not of four letters");
-    if (out->len > 0x7fffffff)
-        return errmsg_set(e, STATUS_CORRUPT, "PNG: a chunk of impossible length");
     return STATUS_OK;
+}
+
+uint64_t image_png_next(const struct png_chunk *c)
+{
+    return c->off + PNG_CHUNK_FRAME + c->len;
 }
 
 /* State while walking over the chunks. */
 struct png_scan {
     struct header *h;
+    struct png_look *look; /* (optional) */
+    bool has_ihdr;
     unsigned color;
-    uint32_t palette_len; /* bytes; 0 before PLTE */
-    uint32_t kept;        /* bit per row of kept_types: the first of a kind counts */
+    bool trns;     /* there is one that counts */
+    uint32_t kept; /* bit per row of kept_types: the first of a kind counts, but for eXIf */
 };
 
-static status scan_ihdr(struct source *s, const struct chunk *c, struct png_scan *ps,
+enum { MAX_EXIF = 4 };
+
+static status check_crc(struct source *s, const struct png_chunk *c, bool *out_good,
                         struct errmsg *e)
 {
     const uint8_t *p;
-    if (strcmp(c->type, "IHDR") != 0 || c->len != PNG_IHDR_BYTES) {
-        if (strcmp(c->type, "CgBI") == 0)
-            return errmsg_set(e, STATUS_UNSUPPORTED, "PNG: Apple's variant is not readable");
-        return errmsg_set(e, STATUS_CORRUPT, "PNG: the first chunk is not IHDR");
-    }
-    status st = source_at(s, c->off, PNG_CHUNK_FRAME + PNG_IHDR_BYTES, &p, e);
+    status st = source_at(s, c->off, PNG_CHUNK_FRAME + (size_t)c->len, &p, e);
     if (st)
         return st;
-    if (read_be32(p + 8 + PNG_IHDR_BYTES) != image_png_crc(p + 4, 4 + PNG_IHDR_BYTES))
+    *out_good = read_be32(p + PNG_CHUNK_HEAD + c->len) == image_png_crc(p + 4, 4 + (size_t)c->len);
+    return STATUS_OK;
+}
+
+/* The last one counts for PIL; libpng refuses a second one. Longer ones are PIL's, too, and so is
+   anything for the compression method, and for interlacing that is not zero. */
+static status scan_ihdr(struct source *s, const struct png_chunk *c, struct png_scan *ps,
+                        struct errmsg *e)
+{
+    const uint8_t *p;
+    bool good;
+    if (c->len < PNG_IHDR_BYTES || c->len > SOURCE_WINDOW / 2)
+        return errmsg_set(e, STATUS_CORRUPT, "PNG: IHDR of %u bytes", c->len);
+    status st = check_crc(s, c, &good, e);
+    if (!st && !good)
         return errmsg_set(e, STATUS_CORRUPT, "PNG: the checksum of IHDR is wrong");
-    p += PNG_CHUNK_HEAD;
+    if (!st)
+        st = source_at(s, c->off + PNG_CHUNK_HEAD, PNG_IHDR_BYTES, &p, e);
+    if (st)
+        return st;
     uint32_t width = read_be32(p), height = read_be32(p + 4);
     unsigned depth = p[8];
     ps->color = p[9];
     if (width > 0x7fffffff || height > 0x7fffffff || depth > 16 ||
-        !(legal_depths(ps->color) >> depth & 1) || p[10] || p[11] || p[12] > 1)
+        !(legal_depths(ps->color) >> depth & 1) || p[11])
         return errmsg_set(e, STATUS_CORRUPT, "PNG: IHDR holds impossible values");
     struct image_info *i = &ps->h->info;
-    i->format = IMAGE_PNG;
     i->width = (int)width;
     i->height = (int)height;
     i->source_bits = (int)depth;
-    i->is_label = ps->color == COLOR_PALETTE || depth < 8;
-    i->channels = ps->color == COLOR_GREY || ps->color == COLOR_GREY_ALPHA ? 1 : 3;
-    i->has_alpha = ps->color == COLOR_GREY_ALPHA || ps->color == COLOR_RGBA;
-    return STATUS_OK;
-}
-
-static status scan_trns(const struct chunk *c, struct png_scan *ps, struct errmsg *e)
-{
-    bool legal = (ps->color == COLOR_GREY && c->len == 2) ||
-                 (ps->color == COLOR_RGB && c->len == 6) ||
-                 (ps->color == COLOR_PALETTE && c->len >= 1 && c->len <= ps->palette_len / 3);
-    if (!legal)
-        return errmsg_set(e, STATUS_CORRUPT, "PNG: tRNS is out of place");
-    ps->h->info.has_alpha = true;
-    return STATUS_OK;
-}
-
-static status scan_plte(const struct chunk *c, struct png_scan *ps, struct errmsg *e)
-{
-    if (c->len < 3 || c->len > 3 * 256 || c->len % 3 || ps->palette_len)
-        return errmsg_set(e, STATUS_CORRUPT, "PNG: PLTE is out of place");
-    ps->palette_len = c->len;
-    return STATUS_OK;
-}
-
-static status scan_kept(struct source *s, const struct chunk *c, struct png_scan *ps,
-                        struct errmsg *e)
-{
-    static const char *const kept_types[] = {"iCCP", "sRGB", "gAMA", "cHRM", "eXIf"};
-    for (unsigned i = 0; i < ARRAY_LEN(kept_types); i++) {
-        if (strcmp(c->type, kept_types[i]) != 0 || ps->kept >> i & 1)
-            continue;
-        ps->kept |= 1u << i;
-        if (strcmp(c->type, "eXIf") == 0) {
-            status st =
-                exif_orientation(s, c->off + PNG_CHUNK_HEAD, c->len, &ps->h->info.orientation);
-            if (st)
-                return st;
-        }
-        return header_add_piece(ps->h, c->off, c->len + PNG_CHUNK_FRAME, e);
+    i->is_label = ps->color == PNG_PALETTE || depth < 8;
+    i->channels = ps->color == PNG_GREY || ps->color == PNG_GREY_ALPHA ? 1 : 3;
+    ps->has_ihdr = true;
+    if (ps->look) {
+        ps->look->color = ps->color;
+        ps->look->interlaced = p[12] != 0;
     }
     return STATUS_OK;
 }
 
-static status scan_chunk(struct source *s, const struct chunk *c, struct png_scan *ps,
+/* Those of a wrong checksum are libpng's to ignore, and PIL's to refuse. Too short ones are to both
+   as if they were not there; longer ones than needed, or than the palette, PIL takes. */
+static status scan_trns(struct source *s, const struct png_chunk *c, struct png_scan *ps,
+                        struct errmsg *e)
+{
+    uint32_t least = ps->color == PNG_GREY ? 2 : ps->color == PNG_RGB ? 6 : 1;
+    if (!ps->has_ihdr || c->len < least)
+        return STATUS_OK;
+    if (c->len <= SOURCE_WINDOW - PNG_CHUNK_FRAME) {
+        bool good;
+        status st = check_crc(s, c, &good, e);
+        if (st || !good)
+            return st;
+    }
+    ps->trns = true;
+    if (ps->look)
+        ps->look->trns = *c;
+    return STATUS_OK;
+}
+
+static status scan_plte(const struct png_chunk *c, struct png_scan *ps, struct errmsg *e)
+{
+    if (ps->color == PNG_PALETTE && c->len > 3 * 256 + 2)
+        return errmsg_set(e, STATUS_CORRUPT, "PNG: PLTE of %u bytes", c->len);
+    if (ps->look)
+        ps->look->plte = *c;
+    return STATUS_OK;
+}
+
+static status scan_exif(struct source *s, const struct png_chunk *c, struct png_scan *ps)
+{
+    int found;
+    status st = exif_orientation(s, c->off + PNG_CHUNK_HEAD, c->len, &found);
+    if (st)
+        return st;
+    ps->h->info.orientation = found;
+    header_add_piece(ps->h, c->off, c->len + PNG_CHUNK_FRAME, PIECE_ORIENTATION);
+    return STATUS_OK;
+}
+
+static status scan_kept(struct source *s, const struct png_chunk *c, struct png_scan *ps)
+{
+    static const char *const color_types[] = {"iCCP", "sRGB", "gAMA", "cHRM"};
+    if (c->len > INT32_MAX)
+        return STATUS_OK;
+    if (strcmp(c->type, "eXIf") == 0)
+        return ps->kept >> 8 < MAX_EXIF ? ps->kept += 1u << 8, scan_exif(s, c, ps) : STATUS_OK;
+    for (unsigned i = 0; i < ARRAY_LEN(color_types); i++) {
+        if (strcmp(c->type, color_types[i]) != 0 || ps->kept >> i & 1)
+            continue;
+        ps->kept |= 1u << i;
+        header_add_piece(ps->h, c->off, c->len + PNG_CHUNK_FRAME, PIECE_COLOR);
+    }
+    return STATUS_OK;
+}
+
+static status scan_chunk(struct source *s, const struct png_chunk *c, struct png_scan *ps,
                          struct errmsg *e)
 {
+    if (image_png_next(c) > s->size)
+        return errmsg_set(e, STATUS_CORRUPT, "PNG: the file ends within its header");
+    if (strcmp(c->type, "IHDR") == 0)
+        return scan_ihdr(s, c, ps, e);
     if (strcmp(c->type, "PLTE") == 0)
         return scan_plte(c, ps, e);
     if (strcmp(c->type, "tRNS") == 0)
-        return scan_trns(c, ps, e);
-    if (isupper((unsigned char)c->type[0]))
-        return errmsg_set(e, STATUS_CORRUPT, "PNG: chunk %s before the image data", c->type);
-    return scan_kept(s, c, ps, e);
+        return scan_trns(s, c, ps, e);
+    if (strcmp(c->type, "CgBI") == 0)
+        return errmsg_set(e, STATUS_UNSUPPORTED, "PNG: Apple's variant is not readable");
+    if (strcmp(c->type, "IEND") == 0)
+        return errmsg_set(e, STATUS_CORRUPT, "PNG: no image data");
+    return scan_kept(s, c, ps);
 }
 
 /* Deflate makes at most 1032 bytes of one. One sample per pixel is the least; interlacing adds
@@ -155,26 +190,43 @@ static uint64_t least_bytes(const struct image_info *i)
     return (uint64_t)i->height * (1 + bits / 8) / 1032;
 }
 
+static status scan(struct source *s, struct png_scan *ps, struct errmsg *e)
+{
+    struct header *h = ps->h;
+    struct png_chunk c = {0};
+    uint64_t off = PNG_SIGNATURE_BYTES;
+    for (;;) {
+        status st = image_png_chunk(s, off, &c, e);
+        if (!st && strcmp(c.type, "IDAT") == 0)
+            break;
+        if (!st)
+            st = scan_chunk(s, &c, ps, e);
+        if (st)
+            return st;
+        off = image_png_next(&c);
+    }
+    if (!ps->has_ihdr)
+        return errmsg_set(e, STATUS_CORRUPT, "PNG: no IHDR");
+    h->info.format = IMAGE_PNG;
+    h->info.has_alpha = ps->color == PNG_GREY_ALPHA || ps->color == PNG_RGBA || ps->trns;
+    h->info.header_bytes = (size_t)off + PNG_CHUNK_HEAD;
+    h->info.metadata_bytes += PNG_SLOT;
+    h->least_bytes = least_bytes(&h->info);
+    if (ps->look)
+        ps->look->idat = c;
+    return STATUS_OK;
+}
+
 status image_png_scan(struct source *s, struct header *out, struct errmsg *e)
 {
     struct png_scan ps = {.h = out};
-    struct chunk c;
-    uint64_t off = PNG_SIGNATURE_BYTES;
-    status st = read_chunk(s, off, &c, e);
-    if (!st)
-        st = scan_ihdr(s, &c, &ps, e);
-    while (!st) {
-        off += PNG_CHUNK_FRAME + (uint64_t)c.len;
-        st = read_chunk(s, off, &c, e);
-        if (st || strcmp(c.type, "IDAT") == 0)
-            break;
-        st = scan_chunk(s, &c, &ps, e);
-    }
-    if (st)
-        return st;
-    if (ps.color == COLOR_PALETTE && !ps.palette_len)
-        return errmsg_set(e, STATUS_CORRUPT, "PNG: palette image without a palette");
-    out->info.header_bytes = (size_t)off + PNG_CHUNK_HEAD;
-    out->least_bytes = least_bytes(&out->info);
-    return STATUS_OK;
+    return scan(s, &ps, e);
+}
+
+status image_png_look(struct source *s, struct png_look *out, struct errmsg *e)
+{
+    struct header h = {.no_color = true};
+    struct png_scan ps = {.h = &h, .look = out};
+    memset(out, 0, sizeof *out);
+    return scan(s, &ps, e);
 }

@@ -79,14 +79,14 @@ static void test_prefix_tells_the_same(void **state)
         struct buf file = make_source((enum image_format)format, 3);
         struct image_limits lim = image_limits_default();
         struct image_info whole, prefix;
-        assert_int_equal(image_probe(file.data, file.len, 9999, &lim, &whole, NULL), STATUS_OK);
-        assert_int_equal(image_probe(file.data, whole.header_bytes, 9999, &lim, &prefix, NULL),
+        assert_int_equal(image_probe(file.data, file.len, 29999, &lim, &whole, NULL), STATUS_OK);
+        assert_int_equal(image_probe(file.data, whole.header_bytes, 29999, &lim, &prefix, NULL),
                          STATUS_OK);
-        assert_int_equal(whole.encoded_size, 9999);
-        assert_int_equal(prefix.encoded_size, 9999);
-        assert_int_equal(prefix.file_size, 9999);
-        lim.max_file_bytes = 9998;
-        assert_int_equal(image_probe(file.data, file.len, 9999, &lim, &whole, NULL), STATUS_LIMIT);
+        assert_int_equal(whole.encoded_size, 29999);
+        assert_int_equal(prefix.encoded_size, 29999);
+        assert_int_equal(prefix.file_size, 29999);
+        lim.max_file_bytes = 29998;
+        assert_int_equal(image_probe(file.data, file.len, 29999, &lim, &whole, NULL), STATUS_LIMIT);
         buf_done(&file);
     }
 }

@@ -401,6 +401,14 @@ UNUSED static void judge(enum image_format format, const void *data, size_t len)
     (format == IMAGE_PNG ? judge_png : judge_jpeg)(data, len);
 }
 
+UNUSED static uint8_t *metadata_of(const void *data, size_t len, const struct image_info *info)
+{
+    struct image_limits lim = image_limits_default();
+    uint8_t *meta = malloc(info->metadata_bytes + 1);
+    assert_int_equal(image_metadata(data, len, info, &lim, meta, NULL), STATUS_OK);
+    return meta;
+}
+
 /* Decodes the file and encodes what came out: exact size, no complaint, same metadata size again.
  */
 UNUSED static struct buf recode(const struct buf *file)
@@ -414,7 +422,9 @@ UNUSED static struct buf recode(const struct buf *file)
     if (st)
         fail_msg("decode: %s: %s", status_text(st), e.text);
     assert_int_equal(buf_reserve(&out, info.encoded_size), STATUS_OK);
-    st = image_encode(&img, &info, file->data, info.header_bytes, out.data, info.encoded_size, &e);
+    uint8_t *meta = metadata_of(file->data, file->len, &info);
+    st = image_encode(&img, &info, meta, info.metadata_bytes, out.data, info.encoded_size, &e);
+    free(meta);
     if (st)
         fail_msg("encode: %s: %s", status_text(st), e.text);
     out.len = info.encoded_size;

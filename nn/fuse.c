@@ -6,6 +6,11 @@
  * kernel that takes the fused node sits no deeper in the device chain than the one that took the
  * node before: fusion never moves work from a fast kernel to a slow one.
  *
+ * The first part is thereby done later than it stood. Invariant: no node in between can tell. That
+ * is, none reads another result of the part (the statistics of a norm, the gradients of gamma and
+ * beta), none writes what the part reads, and none reads or writes what the part writes: running
+ * statistics, which several norms may share. Every rewrite asks accepted(), which asks may_wait().
+ *
  *     conv2d -> add_nc                 conv2d with nc
  *     conv2d | conv2d_data | batch_norm | norm_back -> add       the same with res
  *     conv2d | norm | add -> act       the same with post
@@ -53,9 +58,15 @@ static void compact(struct nn_graph *g)
     g->n_nodes = n;
 }
 
+/* The operands that a run of the node writes, as bits of in[]. */
+static unsigned written(const struct nn_node *node)
+{
+    return node->attr.training ? nn_op_row(node->op)->effects : 0;
+}
+
 static bool has_effect(const struct nn_node *node)
 {
-    return nn_op_row(node->op)->effects && node->attr.training;
+    return written(node) != 0;
 }
 
 status nn_prune(struct nn_graph *g)
@@ -75,7 +86,7 @@ status nn_prune(struct nn_graph *g)
             continue;
         }
         for (int k = 0; k < node->n_out; k++)
-            if (!needed[node->out[k]] && !(k == 0 && has_effect(node)))
+            if (!needed[node->out[k]] && !(nn_op_row(node->op)->whole >> k & 1))
                 node->out[k] = 0;
         for (int k = 0; k < node->n_in; k++)
             needed[node->in[k]] = node->in[k] > 0;
@@ -107,9 +118,44 @@ struct nn_step nn_step_of(const struct nn_plan *p, const struct nn_node *node)
     return s;
 }
 
-static bool accepted(const struct fuser *f, const struct nn_node *fused,
-                     const struct nn_node *before)
+/* Whether a run of `writer` writes an operand of `other`. */
+static bool writes_operand(const struct nn_node *writer, const struct nn_node *other)
 {
+    for (int i = 0; i < writer->n_in; i++)
+        for (int k = 0; written(writer) >> i & 1 && k < other->n_in; k++)
+            if (other->in[k] && other->in[k] == writer->in[i])
+                return true;
+    return false;
+}
+
+static bool reads_side_result(const struct nn_node *reader, const struct nn_node *maker)
+{
+    for (int i = 1; i < maker->n_out; i++)
+        for (int k = 0; maker->out[i] && k < reader->n_in; k++)
+            if (reader->in[k] == maker->out[i])
+                return true;
+    return false;
+}
+
+/* The invariant above: whether `part` may be done where `last` stands. Nobody but `last` reads its
+   result 0. */
+static bool may_wait(const struct nn_node *part, const struct nn_node *last)
+{
+    for (const struct nn_node *node = part + 1; node < last; node++)
+        if (node->op != GONE && (reads_side_result(node, part) || writes_operand(node, part) ||
+                                 writes_operand(part, node)))
+            return false;
+    return true;
+}
+
+/* Whether `fused` may stand for part and last: a kernel takes it, no deeper than the one that took
+   `before`, and part may wait. */
+static bool accepted(const struct fuser *f, const struct nn_node *fused,
+                     const struct nn_node *before, const struct nn_node *part,
+                     const struct nn_node *last)
+{
+    if (!may_wait(part, last))
+        return false;
     struct nn_step a = nn_step_of(f->plan, before), b = nn_step_of(f->plan, fused);
     int depth_before, depth_fused;
     if (!nn_kernel_pick(f->plan->device, &b, NULL, &depth_fused))
@@ -174,7 +220,7 @@ static bool fuse_operand(struct fuser *f, struct nn_node *maker, struct nn_node 
         fused.n_in = slot + 1;
     fused.in[slot] = last->in[1 - k];
     fused.out[0] = last->out[0];
-    if (!accepted(f, &fused, maker))
+    if (!accepted(f, &fused, maker, maker, last))
         return false;
     replace(f, maker, last, &fused);
     return true;
@@ -227,7 +273,7 @@ static bool find_back_pair(const struct fuser *f, const struct nn_node *norm,
             node->in[node->op == NN_OP_GROUP_NORM_BACK ? 4 : 6] != norm->out[1])
             continue;
         struct nn_node *back = private_maker(f, node->in[0], 1);
-        if (!back || back->op != NN_OP_ACT_BACK || back->in[1] != saved ||
+        if (!back || back->op != NN_OP_ACT_BACK || back->n_in != 2 || back->in[1] != saved ||
             back->attr.act != act->attr.act)
             continue;
         *out_act_back = back;
@@ -242,7 +288,7 @@ static bool fuse_back_pair(struct fuser *f, struct nn_node *act_back, struct nn_
     struct nn_node fused = *back;
     fused.in[0] = act_back->in[0];
     fused.attr.post = NN_POST(act_back->attr.act);
-    if (!accepted(f, &fused, back))
+    if (!accepted(f, &fused, back, act_back, back))
         return false;
     replace(f, act_back, back, &fused);
     return true;
@@ -259,7 +305,7 @@ static bool fuse_act(struct fuser *f, struct nn_node *act)
     struct nn_node fused = *maker, *act_back, *back;
     fused.out[0] = act->out[0];
     fused.attr.post = NN_POST(act->attr.act);
-    if (!accepted(f, &fused, maker))
+    if (!accepted(f, &fused, maker, maker, act))
         return false;
     bool residual = maker->op == NN_OP_BATCH_NORM && maker->in[5];
     if (norm_back(maker->op) != GONE && !residual &&
@@ -281,7 +327,7 @@ static bool fuse_act_back(struct fuser *f, struct nn_node *back)
     fused.n_in = 3;
     fused.in[0] = add->in[0];
     fused.in[2] = add->in[1];
-    if (!accepted(f, &fused, back))
+    if (!accepted(f, &fused, back, add, back))
         return false;
     replace(f, add, back, &fused);
     return true;
@@ -303,6 +349,18 @@ static bool fuse_at(struct fuser *f, struct nn_node *node)
     }
 }
 
+/* Every operand is made before it is read. */
+static bool in_order(const struct nn_graph *g)
+{
+    for (int i = 0; i < g->n_nodes; i++)
+        for (int k = 0; k < g->nodes[i].n_in; k++) {
+            const struct nn_value *v = &g->values[g->nodes[i].in[k]];
+            if (g->nodes[i].in[k] && v->source == NN_FROM_NODE && v->node >= i)
+                return false;
+        }
+    return true;
+}
+
 status nn_fuse(struct nn_plan *p)
 {
     struct nn_graph *g = p->program;
@@ -314,5 +372,6 @@ status nn_fuse(struct nn_plan *p)
     for (int i = 0; i < g->n_nodes; i++)
         fuse_at(&f, &g->nodes[i]);
     compact(g);
+    CHECK(in_order(g));
     return STATUS_OK;
 }

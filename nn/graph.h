@@ -22,6 +22,7 @@ enum nn_store { NN_STORE_F32, NN_STORE_I32, NN_STORE_BF16, NN_STORE_COUNT };
  * Every op, forward then backward: X(NAME, struct). The inputs and outputs by position; ? marks one
  * that may be absent (id 0). An output nobody reads is absent for the kernel. `post` is attr.post:
  * an activation applied last, put there by the planner's fusion only (as are nc, res and more).
+ * A convolution's w and dw are f32 in every plan (stores.c).
  *
  * CONV2D             x w b? nc? res?               -> y = post(x*w + b + nc + res), nc (N,O), res
  * as y CONV2D_DATA        dy w res?                     -> dx = conv'(dy) + res CONV2D_WEIGHTS x dy

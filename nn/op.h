@@ -21,7 +21,11 @@ struct nn_op_impl {
     unsigned in_place;
     bool view;    /* output 0 IS input 0 (reshape): no kernel runs */
     bool heavy;   /* convolutions, products, attention: wants bf16 operands in a bf16 plan */
-    bool effects; /* writes to a parameter: must run even when nobody reads its outputs */
+    /* Bit i: in training a run writes input i, a parameter. Such a node runs even when nobody reads
+       its outputs, and keeps its place among those that read or write the same. */
+    unsigned effects;
+    /* Bit i: output i is never absent for the kernel, even when nobody reads it. */
+    unsigned whole;
     double (*flops)(const struct nn_step *s); /* (optional: 0) multiply-adds * 2 */
     struct nn_kernel reference;
 };

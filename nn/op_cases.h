@@ -209,6 +209,18 @@ static void make_conv_twice(struct op_case *c)
     struct nn_val b = nn_conv2d(c->graph, x, v, NN_NONE, nn_conv_same(1, 1));
     c->y = nn_add(c->graph, a, b);
 }
+/* Weights that are computed, and shared. */
+static void make_conv_made_weights(struct op_case *c)
+{
+    struct nn_shape s =
+        nn_shape4(op_case_int(c, 1, 3), op_case_int(c, 3, 9), op_case_int(c, 3, 9), 16);
+    struct nn_val w = leaf_as(c, nn_shape4(16, 16, 3, 3), true, 0, 0.3f);
+    w = nn_mul(c->graph, nn_affine(c->graph, w, 2, 0.1f), w);
+    struct nn_val x = nn_conv2d(c->graph, input(c, s), w, NN_NONE, nn_conv_same(3, 1));
+    if (coin(c))
+        x = nn_conv2d(c->graph, nn_act(c->graph, x, NN_TANH), w, NN_NONE, nn_conv_same(3, 1));
+    c->y = nn_conv2d(c->graph, x, w, NN_NONE, nn_conv_same(3, op_case_int(c, 1, 2)));
+}
 static void make_linear(struct op_case *c)
 {
     int n = op_case_int(c, 1, 9), i = op_case_int(c, 1, 70), o = op_case_int(c, 1, 40);
@@ -411,6 +423,84 @@ static void make_unet_block(struct op_case *c)
     c->y = nn_add(g, h, skip);
 }
 
+/* Two branches with the same parameters, layer by layer or one after the other. */
+struct tower {
+    struct nn_val gamma, beta, mean, var, w;
+    bool batch, training;
+};
+static struct tower shared_tower(struct op_case *c, int channels)
+{
+    struct nn_shape each = nn_shape1(channels);
+    struct tower t = {.gamma = param(c, each),
+                      .beta = param(c, each),
+                      .mean = nn_buffer(c->graph, "mean", each, NN_INIT_ZERO),
+                      .var = nn_buffer(c->graph, "var", each, NN_INIT_ONE),
+                      .w = leaf_as(c, nn_shape4(channels, channels, 3, 3), true, 0, 0.15f),
+                      .batch = coin(c),
+                      .training = coin(c)};
+    return t;
+}
+static struct nn_val tower_norm(struct op_case *c, const struct tower *t, struct nn_val x)
+{
+    return t->batch ? nn_batch_norm(c->graph, x, t->gamma, t->beta, t->mean, t->var, 0.3f, 1e-2f,
+                                    t->training)
+                    : nn_group_norm(c->graph, x, t->gamma, t->beta, 4, 1e-2f);
+}
+static struct nn_val tower_layer(struct op_case *c, const struct tower *t, int kind,
+                                 struct nn_val x, struct nn_val skip)
+{
+    switch (kind) {
+    case 0:
+        return tower_norm(c, t, x);
+    case 1:
+        return nn_act(c->graph, x, NN_SILU);
+    case 2:
+        return nn_conv2d(c->graph, x, t->w, NN_NONE, nn_conv_same(3, 1));
+    case 3:
+        return nn_add(c->graph, x, skip);
+    default:
+        return nn_act(c->graph, x, NN_TANH);
+    }
+}
+static void make_siamese(struct op_case *c)
+{
+    enum { LAYERS = 7 };
+    int channels = coin(c) ? 8 : 16, kind[LAYERS];
+    struct nn_shape s =
+        nn_shape4(op_case_int(c, 1, 3), op_case_int(c, 2, 5), op_case_int(c, 2, 5), channels);
+    struct nn_val x[2] = {input(c, s), input(c, s)}, skip[2] = {x[0], x[1]};
+    const struct tower t = shared_tower(c, channels);
+    bool together = coin(c);
+    for (int i = 0; i < LAYERS; i++)
+        kind[i] = i < 4 || coin(c) ? i % 4 : op_case_int(c, 0, 4);
+    for (int i = 0; i < 2 * LAYERS; i++) {
+        int branch = together ? i % 2 : i / LAYERS, layer = together ? i / 2 : i % LAYERS;
+        struct nn_val y = tower_layer(c, &t, kind[layer], x[branch], skip[branch]);
+        skip[branch] = coin(c) ? skip[branch] : x[branch];
+        x[branch] = y;
+    }
+    c->y = nn_sub(c->graph, x[0], nn_affine(c->graph, x[1], 0.5f, 0.1f));
+}
+/* Any layer of any value made so far. */
+static void make_shared_graph(struct op_case *c)
+{
+    enum { INPUTS = 2, VALUES = 12 };
+    struct nn_shape s =
+        nn_shape4(op_case_int(c, 1, 3), op_case_int(c, 2, 4), op_case_int(c, 2, 4), 16);
+    struct nn_val v[VALUES] = {input(c, s), input(c, s)}, sum;
+    const struct tower t = shared_tower(c, 16);
+    for (int i = INPUTS; i < VALUES; i++)
+        v[i] = tower_layer(c, &t, op_case_int(c, 0, 4),
+                           v[op_case_int(c, i < 4 ? i - 2 : i - 3, i - 1)],
+                           v[op_case_int(c, 0, i - 1)]);
+    sum = nn_add(c->graph, v[VALUES - 1], v[VALUES - 2]);
+    for (int i = 0; i < INPUTS; i++) /* the result depends on all leaves */
+        sum = nn_add(c->graph, sum, nn_affine(c->graph, v[i], 0.25f, 0));
+    sum = nn_add(c->graph, sum,
+                 tower_norm(c, &t, nn_conv2d(c->graph, v[1], t.w, NN_NONE, nn_conv_same(3, 1))));
+    c->y = sum;
+}
+
 static const struct op_maker op_makers[] = {
     {"conv2d", make_conv, 1e-5f, false, false},
     {"conv2d_block", make_conv_block, 1e-5f, false, false},
@@ -418,6 +508,7 @@ static const struct op_maker op_makers[] = {
     {"conv2d_blocks", make_conv_blocks, 1e-5f, false, true},
     {"conv2d_strided", make_conv_strided, 1e-5f, false, false},
     {"conv2d_twice", make_conv_twice, 1e-5f, false, false},
+    {"conv2d_made_weights", make_conv_made_weights, 1e-5f, false, false},
     {"linear", make_linear, 1e-5f, false, false},
     {"group_norm", make_group_norm, 3e-5f, false, false},
     {"group_norm_act", make_group_norm_act, 3e-5f, false, false},
@@ -443,6 +534,8 @@ static const struct op_maker op_makers[] = {
     {"total", make_total, 1e-6f, false, false},
     {"timestep_embedding", make_timestep, 1e-6f, true, false},
     {"unet_block", make_unet_block, 1e-4f, false, false},
+    {"siamese", make_siamese, 1e-4f, false, false},
+    {"shared_graph", make_shared_graph, 1e-4f, false, false},
 };
 enum { OP_MAKERS_COUNT = ARRAY_LEN(op_makers) };
 

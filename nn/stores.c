@@ -2,9 +2,11 @@
  * Which values of a plan are bf16.
  *
  * f32 plans: none. bf16 plans: every intermediate (N,H,W,C) that is neither read by the caller nor
- * a parameter's gradient; (N), (N,C) and weights stay f32. An f32 activation that enters a
- * convolution or attention (the network's input, mostly) is cast once by a COPY in front of its
- * first such reader.
+ * a parameter's gradient; (N), (N,C) and weights stay f32: what a convolution takes for its
+ * weights, what it gives for their gradient, and what is computed from that element by element (the
+ * sum of several, where convolutions share weights), though they have four dimensions, too. An f32
+ * activation that enters a convolution or attention (the network's input, mostly) is cast once by a
+ * COPY in front of its first such reader.
  */
 #include "plan.h"
 
@@ -13,6 +15,29 @@
 static bool intermediate(const struct nn_value *v)
 {
     return v->source == NN_FROM_NODE && v->shape.rank == 4 && !v->is_output && !v->grad_of;
+}
+
+/* Operand of a convolution that is its weights; 0: none. */
+static int weights_of(const struct nn_node *node)
+{
+    return node->op == NN_OP_CONV2D || node->op == NN_OP_CONV2D_DATA ? node->in[1] : 0;
+}
+
+static void keep_weights(struct nn_plan *p, bool *gradient)
+{
+    const struct nn_graph *g = p->program;
+    for (int i = 0; i < g->n_nodes; i++) {
+        const struct nn_node *node = &g->nodes[i];
+        bool of_weights = node->op == NN_OP_CONV2D_WEIGHTS;
+        for (int k = 0; k < node->n_in; k++)
+            of_weights |= nn_op_row(node->op)->in_place >> k & 1 && gradient[node->in[k]];
+        if (weights_of(node))
+            p->store[weights_of(node)] = NN_STORE_F32;
+        if (!of_weights || !node->out[0])
+            continue;
+        gradient[node->out[0]] = true;
+        p->store[node->out[0]] = NN_STORE_F32;
+    }
 }
 
 /* A view has its source's store: both f32 when one of them must be. */
@@ -111,6 +136,10 @@ status nn_choose_stores(struct nn_plan *p)
                                                                                     : NN_STORE_F32;
     if (p->precision != NN_PREC_BF16)
         return STATUS_OK;
+    AUTO(mem_free) bool *gradient = mem_zalloc((size_t)g->n_values, sizeof *gradient);
+    if (!gradient)
+        return STATUS_NOMEM;
+    keep_weights(p, gradient);
     settle_views(p);
     return add_casts(p);
 }

@@ -33,14 +33,17 @@ static void probe_both(const uint8_t *data, size_t len, const struct image_limit
     CHECK(a || b || same(&in_memory, &in_file));
 }
 
-static void recode(const struct image *img, const struct image_info *info, const uint8_t *data)
+static void recode(const struct image *img, const struct image_info *info, const uint8_t *data,
+                   size_t len)
 {
+    AUTO(mem_free) uint8_t *meta = mem_alloc(info->metadata_bytes + 1);
     AUTO(mem_free) uint8_t *out = mem_alloc(info->encoded_size);
     AUTO(image_done) struct image back = IMAGE_INIT;
     struct image_limits lim = image_limits_default();
     struct image_info again;
-    CHECK(out);
-    CHECK(image_encode(img, info, data, info->header_bytes, out, info->encoded_size, NULL) ==
+    CHECK(out && meta);
+    CHECK(image_metadata(data, len, info, &lim, meta, NULL) == STATUS_OK);
+    CHECK(image_encode(img, info, meta, info->metadata_bytes, out, info->encoded_size, NULL) ==
           STATUS_OK);
     CHECK(image_decode(out, info->encoded_size, &lim, &back, &again, NULL) == STATUS_OK);
     CHECK(again.complete && again.encoded_size == info->encoded_size);
@@ -60,6 +63,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         return 0;
     CHECK(image_probe(data, info.header_bytes, len, &lim, &probed, NULL) == STATUS_OK);
     CHECK(probed.encoded_size == info.encoded_size);
-    recode(&img, &info, data);
+    recode(&img, &info, data, len);
     return 0;
 }

@@ -1,0 +1,281 @@
+/*
+ * What is kept of a PNG's metadata: the pieces of the header, and one chunk that tells the
+ * orientation when something else does in the source than an eXIf among the pieces.
+ *
+ * The orientation is found as PIL finds it: the tag of the last eXIf; without an eXIf, that of the
+ * text "Raw profile type exif" (ImageMagick's: a name, a length and hexadecimal digits), or of a
+ * text "exif"; without the tag, what XMP says, by the same pattern. libpng's readers know eXIf
+ * only, torchvision only one before the image data. So the chunk that is written is of the same
+ * kind and at the same place as what was found.
+ */
+#include "exif.h"
+#include "png_format.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+#include <zlib.h>
+
+static const char key_profile[] = "Raw profile type exif";
+static const char key_exif[] = "exif";
+static const char key_xmp[] = "XML:com.adobe.xmp";
+
+enum {
+    TEXT_MAX = 1 << 20, /* PIL refuses files with more in one text */
+    KEY_MAX = 80
+};
+
+struct found {
+    bool idat; /* seen */
+    bool exif_before, exif_behind;
+    bool profile;
+    int exif;      /* the orientation of the eXIf that counts, or the profile; 0: it has none */
+    int exif_kept; /* of the last one before the image data */
+    int xmp;
+};
+
+/* ---- texts ---- */
+
+/* Replaces compressed bytes by what they are; false when they make no sense. */
+static bool inflate_text(struct buf *text)
+{
+    struct buf out = BUF_INIT(TEXT_MAX);
+    z_stream z = {.next_in = (Bytef *)text->data, .avail_in = (uInt)text->len};
+    if (buf_reserve(&out, TEXT_MAX) || inflateInit(&z) != Z_OK) {
+        buf_done(&out);
+        return false;
+    }
+    z.next_out = (Bytef *)out.data;
+    z.avail_out = TEXT_MAX;
+    int code = inflate(&z, Z_FINISH);
+    out.len = TEXT_MAX - z.avail_out;
+    inflateEnd(&z);
+    buf_done(text);
+    *text = out;
+    return code == Z_STREAM_END;
+}
+
+/* The number of bytes of the head that stand between a text's key (with its zero) and its value:
+   per type; sets *out_packed. -1: it makes no sense. */
+static int text_head(const char *type, const uint8_t *p, size_t len, bool *out_packed)
+{
+    *out_packed = type[0] == 'z';
+    if (type[0] == 't')
+        return 0;
+    if (type[0] == 'z')
+        return len >= 1 && p[0] == 0 ? 1 : -1;
+    const uint8_t *language = len >= 2 ? memchr(p + 2, 0, len - 2) : NULL;
+    size_t at = language ? (size_t)(language + 1 - p) : 0;
+    const uint8_t *translated = language ? memchr(language + 1, 0, len - at) : NULL;
+    *out_packed = translated && p[0] != 0;
+    if (!translated || (*out_packed && p[1] != 0))
+        return -1;
+    return (int)(translated + 1 - p);
+}
+
+/* The value of a text chunk whose key is key_len long; empty when it makes no sense. */
+static status text_value(struct source *s, const struct png_chunk *c, size_t key_len,
+                         struct buf *out, struct errmsg *e)
+{
+    size_t len = c->len - key_len - 1;
+    bool packed;
+    if (len > TEXT_MAX)
+        len = TEXT_MAX;
+    status st = buf_reserve(out, len);
+    if (!st)
+        st = source_copy(s, c->off + PNG_CHUNK_HEAD + key_len + 1, len, (uint8_t *)out->data, e);
+    if (st)
+        return st;
+    int head = text_head(c->type, (uint8_t *)out->data, len, &packed);
+    out->len = head < 0 ? 0 : len - (size_t)head;
+    memmove(out->data, out->data + (head < 0 ? 0 : head), out->len);
+    if (packed && out->len && !inflate_text(out))
+        out->len = 0;
+    return STATUS_OK;
+}
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+/* "\nexif\n    LENGTH\nHEX...": the bytes, in place. */
+static void profile_bytes(struct buf *text)
+{
+    size_t from = 0, to = 0;
+    for (int lines = 0; from < text->len && lines < 3; from++)
+        lines += text->data[from] == '\n';
+    int high = -1;
+    for (; from < text->len; from++) {
+        int digit = hex_digit(text->data[from]);
+        if (digit < 0 && isspace((unsigned char)text->data[from]))
+            continue;
+        if (digit < 0)
+            break;
+        if (high >= 0)
+            text->data[to++] = (char)(high << 4 | digit);
+        high = high >= 0 ? -1 : digit;
+    }
+    text->len = to;
+}
+
+/* tiff:Orientation="6" or tiff:Orientation>6 */
+static int xmp_orientation(const struct buf *text)
+{
+    static const char name[] = "tiff:Orientation";
+    size_t n = sizeof name - 1;
+    const char *p = text->data, *end = p + text->len;
+    while (p && (size_t)(end - p) > n && (p = memmem(p, (size_t)(end - p), name, n))) {
+        p += n;
+        size_t skip = end - p >= 2 && memcmp(p, "=\"", 2) == 0 ? 2 : end - p >= 1 && *p == '>';
+        if (skip && (size_t)(end - p) > skip && isdigit((unsigned char)p[skip]))
+            return p[skip] >= '1' && p[skip] <= '8' ? p[skip] - '0' : 1;
+    }
+    return 0;
+}
+
+static status look_at_text(struct source *s, const struct png_chunk *c, struct found *f,
+                           struct errmsg *e)
+{
+    AUTO(buf_done) struct buf text = BUF_INIT(TEXT_MAX);
+    const uint8_t *p;
+    size_t n = c->len < KEY_MAX ? c->len : KEY_MAX;
+    status st = source_at(s, c->off + PNG_CHUNK_HEAD, n, &p, e);
+    if (st)
+        return st;
+    const uint8_t *zero = memchr(p, 0, n);
+    if (!zero)
+        return STATUS_OK;
+    bool profile = strcmp((const char *)p, key_profile) == 0;
+    bool exif = strcmp((const char *)p, key_exif) == 0, xmp = strcmp((const char *)p, key_xmp) == 0;
+    if (!(profile || exif || xmp))
+        return STATUS_OK;
+    st = text_value(s, c, (size_t)(zero - p), &text, e);
+    if (st)
+        return st;
+    if (xmp) {
+        f->xmp = xmp_orientation(&text);
+        return STATUS_OK;
+    }
+    if (f->exif_before || f->exif_behind)
+        return STATUS_OK;
+    if (profile)
+        profile_bytes(&text);
+    struct source tiff;
+    source_init_memory(&tiff, text.data, text.len);
+    f->profile = true;
+    return exif_orientation(&tiff, 0, text.len, &f->exif);
+}
+
+/* ---- chunks ---- */
+
+static status look_at_chunk(struct source *s, const struct png_chunk *c, struct found *f,
+                            struct errmsg *e)
+{
+    if (strcmp(c->type, "IDAT") == 0)
+        f->idat = true;
+    if (strcmp(c->type, "tEXt") == 0 || strcmp(c->type, "zTXt") == 0 ||
+        strcmp(c->type, "iTXt") == 0)
+        return look_at_text(s, c, f, e);
+    if (strcmp(c->type, "eXIf") != 0)
+        return STATUS_OK;
+    *(f->idat ? &f->exif_behind : &f->exif_before) = true;
+    status st = exif_orientation(s, c->off + PNG_CHUNK_HEAD, c->len, &f->exif);
+    if (!f->idat)
+        f->exif_kept = f->exif;
+    return st;
+}
+
+/* The chunks to the last that is whole; what follows is not read by anybody. */
+static status look(struct source *s, struct found *f, struct errmsg *e)
+{
+    struct png_chunk c;
+    for (uint64_t off = PNG_SIGNATURE_BYTES;; off = image_png_next(&c)) {
+        status st = image_png_chunk(s, off, &c, NULL);
+        if (st == STATUS_CORRUPT || (!st && image_png_next(&c) > s->size))
+            return STATUS_OK;
+        if (!st && strcmp(c.type, "IEND") == 0)
+            return STATUS_OK;
+        if (!st)
+            st = look_at_chunk(s, &c, f, e);
+        if (st)
+            return st;
+    }
+}
+
+/* ---- what is written ---- */
+
+/* A TIFF structure with the one tag. */
+static void make_exif(uint8_t out[26], int orientation)
+{
+    static const uint8_t tiff[26] = {'M', 'M', 0, 42, 0, 0, 0, 8, 0, 1, 1, 0x12, 0, 3, 0, 0, 0, 1};
+    memcpy(out, tiff, sizeof tiff);
+    out[19] = (uint8_t)orientation;
+}
+
+static uint8_t *put_profile(uint8_t *p, int orientation)
+{
+    uint8_t exif[26];
+    char text[PNG_SLOT];
+    make_exif(exif, orientation);
+    size_t n = sizeof key_profile;
+    memcpy(text, key_profile, n);
+    n += (size_t)snprintf(text + n, sizeof text - n, "\nexif\n26\n");
+    for (size_t i = 0; i < sizeof exif; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "%02x", exif[i]);
+    return image_png_put_chunk(p, "tEXt", text, (uint32_t)n);
+}
+
+static uint8_t *put_xmp(uint8_t *p, int orientation)
+{
+    char text[PNG_SLOT] = {0};
+    size_t n = sizeof key_xmp + 4; /* not compressed, no method, no language, no translated key */
+    memcpy(text, key_xmp, sizeof key_xmp);
+    n += (size_t)snprintf(text + n, sizeof text - n, "tiff:Orientation=\"%d\"", orientation);
+    return image_png_put_chunk(p, "iTXt", text, (uint32_t)n);
+}
+
+/* What PIL sees of the whole, and who else may. */
+static uint8_t *put_orientation(uint8_t *p, const struct found *f)
+{
+    uint8_t exif[26];
+    int orientation = f->exif ? f->exif : f->xmp ? f->xmp : 1;
+    if (orientation == (f->exif_kept ? f->exif_kept : 1))
+        return p;
+    make_exif(exif, orientation);
+    if (f->exif_kept || (f->exif_behind && f->exif))
+        return image_png_put_chunk(p, "eXIf", exif, sizeof exif);
+    return f->profile ? put_profile(p, orientation) : put_xmp(p, orientation);
+}
+
+/* A piece with a wrong checksum, which libpng ignores, turns into padding. */
+static status put_piece(struct source *s, const struct header_piece *piece, uint8_t *out,
+                        struct errmsg *e)
+{
+    status st = source_copy(s, piece->off, piece->len, out, e);
+    if (st)
+        return st;
+    if (read_be32(out + piece->len - 4) != image_png_crc(out + 4, piece->len - PNG_CHUNK_HEAD))
+        image_png_put_padding(out, piece->len);
+    return STATUS_OK;
+}
+
+status image_png_metadata(struct source *s, const struct header *h, uint8_t *out, struct errmsg *e)
+{
+    struct found f = {0};
+    for (int i = 0; i < h->n_pieces; out += h->pieces[i++].len) {
+        status st = put_piece(s, &h->pieces[i], out, e);
+        if (st)
+            return st;
+    }
+    status st = look(s, &f, e);
+    if (st)
+        return st;
+    uint8_t *end = out + PNG_SLOT;
+    out = put_orientation(out, &f);
+    image_png_put_padding(out, (uint64_t)(end - out));
+    return STATUS_OK;
+}

@@ -1,0 +1,210 @@
+#!/usr/bin/env bats
+# What a mount refuses, what it leaves alone, what it says and to whom. The model is tiny and untrained.
+
+setup_file() {
+    cd "$BATS_TEST_DIRNAME/.." || return 1
+    export BUILD=${BUILD:-$PWD/build} DATA=$BATS_FILE_TMPDIR
+    [[ $BUILD = /* ]] || export BUILD=$PWD/$BUILD
+    export PATH=$BUILD/bin:$PATH PY=/usr/bin/python3
+    unset XDG_RUNTIME_DIR NOTIFY_SOCKET RELEARN_FAULT
+    export XDG_CACHE_HOME=$DATA/xdg-cache XDG_CONFIG_HOME=$DATA/xdg-config
+    mkdir -p "$DATA/tree/cat"
+    for n in 1 2 3; do png "$DATA/tree/cat/$n.png" 16 $n; done
+    relearn diffusion train --data "$DATA/tree" --out "$DATA/m.safetensors" --steps 1 --batch 1 --size 16 \
+        --channels 3 --ch 8 --mult 1,2 --groups 4 --no-mid-attn --quiet || return 1
+    printf '[purify]\nmodel = %s\nt_start = 4\nrounds = 1\nsteps = 2\nguidance = none\n' "$DATA/m.safetensors" >"$DATA/p.ini"
+    printf '[purify]\nmodel = %s\nt_start = 900\nrounds = 40\nsteps = 100\nguidance = none\n' "$DATA/m.safetensors" >"$DATA/slow.ini"
+}
+
+png() { # FILE SIDE SEED: an RGB image
+    "$PY" - "$@" <<'PYTHON'
+import random, struct, sys, zlib
+path, side, seed = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+r = random.Random(seed)
+raw = b"".join(b"\0" + bytes(r.randrange(256) for _ in range(3 * side)) for _ in range(side))
+def chunk(t, d): return struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d))
+open(path, "wb").write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+                       + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b""))
+PYTHON
+}
+
+setup() {
+    [ -c /dev/fuse ] || skip "no /dev/fuse"
+    w=$BATS_TEST_TMPDIR m=$BATS_TEST_TMPDIR/mnt c=$BATS_TEST_TMPDIR/cache s=$BATS_TEST_TMPDIR/src
+    mkdir "$m"
+    cp -a "$DATA/tree" "$s"
+}
+
+teardown() {
+    local dir
+    for dir in "$w/bound"* "$w/mnt"* "$w"/*/mnt*; do
+        while [ "$(mounts_at "$dir")" != 0 ]; do
+            relearn umount "$dir" 2>/dev/null || umount -l "$dir" 2>/dev/null || fusermount3 -uz "$dir" || break
+        done
+    done
+}
+
+mnt() { relearn mount --profile "$DATA/p.ini" --cache "$c" -o nosweep "$@" "$s" "$m"; }
+status_of() { # MOUNT PYTHON-EXPRESSION over j
+    "$PY" -c 'import json,sys; j=json.load(open(sys.argv[1]+"/.relearn/status.json")); print(eval(sys.argv[2]))' "$@"
+}
+wait_until() { # SECONDS COMMAND...
+    local i n=$(($1 * 20))
+    shift
+    for ((i = 0; i < n; i++)); do
+        "$@" && return 0
+        sleep 0.05
+    done
+    return 1
+}
+has_ended() { ! kill -0 "$1" 2>/dev/null || grep -q '^State:.Z' "/proc/$1/status"; }
+mounts_at() { awk -v at="$1" '$5 == at { n++ } END { print n + 0 }' /proc/self/mountinfo; }
+refused() { # TEXT COMMAND...: fails with TEXT, and nothing is mounted at $m
+    local text=$1
+    shift
+    run "$@"
+    echo "$output"
+    [ "$status" -ne 0 ] && [[ "$output" = *"$text"* ]] && [ "$(mounts_at "$m")" = 0 ]
+}
+as_nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
+
+@test "mount: what it would wait for, or change, is refused by whatever way the path takes there" {
+    refused "lies below the mountpoint" relearn mount --profile "$DATA/p.ini" --cache "$m/c" "$s" "$m"
+    refused "lies in $s, which is never written" relearn mount --profile "$DATA/p.ini" --cache "$s/cat/../c" "$s" "$m"
+    ln -s "$s/cat" "$w/link"
+    refused "which is never written" relearn mount --profile "$DATA/p.ini" --cache "$w/link/deep/c" "$s" "$m"
+    refused "which is never written" env -u XDG_CACHE_HOME HOME="$s" relearn mount --profile "$DATA/p.ini" "$s" "$m"
+    refused "the log" mnt -o "log=$s/log"
+    refused "the log" mnt -o "log=$m/log"
+    [ ! -e "$s/c" ] && [ ! -e "$s/.cache" ] && [ ! -e "$s/log" ]
+    mkdir "$m/in"
+    cp "$DATA/p.ini" "$m/in/p.ini"
+    refused "the profile" relearn mount --profile "$m/in/p.ini" --cache "$c" -o nonempty "$s" "$m"
+    cp "$DATA/m.safetensors" "$m/in/m.safetensors"
+    sed "s|^model.*|model = $m/in/m.safetensors|" "$DATA/p.ini" >"$w/in.ini"
+    refused "the model" relearn mount --profile "$w/in.ini" --cache "$c" -o nonempty "$s" "$m"
+    refused "one lies in the other" relearn mount --profile "$DATA/p.ini" --cache "$c" "$s" "$s/cat"
+    refused "one lies in the other" relearn mount --profile "$DATA/p.ini" --cache "$c" "$m/in" "$m"
+    rm -r "$m/in"
+    [ "$(id -u)" -eq 0 ] || skip "the rest needs bind mounts"
+    mkdir "$w/bound" "$w/bound2" "$s/cat/mnt"
+    mount --bind "$s/cat" "$w/bound"
+    refused "which is never written" relearn mount --profile "$DATA/p.ini" --cache "$w/bound/c" "$s" "$m"
+    refused "one lies in the other" relearn mount --profile "$DATA/p.ini" --cache "$c" "$s" "$w/bound/mnt"
+    mount --bind "$m" "$w/bound2"
+    refused "lies below the mountpoint" relearn mount --profile "$DATA/p.ini" --cache "$w/bound2/c" -o nonempty "$s" "$m"
+    umount "$w/bound2"
+    mkdir "$s/cat/mnt2"
+    mount --bind "$w/bound2" "$s/cat/mnt2" # what is mounted in the source belongs to it
+    refused "which is never written" relearn mount --profile "$DATA/p.ini" --cache "$w/bound2/c" "$s" "$m"
+    umount "$s/cat/mnt2"
+}
+
+@test "mount: a mountpoint that is not there, no directory, or not empty is refused with what to do" {
+    refused "mkdir $w/none" relearn mount --profile "$DATA/p.ini" --cache "$c" "$s" "$w/none"
+    touch "$w/file"
+    refused "not a directory" relearn mount --profile "$DATA/p.ini" --cache "$c" "$s" "$w/file"
+    refused "no such directory" relearn mount --profile "$DATA/p.ini" --cache "$c" "$w/none" "$m"
+    refused "relearn purify" relearn mount --profile "$DATA/p.ini" --cache "$c" "$s/cat/1.png" "$m"
+    touch "$m/file"
+    refused "nonempty" mnt
+    mnt -o nonempty
+    [ "$(ls "$m")" = cat ]
+}
+
+@test "mount: a view is not shown through another view" {
+    mnt
+    mkdir "$w/mnt2" "$w/inside"
+    run relearn mount --profile "$DATA/p.ini" --cache "$c" "$m" "$w/mnt2"
+    [ "$status" -eq 2 ]
+    [[ "$output" = *"lies in a view already"*"$s"* ]]
+    run relearn mount --profile "$DATA/p.ini" --cache "$c" "$w/inside" "$m/cat"
+    [ "$status" -eq 2 ]
+    [[ "$output" = *"lies in the view"* ]]
+}
+
+@test "mount: views whose sources hold each other's mountpoints are refused" {
+    mkdir -p "$w/a/mnt" "$w/b/mnt"
+    relearn mount --profile "$DATA/p.ini" --cache "$c" -o nosweep "$w/a" "$w/b/mnt"
+    run relearn mount --profile "$DATA/p.ini" --cache "$c" -o nosweep "$w/b" "$w/a/mnt"
+    echo "$output"
+    [ "$status" -eq 2 ]
+    [[ "$output" = *"without end"* ]]
+    [ "$(mounts_at "$w/a/mnt")" = 0 ]
+}
+
+@test "mount: of four at once on one mountpoint one succeeds" {
+    local pid pids=() won=0
+    for round in 1 2 3; do
+        won=0 pids=()
+        for i in 1 2 3 4; do
+            mnt 2>>"$w/said" &
+            pids+=($!)
+        done
+        for pid in "${pids[@]}"; do wait "$pid" && won=$((won + 1)); done
+        cat "$w/said"
+        [ "$won" -eq 1 ]
+        [ "$(mounts_at "$m")" = 1 ]
+        relearn umount "$m"
+    done
+    grep -qE "another mount is being made there|is mounted there" "$w/said"
+}
+
+@test "umount and SIGTERM leave alone what somebody mounted over a view" {
+    [ "$(id -u)" -eq 0 ] || skip "mounts something"
+    mnt
+    pid=$(status_of "$m" 'j["pid"]')
+    mount -t tmpfs none "$m"
+    touch "$m/theirs"
+    run relearn umount "$m"
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [[ "$output" = *"mounted over"*tmpfs* ]]
+    [ -e "$m/theirs" ]
+    kill -TERM "$pid"
+    wait_until 10 has_ended "$pid"
+    [ -e "$m/theirs" ]
+    umount "$m"
+    relearn umount "$m"
+    [ "$(mounts_at "$m")" = 0 ]
+}
+
+@test "mount: the daemon keeps none of its caller's descriptors" {
+    exec 9>"$w/lock"
+    flock 9
+    mnt
+    exec 9>&-
+    flock -n "$w/lock" true
+    pid=$(status_of "$m" 'j["pid"]')
+    ! ls -l "/proc/$pid/fd" | grep -F "$w/lock"
+}
+
+@test "mount: planted links are not followed, and another user's directory is not used" {
+    [ "$(id -u)" -eq 0 ] || skip "needs two users"
+    hash=$(printf %s "$m" | sha256sum | cut -c1-16)
+    echo original >"$w/precious"
+    mkdir -m 1777 "$c"
+    ln -s "$w/precious" "$c/relearnfsd-$hash.sock.log"
+    ln -s "$w/precious" "$c/relearnfsd-$hash.log"
+    run mnt
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [ "$(cat "$w/precious")" = original ]
+    relearn umount "$m"
+    rm -r "$c"
+    mkdir "$c"
+    chown 65534 "$c"
+    refused "belongs to another user" mnt
+    [ -z "$(ls -A "$c")" ]
+}
+
+@test "options: a value that is out of range is answered with what is right, an unknown option with a list" {
+    refused "a whole number from 0 (one per CPU) to 1024, not '-1'" mnt -o threads=-1
+    refused "a size such as" mnt -o cache_size=much
+    refused "a number of pixels" mnt -o max_pixels=0
+    refused "there are: profile=TEXT, cache=TEXT" mnt -o frobnicate
+    refused "leave one of them away" mnt -o follow,allow_other
+    run relearn mount -j x "$s" "$m"
+    [ "$status" -eq 2 ]
+    [[ "$output" = *"--threads must be a whole number"* ]]
+}
