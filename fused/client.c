@@ -1,11 +1,11 @@
 /* The commands' side of a mount: starting, asking, ending it. */
 #include "control.h"
 #include "fused.h"
+#include "jname.h"
 #include "mounts.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <limits.h>
 #include <poll.h>
 #include <spawn.h>
@@ -119,6 +119,8 @@ static status receive(int fd, json_t **out, struct errmsg *e)
     char chunk[16384];
     while (!in.len || in.data[in.len - 1] != '\n') {
         ssize_t n = recv(fd, chunk, sizeof chunk, 0);
+        if (n < 0 && errno == EINTR && stop_requested())
+            return errmsg_set(e, STATUS_CANCELLED, "not waiting any longer; the mount goes on");
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
@@ -148,9 +150,11 @@ static status ask(const char *mountpoint, json_t *request_, json_t **out, struct
         st = status_object(path, &info, e);
     if (st)
         return st;
-    const char *socket_path = json_string_value(json_object_get(info, "socket"));
+    AUTO(mem_free) char *socket_path = NULL;
     AUTO(fd_close) int fd = -1;
-    st = connect_to(socket_path ? socket_path : "", &fd, e);
+    st = jname_get(info, "socket", &socket_path);
+    if (!st)
+        st = connect_to(socket_path, &fd, e);
     if (st)
         return st;
     char *line = json_dumps(request, JSON_COMPACT);
@@ -190,10 +194,10 @@ static json_t *request_new(const char *cmd, const char *mountpoint, const char *
     const char *mount = realpath(mountpoint, full);
     json_t *list = json_array();
     for (size_t i = 0; i < n; i++)
-        if (json_array_append_new(list, json_string(inside(mount, paths[i])))) {
+        if (json_array_append_new(list, jname_new(inside(mount, paths[i])))) {
             json_decref(list);
             json_decref(j);
-            return NULL; /* a name that is not UTF-8 */
+            return NULL;
         }
     json_object_set_new(j, "paths", list);
     return j;
@@ -218,8 +222,6 @@ static status ask_in_batches(const char *cmd, const char *mountpoint, const char
             bytes += strlen(paths[at + batch]);
         AUTO(json_decref) json_t *answer = NULL;
         json_t *request = request_new(cmd, mountpoint, paths + at, batch);
-        if (!request)
-            return errmsg_set(e, STATUS_INVALID, "a name in the list is not UTF-8");
         status st = ask(mountpoint, request, &answer, e);
         if (st)
             return st;

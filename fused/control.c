@@ -2,11 +2,12 @@
 #include "control.h"
 
 #include "fs.h"
+#include "jname.h"
 #include "locks.h"
 #include "sweep.h"
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <poll.h>
 #include <pthread.h>
 #include <string.h>
@@ -21,6 +22,71 @@ static const int idle_seconds = 30;
 
 /* ---- requests ---- */
 
+static const char *const command_name[] = {
+    [CONTROL_STATUS] = "status",
+    [CONTROL_WARM] = "warm",
+    [CONTROL_WARM_STATE] = "warm-state",
+    [CONTROL_WARM_CHECK] = "warm-check",
+    [CONTROL_STOP] = "stop",
+};
+static_assert(ARRAY_LEN(command_name) == CONTROL_COMMAND_COUNT, "a name for each");
+
+void control_request_done(struct control_request *r)
+{
+    for (size_t i = 0; i < r->n; i++)
+        mem_free(r->path[i]);
+    mem_free(r->path);
+    *r = (struct control_request){.n = 0};
+}
+
+static status parse_paths(const json_t *paths, struct control_request *r, struct errmsg *e)
+{
+    size_t n = json_array_size(paths);
+    r->all = !paths;
+    if (!paths)
+        return STATUS_OK;
+    if (!json_is_array(paths))
+        return errmsg_set(e, STATUS_INVALID, "paths must be an array");
+    r->path = mem_zalloc(n, sizeof *r->path);
+    if (!r->path)
+        return STATUS_NOMEM;
+    for (; r->n < n; r->n++) {
+        status st = jname_read(json_array_get(paths, r->n), &r->path[r->n]);
+        if (st)
+            return errmsg_set(e, st, "path %zu is no file name", r->n);
+    }
+    return STATUS_OK;
+}
+
+static status parse_object(const json_t *j, struct control_request *r, struct errmsg *e)
+{
+    const json_t *cmd = json_object_get(j, "cmd");
+    for (int i = 0; i < CONTROL_COMMAND_COUNT; i++) {
+        const char *name = json_string_value(cmd);
+        if (!name || strcmp(name, command_name[i]) != 0 || strlen(name) != json_string_length(cmd))
+            continue;
+        r->command = (enum control_command)i;
+        return parse_paths(json_object_get(j, "paths"), r, e);
+    }
+    return errmsg_set(e, STATUS_INVALID, "unknown command");
+}
+
+status control_parse(const char *line, size_t len, struct control_request *out, struct errmsg *e)
+{
+    struct control_request r = {.n = 0};
+    json_error_t jerr;
+    json_t *j = json_loadb(line, len, JSON_REJECT_DUPLICATES, &jerr);
+    status st = j ? parse_object(j, &r, e) : errmsg_set(e, STATUS_INVALID, "not JSON");
+    json_decref(j);
+    if (st)
+        control_request_done(&r);
+    else
+        *out = r;
+    return st;
+}
+
+/* ---- answers ---- */
+
 #define N(x) ((json_int_t)(x))
 
 static json_t *warm_state_json(struct fs *fs)
@@ -31,87 +97,38 @@ static json_t *warm_state_json(struct fs *fs)
                      N(w.failed));
 }
 
-typedef status path_fn(struct fs *fs, const char *path, void *arg, struct errmsg *e);
-
-/* Calls fn for each of the request's paths; without "paths", for the whole tree. */
-static status each_path(struct fs *fs, const json_t *request, path_fn *fn, void *arg,
+static status each_path(struct fs *fs, const struct control_request *r, struct fused_warm_check *io,
                         struct errmsg *e)
 {
-    const json_t *paths = json_object_get(request, "paths"), *path;
-    size_t i;
-    if (!paths)
-        return fn(fs, ".", arg, e);
-    if (!json_is_array(paths))
-        return errmsg_set(e, STATUS_INVALID, "paths must be an array");
-    json_array_foreach(paths, i, path)
-    {
-        const char *s = json_string_value(path);
-        if (!s || !*s || json_string_length(path) >= PATH_MAX ||
-            strlen(s) != json_string_length(path))
-            return errmsg_set(e, STATUS_INVALID, "path %zu is no file name", i);
-        status st = fn(fs, s, arg, e);
-        if (st)
-            return st;
-    }
-    return STATUS_OK;
+    static char root[] = ".", *whole[] = {root};
+    char *const *path = r->all ? whole : r->path;
+    status st = STATUS_OK;
+    for (size_t i = 0; !st && i < (r->all ? 1 : r->n); i++)
+        st = io ? sweep_check(fs->sweep, path[i], io, e) : sweep_warm(fs->sweep, path[i], e);
+    return st;
 }
 
-static status warm_path(struct fs *fs, const char *path, void *arg, struct errmsg *e)
-{
-    (void)arg;
-    return sweep_warm(fs->sweep, path, e);
-}
-
-static status check_path(struct fs *fs, const char *path, void *arg, struct errmsg *e)
-{
-    return sweep_check(fs->sweep, path, arg, e);
-}
-
-static json_t *cmd_warm(struct fs *fs, const json_t *request, status *st, struct errmsg *e)
-{
-    *st = each_path(fs, request, warm_path, NULL, e);
-    return *st ? NULL : warm_state_json(fs);
-}
-
-static json_t *cmd_warm_state(struct fs *fs, const json_t *request, status *st, struct errmsg *e)
-{
-    (void)request, (void)st, (void)e;
-    return warm_state_json(fs);
-}
-
-static json_t *cmd_warm_check(struct fs *fs, const json_t *request, status *st, struct errmsg *e)
-{
-    struct fused_warm_check c = {0};
-    *st = each_path(fs, request, check_path, &c, e);
-    return *st ? NULL
-               : json_pack("{s:b,s:I,s:I,s:I,s:I}", "ok", 1, "files", N(c.files), "cached",
-                           N(c.cached), "absent", N(c.absent), "missing", N(c.missing));
-}
-
-static json_t *cmd_stop(struct fs *fs, const json_t *request, status *st, struct errmsg *e)
-{
-    (void)fs, (void)request, (void)st, (void)e;
-    return json_pack("{s:b}", "ok", 1);
-}
-
-static const struct {
-    const char *name;
-    json_t *(*run)(struct fs *fs, const json_t *request, status *st, struct errmsg *e);
-} commands[] = {
-    {"warm", cmd_warm},
-    {"warm-state", cmd_warm_state},
-    {"warm-check", cmd_warm_check},
-    {"stop", cmd_stop},
-};
-
-static json_t *run_command(struct fs *fs, const char *cmd, const json_t *request, status *st,
+static json_t *run_command(struct fs *fs, const struct control_request *r, status *st,
                            struct errmsg *e)
 {
-    for (size_t i = 0; cmd && i < ARRAY_LEN(commands); i++)
-        if (strcmp(cmd, commands[i].name) == 0)
-            return commands[i].run(fs, request, st, e);
-    *st = errmsg_set(e, STATUS_INVALID, "unknown command");
-    return NULL;
+    struct fused_warm_check c = {0};
+    switch (r->command) {
+    case CONTROL_WARM:
+        *st = each_path(fs, r, NULL, e);
+        return *st ? NULL : warm_state_json(fs);
+    case CONTROL_WARM_STATE:
+        return warm_state_json(fs);
+    case CONTROL_WARM_CHECK:
+        *st = each_path(fs, r, &c, e);
+        return *st ? NULL
+                   : json_pack("{s:b,s:I,s:I,s:I,s:I}", "ok", 1, "files", N(c.files), "cached",
+                               N(c.cached), "absent", N(c.absent), "missing", N(c.missing));
+    case CONTROL_STOP:
+        return json_pack("{s:b}", "ok", 1);
+    default:
+        *st = STATUS_INTERNAL;
+        return NULL;
+    }
 }
 
 static status add_json(struct buf *out, json_t *j)
@@ -123,27 +140,33 @@ static status add_json(struct buf *out, json_t *j)
     return st;
 }
 
-status control_answer(struct fs *fs, const char *line, size_t len, struct buf *out, int *out_stop)
+static status answer_request(struct fs *fs, const struct control_request *r, struct buf *out)
 {
-    json_error_t jerr;
-    json_t *request = json_loadb(line, len, JSON_REJECT_DUPLICATES, &jerr);
-    const char *cmd = json_string_value(json_object_get(request, "cmd"));
+    struct errmsg e = {""};
     status st = STATUS_OK;
-    if (cmd && strcmp(cmd, "status") == 0) {
+    if (r->command == CONTROL_STATUS) {
         st = report_json(fs, out);
         if (!st && out->len && out->data[out->len - 1] == '\n')
             out->data[--out->len] = 0;
-        json_decref(request);
         return st;
     }
-    struct errmsg e = {""};
-    json_t *answer = run_command(fs, cmd, request, &st, &e);
+    json_t *answer = run_command(fs, r, &st, &e);
     if (!answer)
-        answer =
-            json_pack("{s:b,s:s}", "ok", 0, "error", request ? errmsg_text(&e, st) : "not JSON");
-    *out_stop = !st && cmd && strcmp(cmd, "stop") == 0;
-    json_decref(request);
+        answer = json_pack("{s:b,s:s}", "ok", 0, "error", TEXT_SHOWN(errmsg_text(&e, st)));
     return add_json(out, answer);
+}
+
+status control_answer(struct fs *fs, const char *line, size_t len, struct buf *out, int *out_stop)
+{
+    struct control_request r;
+    struct errmsg e = {""};
+    status st = control_parse(line, len, &r, &e);
+    if (st)
+        return add_json(out, json_pack("{s:b,s:s}", "ok", 0, "error", errmsg_text(&e, st)));
+    *out_stop = r.command == CONTROL_STOP;
+    st = answer_request(fs, &r, out);
+    control_request_done(&r);
+    return st;
 }
 
 /* ---- connections ---- */

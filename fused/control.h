@@ -12,27 +12,50 @@
  *     {"cmd":"stop"}                          {"ok":true}, then the mount ends
  *     anything else                           {"ok":false,"error":"..."}
  *
- * Without "paths" the whole tree is meant.
+ * Without "paths" the whole tree is meant. A path that is not UTF-8 is {"hex":"61ff"} (jname.h);
+ * one that cannot be opened, being too long for instance, counts as failed or missing.
  *
  * Input is not trusted: a line has at most CONTROL_LINE_MAX bytes, a connection that says nothing
  * for half a minute is closed, and there are at most CONTROL_CONNECTIONS of them.
  */
 #include "base/base.h"
 
+#include <stdbool.h>
+
 struct fs;
 struct control;
+
+/* A request line, taken apart: what does not look at the mount, for the fuzzer too. */
+enum control_command {
+    CONTROL_STATUS,
+    CONTROL_WARM,
+    CONTROL_WARM_STATE,
+    CONTROL_WARM_CHECK,
+    CONTROL_STOP,
+    CONTROL_COMMAND_COUNT
+};
+struct control_request {
+    enum control_command command;
+    bool all;    /* no list: the whole tree */
+    char **path; /* [n], owned; never empty */
+    size_t n;
+};
+/* INVALID, with what is wrong. */
+status control_parse(const char *line, size_t len, struct control_request *out,
+                     struct errmsg *e) MUST_USE;
+void control_request_done(struct control_request *r);
 enum { CONTROL_LINE_MAX = 4 << 20, CONTROL_CONNECTIONS = 8 };
 
 /* $XDG_RUNTIME_DIR/relearnfs/HASH.sock where that directory is ours, or HASH.sock in the cache
-   directory; HASH is of the mountpoint's path. Sets fs->socket_path. on_stop is called, on a thread of the control, when a
-   client says stop. */
+   directory; HASH is of the mountpoint's path. Sets fs->socket_path. on_stop is called, on a thread
+   of the control, when a client says stop. */
 status control_start(struct fs *fs, void (*on_stop)(void *arg), void *arg, struct control **out,
                      struct errmsg *e) MUST_USE;
 /* Ends all connections and removes the socket. */
 void control_stop(struct control *c);
 
-/* One request line without its newline -> one answer line without its newline. For the tests and
- * the fuzzer, too. */
+/* One request line without its newline -> one answer line without its newline. For the tests, too.
+ */
 status control_answer(struct fs *fs, const char *line, size_t len, struct buf *out,
                       int *out_stop) MUST_USE;
 

@@ -90,6 +90,7 @@ struct fs {
     pthread_mutex_t virtual_lock;
     struct virtual_snapshot snapshot[VIRTUAL_END]; /* of a mount that freezes; guarded by it */
     atomic_bool watching;                          /* every change reaches us */
+    atomic_bool watch_deep; /* but for those in the deepest directories: watch_is_blind */
     atomic_bool ending;                            /* long walks give up */
     struct fs_counters n;
 };

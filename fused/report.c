@@ -2,33 +2,22 @@
  * text (metrics). */
 #include "fs.h"
 
+#include "jname.h"
 #include "sweep.h"
 #include <inttypes.h>
-#include <jansson.h>
 #include <string.h>
 
 #include "base/banned.h"
 
-enum { NAME_SHOWN_MAX = 1024 };
-
-/* Names are bytes, JSON is UTF-8: what is not becomes '?'. Long names are cut. */
-static json_t *json_name(const char *s)
-{
-    char copy[NAME_SHOWN_MAX];
-    snprintf(copy, sizeof copy, "%s", s ? s : "");
-    json_t *j = json_string(copy);
-    if (j)
-        return j;
-    for (char *c = copy; *c; c++)
-        if ((unsigned char)*c >= 0x80)
-            *c = '?';
-    return json_string(copy);
-}
-
 static void add_name(void *arg, const struct named_entry *en)
 {
-    json_array_append_new(
-        arg, json_pack("{s:o,s:o}", "path", json_name(en->name), "why", json_name(en->why)));
+    json_t *j = json_object();
+    status st = jname_set(j, "path", en->name);
+    if (!st)
+        st = jname_set(j, "why", en->why);
+    if (st || json_array_append_new(arg, json_incref(j)))
+        log_warn("%s: out of memory: not in the status", en->name);
+    json_decref(j);
 }
 
 static json_t *names(struct named *n)
@@ -80,22 +69,32 @@ static json_t *json_freeze(const struct fs *fs)
         [FREEZE_NOT] = {"no", NULL},
     };
     enum freeze f = atomic_load(&fs->freeze);
-    return json_pack("{s:s,s:o}", "state", said[f].state, "why",
-                     json_name(f == FREEZE_NOT ? fs->not_frozen.text : said[f].why));
+    json_t *j = json_pack("{s:s}", "state", said[f].state);
+    status_ignore(jname_set(j, "why", f == FREEZE_NOT ? fs->not_frozen.text : said[f].why),
+                  "without memory it is left out");
+    return j;
 }
 
 static json_t *json_mount(struct fs *fs)
 {
     char id[DIGEST_HEX_LEN + 1];
     digest_hex(&fs->stack.profile.id, id);
-    return json_pack("{s:o,s:o,s:{s:s,s:s},s:o,s:I,s:I,s:s,s:b,s:b,s:b,s:o,s:o,s:o}", "source",
-                     json_name(fs->source), "mountpoint", json_name(fs->mountpoint), "profile",
-                     "name", fs->stack.profile.name, "id", id, "cache_dir",
-                     json_name(fs->stack.cache_dir), "pid", N(getpid()), "uptime_seconds",
-                     N((time_real_ns() - fs->started_ns) / 1000000000u), "view", "ready",
-                     "watching", atomic_load(&fs->watching), "sweep_enabled", fs->sweeping,
-                     "frozen", atomic_load(&fs->freeze) == FREEZE_DONE, "freeze", json_freeze(fs),
-                     "log", json_name(fs->log_path), "socket", json_name(fs->socket_path));
+    const struct {
+        const char *key, *name;
+    } path[] = {{"source", fs->source},
+                {"mountpoint", fs->mountpoint},
+                {"cache_dir", fs->stack.cache_dir},
+                {"log", fs->log_path},
+                {"socket", fs->socket_path}};
+    json_t *j =
+        json_pack("{s:{s:s,s:s},s:I,s:I,s:s,s:b,s:b,s:b,s:o}", "profile", "name",
+                  fs->stack.profile.name, "id", id, "pid", N(getpid()), "uptime_seconds",
+                  N((time_real_ns() - fs->started_ns) / 1000000000u), "view", "ready", "watching",
+                  atomic_load(&fs->watching), "sweep_enabled", fs->sweeping, "frozen",
+                  atomic_load(&fs->freeze) == FREEZE_DONE, "freeze", json_freeze(fs));
+    for (size_t i = 0; i < ARRAY_LEN(path); i++)
+        status_ignore(jname_set(j, path[i].key, path[i].name), "without memory it is left out");
+    return j;
 }
 
 static json_t *json_work(const struct figures *f)

@@ -5,11 +5,16 @@
  *     EVENT[,EVENT...]/./path NUL
  *
  * The child gets the source root as its working directory and dies with this thread.
+ *
+ * inotifywait goes by paths, and gives up a whole tree for one entry whose path is too long. Then
+ * the directories that hold such paths are looked for and left out of the watch; what is in them is
+ * believed for a second only (watch_is_blind).
  */
 #include "watch.h"
 
 #include "changes.h"
 #include "fs.h"
+#include "mounts.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -29,6 +34,8 @@
 #define EVENTS "close_write,attrib,moved_from,moved_to,create,delete"
 
 enum { LINE_MAX_BYTES = 2 * PATH_MAX, RESTART_MS = 10000 };
+/* A directory whose path is longer may have entries that inotifywait cannot name ("./", "/", 0). */
+enum { DEEP_BYTES = PATH_MAX - NAME_MAX - 4, DEEP_MAX = 256 };
 /* A new directory is watched a moment after it appears, a large tree that is moved in later still.
  */
 static const uint64_t settle_ns = 5 * 1000000000ull;
@@ -40,7 +47,10 @@ struct watch {
     char program[PATH_MAX];
     uint64_t settled_ns; /* the thread's, as all below */
     bool established, lost;
+    bool too_deep; /* the child met a path that it cannot name */
     pid_t child;
+    char *deep[DEEP_MAX]; /* directories that are not watched, as "@./a/b": options of the child */
+    int n_deep;
 };
 
 struct stream {
@@ -54,6 +64,12 @@ struct stream {
 
 static void child_exec(const struct watch *w, int out, int err, pid_t parent)
 {
+    const char *argv[DEEP_MAX + 16] = {"inotifywait", "-m",        "-r", "--no-newline",
+                                       "--format",    "%e/%w%f%0", "-e", EVENTS};
+    int n = 8;
+    for (int i = 0; i < w->n_deep; i++)
+        argv[n++] = w->deep[i];
+    argv[n++] = ".";
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     sigset_t none;
     sigemptyset(&none);
@@ -61,8 +77,7 @@ static void child_exec(const struct watch *w, int out, int err, pid_t parent)
     if (getppid() != parent || fchdir(w->fs->root_fd) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
         dup2(err, STDERR_FILENO) < 0)
         _exit(127);
-    execl(w->program, "inotifywait", "-m", "-r", "--no-newline", "--format", "%e/%w%f%0", "-e",
-          EVENTS, ".", (char *)NULL);
+    execv(w->program, (char *const *)argv);
     _exit(127);
 }
 
@@ -130,6 +145,10 @@ static void on_message(struct watch *w, const char *line)
     }
     if (strstr(line, "No such file or directory"))
         return; /* a directory that is gone already */
+    if (strstr(line, strerror(ENAMETOOLONG))) {
+        w->too_deep = w->lost = true;
+        return;
+    }
     log_warn("inotifywait: %s%s", line,
              strstr(line, "upper limit") ? " (sysctl fs.inotify.max_user_watches raises it)" : "");
     w->lost = true;
@@ -200,13 +219,66 @@ static void child_end(struct watch *w)
         ;
 }
 
+/* ---- directories that are too deep ---- */
+
+static void forget_deep(struct watch *w)
+{
+    while (w->n_deep)
+        mem_free(w->deep[--w->n_deep]);
+}
+
+static status deep_visit(const struct image_entry *entry, void *arg)
+{
+    struct watch *w = arg;
+    if (atomic_load(&w->fs->ending))
+        return STATUS_CANCELLED;
+    if (entry->kind != IMAGE_ENTRY_DIR)
+        return STATUS_OK;
+    if (mount_guard(entry->dirfd, entry->name) || strlen(entry->path) > DEEP_BYTES)
+        *entry->descend = false;
+    if (strlen(entry->path) <= DEEP_BYTES)
+        return STATUS_OK;
+    if (w->n_deep == DEEP_MAX)
+        return STATUS_LIMIT;
+    w->deep[w->n_deep] = mem_printf("@./%s", entry->path);
+    return w->deep[w->n_deep] ? (w->n_deep++, STATUS_OK) : STATUS_NOMEM;
+}
+
+/* True when the child is worth another try. */
+static bool find_deep(struct watch *w)
+{
+    char root[64];
+    int before = w->n_deep;
+    forget_deep(w);
+    snprintf(root, sizeof root, "/proc/self/fd/%d", w->fs->root_fd);
+    if (image_walk(root, NULL, deep_visit, w, NULL) || !w->n_deep) {
+        forget_deep(w);
+        return false;
+    }
+    atomic_store(&w->fs->watch_deep, true);
+    if (w->n_deep != before)
+        log_warn("%s: what is below %d directories with very long paths is not watched (the first: "
+                 "%.200s...)",
+                 w->fs->source, w->n_deep, w->deep[0] + 3);
+    return true;
+}
+
+bool watch_is_blind(const struct fs *fs, const char *dir)
+{
+    return !atomic_load(&fs->watching) ||
+           (atomic_load(&fs->watch_deep) && strlen(dir) > DEEP_BYTES);
+}
+
+/* ---- the thread ---- */
+
 static void *watch_main(void *arg)
 {
     struct watch *w = arg;
+    bool again = false; /* at once, with other directories left out */
     pthread_setname_np(pthread_self(), "watch");
     do {
         int out_fd = -1, err_fd = -1;
-        w->established = w->lost = false;
+        w->established = w->lost = w->too_deep = false;
         if (child_start(w, &out_fd, &err_fd))
             break;
         follow(w, out_fd, err_fd);
@@ -216,11 +288,16 @@ static void *watch_main(void *arg)
         bool was_true = atomic_exchange(&w->fs->watching, false) || w->established;
         if (stop_asked(w, 0))
             return NULL;
-        if (!was_true)
+        if (was_true)
+            changes_lost(w->fs);
+        bool twice = again && !was_true;
+        again = w->too_deep && !twice && find_deep(w);
+        if (again)
+            continue;
+        if (!was_true || w->too_deep)
             break;
         log_warn("changes in %s may have been missed: starting inotifywait again", w->fs->source);
-        changes_lost(w->fs);
-    } while (!stop_asked(w, RESTART_MS));
+    } while (!stop_asked(w, again ? 0 : RESTART_MS));
     if (!stop_asked(w, 0))
         log_warn(
             "%s is not watched: changes are seen after a second, and every name is looked up again "
@@ -306,5 +383,6 @@ void watch_stop(struct watch *w)
     eventfd_write(w->stop_fd, 1);
     pthread_join(w->thread, NULL);
     close(w->stop_fd);
+    forget_deep(w);
     mem_free(w);
 }

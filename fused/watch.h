@@ -11,11 +11,15 @@
  */
 #include "base/base.h"
 
+#include <stdbool.h>
+
 struct fs;
 struct watch;
 
 /* UNSUPPORTED: no inotifywait, or a file system that does not tell; e says which. */
 status watch_start(struct fs *fs, struct watch **out, struct errmsg *e) MUST_USE;
 void watch_stop(struct watch *w);
+/* Whether changes in this directory (its path, relative to the source) may go unheard. */
+bool watch_is_blind(const struct fs *fs, const char *dir);
 
 #endif
