@@ -208,3 +208,36 @@ as_nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
     [ "$status" -eq 2 ]
     [[ "$output" = *"--threads must be a whole number"* ]]
 }
+
+@test "watch: a path that is too long costs its own directory the watch, not the mount" {
+    command -v inotifywait >/dev/null || skip "no inotifywait"
+    "$PY" - "$s" <<'PYTHON'
+import os, sys
+os.chdir(sys.argv[1])
+for i in range(25):
+    os.mkdir("d" * 200)
+    os.chdir("d" * 200)
+open("x.png", "w").close()
+PYTHON
+    mnt
+    wait_until 10 eval '[ "$(status_of "$m" "j[\"watching\"]")" = True ]'
+    sleep 2.5 # nothing counts as just changed any more
+    ls -l "$m/cat/1.png"
+    cp "$s/cat/2.png" "$w/tmp.png" && mv "$w/tmp.png" "$s/cat/1.png"
+    wait_until 5 cmp -s "$m/cat/1.png" "$m/cat/2.png"
+    [ "$(status_of "$m" 'j["watching"]')" = True ]
+}
+
+@test "warm: names that are not UTF-8, or too long, cost nobody else" {
+    name=$(printf 'caf\xe9 \x1b[31m.png')
+    cp "$s/cat/1.png" "$s/$name"
+    png "$s/other.png" 16 9
+    mnt
+    long=$(printf 'x%.0s' $(seq 5000))
+    run relearn warm -f <(printf '%s\n' "$name" "$long" other.png) "$m"
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [ "$(getfattr --only-values -n user.relearn.state "$m/$name")" = cached ]
+    [ "$(getfattr --only-values -n user.relearn.state "$m/other.png")" = cached ]
+    relearn warm --check -f <(printf '%s\n' "$name" other.png) "$m"
+}
