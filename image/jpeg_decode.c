@@ -1,17 +1,15 @@
 /*
- * JPEG to pixels, through libjpeg's own interface (TurboJPEG's hides the warnings that tell a
- * damaged file, and does not read CMYK to RGB).
+ * JPEG to pixels, through libjpeg's own interface (TurboJPEG's hides the warnings that tell a file
+ * that is cut short, and does not read CMYK to RGB).
  *
  * The default methods (accurate integer DCT, smooth chroma upsampling) are what PIL and torchvision
- * use, so the pixels are those that a reader of the source sees.
+ * use, so the pixels are those that a reader of the source sees; the same goes for damage, which
+ * libjpeg warns of and goes on after. Only a file that ends before its image data does is refused
+ * (see jpeg_trap.c). What follows the last row is not looked at.
  */
 #include "jpeg_format.h"
 
 #include <string.h>
-
-/* A progressive file may hold any number of scans, each of which costs a pass over the whole image;
-   real ones have about ten. */
-enum { MAX_SCANS = 500 };
 
 struct job {
     struct jpeg_decompress_struct cinfo;
@@ -21,6 +19,8 @@ struct job {
     size_t len;
     struct image *img;
     uint8_t *cmyk_row; /* (W,4); NULL unless the file has four components */
+    uint64_t max_scans;
+    bool too_much; /* they are more */
 };
 
 /* For what we refuse ourselves: as if libjpeg had said so. */
@@ -34,18 +34,22 @@ static void fail(struct job *job, bool nomem, const char *text)
 static void on_progress(j_common_ptr common)
 {
     struct job *job = (struct job *)common->client_data;
-    if (job->cinfo.input_scan_number > MAX_SCANS)
-        fail(job, false, "too many scans");
+    if ((uint64_t)job->cinfo.input_scan_number <= job->max_scans)
+        return;
+    job->too_much = true;
+    fail(job, false, "more scans than an image of its size needs");
 }
 
-/* Ink to light. Adobe stores the inks inverted: 255 is no ink. */
-static void cmyk_to_rgb(const uint8_t *from, int width, bool inverted, uint8_t *to)
+/* Ink to light. With or without Adobe's mark, PIL and OpenCV take the inks to be stored inverted as
+   Adobe does (255: none). The arithmetic is PIL's. */
+static void cmyk_to_rgb(const uint8_t *from, int width, uint8_t *to)
 {
-    uint8_t flip = inverted ? 0 : 255;
     for (int x = 0; x < width; x++, from += 4) {
-        unsigned k = from[3] ^ flip;
-        for (int c = 0; c < 3; c++)
-            *to++ = (uint8_t)(((from[c] ^ flip) * k + 127) / 255);
+        unsigned k = from[3];
+        for (int c = 0; c < 3; c++) {
+            unsigned ink = (255u - from[c]) * k + 128;
+            *to++ = (uint8_t)(k - ((ink >> 8) + ink) / 256);
+        }
     }
 }
 
@@ -59,7 +63,7 @@ static void read_rows(struct job *job)
         JSAMPROW to = job->cmyk_row ? job->cmyk_row : row;
         jpeg_read_scanlines(d, &to, 1);
         if (job->cmyk_row)
-            cmyk_to_rgb(job->cmyk_row, img->width, d->saw_Adobe_marker, row);
+            cmyk_to_rgb(job->cmyk_row, img->width, row);
     }
 }
 
@@ -92,7 +96,6 @@ static void read_pixels(struct job *job)
     choose_output(job);
     jpeg_start_decompress(d);
     read_rows(job);
-    jpeg_finish_decompress(d); /* reads on to EOI, so that a file cut short is noticed */
 }
 
 /* The only frame that libjpeg jumps to; it has no locals to lose. */
@@ -107,10 +110,12 @@ static bool guarded(struct job *job)
 status image_jpeg_decode(const uint8_t *data, size_t len, const struct header *h, struct image *img,
                          struct errmsg *e)
 {
-    (void)h;
-    struct job job = {.data = data, .len = len, .img = img};
+    struct job job = {
+        .data = data, .len = len, .img = img, .max_scans = image_jpeg_max_scans(&h->info)};
     bool done = guarded(&job);
     jpeg_destroy_decompress(&job.cinfo);
     mem_free(job.cmyk_row);
+    if (job.too_much)
+        return errmsg_set(e, STATUS_LIMIT, "JPEG: %s", job.trap.text);
     return done ? STATUS_OK : image_jpeg_trap_status(&job.trap, e);
 }

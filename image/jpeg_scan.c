@@ -22,19 +22,22 @@ struct jpeg_scan {
     int n_icc;
 };
 
-/* off: of a byte that must be FF. Gives the marker and the place behind it. */
+/* Gives the next marker from off on and the place behind it. Other bytes before it, FF 00 among
+   them, are skipped: libjpeg warns of them and PIL says nothing. */
 static status read_marker(struct source *s, uint64_t *off, int *out, struct errmsg *e)
 {
     const uint8_t *p;
-    status st = source_at(s, *off, 1, &p, e);
-    if (!st && *p != 0xff)
-        return errmsg_set(e, STATUS_CORRUPT, "JPEG: no marker where one should be");
-    while (!st && *p == 0xff)
-        st = source_at(s, ++*off, 1, &p, e);
-    if (st)
-        return st;
+    bool after_ff = false;
+    for (;;) {
+        status st = source_at(s, *off, 1, &p, e);
+        if (st)
+            return st;
+        ++*off;
+        if (after_ff && *p != 0xff && *p != 0)
+            break;
+        after_ff = *p == 0xff;
+    }
     *out = *p;
-    ++*off;
     return STATUS_OK;
 }
 
@@ -140,6 +143,9 @@ static status scan_segment(struct source *s, int marker, uint64_t *off, struct j
     if (st)
         return st;
     uint32_t len = read_be16(p);
+    bool skipped = (marker >= MARKER_APP0 && marker <= MARKER_APP15) || marker == MARKER_COM;
+    if (len < 2 && skipped)
+        len = 2; /* as libjpeg and PIL have it */
     if (len < 2 || len > s->size - *off)
         return errmsg_set(e, STATUS_CORRUPT, "JPEG: a damaged segment length");
     uint64_t content = *off + 2;
@@ -160,6 +166,13 @@ static uint64_t least_bytes(const struct image_info *i)
     return (((uint64_t)i->width + 31) / 32) * (((uint64_t)i->height + 31) / 32) / 8;
 }
 
+uint64_t image_jpeg_max_scans(const struct image_info *info)
+{
+    enum { MAX_SCANS = 100 };
+    uint64_t small = ((uint64_t)1 << 20) / ((uint64_t)info->width * (uint64_t)info->height);
+    return MAX_SCANS * (small > 1 ? small : 1);
+}
+
 status image_jpeg_scan(struct source *s, struct header *out, struct errmsg *e)
 {
     struct jpeg_scan js = {.h = out};
@@ -174,7 +187,9 @@ status image_jpeg_scan(struct source *s, struct header *out, struct errmsg *e)
             break;
         if (marker == MARKER_TEM || (marker >= MARKER_RST0 && marker <= MARKER_RST7))
             continue; /* these have no content */
-        if (marker == 0 || marker == MARKER_SOI || marker == MARKER_EOI)
+        if (marker < MARKER_SOF0 || marker == MARKER_SOI || marker == MARKER_EOI ||
+            marker == MARKER_JPG || marker == MARKER_DHP || marker == MARKER_EXP ||
+            (marker > MARKER_APP15 && marker != MARKER_COM))
             return errmsg_set(e, STATUS_CORRUPT, "JPEG: marker %02x in the header", marker);
         st = scan_segment(s, marker, &off, &js, e);
         if (st)

@@ -92,25 +92,33 @@ static void test_every_kind(void **state)
             check_source(&kinds[k], sizes[s][0], sizes[s][1]);
 }
 
-/* Inks without Adobe's marker are not inverted. */
-static void test_plain_cmyk(void **state)
+/* Inks are taken as Adobe stores them, whether its mark is there or not, as PIL and OpenCV do; the
+   numbers are PIL's. */
+static void test_inks(void **state)
 {
     (void)state;
-    const uint8_t inks[4] = {0, 255, 255, 0}; /* Adobe: no light but red's inverse */
+    static const struct {
+        uint8_t inks[4], rgb[3];
+    } cases[] = {{{255, 255, 255, 255}, {255, 255, 255}},
+                 {{255, 255, 255, 0}, {0, 0, 0}},
+                 {{0, 255, 255, 255}, {0, 255, 255}},
+                 {{255, 100, 0, 200}, {200, 78, 0}},
+                 {{17, 99, 201, 77}, {5, 30, 61}}};
     struct jpeg_kind k = {.quality = 100, .stored = JCS_CMYK};
     struct image_limits lim = image_limits_default();
-    struct image img = IMAGE_INIT;
-    struct buf file = write_jpeg(&k, 1, 1, inks);
-    char *adobe = memmem(file.data, file.len, "Adobe", 5);
-    assert_non_null(adobe);
-    assert_int_equal(image_decode(file.data, file.len, &lim, &img, NULL, NULL), STATUS_OK);
-    assert_int_equal(img.pixels[0], 0); /* K = 0 is black in Adobe's sense */
-    image_done(&img);
-    adobe[0] = 'X';
-    assert_int_equal(image_decode(file.data, file.len, &lim, &img, NULL, NULL), STATUS_OK);
-    assert_true(img.pixels[0] > 250 && img.pixels[1] < 5 && img.pixels[2] < 5); /* red */
-    image_done(&img);
-    buf_done(&file);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct image img = IMAGE_INIT;
+        struct buf file = write_jpeg(&k, 1, 1, cases[i].inks);
+        char *adobe = memmem(file.data, file.len, "Adobe", 5);
+        assert_non_null(adobe);
+        for (int marked = 1; marked >= 0; marked--) {
+            adobe[0] = marked ? 'A' : 'X';
+            assert_int_equal(image_decode(file.data, file.len, &lim, &img, NULL, NULL), STATUS_OK);
+            assert_memory_equal(img.pixels, cases[i].rgb, 3);
+            image_done(&img);
+        }
+        buf_done(&file);
+    }
 }
 
 /* Samples in which each DCT coefficient of each block is about +-amplitude: what the proof in
@@ -244,7 +252,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_kind),
-        cmocka_unit_test(test_plain_cmyk),
+        cmocka_unit_test(test_inks),
         cmocka_unit_test(test_size_is_reached_by_any_content),
         cmocka_unit_test(test_size_is_reached_by_the_worst),
         cmocka_unit_test(test_padding_over_a_segment),

@@ -12,19 +12,30 @@ static void on_exit_call(j_common_ptr cinfo)
 }
 
 /*
- * Warnings after which the pixels may still be those that were stored: stray bytes between markers
- * and oddities of APP segments. All others say that image data is missing or wrong.
+ * Whether the data that the file lacks is image data, told when libjpeg meets the end and makes up
+ * an end mark. Huffman codes say so with a warning when they need bits that are not there. In
+ * arithmetic coding zeros at the end may have been left out, so all that can be told is whether the
+ * end comes before the last row of blocks.
  */
-static bool harmless(int code)
+static bool cut_short(const struct jpeg_decompress_struct *d)
 {
-    return code == JWRN_EXTRANEOUS_DATA || code == JWRN_JFIF_MAJOR || code == JWRN_BOGUS_ICC ||
-           code == JWRN_ADOBE_XFORM;
+    return d->arith_code && d->input_iMCU_row + 1 < d->total_iMCU_rows;
 }
 
+/* Warnings are about damage that PIL and OpenCV show as libjpeg does, without an error; the end of
+   the file before that of the image is not among it (for PIL, which then refuses the file). */
 static void on_message(j_common_ptr cinfo, int level)
 {
-    if (level < 0 && !harmless(cinfo->err->msg_code))
-        on_exit_call(cinfo);
+    struct jpeg_trap *t = (struct jpeg_trap *)cinfo->err;
+    if (level >= 0 || !cinfo->is_decompressor)
+        return;
+    bool end = cinfo->err->msg_code == JWRN_JPEG_EOF;
+    if ((end && cut_short((j_decompress_ptr)cinfo)) ||
+        (t->at_end && cinfo->err->msg_code == JWRN_HIT_MARKER)) {
+        snprintf(t->text, sizeof t->text, "the image data is cut short");
+        longjmp(t->jump, 1);
+    }
+    t->at_end |= end;
 }
 
 static void on_output(j_common_ptr cinfo)
@@ -38,7 +49,7 @@ struct jpeg_error_mgr *image_jpeg_trap_init(struct jpeg_trap *t)
     t->mgr.error_exit = on_exit_call;
     t->mgr.emit_message = on_message;
     t->mgr.output_message = on_output;
-    t->nomem = false;
+    t->nomem = t->at_end = false;
     t->text[0] = 0;
     return &t->mgr;
 }

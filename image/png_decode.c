@@ -1,150 +1,329 @@
 /*
- * PNG to pixels, through libpng.
+ * PNG to pixels.
  *
- * libpng reports errors by longjmp. The only frame it may jump to is guarded(), which has no locals
- * of its own; everything the jump must not lose lives in struct job, in the caller's frame.
+ * By hand over zlib, since the yardstick is what PIL shows (an owner could keep any image from
+ * being purified by a blemish that we mind and training does not), and libpng minds more: it wants
+ * checksums, a window as large as the distances, IEND, palettes and transparency in their order.
  *
- * libpng is told to skip every chunk but IHDR, PLTE, tRNS, IDAT and IEND, so that text and profile
- * inflation never run, and to refuse a wrong CRC in any chunk, since the metadata we keep is
- * copied without being looked into.
+ * As PIL does it: checksums, of chunks and of the compressed data, are not looked at; reading ends
+ * with the last row, whatever follows; where the compressed data ends properly between two rows,
+ * the rest of the image is black; of 16 bits the upper eight are taken; colours beyond the palette
+ * are grey. An image whose data is cut short is an error.
  */
 #include "png_format.h"
 
-#include <assert.h>
-#include <png.h>
-#include <stdio.h>
 #include <string.h>
+#include <zlib.h>
 
 struct job {
     const uint8_t *data;
-    size_t len, at;
-    const struct header *h;
-    uint8_t *out; /* (H,W,C) or, with alpha, (H,W,C+1) */
-    png_structp png;
-    png_infop info;
-    bool nomem;
-    char error[128];
+    size_t len;
+    size_t next; /* chunk */
+    z_stream z;
+    struct png_look look;
+    int bits;    /* per sample */
+    int samples; /* per pixel */
+    struct image *img;
+    uint8_t palette[256][3], palette_alpha[256];
+    uint16_t key[3]; /* the transparent colour */
+    bool has_key;
 };
 
-static void on_error(png_structp png, png_const_charp text)
+/* ---- the compressed bytes ---- */
+
+static bool holds_data(const char *type)
 {
-    struct job *job = png_get_error_ptr(png);
-    snprintf(job->error, sizeof job->error, "%s", text);
-    png_longjmp(png, 1);
+    /* what PIL goes on with; the last two are of animations, of a first frame cut into pieces */
+    return strcmp(type, "IDAT") == 0 || strcmp(type, "DDAT") == 0 || strcmp(type, "fdAT") == 0;
 }
 
-/* Warnings are about what is harmless for the pixels (extra compressed data, an odd palette). */
-static void on_warning(png_structp png, png_const_charp text)
+/* Points the stream to the next chunk's data; false when there is none. */
+static bool next_chunk(struct job *job)
 {
-    (void)png;
-    (void)text;
-}
-
-static void on_read(png_structp png, png_bytep to, size_t n)
-{
-    struct job *job = png_get_io_ptr(png);
-    if (n > job->len - job->at)
-        png_error(png, "the file is cut short");
-    memcpy(to, job->data + job->at, n);
-    job->at += n;
-}
-
-static png_voidp on_alloc(png_structp png, png_alloc_size_t n)
-{
-    struct job *job = png_get_mem_ptr(png);
-    void *p = mem_alloc(n);
-    if (!p)
-        job->nomem = true;
-    return p;
-}
-
-static void on_free(png_structp png, png_voidp p)
-{
-    (void)png;
-    mem_free(p);
-}
-
-static void set_limits(png_structp png, const struct image_info *i)
-{
-    png_set_user_limits(png, (png_uint_32)i->width, (png_uint_32)i->height);
-    png_set_chunk_cache_max(png, 1);
-    png_set_chunk_malloc_max(png, 1 << 20);
-    png_set_crc_action(png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
-    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
-}
-
-static void read_pixels(struct job *job)
-{
-    const struct image_info *i = &job->h->info;
-    png_structp png = job->png;
-    set_limits(png, i);
-    png_set_read_fn(png, job, on_read);
-    png_read_info(png, job->info);
-    png_set_expand(png); /* palette to RGB, 1, 2 and 4 bits to 8, tRNS to alpha */
-    png_set_scale_16(png);
-    int passes = png_set_interlace_handling(png);
-    png_read_update_info(png, job->info);
-    size_t stride = (size_t)i->width * (size_t)(i->channels + i->has_alpha);
-    if (png_get_rowbytes(png, job->info) != stride ||
-        png_get_image_height(png, job->info) != (png_uint_32)i->height)
-        png_error(png, "the header contradicts itself");
-    for (int pass = 0; pass < passes; pass++)
-        for (int y = 0; y < i->height; y++)
-            png_read_row(png, job->out + (size_t)y * stride, NULL);
-    png_read_end(png, NULL);
-}
-
-static bool guarded(struct job *job)
-{
-    if (setjmp(png_jmpbuf(job->png)))
+    struct source s;
+    struct png_chunk c;
+    source_init_memory(&s, job->data, job->len);
+    if (image_png_chunk(&s, job->next, &c, NULL) || !holds_data(c.type))
         return false;
-    read_pixels(job);
+    size_t at = job->next + PNG_CHUNK_HEAD;
+    size_t n = c.len < job->len - at ? c.len : job->len - at;
+    size_t number = c.type[0] == 'f' ? 4 : 0; /* of the piece */
+    if (n < number)
+        return false;
+    job->z.next_in = (Bytef *)(uintptr_t)(job->data + at + number);
+    job->z.avail_in = (uInt)(n - number);
+    job->next = image_png_next(&c) < job->len ? (size_t)image_png_next(&c) : job->len;
     return true;
 }
 
-static status run(struct job *job, struct errmsg *e)
+/* One row with its filter byte. *out_end: the stream ended before it. */
+static status read_row(struct job *job, uint8_t *row, size_t n, bool *out_end, struct errmsg *e)
 {
-    bool done = false;
-    job->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, job, on_error, on_warning, job,
-                                        on_alloc, on_free);
-    if (job->png)
-        job->info = png_create_info_struct(job->png);
-    if (job->info)
-        done = guarded(job);
-    png_destroy_read_struct(&job->png, &job->info, NULL);
-    if (done)
-        return STATUS_OK;
-    if (job->nomem)
-        return errmsg_set(e, STATUS_NOMEM, "PNG: %s", status_text(STATUS_NOMEM));
-    return errmsg_set(e, STATUS_CORRUPT, "PNG: %s", job->error);
+    z_stream *z = &job->z;
+    z->next_out = row;
+    z->avail_out = (uInt)n;
+    while (z->avail_out) {
+        if (!z->avail_in && !next_chunk(job))
+            return errmsg_set(e, STATUS_CORRUPT, "PNG: the image data is cut short");
+        int code = inflate(z, Z_NO_FLUSH);
+        *out_end = code == Z_STREAM_END;
+        if (*out_end && z->avail_out == n)
+            return STATUS_OK;
+        if (code == Z_MEM_ERROR)
+            return errmsg_set(e, STATUS_NOMEM, "PNG: %s", status_text(STATUS_NOMEM));
+        if (z->avail_out && code != Z_OK && code != Z_BUF_ERROR)
+            return errmsg_set(e, STATUS_CORRUPT, "PNG: the image data is damaged: %s",
+                              z->msg ? z->msg : "it ends within a row");
+    }
+    *out_end = false;
+    return STATUS_OK;
 }
 
-/* (H,W,C+1) -> (H,W,C) and (H,W) */
-static void split_alpha(const uint8_t *both, struct image *img)
+/* ---- filters ---- */
+
+static uint8_t paeth(int a, int b, int c)
 {
-    size_t n = (size_t)img->width * (size_t)img->height;
-    uint8_t *to = img->pixels;
-    for (size_t i = 0; i < n; i++) {
-        for (int c = 0; c < img->channels; c++)
-            *to++ = *both++;
-        img->alpha[i] = *both++;
+    int pa = b - c, pb = a - c, pc = pa + pb;
+    pa = pa < 0 ? -pa : pa;
+    pb = pb < 0 ? -pb : pb;
+    pc = pc < 0 ? -pc : pc;
+    return (uint8_t)(pa <= pb && pa <= pc ? a : pb <= pc ? b : c);
+}
+
+/* row[0] is the filter; bpp: bytes per pixel, at least 1. */
+static status unfilter(uint8_t *row, const uint8_t *above, size_t n, size_t bpp, struct errmsg *e)
+{
+    uint8_t filter = *row++;
+    above++;
+    switch (filter) {
+    case 0:
+        return STATUS_OK;
+    case 1:
+        for (size_t i = bpp; i < n; i++)
+            row[i] = (uint8_t)(row[i] + row[i - bpp]);
+        return STATUS_OK;
+    case 2:
+        for (size_t i = 0; i < n; i++)
+            row[i] = (uint8_t)(row[i] + above[i]);
+        return STATUS_OK;
+    case 3:
+        for (size_t i = 0; i < n && i < bpp; i++)
+            row[i] = (uint8_t)(row[i] + above[i] / 2);
+        for (size_t i = bpp; i < n; i++)
+            row[i] = (uint8_t)(row[i] + (row[i - bpp] + above[i]) / 2);
+        return STATUS_OK;
+    case 4:
+        for (size_t i = 0; i < n && i < bpp; i++)
+            row[i] = (uint8_t)(row[i] + above[i]);
+        for (size_t i = bpp; i < n; i++)
+            row[i] = (uint8_t)(row[i] + paeth(row[i - bpp], above[i], above[i - bpp]));
+        return STATUS_OK;
+    default:
+        return errmsg_set(e, STATUS_CORRUPT, "PNG: the image data is damaged: filter %d", filter);
     }
+}
+
+/* ---- samples to pixels ---- */
+
+static unsigned sample(const struct job *job, const uint8_t *row, size_t i)
+{
+    if (job->bits == 8)
+        return row[i];
+    if (job->bits == 16)
+        return read_be16(row + 2 * i);
+    size_t bit = i * (size_t)job->bits;
+    return row[bit / 8] >> (8 - (unsigned)job->bits - bit % 8) & ((1u << job->bits) - 1);
+}
+
+static uint8_t to_8_bits(const struct job *job, unsigned v)
+{
+    return (uint8_t)(job->bits == 16 ? v >> 8 : v * 255 / ((1u << job->bits) - 1));
+}
+
+/* One row of n pixels. alpha: NULL when the image has none. */
+static void to_pixels(const struct job *job, const uint8_t *row, size_t n, uint8_t *out,
+                      uint8_t *alpha)
+{
+    int channels = job->img->channels, samples = job->samples;
+    if (job->bits == 8 && samples == channels && !alpha) {
+        memcpy(out, row, n * (size_t)samples);
+        return;
+    }
+    for (size_t x = 0; x < n; x++, out += channels) {
+        unsigned v[4];
+        for (int c = 0; c < samples; c++)
+            v[c] = sample(job, row, x * (size_t)samples + (size_t)c);
+        if (job->look.color == PNG_PALETTE) {
+            memcpy(out, job->palette[v[0]], 3);
+            if (alpha)
+                alpha[x] = job->palette_alpha[v[0]];
+            continue;
+        }
+        bool is_key = job->has_key;
+        for (int c = 0; c < channels; c++) {
+            out[c] = to_8_bits(job, v[c]);
+            is_key = is_key && v[c] == job->key[c];
+        }
+        if (alpha)
+            alpha[x] = samples > channels ? to_8_bits(job, v[channels]) : is_key ? 0 : 255;
+    }
+}
+
+/* ---- passes ---- */
+
+struct pass {
+    int x0, y0, dx, dy;
+};
+
+static const struct pass whole[] = {{0, 0, 1, 1}};
+static const struct pass adam7[] = {{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4},
+                                    {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}};
+
+/* What a row needs: itself and the one above, each with its filter, and its pixels and alpha. */
+struct rows {
+    uint8_t *row, *above, *pixels, *alpha;
+};
+
+static void put_row(struct job *job, const struct pass *p, int y, size_t n, const struct rows *r)
+{
+    struct image *img = job->img;
+    size_t channels = (size_t)img->channels, at = (size_t)y * (size_t)img->width;
+    if (p->dx == 1) {
+        to_pixels(job, r->row + 1, n, img->pixels + at * channels,
+                  img->alpha ? img->alpha + at : NULL);
+        return;
+    }
+    to_pixels(job, r->row + 1, n, r->pixels, img->alpha ? r->alpha : NULL);
+    at += (size_t)p->x0;
+    for (size_t x = 0; x < n; x++, at += (size_t)p->dx) {
+        memcpy(img->pixels + at * channels, r->pixels + x * channels, channels);
+        if (img->alpha)
+            img->alpha[at] = r->alpha[x];
+    }
+}
+
+static status read_pass(struct job *job, const struct pass *p, struct rows *r, bool *out_end,
+                        struct errmsg *e)
+{
+    struct image *img = job->img;
+    if (img->width <= p->x0 || img->height <= p->y0)
+        return STATUS_OK;
+    size_t n = (size_t)((img->width - p->x0 + p->dx - 1) / p->dx);
+    size_t bits = (size_t)job->bits * (size_t)job->samples;
+    size_t bytes = (n * bits + 7) / 8;
+    memset(r->above, 0, bytes + 1);
+    for (int y = p->y0; y < img->height; y += p->dy) {
+        status st = read_row(job, r->row, bytes + 1, out_end, e);
+        if (st || *out_end)
+            return st;
+        st = unfilter(r->row, r->above, bytes, (bits + 7) / 8, e);
+        if (st)
+            return st;
+        put_row(job, p, y, n, r);
+        uint8_t *swap = r->row;
+        r->row = r->above;
+        r->above = swap;
+    }
+    return STATUS_OK;
+}
+
+static status read_passes(struct job *job, struct errmsg *e)
+{
+    struct image *img = job->img;
+    size_t w = (size_t)img->width, bytes = (w * (size_t)(job->bits * job->samples) + 7) / 8 + 1;
+    AUTO(mem_free) uint8_t *mem = mem_alloc(2 * bytes + 4 * w);
+    if (!mem)
+        return errmsg_set(e, STATUS_NOMEM, "PNG: %s", status_text(STATUS_NOMEM));
+    struct rows r = {mem, mem + bytes, mem + 2 * bytes, mem + 2 * bytes + 3 * w};
+    const struct pass *passes = job->look.interlaced ? adam7 : whole;
+    int n = job->look.interlaced ? ARRAY_LEN(adam7) : ARRAY_LEN(whole);
+    bool end = false;
+    memset(img->pixels, 0, image_pixel_bytes(img));
+    if (img->alpha)
+        memset(img->alpha, 0, w * (size_t)img->height);
+    for (int i = 0; i < n && !end; i++) {
+        status st = read_pass(job, &passes[i], &r, &end, e);
+        if (st)
+            return st;
+    }
+    return STATUS_OK;
+}
+
+/* ---- the header ---- */
+
+/* The data of a chunk, which lies in the file whole. */
+static const uint8_t *chunk_data(const struct job *job, const struct png_chunk *c)
+{
+    return job->data + c->off + PNG_CHUNK_HEAD;
+}
+
+static void load_palette(struct job *job)
+{
+    const struct png_chunk *plte = &job->look.plte, *trns = &job->look.trns;
+    for (int i = 0; i < 256; i++)
+        job->palette[i][0] = job->palette[i][1] = job->palette[i][2] = (uint8_t)i;
+    memset(job->palette_alpha, 255, sizeof job->palette_alpha);
+    if (plte->type[0])
+        memcpy(job->palette, chunk_data(job, plte), plte->len / 3 * 3);
+    if (trns->type[0])
+        memcpy(job->palette_alpha, chunk_data(job, trns), trns->len < 256 ? trns->len : 256);
+}
+
+static void load_key(struct job *job)
+{
+    if (!job->look.trns.type[0] || job->samples != job->img->channels)
+        return;
+    job->has_key = true;
+    unsigned mask = (1u << job->bits) - 1;
+    for (int c = 0; c < job->samples; c++)
+        job->key[c] = (uint16_t)(read_be16(chunk_data(job, &job->look.trns) + 2 * c) & mask);
+}
+
+static status prepare(struct job *job, const struct header *h, struct errmsg *e)
+{
+    struct source s;
+    source_init_memory(&s, job->data, job->len);
+    status st = image_png_look(&s, &job->look, e);
+    if (st)
+        return st;
+    unsigned color = job->look.color;
+    job->bits = h->info.source_bits;
+    job->samples = color == PNG_GREY || color == PNG_PALETTE ? 1
+                   : color == PNG_GREY_ALPHA                 ? 2
+                   : color == PNG_RGB                        ? 3
+                                                             : 4;
+    job->next = (size_t)job->look.idat.off;
+    if (color == PNG_PALETTE)
+        load_palette(job);
+    else
+        load_key(job);
+    return STATUS_OK;
+}
+
+static voidpf z_alloc(voidpf opaque, uInt items, uInt size)
+{
+    (void)opaque;
+    return mem_alloc((size_t)items * size);
+}
+
+static void z_free(voidpf opaque, voidpf p)
+{
+    (void)opaque;
+    mem_free(p);
 }
 
 status image_png_decode(const uint8_t *data, size_t len, const struct header *h, struct image *img,
                         struct errmsg *e)
 {
-    struct job job = {.data = data, .len = len, .h = h, .out = img->pixels};
-    AUTO(mem_free) uint8_t *both = NULL;
-    if (img->alpha) {
-        both =
-            mem_alloc(image_pixel_bytes(img) / (size_t)img->channels * ((size_t)img->channels + 1));
-        if (!both)
-            return errmsg_set(e, STATUS_NOMEM, "PNG: %s", status_text(STATUS_NOMEM));
-        job.out = both;
-    }
-    status st = run(&job, e);
-    if (!st && both)
-        split_alpha(both, img);
+    struct job job = {.data = data, .len = len, .img = img};
+    status st = prepare(&job, h, e);
+    if (st)
+        return st;
+    job.z.zalloc = z_alloc;
+    job.z.zfree = z_free;
+    if (inflateInit(&job.z) != Z_OK)
+        return errmsg_set(e, STATUS_NOMEM, "PNG: %s", status_text(STATUS_NOMEM));
+    st = read_passes(&job, e);
+    inflateEnd(&job.z);
     return st;
 }

@@ -175,7 +175,7 @@ static status look_at_text(struct source *s, const struct png_chunk *c, struct f
 static status look_at_chunk(struct source *s, const struct png_chunk *c, struct found *f,
                             struct errmsg *e)
 {
-    if (strcmp(c->type, "IDAT") == 0)
+    if (strcmp(c->type, "IDAT") == 0 || strcmp(c->type, "fdAT") == 0)
         f->idat = true;
     if (strcmp(c->type, "tEXt") == 0 || strcmp(c->type, "zTXt") == 0 ||
         strcmp(c->type, "iTXt") == 0)

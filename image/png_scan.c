@@ -197,8 +197,8 @@ static status scan(struct source *s, struct png_scan *ps, struct errmsg *e)
     uint64_t off = PNG_SIGNATURE_BYTES;
     for (;;) {
         status st = image_png_chunk(s, off, &c, e);
-        if (!st && strcmp(c.type, "IDAT") == 0)
-            break;
+        if (!st && (strcmp(c.type, "IDAT") == 0 || (strcmp(c.type, "fdAT") == 0 && c.len >= 4)))
+            break; /* the second is an animation's, whose first frame PIL shows */
         if (!st)
             st = scan_chunk(s, &c, ps, e);
         if (st)

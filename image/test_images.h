@@ -229,7 +229,7 @@ UNUSED static struct image expected_png(const struct png_kind *k, int w, int h, 
     for (size_t i = 0; i < (size_t)w * (size_t)h; i++, s += n) {
         uint8_t v[4];
         for (int c = 0; c < n; c++)
-            v[c] = (uint8_t)((s[c] * 255u + max / 2) / max);
+            v[c] = (uint8_t)(k->depth == 16 ? s[c] >> 8 : s[c] * 255u / max);
         if (palette) {
             png_color p = test_palette(s[0]);
             memcpy(img.pixels + 3 * i, (uint8_t[]){p.red, p.green, p.blue}, 3);
