@@ -35,13 +35,14 @@ WITH_ONEDNN := $(filter yes,$(or $(ONEDNN),$(if $(filter x86_64,$(ARCH)),yes)))
 OMITTED     := $(if $(WITH_ONEDNN),,nn/onednn/%)
 
 PKGS.nn     := openblas jansson zlib
-PKGS.image  := libpng libturbojpeg libjpeg zlib
+PKGS.image  := libpng libturbojpeg libjpeg libwebp libtiff-4 zlib
 PKGS.cache  := sqlite3
 PKGS.purify := inih jansson
 PKGS.fused  := fuse3 jansson
 PKGS.train  := jansson
 PKGS.cli    := jansson
 PKGS.base   := libcrypto libxxhash
+LIBS.image  := -lgif
 LIBS.nn     := $(if $(WITH_ONEDNN),-ldnnl) -lgomp
 PKGS        := $(sort $(foreach f,$(FOLDERS),$(PKGS.$(f))))
 

@@ -190,7 +190,7 @@ static void what_is_no_image_is_original(void **state)
 static void a_truncated_file_is_known_before_it_is_read(void **state)
 {
     (void)state;
-    for (int format = 0; format < IMAGE_FORMAT_COUNT; format++) {
+    for (int format = 0; format <= IMAGE_JPEG; format++) {
         struct asked a;
         size_t len;
         uint8_t *data = test_encode((enum image_format)format, 32, 3, false, 9, &len);

@@ -122,7 +122,7 @@ static void put_sizes(const char *dir)
 {
     static const int sizes[][2] = {{1, 1}, {1, 7}, {9, 1}, {32, 32}, {224, 224}, {1500, 1000}};
     for (size_t i = 0; i < ARRAY_LEN(sizes); i++)
-        for (int format = 0; format < IMAGE_FORMAT_COUNT; format++) {
+        for (int format = 0; format <= IMAGE_JPEG; format++) {
             char name[32];
             int w = sizes[i][0], h = sizes[i][1];
             struct image img = make_image(CONTENT_SCENE, w, h, 3, false, i);

@@ -7,6 +7,8 @@
 static const struct image_codec *const codecs[] = {
     [IMAGE_PNG] = &image_png_codec,
     [IMAGE_JPEG] = &image_jpeg_codec,
+    [IMAGE_WEBP] = &image_webp_codec,
+    [IMAGE_BMP] = &image_bmp_codec,
 };
 static_assert(ARRAY_LEN(codecs) == IMAGE_FORMAT_COUNT, "one row per enum image_format");
 
@@ -113,28 +115,32 @@ static status check_limits(const struct image_info *i, const struct image_limits
 
 enum image_format image_sniff(const void *head, size_t len)
 {
-    for (int i = 0; i < IMAGE_FORMAT_COUNT; i++)
-        if (len >= codecs[i]->magic_len &&
-            memcmp(head, codecs[i]->magic, codecs[i]->magic_len) == 0)
+    for (int i = 0; i < IMAGE_FORMAT_COUNT; i++) {
+        const struct image_codec *c = codecs[i];
+        if (len >= c->magic_len && memcmp(head, c->magic, c->magic_len) == 0 &&
+            (!c->is || c->is(head, len)))
             return (enum image_format)i;
+    }
     return IMAGE_FORMAT_COUNT;
 }
 
-static status find_codec(struct source *s, const struct image_codec **out, struct errmsg *e)
+/* A format that is not written is shown as a PNG, which holds any image. */
+static enum image_format shown_as(enum image_format source)
 {
-    for (size_t i = 0; i < ARRAY_LEN(codecs); i++) {
-        const uint8_t *p;
-        if (s->size < codecs[i]->magic_len)
-            continue;
-        status st = source_at(s, 0, codecs[i]->magic_len, &p, e);
-        if (st)
-            return st;
-        if (memcmp(p, codecs[i]->magic, codecs[i]->magic_len) == 0) {
-            *out = codecs[i];
-            return STATUS_OK;
-        }
-    }
-    return errmsg_set(e, STATUS_UNSUPPORTED, "neither a PNG nor a JPEG file");
+    return codecs[source]->encode ? source : IMAGE_PNG;
+}
+
+static status find_codec(struct source *s, enum image_format *out, struct errmsg *e)
+{
+    const uint8_t *head;
+    size_t n = s->size < CODEC_HEAD_BYTES ? (size_t)s->size : CODEC_HEAD_BYTES;
+    status st = source_at(s, 0, n, &head, e);
+    if (st)
+        return st;
+    *out = image_sniff(head, n);
+    if (*out == IMAGE_FORMAT_COUNT)
+        return errmsg_set(e, STATUS_UNSUPPORTED, "of no image format that is read");
+    return STATUS_OK;
 }
 
 static status find_end(struct source *s, const struct image_codec *c, bool *out_complete,
@@ -155,14 +161,17 @@ static status find_end(struct source *s, const struct image_codec *c, bool *out_
 static status scan(struct source *s, uint64_t file_size, const struct image_limits *lim,
                    struct header *out, struct errmsg *e)
 {
-    const struct image_codec *c = NULL;
+    enum image_format format;
     if (file_size > lim->max_file_bytes)
         return errmsg_set(e, STATUS_LIMIT, "%llu bytes are over the limit of %llu",
                           (unsigned long long)file_size, (unsigned long long)lim->max_file_bytes);
-    status st = find_codec(s, &c, e);
+    status st = find_codec(s, &format, e);
     if (st)
         return st;
+    const struct image_codec *c = codecs[format];
     memset(&out->info, 0, sizeof out->info);
+    out->info.source_format = format;
+    out->info.format = shown_as(format);
     out->least_bytes = 0;
     out->max_metadata = lim->max_metadata_bytes;
     out->no_color = false;
@@ -237,7 +246,7 @@ status image_decode(const void *data, size_t len, const struct image_limits *lim
     st = image_alloc(i->width, i->height, i->channels, i->has_alpha, &img);
     if (st)
         return errmsg_set(e, st, "%dx%d pixels: %s", i->width, i->height, status_text(st));
-    st = codecs[i->format]->decode(data, len, &h, &img, e);
+    st = codecs[i->source_format]->decode(data, len, &h, &img, e);
     if (st) {
         image_done(&img);
         return st;
@@ -262,15 +271,25 @@ status image_load_at(int dirfd, const char *path, const struct image_limits *lim
 
 /* ---- encode ---- */
 
+static bool holds(const struct image_codec *c, const struct image *img)
+{
+    unsigned kind = img->channels == 1 ? HOLDS_GREY : HOLDS_RGB;
+    return c->holds & (img->alpha ? kind << 1 : kind);
+}
+
 status image_info_new(enum image_format format, const struct image *img,
                       struct image_info *out_info, struct errmsg *e)
 {
     if ((unsigned)format >= IMAGE_FORMAT_COUNT)
         return errmsg_set(e, STATUS_INVALID, "no such image format");
-    if (img->alpha && !codecs[format]->alpha)
-        return errmsg_set(e, STATUS_INVALID, "%s cannot hold alpha", codecs[format]->name);
+    if (!codecs[format]->encode)
+        return errmsg_set(e, STATUS_INVALID, "%s is not written", codecs[format]->name);
+    if (!holds(codecs[format], img))
+        return errmsg_set(e, STATUS_INVALID, "%s cannot hold %s%s", codecs[format]->name,
+                          img->channels == 1 ? "grey" : "RGB", img->alpha ? " with alpha" : "");
     struct image_info info = {
         .format = format,
+        .source_format = format,
         .width = img->width,
         .height = img->height,
         .channels = img->channels,
@@ -288,7 +307,7 @@ status image_info_new(enum image_format format, const struct image *img,
 
 static bool same_image(const struct image_info *a, const struct image_info *b)
 {
-    return a->format == b->format && a->width == b->width && a->height == b->height &&
+    return a->source_format == b->source_format && a->width == b->width && a->height == b->height &&
            a->channels == b->channels && a->has_alpha == b->has_alpha &&
            a->metadata_bytes == b->metadata_bytes;
 }
@@ -311,7 +330,7 @@ static status read_metadata(struct source *s, const struct image_info *info,
     if (st || !same_image(&h.info, info))
         return not_the_same(st, e);
     source_unbound(s);
-    const struct image_codec *c = codecs[info->format];
+    const struct image_codec *c = codecs[info->source_format];
     if (c->metadata)
         st = c->metadata(s, &h, out, e);
     else
@@ -344,7 +363,7 @@ status image_encode(const struct image *img, const struct image_info *info, cons
         info->has_alpha != (img->alpha != NULL) || (img->channels != 1 && img->channels != 3))
         return errmsg_set(e, STATUS_INVALID, "the image is not of the kind that was probed");
     const struct image_codec *c = codecs[info->format];
-    if ((img->alpha && !c->alpha) || check_size(info, NULL))
+    if (!c->encode || !holds(c, img) || check_size(info, NULL))
         return errmsg_set(e, STATUS_INVALID, "%s cannot hold this image", c->name);
     if (info->encoded_size != encoded_size(info) || out_len != info->encoded_size)
         return errmsg_set(e, STATUS_INVALID, "room for %zu bytes, but the file has %llu", out_len,

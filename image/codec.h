@@ -30,21 +30,33 @@ struct header {
     struct header_piece pieces[HEADER_MAX_PIECES];
 };
 
+/* Kinds of image, for image_codec.holds. */
+enum { HOLDS_GREY = 1, HOLDS_GREY_ALPHA = 2, HOLDS_RGB = 4, HOLDS_RGBA = 8, HOLDS_ALL = 15 };
+
+/* As many first bytes as `is` looks at. */
+enum { CODEC_HEAD_BYTES = 32 };
+
 struct image_codec {
     const char *name;
     const uint8_t *magic; /* the file's first bytes */
     size_t magic_len;
+    /* (optional) what else must be true of the first bytes, which begin with magic; len may be less
+       than CODEC_HEAD_BYTES. */
+    bool (*is)(const uint8_t *head, size_t len);
     const uint8_t *end_mark; /* its last bytes when nothing follows the image */
     size_t end_mark_len;
-    bool alpha; /* the format can hold it */
+    /* What can be written. A format without an encoder is only read, and shown as a PNG; then this
+       and what follows but for scan and decode is not filled in. */
+    unsigned holds; /* kinds of image */
     uint64_t max_width, max_height;
     /* What the format's way of holding meaningless bytes can hold: pad_least bytes or more, in
        multiples of pad_unit (both at least 1). */
     uint32_t pad_least, pad_unit;
 
-    /* Fills out->info (all but file_size, encoded_size and complete) and the pieces. Reads up to
-       the image data and no further. info.metadata_bytes begins at 0 and counts the pieces; a
-       format may add to it what its `metadata` writes besides. */
+    /* Fills out->info (all but the formats, file_size, encoded_size and complete) and the pieces.
+       Reads up to the image data and no further, unless kept metadata stands behind it.
+       info.metadata_bytes begins at 0 and counts the pieces; a format may add to it what its
+       `metadata` writes besides. */
     status (*scan)(struct source *s, struct header *out, struct errmsg *e);
     /* Fills img, which is allocated as h says. */
     status (*decode)(const uint8_t *data, size_t len, const struct header *h, struct image *img,
@@ -63,6 +75,8 @@ struct image_codec {
 
 extern const struct image_codec image_png_codec;
 extern const struct image_codec image_jpeg_codec;
+extern const struct image_codec image_webp_codec;
+extern const struct image_codec image_bmp_codec;
 
 /* Appends a piece, unless there are too many or max_metadata is reached: then it is left out. A
    piece of orientation displaces those of colour, and of these all are kept or none. */

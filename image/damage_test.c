@@ -321,9 +321,10 @@ static void test_not_images(void **state)
     struct errmsg e = {""};
     static const char *const texts[] = {"",
                                         "x",
-                                        "GIF89a..........",
+                                        "GIF88a..........",
                                         "\x89PNG\r\n",
                                         "\xff\xd8",
+                                        "RIFF....WAVE",
                                         "BM..............................................."};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         status st = image_probe(texts[i], strlen(texts[i]), strlen(texts[i]), &lim, &info, &e);

@@ -90,9 +90,9 @@ void image_rgb_to_grey(const uint8_t *src, size_t pixels, uint8_t *dst);
 void image_grey_to_rgb(const uint8_t *src, size_t pixels, uint8_t *dst);
 
 /* ---- files ---- */
-enum image_format { IMAGE_PNG, IMAGE_JPEG, IMAGE_FORMAT_COUNT };
+enum image_format { IMAGE_PNG, IMAGE_JPEG, IMAGE_WEBP, IMAGE_BMP, IMAGE_FORMAT_COUNT };
 
-/* "PNG", "JPEG"; "?" outside the enum. */
+/* "PNG", "JPEG", "WebP" …; "?" outside the enum. */
 const char *image_format_name(enum image_format format);
 
 struct image_limits {
@@ -104,10 +104,11 @@ struct image_limits {
 struct image_limits image_limits_default(void);
 
 struct image_info {
-    enum image_format format;
+    enum image_format format; /* of what is written; the source's unless that is not written */
+    enum image_format source_format; /* of what was read */
     int width, height;
     int channels;   /* 1 or 3: of the decoded pixels and of the encoded file */
-    bool has_alpha; /* PNG only: an alpha channel or tRNS */
+    bool has_alpha; /* an alpha channel, or a colour that is transparent */
     /* The file ends with its end mark (IEND, EOI). When false it is cut short, or other bytes
        follow the image; only image_decode can tell, so decode before promising a size. */
     bool complete;

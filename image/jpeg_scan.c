@@ -178,7 +178,6 @@ status image_jpeg_scan(struct source *s, struct header *out, struct errmsg *e)
     struct jpeg_scan js = {.h = out};
     uint64_t off = 2; /* behind SOI */
     int marker = 0;
-    out->info.format = IMAGE_JPEG;
     for (;;) {
         status st = read_marker(s, &off, &marker, e);
         if (st)

@@ -398,7 +398,10 @@ UNUSED static void judge_jpeg(const void *data, size_t len)
 
 UNUSED static void judge(enum image_format format, const void *data, size_t len)
 {
-    (format == IMAGE_PNG ? judge_png : judge_jpeg)(data, len);
+    if (format == IMAGE_PNG)
+        judge_png(data, len);
+    else if (format == IMAGE_JPEG)
+        judge_jpeg(data, len);
 }
 
 UNUSED static uint8_t *metadata_of(const void *data, size_t len, const struct image_info *info)

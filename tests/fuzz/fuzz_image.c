@@ -48,7 +48,7 @@ static void recode(const struct image *img, const struct image_info *info, const
     CHECK(image_decode(out, info->encoded_size, &lim, &back, &again, NULL) == STATUS_OK);
     CHECK(again.complete && again.encoded_size == info->encoded_size);
     CHECK(again.metadata_bytes == info->metadata_bytes && again.channels == info->channels);
-    if (info->format == IMAGE_PNG)
+    if (info->format != IMAGE_JPEG)
         CHECK(memcmp(back.pixels, img->pixels, image_pixel_bytes(img)) == 0);
 }
 
