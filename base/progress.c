@@ -30,6 +30,16 @@ static void duration(char *out, size_t size, double seconds)
         snprintf(out, size, "%ld:%02ld", s / 60, s % 60);
 }
 
+/* < 0: nothing is known yet. */
+static double seconds_left(const struct progress *p, uint64_t at, double seconds)
+{
+    double done = p->work_total ? (double)p->work : (double)(at - p->first);
+    double all = p->work_total ? (double)p->work_total : (double)(p->total - p->first);
+    if ((!p->work_total && !p->total) || done <= 0 || seconds <= 0)
+        return -1;
+    return done < all ? (all - done) / done * seconds : 0;
+}
+
 static void draw(struct progress *p, uint64_t at, const char *extra, int final)
 {
     double seconds = (double)(time_mono_ns() - p->start_ns) * 1e-9;
@@ -45,8 +55,8 @@ static void draw(struct progress *p, uint64_t at, const char *extra, int final)
     }
     if (final)
         duration(left, sizeof left, seconds);
-    else if (p->total && rate > 0)
-        duration(left, sizeof left, (double)(p->total - (at < p->total ? at : p->total)) / rate);
+    else if (seconds_left(p, at, seconds) >= 0)
+        duration(left, sizeof left, seconds_left(p, at, seconds));
     int n = p->total ? snprintf(line, sizeof line, "%s %s %llu/%llu", p->label, bar,
                                 (unsigned long long)at, (unsigned long long)p->total)
                      : snprintf(line, sizeof line, "%s %llu", p->label, (unsigned long long)at);
@@ -69,6 +79,14 @@ void progress_update(struct progress *p, uint64_t now, const char *extra)
         return;
     p->next_ns = t + (p->tty ? tty_period_ns : plain_period_ns);
     draw(p, now, extra, 0);
+}
+
+void progress_update_work(struct progress *p, uint64_t now, uint64_t work, uint64_t work_total,
+                          const char *extra)
+{
+    p->work = work;
+    p->work_total = work_total;
+    progress_update(p, now, extra);
 }
 
 void progress_done(struct progress *p, uint64_t now, const char *extra)

@@ -13,6 +13,7 @@ struct progress {
     uint64_t start_ns;
     uint64_t next_ns;
     uint64_t first; /* where a resumed run began */
+    uint64_t work, work_total; /* of progress_update_work */
     int tty;
     int quiet;
     int drawn;
@@ -22,6 +23,10 @@ void progress_init(struct progress *p, const char *label, uint64_t first, uint64
                    int quiet);
 /* extra: a short text behind the numbers ("loss 0.12"), may be NULL. */
 void progress_update(struct progress *p, uint64_t now, const char *extra);
+/* The same for things that differ in cost: the time that is left is told by the work (pixels, say)
+   that is done of all of it, of which none was done at progress_init. */
+void progress_update_work(struct progress *p, uint64_t now, uint64_t work, uint64_t work_total,
+                          const char *extra);
 /* Draws the final state and ends the line. */
 void progress_done(struct progress *p, uint64_t now, const char *extra);
 

@@ -53,9 +53,11 @@ int cmd_protect(int argc, char **argv)
         {"precision", 0, CLI_CHOICE, &precision, "f32|bf16",
          "emn-class: see relearn train --help; default f32"},
         {"limit", 'n', CLI_INT, &o.limit, "N", "at most N images, balanced over classes"},
+        {"size", 0, CLI_INT, &o.size, "N", "resize every image to NxN; lsp needs no one size"},
+        {"channels", 0, CLI_INT, &o.channels, "N", "convert to 1 (grey) or 3 (colour) channels"},
         {"skip-bad", 0, CLI_FLAG, &skip_bad, NULL, "leave out files that do not decode"},
         {"threads", 'j', CLI_INT, &o.threads, "N", "default: all CPUs"},
-        {"force", 0, CLI_FLAG, &force, NULL, "write into a DST that is not empty"},
+        {"force", 0, CLI_FLAG, &force, NULL, "write into a DST that is not empty, replace what is there"},
         {"quiet", 'q', CLI_FLAG, &quiet, NULL, "no progress"},
         {"json", 0, CLI_FLAG, &json, NULL, "print the result as JSON"},
     };
@@ -63,7 +65,9 @@ int cmd_protect(int argc, char **argv)
                                   "--method NAME SRC DST",
                                   "Writes an unlearnable version of the ImageFolder tree SRC to "
                                   "DST, as PNG. What was added is "
-                                  "kept\nbeside it in DST.perturbation.safetensors.",
+                                  "kept\nbeside it in DST.perturbation.safetensors. Images may "
+                                  "differ in size with lsp; the other methods\nneed --size "
+                                  "then.",
                                   options,
                                   ARRAY_LEN(options),
                                   0,

@@ -42,7 +42,7 @@ static status read_gz(gzFile gz, const char *path, struct buf *out, struct errms
     enum { STEP = 1 << 16 };
     for (;;) {
         int err = Z_OK;
-        status st = buf_reserve(out, STEP);
+        status st = stop_requested() ? STATUS_CANCELLED : buf_reserve(out, STEP);
         if (st == STATUS_LIMIT)
             return errmsg_set(e, st, "%s: more than %zu MiB", path, ARRAY_BYTES_MAX >> 20);
         if (st)

@@ -252,7 +252,7 @@ struct image_tree {
 /*
  * torchvision's ImageFolder: classes are the subdirectories of root, files the image names below
  * them (links followed), ordered by class, directory, name. NOT_FOUND: no root, no class, or a
- * class without images, each named in e.
+ * class without images, each named in e. CANCELLED: stop_requested().
  */
 status image_tree_load(const char *root, struct image_tree *out_tree, struct errmsg *e) MUST_USE;
 void image_tree_done(struct image_tree *tree);
@@ -275,7 +275,7 @@ struct image_array; /* read-only after opening; any thread may read it */
  * Reads an array file whole, plain or gzip. The format is told by the content. labels_path: the IDX
  * label file, or NULL for none (CIFAR files hold their labels; giving one is INVALID).
  * UNSUPPORTED: none of the formats. CORRUPT: sizes that contradict the file or each other.
- * LIMIT: more than 2 GiB.
+ * LIMIT: more than 2 GiB. CANCELLED: stop_requested().
  */
 status image_array_open(const char *path, const char *labels_path, struct image_array **out_array,
                         struct errmsg *e) MUST_USE;

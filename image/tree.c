@@ -58,6 +58,8 @@ static status on_entry(const struct image_entry *entry, void *arg)
 {
     struct loader *l = arg;
     bool top = !strchr(entry->path, '/');
+    if (stop_requested())
+        return STATUS_CANCELLED;
     if (entry->kind == IMAGE_ENTRY_ERROR)
         return errmsg_set(l->e, entry->error, "%s/%s: %s", l->tree->root, entry->path,
                           entry->error == STATUS_LIMIT ? "a loop of links, or too many levels"

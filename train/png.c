@@ -1,7 +1,5 @@
 #include "png.h"
 
-#include <fcntl.h>
-
 static const size_t png_max = (size_t)1 << 31;
 
 status train_png_bytes(const struct image *img, struct buf *out, struct errmsg *e)
@@ -20,20 +18,11 @@ status train_png_bytes(const struct image *img, struct buf *out, struct errmsg *
     return STATUS_OK;
 }
 
-static status write_plain(const char *path, const struct buf *b, struct errmsg *e)
-{
-    AUTO(fd_close) int fd = -1;
-    status st = io_open(AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666, &fd);
-    if (!st)
-        st = io_write(fd, b->data, b->len);
-    return st ? errmsg_set(e, st, "cannot write %s: %s", path, status_text(st)) : STATUS_OK;
-}
-
-status train_png_write(const char *path, const struct image *img, bool durable, struct errmsg *e)
+status train_png_write(const char *path, const struct image *img, struct errmsg *e)
 {
     AUTO(buf_done) struct buf b = BUF_INIT(png_max);
     status st = train_png_bytes(img, &b, e);
     if (st)
         return errmsg_prefix(e, st, "%s", path);
-    return durable ? io_write_file(path, b.data, b.len, e) : write_plain(path, &b, e);
+    return io_write_file(path, b.data, b.len, e);
 }

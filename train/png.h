@@ -6,9 +6,7 @@
 
 /* Appends the file's bytes. */
 status train_png_bytes(const struct image *img, struct buf *out, struct errmsg *e) MUST_USE;
-/* All or nothing when `durable` (synced); else a plain write for files that come in thousands and
-   whose run can be repeated. */
-status train_png_write(const char *path, const struct image *img, bool durable,
-                       struct errmsg *e) MUST_USE;
+/* All or nothing, and synced. Files that come in thousands: out_tree.h. */
+status train_png_write(const char *path, const struct image *img, struct errmsg *e) MUST_USE;
 
 #endif

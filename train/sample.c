@@ -228,7 +228,7 @@ status train_diffusion_sample(const struct train_sample_options *opt, struct err
     if (!st)
         st = run_rows(&s, e);
     if (!st)
-        st = train_png_write(opt->out_file, &s.grid, true, e);
+        st = train_png_write(opt->out_file, &s.grid, e);
     sampler_done(&s);
     return st;
 }

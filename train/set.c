@@ -64,7 +64,7 @@ static status check_size(const struct train_set *s, const char *path, const stru
     if (least && (img->width < least || img->height < least))
         return errmsg_set(e, STATUS_INVALID, "%s/%s is %dx%d pixels, smaller than %d", s->dir, path,
                           img->width, img->height, least);
-    if (least || !s->width || (img->width == s->width && img->height == s->height))
+    if (least || s->opt.any_size || !s->width || (img->width == s->width && img->height == s->height))
         return STATUS_OK;
     return errmsg_set(e, STATUS_INVALID,
                       "%s/%s is %dx%d pixels, the first image is %dx%d (use --size to resize)",
@@ -98,6 +98,27 @@ static status decode(const struct train_set *s, int i, struct image *out, struct
         img = (struct image)IMAGE_INIT;
     }
     return st;
+}
+
+status train_set_size(const struct train_set *s, int i, int *out_w, int *out_h, struct errmsg *e)
+{
+    struct image_limits lim = image_limits_default();
+    struct image_info info;
+    struct stat sb;
+    AUTO(fd_close) int fd = -1;
+    const char *path = s->sample[i].path;
+    status st = io_open(s->dirfd, path, O_RDONLY | O_CLOEXEC, 0, &fd);
+    if (!st && fstat(fd, &sb) < 0)
+        st = status_from_errno(errno);
+    if (st)
+        return errmsg_set(e, st, "cannot read %s/%s: %s", s->dir, path, status_text(st));
+    st = image_probe_fd(fd, (uint64_t)sb.st_size, &lim, &info, e);
+    if (st)
+        return errmsg_prefix(e, st, "%s/%s", s->dir, path);
+    int factor = s->opt.downscale > 1 ? s->opt.downscale : 1;
+    *out_w = s->opt.size ? s->opt.size : info.width / factor;
+    *out_h = s->opt.size ? s->opt.size : info.height / factor;
+    return STATUS_OK;
 }
 
 static bool reserve(struct train_set *s, size_t bytes)

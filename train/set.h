@@ -18,6 +18,9 @@ __attribute__((unused)) static inline void train_set_view_done(struct set_view *
 status train_set_view(struct train_set *s, int i, struct set_view *out, struct errmsg *e) MUST_USE;
 /* Whether train_set_view(i) would only look up. Any thread. */
 bool train_set_is_kept(const struct train_set *s, int i);
+/* How large sample i will be, by its header. Any thread. */
+status train_set_size(const struct train_set *s, int i, int *out_w, int *out_h,
+                      struct errmsg *e) MUST_USE;
 /* Calls fn(arg, i) for each sample on up to `threads` threads; the failure of the lowest i is what
    is returned. Shared by everything that goes over a set once. */
 status train_set_for_each(struct train_set *s, status (*fn)(void *arg, int i, struct errmsg *e),

@@ -6,6 +6,7 @@
 #include "train.h"
 
 #include <ftw.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -75,7 +76,7 @@ __attribute__((unused)) static void toy_image(const char *name, int w, int h, in
                                               const uint8_t *pixels)
 {
     struct image img = {w, h, c, (uint8_t *)pixels, NULL};
-    assert_int_equal(train_png_write(toy_path(name), &img, false, NULL), STATUS_OK);
+    assert_int_equal(train_png_write(toy_path(name), &img, NULL), STATUS_OK);
 }
 
 /* An image of class k out of `classes`: noise, and a bright block whose place says the class. */
@@ -119,6 +120,12 @@ __attribute__((unused)) static void *toy_read(const char *path, size_t *out_len)
     if (io_read_file(path, (size_t)1 << 28, &data, out_len, &e))
         fail_msg("%s", e.text);
     return data;
+}
+
+__attribute__((unused)) static bool toy_there(const char *name)
+{
+    struct stat sb;
+    return lstat(toy_path(name), &sb) == 0;
 }
 
 __attribute__((unused)) static void toy_assert_same_file(const char *a, const char *b)

@@ -45,7 +45,7 @@ enum { TRAIN_CHANNELS_MAX = 3, TRAIN_STAGES_MAX = 6, TRAIN_CLASSES_MAX = 10000 }
 /*
  * A set is the list of files below a directory with their labels, in bytewise order of class name,
  * then of path: the order torchvision's ImageFolder gives. All images must have one size unless
- * `size` or `min_side` says what to do about it; nothing is resized silently.
+ * `size`, `min_side` or `any_size` says what to do about it; nothing is resized silently.
  */
 struct train_data_options {
     const char *dir;
@@ -54,6 +54,7 @@ struct train_data_options {
     int size;      /* resize every image to size x size (box average down, bilinear up); 0: no */
     int downscale; /* divide both sides by this whole factor, box average, before all else; 0: 1 */
     int min_side;  /* images may differ in size but no side may be smaller; 0: one size for all */
+    bool any_size; /* images may differ in size */
     int channels;  /* 1 or 3: converted to that (Rec. 601 luma; grey repeated); 0: as the first */
     bool skip_bad; /* leave out files that do not decode, counted, instead of failing; decodes the
                       whole set at once to know them */
@@ -62,7 +63,7 @@ struct train_data_options {
 };
 struct train_set_info {
     int samples, classes;
-    int width, height; /* of every sample; min_side when that is set */
+    int width, height; /* of every sample (any_size: of the first); min_side when that is set */
     int channels;
     int bad;             /* files left out */
     char first_bad[256]; /* "" when bad is 0 */
@@ -370,7 +371,8 @@ status train_diffusion_sample(const struct train_sample_options *opt, struct err
  * signed float perturbation, before quantisation and clipping, lies beside DST in
  * DST.perturbation.safetensors: tensor "delta" (n,h,w,C) for images in [0,1], metadata "index"
  * "class" or "sample" (in ImageFolder order: n-th class or n-th image), "patch" the side of the
- * square of pixels that each value covers.
+ * square of pixels that each value covers. Of images that differ in size h and w cover the largest;
+ * an image has its part from the top left corner on.
  */
 enum train_quantise {
     TRAIN_ROUND,         /* clip(x + 255 delta) to 0..255, rounded half up */
@@ -393,7 +395,7 @@ struct train_protect_options {
     int batch;             /* emn-class; 0: 128 */
     double stop_error;     /* emn-class; 0: 0.1 */
     int rounds;            /* emn-class: at most; 0: 100 */
-    int limit;
+    int limit, size, channels; /* as of train_data_options */
     bool skip_bad, force, quiet;
     int threads;
     enum nn_precision precision; /* emn-class: of the surrogate */
@@ -407,8 +409,10 @@ struct train_protect_result {
 };
 /* Name and one-line summary of method i; NULL past the end. */
 const char *train_protect_method(int i, const char **out_summary);
-/* STATUS_EXISTS when dst_dir exists and is not empty (force replaces what is in the way). Nothing
-   is written below src_dir. Shows progress unless quiet. */
+/* STATUS_EXISTS when dst_dir exists and is not empty, or the file beside it exists (force replaces
+   what is in the way). Images may differ in size where the method allows it (lsp). Nothing is
+   written below src_dir; a call that fails leaves nothing that it wrote. Shows progress unless
+   quiet. */
 status train_protect(const struct train_protect_options *opt, struct train_protect_result *out,
                      struct errmsg *e) MUST_USE;
 
@@ -426,6 +430,7 @@ struct train_unpack_options {
     bool flat;               /* DIR/NNNNN.png */
     bool quiet;
 };
+/* What is in the way is replaced; a call that fails or is stopped leaves nothing that it wrote. */
 status train_unpack(const struct train_unpack_options *opt, int *out_images,
                     struct errmsg *e) MUST_USE;
 

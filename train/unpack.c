@@ -1,6 +1,6 @@
-/* Array archives to ImageFolder trees. Files are plain PNG; a run that was stopped is simply
- * repeated. */
-#include "png.h"
+/* Array archives to ImageFolder trees, as plain PNG. A run that was stopped leaves nothing and is
+ * simply repeated. */
+#include "out_tree.h"
 #include "train.h"
 
 #include <string.h>
@@ -77,40 +77,52 @@ static status name_classes(struct unpack *u, struct errmsg *e)
     return u->opt->class_names ? given_names(u, e) : digit_names(u);
 }
 
-static status make_dirs(const struct unpack *u, struct errmsg *e)
+static status make_dirs(const struct unpack *u, struct out_tree *t, struct errmsg *e)
 {
-    status st = io_mkdirs(u->opt->out_dir, 0, e);
+    status st = out_tree_dir(t, u->opt->out_dir, e);
     for (int k = 0; k < u->classes && !st; k++) {
         AUTO(mem_free) char *dir = mem_printf("%s/%s", u->opt->out_dir, u->class_name[k]);
-        st = dir ? io_mkdirs(dir, 0, e) : STATUS_NOMEM;
+        st = dir ? out_tree_dir(t, dir, e) : STATUS_NOMEM;
     }
     return st;
 }
 
-static status write_one(const struct unpack *u, int i, struct errmsg *e)
+static char *path_of(const void *arg, int i)
+{
+    const struct unpack *u = arg;
+    if (!u->classes)
+        return mem_printf("%s/%05d.png", u->opt->out_dir, i);
+    int label = image_array_label(u->array, (size_t)i);
+    return mem_printf("%s/%s/%05d.png", u->opt->out_dir, u->class_name[label], i);
+}
+
+static status write_one(const struct unpack *u, struct out_tree *t, int i, struct errmsg *e)
 {
     AUTO(image_done) struct image img = IMAGE_INIT;
-    int label = u->classes ? image_array_label(u->array, (size_t)i) : 0;
-    AUTO(mem_free)
-    char *path = u->classes ? mem_printf("%s/%s/%05d.png", u->opt->out_dir, u->class_name[label], i)
-                            : mem_printf("%s/%05d.png", u->opt->out_dir, i);
+    AUTO(mem_free) char *path = path_of(u, i);
     if (!path)
         return STATUS_NOMEM;
     status st = image_array_get(u->array, (size_t)i, &img);
-    return st ? st : train_png_write(path, &img, false, e);
+    return st ? st : out_tree_png(t, i, path, &img, e);
 }
 
 static status write_all(const struct unpack *u, struct errmsg *e)
 {
     struct progress p;
+    struct out_tree tree;
     progress_init(&p, "unpacking", 0, (uint64_t)u->n, u->opt->quiet);
-    status st = make_dirs(u, e);
+    status st = out_tree_init(&tree, u->n);
+    if (!st)
+        st = make_dirs(u, &tree, e);
     for (int i = 0; i < u->n && !st; i++) {
-        st = stop_requested() ? STATUS_CANCELLED : write_one(u, i, e);
+        st = stop_requested() ? STATUS_CANCELLED : write_one(u, &tree, i, e);
         progress_update(&p, (uint64_t)i + 1, NULL);
     }
     if (!st)
         progress_done(&p, (uint64_t)u->n, NULL);
+    else
+        out_tree_undo(&tree, path_of, u);
+    out_tree_done(&tree);
     return st;
 }
 
@@ -131,6 +143,8 @@ status train_unpack(const struct train_unpack_options *opt, int *out_images, str
         mem_free(u.class_name[k]);
     mem_free(u.class_name);
     image_array_close(u.array);
+    if (st == STATUS_CANCELLED)
+        st = errmsg_set(e, st, "stopped; %s is as it was", opt->out_dir);
     if (!st)
         *out_images = u.n;
     return st;

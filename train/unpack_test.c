@@ -7,6 +7,8 @@
 
 #include "toy.h"
 
+#include <errno.h>
+
 /* Four 2x3 (HxW) images with labels 1, 0, 2, 1. */
 static const uint8_t idx_images[] = {0,  0,  8,  3,  0,  0,  0,  4,  0,  0,  0,  2,  0,  0,
                                      0,  3,  1,  2,  3,  4,  5,  6,  11, 12, 13, 14, 15, 16,
@@ -143,12 +145,27 @@ static void damaged_archives_are_refused(void **state)
     assert_false(there("hurt"));
 }
 
+static void what_fails_leaves_nothing(void **state)
+{
+    (void)state;
+    int n = 0;
+    for (unsigned long write = 1; write <= 4; write++) {
+        struct train_unpack_options o = options("disk/full");
+        fault_set(FAULT_WRITE, write, 1, ENOSPC);
+        status st = unpack(o, &n, "no space left");
+        fault_clear();
+        assert_int_equal(st, STATUS_NO_SPACE);
+        assert_false(toy_there("disk"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(idx_becomes_a_tree),
         cmocka_unit_test(names_limits_and_flat),
         cmocka_unit_test(cifar_binaries),
+        cmocka_unit_test(what_fails_leaves_nothing),
         cmocka_unit_test(damaged_archives_are_refused),
     };
     return cmocka_run_group_tests_name("unpack", tests, toy_setup, toy_teardown);

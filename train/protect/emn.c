@@ -180,6 +180,8 @@ static status learn(struct emn *m, struct errmsg *e)
             st = train_loader_start(m->loader, (uint64_t)(m->step / m->batches), (int)at);
         if (!st)
             st = train_loader_next(m->loader, &b, e);
+        if (!st && stop_requested())
+            st = STATUS_CANCELLED;
         if (st)
             break;
         for (int i = 0; i < m->batch; i++) {
@@ -283,7 +285,7 @@ static status measure(const struct protect_job *j, struct emn *m, double *out, s
         return st;
     st = nn_plan_refresh(m->forward->plan);
     for (int at = 0; at < m->subset_n && !st; at += m->batch) {
-        st = load_subset(j, m, at, m->forward->in, e);
+        st = stop_requested() ? STATUS_CANCELLED : load_subset(j, m, at, m->forward->in, e);
         if (!st)
             st = nn_plan_run(m->forward->plan);
         if (!st)

@@ -6,6 +6,11 @@
  * the values of the patch x patch blocks of an image; the whole is scaled to the L2 norm (eps/255)
  * sqrt(HWC). One point per image. Corners are distinct. What its code adds without effect here
  * (shuffling of samples and features, label noise 0) is left out.
+ *
+ * Images of different sizes (ours): F counts the blocks of the largest width by the largest height.
+ * An image has the part of its point that lies over it, from the top left corner on, scaled to the
+ * norm of its own size; corners differ already in the part that all images have. So a class has one
+ * pattern, whatever the size, and the images that share a size are separable as above.
  */
 #include "protect/protect.h"
 
@@ -19,27 +24,40 @@ static const float class_sep = 10;                /* the authors' */
 static const size_t mixing_max = (size_t)1 << 28; /* floats: 1 GiB */
 
 struct lsp {
-    int patch, rows, columns; /* of blocks */
+    int patch, rows, columns;      /* of blocks */
+    int least_rows, least_columns; /* that every image has */
     size_t features;          /* rows * columns * C */
     float *corner;            /* (K,F) */
     float *mixing;            /* (K,F,F) */
     float *block;             /* (N,F), scaled */
 };
 
-static bool same_corner(const float *a, const float *b, size_t n)
+static int blocks(int side, int patch)
 {
-    return memcmp(a, b, n * sizeof *a) == 0;
+    return (side + patch - 1) / patch;
+}
+
+/* In what all images have of it. */
+static bool same_corner(const struct lsp *l, int channels, const float *a, const float *b)
+{
+    size_t row = (size_t)l->columns * (size_t)channels;
+    size_t n = (size_t)l->least_columns * (size_t)channels;
+    for (int y = 0; y < l->least_rows; y++)
+        if (memcmp(a + (size_t)y * row, b + (size_t)y * row, n * sizeof *a) != 0)
+            return false;
+    return true;
 }
 
 /* Draws corners until each is new; 2^F of them must be many more than classes, or this would take
  * long. */
 static status draw_corners(const struct protect_job *j, struct lsp *l, struct errmsg *e)
 {
-    int classes = j->info.classes;
-    if (l->features < 31 && (1 << l->features) < 2 * classes)
+    int classes = j->info.classes, channels = j->info.channels;
+    size_t least = (size_t)l->least_rows * (size_t)l->least_columns * (size_t)channels;
+    if (least < 31 && (1 << least) < 2 * classes)
         return errmsg_set(
             e, STATUS_INVALID,
-            "%zu blocks an image cannot tell %d classes apart (use a smaller --patch)", l->features,
+            "%zu blocks an image cannot tell %d classes apart (use a smaller --patch)", least,
             classes);
     for (int k = 0; k < classes; k++) {
         struct nn_rng r = stream(j->opt->seed, STREAM_VERTEX, (uint64_t)k);
@@ -51,20 +69,23 @@ static status draw_corners(const struct protect_job *j, struct lsp *l, struct er
                 corner[f] = nn_rng_u32(r, word++) >> 31 ? class_sep : -class_sep;
             taken = false;
             for (int o = 0; o < k && !taken; o++)
-                taken = same_corner(corner, l->corner + (size_t)o * l->features, l->features);
+                taken = same_corner(l, channels, corner, l->corner + (size_t)o * l->features);
         } while (taken);
     }
     return STATUS_OK;
 }
 
-static void draw_mixing(const struct protect_job *j, struct lsp *l)
+static status draw_mixing(const struct protect_job *j, struct lsp *l)
 {
     size_t n = l->features * l->features;
     for (int k = 0; k < j->info.classes; k++) {
         struct nn_rng r = stream(j->opt->seed, STREAM_MIXING, (uint64_t)k);
         for (size_t i = 0; i < n; i++)
             l->mixing[(size_t)k * n + i] = 2 * nn_rng_uniform(r, i) - 1;
+        if (stop_requested())
+            return STATUS_CANCELLED;
     }
+    return STATUS_OK;
 }
 
 /* How many pixels of an axis block b covers. */
@@ -74,18 +95,29 @@ static int covered(int side, int patch, int b)
     return left < patch ? left : patch;
 }
 
-static double image_norm(const struct protect_job *j, const struct lsp *l, const float *block)
+static double image_norm(const struct protect_job *j, const struct lsp *l, int i,
+                         const float *block)
 {
     double sum = 0;
     size_t c = (size_t)j->info.channels;
-    for (int y = 0; y < l->rows; y++)
-        for (int x = 0; x < l->columns; x++) {
-            int area = covered(j->info.height, l->patch, y) * covered(j->info.width, l->patch, x);
+    for (int y = 0; y < blocks(j->height[i], l->patch); y++)
+        for (int x = 0; x < blocks(j->width[i], l->patch); x++) {
+            int area = covered(j->height[i], l->patch, y) * covered(j->width[i], l->patch, x);
             const float *v = block + ((size_t)y * (size_t)l->columns + (size_t)x) * c;
             for (size_t k = 0; k < c; k++)
                 sum += area * (double)v[k] * v[k];
         }
     return sqrt(sum);
+}
+
+/* Blocks that lie beyond the image: nothing is there. */
+static void clear_beyond(const struct protect_job *j, const struct lsp *l, int i, float *block)
+{
+    size_t c = (size_t)j->info.channels;
+    int rows = blocks(j->height[i], l->patch), columns = blocks(j->width[i], l->patch);
+    for (int y = 0; y < l->rows; y++)
+        for (int x = y < rows ? columns : 0; x < l->columns; x++)
+            memset(block + ((size_t)y * (size_t)l->columns + (size_t)x) * c, 0, c * sizeof *block);
 }
 
 static void draw_point(const struct protect_job *j, const struct lsp *l, int i, float *z)
@@ -98,8 +130,9 @@ static void draw_point(const struct protect_job *j, const struct lsp *l, int i, 
     for (size_t r = 0; r < n; r++)
         for (size_t f = 0; f < n; f++)
             out[f] += z[r] * a[r * n + f];
-    double budget = j->eps / 255 * sqrt((double)j->info.width * j->info.height * j->info.channels);
-    float scale = (float)(budget / image_norm(j, l, out));
+    clear_beyond(j, l, i, out);
+    double budget = j->eps / 255 * sqrt((double)j->width[i] * j->height[i] * j->info.channels);
+    float scale = (float)(budget / image_norm(j, l, i, out));
     for (size_t f = 0; f < n; f++)
         out[f] *= scale;
 }
@@ -112,8 +145,10 @@ static status prepare(struct protect_job *j, struct errmsg *e)
     l->patch = j->opt->patch ? j->opt->patch : PATCH_DEFAULT;
     if (l->patch < 1)
         return errmsg_set(e, STATUS_INVALID, "patch must be positive");
-    l->rows = (j->info.height + l->patch - 1) / l->patch;
-    l->columns = (j->info.width + l->patch - 1) / l->patch;
+    l->rows = blocks(j->info.height, l->patch);
+    l->columns = blocks(j->info.width, l->patch);
+    l->least_rows = blocks(j->least_height, l->patch);
+    l->least_columns = blocks(j->least_width, l->patch);
     l->features = (size_t)l->rows * (size_t)l->columns * (size_t)j->info.channels;
     size_t n = l->features, classes = (size_t)j->info.classes;
     if (n > 1 << 16 || n * n > mixing_max / classes)
@@ -130,10 +165,12 @@ static status prepare(struct protect_job *j, struct errmsg *e)
     status st = draw_corners(j, l, e);
     if (st)
         return st;
-    draw_mixing(j, l);
-    for (int i = 0; i < j->info.samples; i++)
+    st = draw_mixing(j, l);
+    for (int i = 0; i < j->info.samples && !st; i++) {
         draw_point(j, l, i, z);
-    return STATUS_OK;
+        st = stop_requested() ? STATUS_CANCELLED : STATUS_OK;
+    }
+    return st;
 }
 
 static void delta(const struct protect_job *j, int i, float *out)
@@ -141,8 +178,8 @@ static void delta(const struct protect_job *j, int i, float *out)
     const struct lsp *l = j->state;
     const float *block = l->block + (size_t)i * l->features;
     size_t c = (size_t)j->info.channels;
-    for (int y = 0; y < j->info.height; y++)
-        for (int x = 0; x < j->info.width; x++, out += c)
+    for (int y = 0; y < j->height[i]; y++)
+        for (int x = 0; x < j->width[i]; x++, out += c)
             memcpy(out,
                    block +
                        ((size_t)(y / l->patch) * (size_t)l->columns + (size_t)(x / l->patch)) * c,
@@ -181,6 +218,7 @@ const struct protect_method protect_lsp = {
     .summary = "linearly separable blocks, one pattern an image; L2 norm 6/255 a value by default",
     .eps = 6,
     .quantise = TRAIN_TRUNCATE,
+    .any_size = true,
     .prepare = prepare,
     .delta = delta,
     .stored = stored,

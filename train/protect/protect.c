@@ -1,10 +1,11 @@
 /*
  * The driver of all protections. Order on disk: class folders, images, the float perturbation
- * beside DST, protection.json last, so that its presence says the tree is whole.
+ * beside DST, protection.json last, so that its presence says the tree is whole. Nothing is written
+ * before everything is known; what fails or is stopped after that is taken away again.
  */
 #include "protect/protect.h"
 
-#include "png.h"
+#include "out_tree.h"
 #include "set.h"
 
 #include <dirent.h>
@@ -141,7 +142,7 @@ static status check_outside(const struct protect_job *j, struct errmsg *e)
     return STATUS_OK;
 }
 
-static status make_dirs(const struct protect_job *j, struct errmsg *e)
+static status make_dirs(const struct protect_job *j, struct out_tree *t, struct errmsg *e)
 {
     AUTO(mem_free) char *last = NULL;
     for (int i = 0; i < j->info.samples; i++) {
@@ -152,7 +153,7 @@ static status make_dirs(const struct protect_job *j, struct errmsg *e)
             return STATUS_NOMEM;
         if (last && strcmp(last, dir) == 0)
             continue;
-        status st = io_mkdirs(dir, 0, e);
+        status st = out_tree_dir(t, dir, e);
         if (st)
             return st;
         mem_free(last);
@@ -161,14 +162,64 @@ static status make_dirs(const struct protect_job *j, struct errmsg *e)
     return STATUS_OK;
 }
 
+/* DST without trailing slashes, for the sibling's name. */
+static char *sibling(const char *dst)
+{
+    size_t n = strlen(dst);
+    while (n > 1 && dst[n - 1] == '/')
+        n--;
+    return mem_printf("%.*s.perturbation.safetensors", (int)n, dst);
+}
+
 static status check_target(const struct protect_job *j, struct errmsg *e)
 {
     bool exists, empty = is_empty_dir(j->opt->dst_dir, &exists);
-    status st = check_outside(j, e);
+    AUTO(mem_free) char *beside = sibling(j->opt->dst_dir);
+    status st = beside ? check_outside(j, e) : STATUS_NOMEM;
     if (!st && exists && !empty && !j->opt->force)
-        st = errmsg_set(e, STATUS_EXISTS, "%s exists and is not an empty directory (use --force)",
+        st = errmsg_set(e, STATUS_EXISTS,
+                        "%s exists and is not an empty directory (write into it with --force)",
                         j->opt->dst_dir);
-    return st ? st : check_collisions(j, e);
+    if (!st && access(beside, F_OK) == 0 && !j->opt->force)
+        st = errmsg_set(e, STATUS_EXISTS, "%s exists (replace it with --force)", beside);
+    return st;
+}
+
+/* ---- sizes ---- */
+
+static status size_of_one(void *arg, int i, struct errmsg *e)
+{
+    struct protect_job *j = arg;
+    return train_set_size(j->set, i, &j->width[i], &j->height[i], e);
+}
+
+static status measure_sizes(struct protect_job *j, struct errmsg *e)
+{
+    size_t n = (size_t)j->info.samples;
+    j->width = mem_zalloc(n, sizeof *j->width);
+    j->height = mem_zalloc(n, sizeof *j->height);
+    if (!j->width || !j->height)
+        return STATUS_NOMEM;
+    status st = train_set_for_each(j->set, size_of_one, j, e);
+    if (st)
+        return st;
+    int w = j->width[0], h = j->height[0];
+    j->least_width = j->info.width = w;
+    j->least_height = j->info.height = h;
+    for (size_t i = 0; i < n; i++) {
+        if (!j->method->any_size && (j->width[i] != w || j->height[i] != h))
+            return errmsg_set(e, STATUS_INVALID,
+                              "%s/%s is %dx%d pixels, the first image is %dx%d: %s needs one size "
+                              "for all (use --size to resize)",
+                              j->opt->src_dir, train_set_path(j->set, (int)i), j->width[i],
+                              j->height[i], w, h, j->method->name);
+        j->info.width = j->width[i] > j->info.width ? j->width[i] : j->info.width;
+        j->info.height = j->height[i] > j->info.height ? j->height[i] : j->info.height;
+        j->least_width = j->width[i] < j->least_width ? j->width[i] : j->least_width;
+        j->least_height = j->height[i] < j->least_height ? j->height[i] : j->least_height;
+        j->pixels += (uint64_t)j->width[i] * (uint64_t)j->height[i];
+    }
+    return STATUS_OK;
 }
 
 /* ---- images ---- */
@@ -180,16 +231,19 @@ struct measured {
 
 struct writer {
     const struct protect_job *job;
+    struct out_tree *tree;
     struct measured *measured; /* (n) */
     pthread_mutex_t drawing;
     struct progress progress; /* guarded by drawing */
     atomic_int done;
+    _Atomic uint64_t pixels;
 };
 
-static void apply(const struct protect_job *j, const uint8_t *in, const float *delta, uint8_t *out,
-                  struct measured *m)
+static void apply(const struct protect_job *j, const uint8_t *in, const float *delta,
+                  struct image *img, struct measured *m)
 {
-    size_t n = (size_t)j->info.width * (size_t)j->info.height * (size_t)j->info.channels;
+    size_t n = image_pixel_bytes(img);
+    uint8_t *out = img->pixels;
     double error = 0, square = 0, most = 0;
     for (size_t p = 0; p < n; p++) {
         out[p] = protect_quantise(in[p], delta[p], j->quantise);
@@ -201,27 +255,41 @@ static void apply(const struct protect_job *j, const uint8_t *in, const float *d
     *m = (struct measured){error / (double)n, sqrt(square), most};
 }
 
+static status protect_one(const struct writer *w, int i, const struct set_view *v, struct errmsg *e)
+{
+    const struct protect_job *j = w->job;
+    if (v->width != j->width[i] || v->height != j->height[i])
+        return errmsg_set(e, STATUS_CORRUPT, "%s/%s is %dx%d pixels, its header says %dx%d",
+                          j->opt->src_dir, train_set_path(j->set, i), v->width, v->height,
+                          j->width[i], j->height[i]);
+    AUTO(image_done) struct image img = IMAGE_INIT;
+    status st = image_alloc(v->width, v->height, j->info.channels, false, &img);
+    if (st)
+        return st;
+    AUTO(mem_free) float *delta = mem_alloc(image_pixel_bytes(&img) * sizeof *delta);
+    AUTO(mem_free) char *path = target(j->opt->dst_dir, train_set_path(j->set, i));
+    if (!delta || !path)
+        return STATUS_NOMEM;
+    j->method->delta(j, i, delta);
+    apply(j, v->pixels, delta, &img, &w->measured[i]);
+    return out_tree_png(w->tree, i, path, &img, e);
+}
+
 static status write_one(void *arg, int i, struct errmsg *e)
 {
     struct writer *w = arg;
-    const struct protect_job *j = w->job;
-    AUTO(image_done) struct image img = IMAGE_INIT;
-    status st = image_alloc(j->info.width, j->info.height, j->info.channels, false, &img);
-    AUTO(mem_free) uint8_t *in = mem_alloc(st ? 1 : image_pixel_bytes(&img));
-    AUTO(mem_free) float *delta = mem_alloc((st ? 1 : image_pixel_bytes(&img)) * sizeof *delta);
-    AUTO(mem_free) char *path = target(j->opt->dst_dir, train_set_path(j->set, i));
-    if (st || !in || !delta || !path)
-        return STATUS_NOMEM;
-    st = train_set_pixels(j->set, i, in, e);
+    struct set_view v;
+    status st = train_set_view(w->job->set, i, &v, e);
     if (st)
         return st;
-    j->method->delta(j, i, delta);
-    apply(j, in, delta, img.pixels, &w->measured[i]);
-    st = train_png_write(path, &img, false, e);
+    uint64_t size = (uint64_t)v.width * (uint64_t)v.height;
+    st = protect_one(w, i, &v, e);
+    train_set_view_done(&v);
     int done = atomic_fetch_add(&w->done, 1) + 1;
+    uint64_t pixels = atomic_fetch_add(&w->pixels, size) + size;
     /* Whoever finds it busy goes on: the count will be in the next drawing. */
     if (!st && pthread_mutex_trylock(&w->drawing) == 0) {
-        progress_update(&w->progress, (uint64_t)done, NULL);
+        progress_update_work(&w->progress, (uint64_t)done, pixels, w->job->pixels, NULL);
         pthread_mutex_unlock(&w->drawing);
     }
     return st;
@@ -242,12 +310,12 @@ static void summarise(struct protect_job *j, const struct measured *m)
     j->result.psnr_db = 10 * log10(255.0 * 255.0 / error);
 }
 
-static status write_images(struct protect_job *j, struct errmsg *e)
+static status write_images(struct protect_job *j, struct out_tree *t, struct errmsg *e)
 {
     AUTO(mem_free) struct measured *m = mem_zalloc((size_t)j->info.samples, sizeof *m);
     if (!m)
         return STATUS_NOMEM;
-    struct writer w = {.job = j, .measured = m};
+    struct writer w = {.job = j, .tree = t, .measured = m};
     progress_init(&w.progress, "writing", 0, (uint64_t)j->info.samples, j->opt->quiet);
     pthread_mutex_init(&w.drawing, NULL);
     status st = train_set_for_each(j->set, write_one, &w, e);
@@ -260,15 +328,6 @@ static status write_images(struct protect_job *j, struct errmsg *e)
 }
 
 /* ---- records ---- */
-
-/* DST without trailing slashes, for the sibling's name. */
-static char *sibling(const char *dst)
-{
-    size_t n = strlen(dst);
-    while (n > 1 && dst[n - 1] == '/')
-        n--;
-    return mem_printf("%.*s.perturbation.safetensors", (int)n, dst);
-}
 
 static status write_delta(const struct protect_job *j, struct errmsg *e)
 {
@@ -291,6 +350,10 @@ static json_t *record(const struct protect_job *j)
         (json_int_t)j->opt->seed, "images", j->info.samples, "classes", j->info.classes, "width",
         j->info.width, "height", j->info.height, "channels", j->info.channels, "mean_l2",
         j->result.mean_l2, "max_abs", j->result.max_abs, "left_out", j->info.bad);
+    if (r && (j->least_width < j->info.width || j->least_height < j->info.height)) {
+        json_object_set_new(r, "least_width", json_integer(j->least_width));
+        json_object_set_new(r, "least_height", json_integer(j->least_height));
+    }
     if (r && isfinite(j->result.psnr_db))
         json_object_set_new(r, "psnr_db", json_real(j->result.psnr_db));
     if (r && j->method->describe)
@@ -330,29 +393,57 @@ static status choose_method(struct protect_job *j, struct errmsg *e)
     return STATUS_OK;
 }
 
+static char *path_of(const void *arg, int i)
+{
+    const struct protect_job *j = arg;
+    return target(j->opt->dst_dir, train_set_path(j->set, i));
+}
+
+static status write_all(struct protect_job *j, struct errmsg *e)
+{
+    struct out_tree tree;
+    AUTO(mem_free) char *beside = sibling(j->opt->dst_dir);
+    status st = out_tree_init(&tree, j->info.samples);
+    if (!st && !beside)
+        st = STATUS_NOMEM;
+    if (!st)
+        st = make_dirs(j, &tree, e);
+    if (!st)
+        st = write_images(j, &tree, e);
+    if (!st)
+        st = write_delta(j, e);
+    if (!st && (st = write_record(j, e)))
+        (void)unlink(beside); /* it would tell of images that are not there */
+    if (st)
+        out_tree_undo(&tree, path_of, j);
+    out_tree_done(&tree);
+    return st;
+}
+
 static status run(struct protect_job *j, struct errmsg *e)
 {
     struct train_data_options data = {.dir = j->opt->src_dir,
                                       .limit = j->opt->limit,
+                                      .size = j->opt->size,
+                                      .channels = j->opt->channels,
+                                      .any_size = true,
                                       .skip_bad = j->opt->skip_bad,
                                       .threads = j->threads};
-    status st = train_set_open(&data, &j->set, e);
+    status st = check_target(j, e);
+    if (!st)
+        st = train_set_open(&data, &j->set, e);
     if (st)
         return st;
     j->info = train_set_info(j->set);
     if (j->info.bad)
         log_warn("%d files were left out because they do not decode; the first: %s", j->info.bad,
                  j->info.first_bad);
-    st = check_target(j, e);
+    st = check_collisions(j, e);
+    if (!st)
+        st = measure_sizes(j, e);
     if (!st)
         st = j->method->prepare(j, e);
-    if (!st)
-        st = make_dirs(j, e);
-    if (!st)
-        st = write_images(j, e);
-    if (!st)
-        st = write_delta(j, e);
-    return st ? st : write_record(j, e);
+    return st ? st : write_all(j, e);
 }
 
 status train_protect(const struct train_protect_options *opt, struct train_protect_result *out,
@@ -362,8 +453,12 @@ status train_protect(const struct train_protect_options *opt, struct train_prote
     status st = choose_method(&j, e);
     if (!st)
         st = run(&j, e);
+    if (st == STATUS_CANCELLED)
+        st = errmsg_set(e, st, "stopped; %s is as it was", opt->dst_dir);
     if (j.method)
         j.method->done(&j);
+    mem_free(j.width);
+    mem_free(j.height);
     train_set_free(j.set);
     if (!st)
         *out = j.result;

@@ -12,7 +12,10 @@ struct protect_job {
     const struct train_protect_options *opt;
     const struct protect_method *method;
     struct train_set *set;
-    struct train_set_info info;
+    struct train_set_info info; /* width, height: the largest of all images */
+    int *width, *height;        /* (n) of each image */
+    int least_width, least_height;
+    uint64_t pixels; /* of all images */
     double eps; /* grey levels, as used */
     enum train_quantise quantise;
     int threads;
@@ -33,8 +36,9 @@ struct protect_method {
     const char *name, *summary;
     double eps;                   /* default */
     enum train_quantise quantise; /* what the method's own code does */
+    bool any_size;                /* images may differ in size */
     status (*prepare)(struct protect_job *j, struct errmsg *e);
-    /* Perturbation of sample i, (H,W,C), for images in [0,1]. Any thread; after prepare. */
+    /* Perturbation of sample i, (H,W,C) of its own size, for images in [0,1]. Any thread; after prepare. */
     void (*delta)(const struct protect_job *j, int i, float *out);
     struct protect_stored (*stored)(const struct protect_job *j);
     /* (optional) Adds the method's parameters to protection.json. */

@@ -6,7 +6,10 @@
 #include <cmocka.h>
 
 #include "protect/protect.h"
+#include "set.h"
 #include "toy.h"
+
+#include <errno.h>
 
 #include <math.h>
 
@@ -276,6 +279,144 @@ static void jpeg_becomes_png(void **state)
     mem_free(png);
 }
 
+/* ---- sizes ---- */
+
+enum { KINDS = 3 };
+static const int kind_size[KINDS][2] = {{12, 12}, {20, 13}, {9, 30}}; /* width, height */
+
+static void make_mixed_tree(const char *dir)
+{
+    for (int k = 0; k < CLASSES; k++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s/%c", dir, 'a' + k);
+        toy_mkdir(name);
+        for (int i = 0; i < 2 * KINDS; i++) {
+            uint8_t pixels[30 * 20 * 3];
+            int w = kind_size[i % KINDS][0], h = kind_size[i % KINDS][1];
+            struct nn_rng r = nn_rng(9, (uint64_t)(k * 100 + i));
+            for (int p = 0; p < w * h * 3; p++)
+                pixels[p] = (uint8_t)(100 + stream_below(nn_rng_u32(r, (uint64_t)p), 40));
+            snprintf(name, sizeof name, "%s/%c/%d.png", dir, 'a' + k, i);
+            toy_image(name, w, h, 3, pixels);
+        }
+    }
+}
+
+/* Rows and columns of blocks of the stored perturbation that lie over an image. */
+static int blocks_of(int side, int patch)
+{
+    return (side + patch - 1) / patch;
+}
+
+static void lsp_takes_images_of_any_size(void **state)
+{
+    (void)state;
+    make_mixed_tree("sizes");
+    struct train_protect_options o = options("lsp", "sizes", "sizes-lsp");
+    o.patch = 4;
+    struct train_protect_result r = protect_ok(o);
+    assert_int_equal(r.images, CLASSES * 2 * KINDS);
+    struct nn_shape s;
+    int patch;
+    float *d = read_delta("sizes-lsp.perturbation.safetensors", &s, &patch);
+    int rows = blocks_of(30, patch), columns = blocks_of(20, patch);
+    assert_true(nn_shape_equal(s, nn_shape4(CLASSES * 2 * KINDS, rows, columns, 3)));
+    struct train_set *a = NULL, *b = NULL;
+    struct train_data_options any = {.dir = toy_path("sizes"), .any_size = true};
+    assert_int_equal(train_set_open(&any, &a, NULL), STATUS_OK);
+    any.dir = toy_path("sizes-lsp");
+    assert_int_equal(train_set_open(&any, &b, NULL), STATUS_OK);
+    for (int i = 0; i < s.dim[0]; i++) {
+        struct set_view x, y;
+        int w = kind_size[i % KINDS][0], h = kind_size[i % KINDS][1];
+        const float *block = d + (size_t)i * (size_t)(rows * columns * 3);
+        double sum = 0;
+        assert_int_equal(train_set_view(a, i, &x, NULL), STATUS_OK);
+        assert_int_equal(train_set_view(b, i, &y, NULL), STATUS_OK);
+        assert_int_equal(y.width, w);
+        assert_int_equal(y.height, h);
+        for (int p = 0; p < w * h * 3; p++) {
+            float v = block[(p / 3 / w / patch * columns + p / 3 % w / patch) * 3 + p % 3];
+            sum += (double)v * v;
+            assert_int_equal(y.pixels[p], protect_quantise(x.pixels[p], v, TRAIN_TRUNCATE));
+        }
+        double budget = 6.0 / 255 * sqrt(w * h * 3);
+        if (fabs(sqrt(sum) / budget - 1) > 1e-5)
+            fail_msg("image %d: %g, budget %g", i, sqrt(sum), budget);
+        for (int f = 0; f < rows * columns * 3; f++)
+            if (f / 3 / columns >= blocks_of(h, patch) || f / 3 % columns >= blocks_of(w, patch))
+                assert_true(block[f] == 0);
+        train_set_view_done(&x);
+        train_set_view_done(&y);
+    }
+    train_set_free(a);
+    train_set_free(b);
+    mem_free(d);
+}
+
+static void other_methods_take_a_size(void **state)
+{
+    (void)state;
+    struct train_protect_options o = options("emn-class", "sizes", "sizes-emn");
+    o.surrogate = "resnet8";
+    o.rounds = 1;
+    assert_int_equal(protect_fails(o, "--size"), STATUS_INVALID);
+    assert_false(toy_there("sizes-emn"));
+    o.size = 12;
+    protect_ok(o);
+    struct train_set *s = NULL;
+    assert_int_equal(
+        train_set_open(&(struct train_data_options){.dir = toy_path("sizes-emn")}, &s, NULL),
+        STATUS_OK);
+    assert_int_equal(train_set_info(s).height, 12);
+    train_set_free(s);
+}
+
+/* ---- failing ---- */
+
+static void what_fails_leaves_nothing(void **state)
+{
+    (void)state;
+    toy_tree("late", CLASSES, EACH, SIDE, 3, 1);
+    toy_write("late/d/014.png", "no image", 8);
+    struct train_protect_options o = options("lsp", "late", "deep/late-out");
+    protect_fails(o, "014.png");
+    assert_false(toy_there("deep"));
+    toy_mkdir("deep/late-out"); /* an empty directory is not ours to remove */
+    protect_fails(o, "014.png");
+    assert_int_equal(rmdir(toy_path("deep/late-out")), 0);
+
+    o = options("lsp", "src", "full/out");
+    o.threads = 1;
+    unsigned long before = fault_calls(FAULT_WRITE);
+    protect_ok(o);
+    unsigned long writes = fault_calls(FAULT_WRITE) - before;
+    for (unsigned long n = 1; n <= writes; n += n < writes - 3 && n > 2 ? writes - 3 - n : 1) {
+        o.dst_dir = toy_path("disk/out");
+        fault_set(FAULT_WRITE, n, 1, ENOSPC);
+        status st = protect_fails(o, "no space left");
+        fault_clear();
+        assert_int_equal(st, STATUS_NO_SPACE);
+        if (toy_there("disk") || toy_there("disk/out.perturbation.safetensors"))
+            fail_msg("something is left after write %lu of %lu failed", n, writes);
+    }
+}
+
+static void a_link_in_the_way_is_replaced(void **state)
+{
+    (void)state;
+    toy_mkdir("linked/a");
+    toy_write("victim", "victim", 6);
+    assert_int_equal(symlink(toy_path("victim"), toy_path("linked/a/000.png")), 0);
+    struct train_protect_options o = options("lsp", "src", "linked");
+    o.force = true;
+    protect_ok(o);
+    size_t len;
+    void *kept = toy_read(toy_path("victim"), &len);
+    assert_int_equal(len, 6);
+    mem_free(kept);
+}
+
 /* ---- EMN ---- */
 
 /* Images that say nothing about their class: only the perturbation can lower the error. */
@@ -380,6 +521,10 @@ int main(void)
         cmocka_unit_test(refuses_to_overwrite_or_write_into_the_source),
         cmocka_unit_test(files_that_would_collide_are_refused),
         cmocka_unit_test(jpeg_becomes_png),
+        cmocka_unit_test(lsp_takes_images_of_any_size),
+        cmocka_unit_test(other_methods_take_a_size),
+        cmocka_unit_test(what_fails_leaves_nothing),
+        cmocka_unit_test(a_link_in_the_way_is_replaced),
         cmocka_unit_test(emn_lowers_the_surrogates_error),
         cmocka_unit_test(emn_repeats_itself),
         cmocka_unit_test(emn_takes_a_precision),
