@@ -12,7 +12,7 @@ struct progress {
     uint64_t total; /* 0: unknown */
     uint64_t start_ns;
     uint64_t next_ns;
-    uint64_t first; /* where a resumed run began */
+    uint64_t first;            /* where a resumed run began */
     uint64_t work, work_total; /* of progress_update_work */
     int tty;
     int quiet;

@@ -57,7 +57,8 @@ int cmd_protect(int argc, char **argv)
         {"channels", 0, CLI_INT, &o.channels, "N", "convert to 1 (grey) or 3 (colour) channels"},
         {"skip-bad", 0, CLI_FLAG, &skip_bad, NULL, "leave out files that do not decode"},
         {"threads", 'j', CLI_INT, &o.threads, "N", "default: all CPUs"},
-        {"force", 0, CLI_FLAG, &force, NULL, "write into a DST that is not empty, replace what is there"},
+        {"force", 0, CLI_FLAG, &force, NULL,
+         "write into a DST that is not empty, replace what is there"},
         {"quiet", 'q', CLI_FLAG, &quiet, NULL, "no progress"},
         {"json", 0, CLI_FLAG, &json, NULL, "print the result as JSON"},
     };

@@ -127,7 +127,7 @@ status train_forward_evaluate(struct forward *f, struct train_loader *l, struct 
         st = train_loader_start(l, 0, 0);
     size_t row = (size_t)nn_shape_count(nn_val_shape(f->graph, f->x)) / (size_t)f->batch;
     while (!st && !(st = train_loader_next(l, &b, e)) && b) {
-        if (p && stop_requested())
+        if (stop_requested())
             return STATUS_CANCELLED;
         memcpy(f->in, b->x, (size_t)f->batch * row * sizeof(float));
         st = nn_plan_run(f->plan);

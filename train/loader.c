@@ -13,6 +13,7 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <time.h>
 
 enum { AHEAD_DEFAULT = 4, CHUNK_MAX = 16 };
 
@@ -100,7 +101,8 @@ static status fill_rows(const struct train_loader *l, struct slot *s, int from, 
     for (int i = from; i < to; i++) {
         struct set_view v;
         *out_at = i;
-        status st = train_set_view(l->set, s->index[i], &v, e);
+        status st =
+            stop_requested() ? STATUS_CANCELLED : train_set_view(l->set, s->index[i], &v, e);
         if (st)
             return st;
         fill_row(l, &v, place(l, s->index[i], v.width, v.height), s->x + (size_t)i * row);
@@ -183,6 +185,17 @@ static status begin(struct train_loader *l)
     return STATUS_OK;
 }
 
+/* A signal wakes nobody who waits for a condition, so one looks: ten times a second. */
+static struct timespec soon(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_nsec += 100 * 1000 * 1000;
+    t.tv_sec += t.tv_nsec / 1000000000;
+    t.tv_nsec %= 1000000000;
+    return t;
+}
+
 static status await(struct train_loader *l, struct slot *s, struct errmsg *e)
 {
     if (s->here) {
@@ -190,9 +203,11 @@ static status await(struct train_loader *l, struct slot *s, struct errmsg *e)
         return fill_rows(l, s, 0, s->batch.n, &at, e);
     }
     pthread_mutex_lock(&l->lock);
-    while (s->pending)
-        pthread_cond_wait(&l->done, &l->lock);
-    status st = s->st;
+    while (s->pending && !stop_requested()) {
+        struct timespec until = soon();
+        pthread_cond_clockwait(&l->done, &l->lock, CLOCK_MONOTONIC, &until);
+    }
+    status st = s->pending ? STATUS_CANCELLED : s->st;
     if (st && e)
         *e = s->err;
     pthread_mutex_unlock(&l->lock);

@@ -51,8 +51,8 @@ status train_forward_new(const struct train_model *m, int batch, const struct nn
                          bool with_stages, struct forward **out, struct errmsg *e) MUST_USE;
 void train_forward_free(struct forward *f);
 DEFINE_FREEP(struct forward *, train_forward_free)
-/* Everything a loader gives in epoch 0. With p NULL it shows nothing and is not stopped by a
- * signal. */
+/* Everything a loader gives in epoch 0. With p NULL it shows nothing. CANCELLED when asked to stop.
+ */
 status train_forward_evaluate(struct forward *f, struct train_loader *l, struct progress *p,
                               struct train_eval *ev, struct errmsg *e) MUST_USE;
 struct train_loader_options train_forward_loader(const struct train_model *m, int batch,

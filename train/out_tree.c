@@ -110,7 +110,8 @@ void out_tree_undo(struct out_tree *t, char *(*path_of)(const void *arg, int i),
     for (int i = 0; i < t->n_files; i++) {
         AUTO(mem_free) char *path = atomic_load(&t->made[i]) ? path_of(arg, i) : NULL;
         if (path)
-            (void)unlink(path); /* what cannot be removed stays: the failure is being told already */
+            (void)unlink(
+                path); /* what cannot be removed stays: the failure is being told already */
     }
     while (t->n_dirs) {
         (void)rmdir(t->dir[--t->n_dirs]); /* not when somebody else has put something there */

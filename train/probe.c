@@ -42,7 +42,7 @@ static status fill(struct probe *p, struct train_set *set, const struct train_mo
     int c = m->shape.channels;
     for (int i = 0; i < p->n; i++) {
         struct set_view v;
-        status st = train_set_view(set, index[i], &v, e);
+        status st = stop_requested() ? STATUS_CANCELLED : train_set_view(set, index[i], &v, e);
         if (st)
             return st;
         float *out = p->x + (size_t)i * p->row;
@@ -103,6 +103,8 @@ status train_probe_measure(struct probe *p, struct forward *f, double *out_acm)
     if (!st)
         st = nn_plan_refresh(f->plan);
     for (int at = 0; at < p->n && !st; at += f->batch) {
+        if (stop_requested())
+            return STATUS_CANCELLED;
         int n = p->n - at < f->batch ? p->n - at : f->batch;
         memset(f->in + (size_t)n * p->row, 0, (size_t)(f->batch - n) * p->row * sizeof(float));
         memcpy(f->in, p->x + (size_t)at * p->row, (size_t)n * p->row * sizeof(float));

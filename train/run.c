@@ -200,6 +200,7 @@ static status setup(struct run *r, struct errmsg *e)
 
 static void run_done(struct run *r)
 {
+    out_tree_done(&r->dirs);
     train_probe_free(r->probe);
     train_forward_free(r->forward);
     nn_optim_free(r->optim);
@@ -214,13 +215,13 @@ static void run_done(struct run *r)
 
 /* ---- steps ---- */
 
-static float learning_rate(const struct run *r)
+static float learning_rate(const struct run *r, int64_t step)
 {
     const double pi = 3.14159265358979323846;
     double total = (double)r->opt->epochs * train_loader_batches(r->loader);
-    double lr = r->lr * .5 * (1 + cos(pi * (double)r->at.step / total));
-    if (r->at.step < r->opt->warmup)
-        lr *= (double)(r->at.step + 1) / r->opt->warmup;
+    double lr = r->lr * .5 * (1 + cos(pi * (double)step / total));
+    if (step < r->opt->warmup)
+        lr *= (double)(step + 1) / r->opt->warmup;
     return (float)lr;
 }
 
@@ -259,7 +260,7 @@ static status step(struct run *r, const struct train_batch *b, struct errmsg *e)
                           (long long)r->at.step, r->at.epoch + 1);
     if (r->opt->clip > 0)
         nn_clip_grad_norm(r->model->params, r->opt->clip);
-    nn_optim_step(r->optim, learning_rate(r));
+    nn_optim_step(r->optim, learning_rate(r, r->at.step));
     st = nn_plan_refresh(r->plan);
     r->at.loss_sum += loss * b->n;
     r->at.correct += count_correct(r, b->n);
@@ -319,7 +320,7 @@ static status calibrate(struct run *r, struct errmsg *e)
     const struct train_batch *b;
     status st = train_loader_start(r->loader, 0, 0);
     for (int i = 0; i < CALIBRATION_BATCHES && !st; i++) {
-        st = train_loader_next(r->loader, &b, e);
+        st = stop_requested() ? STATUS_CANCELLED : train_loader_next(r->loader, &b, e);
         if (st || !b)
             break;
         st = forward_backward(r, b);
@@ -379,9 +380,15 @@ static bool test_is_due(const struct run *r)
     return r->test && (r->at.epoch == r->opt->epochs || (every && r->at.epoch % every == 0));
 }
 
-/* Nothing of the position changes on disk before all of it is known: a stop in here repeats it. */
-static status end_epoch(struct run *r, float lr, struct errmsg *e)
+/*
+ * Nothing of the position changes on disk before all of it is known. A stop in here takes the
+ * position back to before it, and what was measured is measured again; after a rollback, whose
+ * weights are those of another position, the last checkpoint is where to go on from (*out_savable).
+ */
+static status end_epoch(struct run *r, float lr, bool *out_savable, struct errmsg *e)
 {
+    const struct position before = r->at;
+    const struct train_staged staged = r->staged;
     struct epoch_report rep = {.lr = lr, .trained = true};
     status st = STATUS_OK;
     r->at.last_loss = r->at.loss_sum / (double)r->at.seen;
@@ -398,9 +405,24 @@ static status end_epoch(struct run *r, float lr, struct errmsg *e)
         st = test(r, &rep, e);
     if (!st)
         st = train_run_append_log(r, &rep, e);
+    if (st) {
+        r->at = before;
+        r->staged = staged;
+        *out_savable = !rep.verdict.rollback;
+        return st;
+    }
     r->at.loss_sum = 0;
     r->at.correct = r->at.seen = 0;
-    return st ? st : train_run_save(r, e);
+    return train_run_save(r, e);
+}
+
+static status stopped(struct run *r, bool savable, struct errmsg *e)
+{
+    int epoch = r->at.epoch + 1 < r->opt->epochs ? r->at.epoch + 1 : r->opt->epochs;
+    status st = savable ? train_run_save(r, e) : STATUS_OK;
+    return st ? st
+              : errmsg_set(e, STATUS_CANCELLED, "stopped in epoch %d of %d (go on with --resume)",
+                           epoch, r->opt->epochs);
 }
 
 static status run_epochs(struct run *r, struct errmsg *e)
@@ -411,17 +433,13 @@ static status run_epochs(struct run *r, struct errmsg *e)
     progress_init(&p, "training", first, per_epoch * (uint64_t)r->opt->epochs, r->opt->quiet);
     status st = STATUS_OK;
     while (!st && r->at.epoch < r->opt->epochs) {
-        float lr = learning_rate(r);
+        bool savable = true;
+        int64_t epoch_step = (int64_t)r->at.epoch * train_loader_batches(r->loader);
         st = train_epoch(r, &p, e);
-        if (st == STATUS_CANCELLED) {
-            st = train_run_save(r, e);
-            return st ? st
-                      : errmsg_set(e, STATUS_CANCELLED,
-                                   "stopped in epoch %d of %d (go on with --resume)",
-                                   r->at.epoch + 1, r->opt->epochs);
-        }
         if (!st)
-            st = end_epoch(r, lr, e);
+            st = end_epoch(r, learning_rate(r, epoch_step), &savable, e);
+        if (st == STATUS_CANCELLED)
+            return stopped(r, savable, e);
     }
     if (!st)
         progress_done(&p, per_epoch * (uint64_t)r->opt->epochs, NULL);
@@ -433,7 +451,10 @@ static status begin(struct run *r, struct errmsg *e)
     struct epoch_report start = {.trained = false};
     r->at = (struct position){
         .last_loss = NAN, .last_accuracy = NAN, .test_accuracy = NAN, .best_test = NAN};
-    status st = train_run_prepare_dir(r, e);
+    r->kept = r->opt->resume;
+    status st = out_tree_init(&r->dirs, 0);
+    if (!st)
+        st = train_run_prepare_dir(r, e);
     if (!st && r->probe)
         st = measure_start(r, &start, e);
     if (!st && r->opt->resume)
@@ -482,8 +503,13 @@ status train_run(const struct train_options *opt, struct train_result *out, stru
         st = run_epochs(&r, e);
     if (!st)
         st = train_run_finish(&r, e);
+    if (st == STATUS_CANCELLED && e && !e->text[0])
+        errmsg_set(e, st,
+                   r.kept ? "stopped (go on with --resume)" : "stopped before the first step");
     if (!st)
         *out = result_of(&r, start);
+    else if (r.prepared && !r.kept)
+        train_run_undo(&r);
     run_done(&r);
     return st;
 }

@@ -2,6 +2,7 @@
 #define TRAIN_RUN_H
 /* A training run's state, shared by run.c (steps and epochs), run_state.c (files) and probe.c. */
 #include "model.h"
+#include "out_tree.h"
 
 #include <jansson.h>
 
@@ -19,7 +20,7 @@ status train_probe_measure(struct probe *p, struct forward *f, double *out_acm) 
 
 /* All that changes as a run goes on, apart from weights and momentum; what a checkpoint holds. */
 struct position {
-    int epoch, batch; /* next to do; epoch counts from 0 */
+    int epoch, batch; /* next to do; epoch counts from 0. After the last batch: the epoch's end */
     int64_t step;
     double loss_sum; /* this epoch: over samples */
     int64_t correct, seen;
@@ -47,6 +48,9 @@ struct run {
     struct probe *probe;     /* NULL when ACM is not measured */
     struct train_staged staged;
     struct position at;
+    struct out_tree dirs; /* that were made for RUNDIR */
+    bool prepared;        /* RUNDIR is ours: train_run_undo may be called */
+    bool kept;            /* there is something to resume: what this call wrote stays */
     double train_seconds; /* in steps, of this process */
     int64_t train_images;
     double epoch_seconds, epoch_rate; /* of this process's part of the epoch; rate in images/s */
@@ -69,8 +73,11 @@ struct epoch_report {
 };
 
 /* ---- run_state.c ---- */
-/* Refuses or clears an existing run, writes config.json; when resuming compares it instead. */
+/* Refuses an existing run or (force) sets it aside, writes config.json; when resuming compares it
+   instead. Until the first train_run_save, which lets go of what was set aside, train_run_undo
+   brings back what was there before. */
 status train_run_prepare_dir(struct run *r, struct errmsg *e) MUST_USE;
+void train_run_undo(struct run *r);
 status train_run_append_log(struct run *r, const struct epoch_report *rep,
                             struct errmsg *e) MUST_USE;
 status train_run_save(struct run *r, struct errmsg *e) MUST_USE;

@@ -18,24 +18,35 @@ static char *path_in(const struct run *r, const char *name)
 
 /* ---- config.json ---- */
 
+/* What is asked of the data; resuming takes it from here. */
+static json_t *data_json(const struct run *r)
+{
+    const struct train_options *o = r->opt;
+    return json_pack("{s:i, s:i, s:i, s:i, s:b}", "limit", o->limit, "test_limit", o->test_limit,
+                     "size", o->size, "channels", o->channels, "skip_bad", o->skip_bad);
+}
+
 /* Everything that decides the bits of a run; resuming compares it. */
 static json_t *options_json(const struct run *r)
 {
     const struct train_options *o = r->opt;
     struct train_set_info info = train_set_info(r->set);
     json_t *j = json_pack(
-        "{s:s, s:s, s:i, s:i, s:f, s:f, s:f, s:f, s:i, s:i, s:b, s:I, s:i, s:i, s:i, s:s, s:b}",
+        "{s:s, s:s, s:i, s:i, s:f, s:f, s:f, s:f, s:i, s:i, s:b, s:I, s:i, s:i, s:i, s:s, s:b, "
+        "s:i}",
         "arch", r->model->net->name, "recipe", r->recipe->name, "epochs", o->epochs, "batch",
         r->batch, "lr", (double)r->lr, "momentum", (double)o->momentum, "weight_decay",
         (double)o->weight_decay, "clip", (double)o->clip, "warmup", o->warmup, "pad", o->pad,
         "flip", o->flip, "seed", (json_int_t)o->seed, "samples", info.samples, "classes",
         info.classes, "threads", r->threads, "precision", nn_precision_names[o->precision], "acm",
-        r->probe != NULL);
+        r->probe != NULL, "test_every", o->test_every);
     json_t *shape = json_pack("{s:i, s:i, s:i}", "width", info.width, "height", info.height,
                               "channels", info.channels);
     if (j && shape)
         json_object_update(j, shape);
     json_decref(shape);
+    if (j && r->probe)
+        json_object_set_new(j, "probe", json_integer(o->staged.probe));
     if (j && r->recipe->staged)
         json_object_set_new(j, "staged",
                             json_pack("{s:f, s:f, s:f, s:i, s:i}", "rise", o->staged.rise, "slow",
@@ -48,8 +59,13 @@ static json_t *config_json(const struct run *r, const char *digest)
 {
     const struct train_options *o = r->opt;
     struct train_set_info info = train_set_info(r->set);
-    json_t *j = json_pack("{s:s, s:s?, s:i, s:o}", "data", o->data_dir, "test", o->test_dir,
-                          "bad_files", info.bad, "options", options_json(r));
+    char *data = realpath(o->data_dir, NULL);
+    char *test = o->test_dir ? realpath(o->test_dir, NULL) : NULL;
+    json_t *j = json_pack("{s:s, s:s?, s:i, s:o, s:o}", "data", data ? data : o->data_dir, "test",
+                          test ? test : o->test_dir, "bad_files", info.bad, "options",
+                          options_json(r), "data_options", data_json(r));
+    free(data);
+    free(test);
     json_t *names = json_array();
     for (int k = 0; k < info.classes; k++)
         json_array_append_new(names, json_string(train_set_class(r->set, k)));
@@ -89,32 +105,159 @@ static status refuse(const struct run *r, const char *key, const json_t *then, c
     return st;
 }
 
-static status compare_config(const struct run *r, struct errmsg *e)
+/* A key that the run's file does not have is newer than it: nothing contradicts. */
+static status compare(const struct run *r, const json_t *then, json_t *now, struct errmsg *e)
+{
+    json_t *value;
+    const char *key;
+    status st = now ? STATUS_OK : STATUS_NOMEM;
+    json_object_foreach(now, key, value)
+    {
+        const json_t *old = json_object_get(then, key);
+        if (!st && old && !json_equal(value, old))
+            st = refuse(r, key, old, value, e);
+    }
+    json_decref(now);
+    return st;
+}
+
+static status read_config(const char *dir, json_t **out, struct errmsg *e)
 {
     enum { CONFIG_BYTES_MAX = 1 << 24 };
-    AUTO(mem_free) char *path = path_in(r, "config.json");
+    AUTO(mem_free) char *path = mem_printf("%s/config.json", dir);
     AUTO(mem_free) void *text = NULL;
     size_t len = 0;
     status st = path ? io_read_file(path, CONFIG_BYTES_MAX, &text, &len, e) : STATUS_NOMEM;
     if (st)
-        return errmsg_prefix(e, st, "nothing to resume in %s", r->opt->out_dir);
-    json_t *config = json_loadb(text, len, 0, NULL), *now = options_json(r);
-    json_t *then = json_object_get(config, "options"), *value;
-    const char *key;
+        return errmsg_prefix(e, st, "nothing to resume in %s", dir);
+    json_t *config = json_loadb(text, len, 0, NULL), *then = json_object_get(config, "options");
+    if (!json_is_object(then)) {
+        json_decref(config);
+        return errmsg_set(e, STATUS_CORRUPT, "%s is no configuration of a run", path);
+    }
     if (!json_object_get(then, "precision"))
         json_object_set_new(then, "precision",
                             json_string(nn_precision_names[TRAIN_PRECISION_UNNAMED]));
-    if (!then || !now)
-        st = errmsg_set(e, STATUS_CORRUPT, "%s is no configuration of a run", path);
-    else
-        json_object_foreach(now, key, value)
-        {
-            if (!st && !json_equal(value, json_object_get(then, key)))
-                st = refuse(r, key, json_object_get(then, key), value, e);
-        }
+    *out = config;
+    return STATUS_OK;
+}
+
+static status compare_config(const struct run *r, struct errmsg *e)
+{
+    json_t *config;
+    status st = read_config(r->opt->out_dir, &config, e);
+    if (st)
+        return st;
+    st = compare(r, json_object_get(config, "options"), options_json(r), e);
+    if (!st)
+        st = compare(r, json_object_get(config, "data_options"), data_json(r), e);
     json_decref(config);
-    json_decref(now);
     return st;
+}
+
+/* ---- the options of a run that is to be resumed ---- */
+
+struct train_config {
+    char *dir;
+    json_t *json;
+};
+
+status train_config_open(const char *run_dir, struct train_config **out, struct errmsg *e)
+{
+    AUTO(train_config_free) struct train_config *c = mem_zalloc(1, sizeof *c);
+    if (!c || !(c->dir = mem_strdup(run_dir)))
+        return STATUS_NOMEM;
+    status st = read_config(run_dir, &c->json, e);
+    if (!st)
+        *out = TAKE(c);
+    return st;
+}
+
+void train_config_free(struct train_config *c)
+{
+    if (!c)
+        return;
+    json_decref(c->json);
+    mem_free(c->dir);
+    mem_free(c);
+}
+
+static void take_int(const json_t *j, const char *key, int *out)
+{
+    const json_t *v = json_object_get(j, key);
+    if (json_is_integer(v) && json_integer_value(v) >= 0 && json_integer_value(v) <= INT32_MAX)
+        *out = (int)json_integer_value(v);
+}
+
+static void take_bool(const json_t *j, const char *key, bool *out)
+{
+    const json_t *v = json_object_get(j, key);
+    *out = json_is_boolean(v) ? json_is_true(v) : *out;
+}
+
+static void take_float(const json_t *j, const char *key, float *out)
+{
+    const json_t *v = json_object_get(j, key);
+    *out = json_is_number(v) ? (float)json_number_value(v) : *out;
+}
+
+static void take_double(const json_t *j, const char *key, double *out)
+{
+    const json_t *v = json_object_get(j, key);
+    *out = json_is_number(v) ? json_number_value(v) : *out;
+}
+
+static void take_text(const json_t *j, const char *key, const char **out)
+{
+    const char *text = json_string_value(json_object_get(j, key));
+    *out = text ? text : *out;
+}
+
+static void take_precision(const json_t *j, enum nn_precision *out)
+{
+    const char *name = json_string_value(json_object_get(j, "precision"));
+    for (int p = 0; name && p < NN_PREC_COUNT; p++)
+        if (strcmp(name, nn_precision_names[p]) == 0)
+            *out = (enum nn_precision)p;
+}
+
+struct train_options train_config_options(const struct train_config *c)
+{
+    struct train_options o = train_options_default();
+    const json_t *j = json_object_get(c->json, "options"), *staged = json_object_get(j, "staged");
+    const json_t *data = json_object_get(c->json, "data_options");
+    o.out_dir = c->dir;
+    o.resume = true;
+    take_text(c->json, "data", &o.data_dir);
+    take_text(c->json, "test", &o.test_dir);
+    take_text(j, "arch", &o.arch);
+    take_text(j, "recipe", &o.recipe);
+    take_int(j, "epochs", &o.epochs);
+    take_int(j, "batch", &o.batch);
+    take_float(j, "lr", &o.lr);
+    take_float(j, "momentum", &o.momentum);
+    take_float(j, "weight_decay", &o.weight_decay);
+    take_float(j, "clip", &o.clip);
+    take_int(j, "warmup", &o.warmup);
+    take_int(j, "pad", &o.pad);
+    take_bool(j, "flip", &o.flip);
+    o.seed = (uint64_t)json_integer_value(json_object_get(j, "seed"));
+    take_int(j, "threads", &o.threads);
+    take_precision(j, &o.precision);
+    take_bool(j, "acm", &o.acm);
+    take_int(j, "test_every", &o.test_every);
+    take_int(j, "probe", &o.staged.probe);
+    take_int(data, "limit", &o.limit);
+    take_int(data, "test_limit", &o.test_limit);
+    take_int(data, "size", &o.size);
+    take_int(data, "channels", &o.channels);
+    take_bool(data, "skip_bad", &o.skip_bad);
+    take_double(staged, "rise", &o.staged.rise);
+    take_double(staged, "slow", &o.staged.slow);
+    take_double(staged, "floor", &o.staged.floor);
+    take_int(staged, "rollbacks", &o.staged.rollbacks);
+    take_int(staged, "probe", &o.staged.probe);
+    return o;
 }
 
 /* ---- the directory ---- */
@@ -136,10 +279,46 @@ static status remove_file(const struct run *r, const char *name, struct errmsg *
     return errmsg_set(e, status_from_errno(err), "cannot remove %s: %s", path, strerror(err));
 }
 
+static const char *const files[] = {"checkpoint.safetensors", "weights.safetensors",
+                                    "good.safetensors", "log.jsonl", "config.json"};
+#define ASIDE                                                                                      \
+    ".replaced" /* what the files of a run are called until the new one has a checkpoint */
+
+/* Where `from` does not exist nothing is done. */
+static status move(const struct run *r, const char *name, const char *from, const char *to,
+                   struct errmsg *e)
+{
+    AUTO(mem_free) char *old = mem_printf("%s/%s%s", r->opt->out_dir, name, from);
+    AUTO(mem_free) char *new = mem_printf("%s/%s%s", r->opt->out_dir, name, to);
+    if (!old || !new)
+        return STATUS_NOMEM;
+    if (!exists(old))
+        return STATUS_OK;
+    status st = io_rename(AT_FDCWD, old, new);
+    return st ? errmsg_set(e, st, "cannot rename %s: %s", old, status_text(st)) : STATUS_OK;
+}
+
+void train_run_undo(struct run *r)
+{
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        status_ignore(remove_file(r, files[i], NULL), "the failure is being told already");
+        status_ignore(move(r, files[i], ASIDE, "", NULL), "as above");
+    }
+    out_tree_undo(&r->dirs, NULL, NULL);
+}
+
+static void let_go(struct run *r)
+{
+    for (size_t i = 0; i < ARRAY_LEN(files) && !r->kept; i++) {
+        AUTO(mem_free) char *path = mem_printf("%s/%s" ASIDE, r->opt->out_dir, files[i]);
+        if (path)
+            (void)unlink(path); /* left behind it costs room and nothing else */
+    }
+    r->kept = true;
+}
+
 status train_run_prepare_dir(struct run *r, struct errmsg *e)
 {
-    static const char *const files[] = {"checkpoint.safetensors", "weights.safetensors",
-                                        "good.safetensors", "log.jsonl", "config.json"};
     AUTO(mem_free) char *config = path_in(r, "config.json");
     if (!config)
         return STATUS_NOMEM;
@@ -149,9 +328,10 @@ status train_run_prepare_dir(struct run *r, struct errmsg *e)
         return errmsg_set(e, STATUS_EXISTS,
                           "%s holds a run (use --resume to go on with it, --force to replace it)",
                           r->opt->out_dir);
-    status st = io_mkdirs(r->opt->out_dir, 0, e);
+    r->prepared = true;
+    status st = out_tree_dir(&r->dirs, r->opt->out_dir, e);
     for (size_t i = 0; i < ARRAY_LEN(files) && !st; i++)
-        st = remove_file(r, files[i], e);
+        st = move(r, files[i], "", ASIDE, e);
     return st ? st : write_config(r, NULL, e);
 }
 
@@ -287,7 +467,10 @@ static status save_as(struct run *r, const char *name, struct errmsg *e)
 
 status train_run_save(struct run *r, struct errmsg *e)
 {
-    return save_as(r, "checkpoint.safetensors", e);
+    status st = save_as(r, "checkpoint.safetensors", e);
+    if (!st)
+        let_go(r);
+    return st;
 }
 
 status train_run_save_good(struct run *r, struct errmsg *e)
@@ -341,7 +524,7 @@ status train_run_resume(struct run *r, struct errmsg *e)
         return st;
     const struct position *p = &r->at;
     int batches = train_loader_batches(r->loader);
-    if (p->epoch < 0 || p->epoch > r->opt->epochs || p->batch < 0 || p->batch >= batches ||
+    if (p->epoch < 0 || p->epoch > r->opt->epochs || p->batch < 0 || p->batch > batches ||
         p->step != (int64_t)p->epoch * batches + p->batch || p->log_bytes < 0)
         return errmsg_set(e, STATUS_CORRUPT, "%s: its position contradicts itself", path);
     return cut_log(r, e);

@@ -7,11 +7,13 @@
 
 #include "toy.h"
 
+#include <errno.h>
 #include <jansson.h>
+#include <limits.h>
 #include <math.h>
 #include <signal.h>
-#include <sys/time.h>
 #include <sys/wait.h>
+#include <time.h>
 
 static enum nn_precision precision; /* every test runs in each that this CPU has */
 
@@ -139,7 +141,7 @@ static void the_same_run_gives_the_same_bits(void **state)
 
 /* ---- interruption: this program runs itself ---- */
 
-/* argv: child DIR OUT staged|standard resume|fresh milliseconds PRECISION */
+/* argv: child DIR OUT staged|standard|tested resume|fresh milliseconds PRECISION */
 static int child(char **argv)
 {
     snprintf(toy_root, sizeof toy_root, "%s", argv[2]);
@@ -147,15 +149,17 @@ static int child(char **argv)
     struct train_options o =
         strcmp(argv[4], "staged") == 0 ? staged_options(argv[3]) : options(argv[3]);
     o.resume = strcmp(argv[5], "resume") == 0;
+    if (strcmp(argv[4], "tested") == 0)
+        o.test_dir = toy_path("much");
     struct train_result r;
     struct errmsg e = {""};
     stop_install();
-    struct itimerval it = {.it_value = {.tv_usec = strtol(argv[6], NULL, 10) * 1000}};
-    signal(SIGALRM, SIG_IGN);
-    struct sigaction term;
-    sigaction(SIGTERM, NULL, &term);
-    sigaction(SIGALRM, &term, NULL); /* the alarm asks to stop, as Ctrl-C would */
-    setitimer(ITIMER_REAL, &it, NULL);
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGINT}; /* Ctrl-C */
+    long ms = strtol(argv[6], NULL, 10);
+    struct itimerspec it = {.it_value = {ms / 1000, ms % 1000 * 1000000}};
+    timer_t timer;
+    if (timer_create(CLOCK_MONOTONIC, &event, &timer) || timer_settime(timer, 0, &it, NULL))
+        return 52;
     status st = train_run(&o, &r, &e);
     if (st && st != STATUS_CANCELLED)
         fprintf(stderr, "child: %s: %s\n", status_text(st), e.text);
@@ -181,18 +185,72 @@ static int spawn(const char *out, const char *recipe, const char *how, int ms, c
     return WEXITSTATUS(ws);
 }
 
+/* Stopped before the first step there is nothing to resume. */
+static const char *how_to_go_on(const char *out)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s/checkpoint.safetensors", out);
+    return toy_there(name) ? "resume" : "fresh";
+}
+
 static void interrupted_runs_end_with_the_same_bits(void **state)
 {
     (void)state;
     int rc = spawn("stopped", "standard", "fresh", 60, NULL), stops = rc == 50;
     for (int ms = 80; rc == 50; ms += 20) {
-        rc = spawn("stopped", "standard", "resume", ms, NULL);
+        rc = spawn("stopped", "standard", how_to_go_on("stopped"), ms, NULL);
         stops += rc == 50;
     }
     assert_int_equal(rc, 0);
     print_message("# stopped %d times\n", stops);
     toy_assert_same_file(toy_path("whole/weights.safetensors"),
                          toy_path("stopped/weights.safetensors"));
+}
+
+/* The log without what a clock said. */
+static char *log_text(const char *out)
+{
+    struct buf text = BUF_INIT(1 << 20);
+    json_t *j;
+    for (int line = 0; (j = log_line(out, line)); line++) {
+        json_object_del(j, "seconds");
+        json_object_del(j, "images_per_s");
+        char *one = json_dumps(j, JSON_SORT_KEYS);
+        assert_int_equal(buf_addf(&text, "%s\n", one), STATUS_OK);
+        free(one);
+        json_decref(j);
+    }
+    return text.data;
+}
+
+/* Most of the time goes into the test after each epoch, so that is where most stops fall. */
+static void a_stop_while_testing_loses_no_epoch(void **state)
+{
+    (void)state;
+    toy_tree("much", 4, 400, 12, 1, 5);
+    struct train_options o = options("much-whole");
+    o.test_dir = toy_path("much");
+    run_ok(o);
+    int rc = spawn("much-stopped", "tested", "fresh", 100, NULL), between = 0;
+    for (int ms = 120; rc == 50; ms += 20) {
+        const char *how = how_to_go_on("much-stopped");
+        struct nn_file *f = NULL;
+        if (*how == 'r') {
+            assert_int_equal(
+                nn_file_open(toy_path("much-stopped/checkpoint.safetensors"), &f, NULL), STATUS_OK);
+            between += strcmp(nn_file_meta(f, "run.batch"), "6") == 0; /* 96 images, 16 a step */
+            nn_file_close(f);
+        }
+        rc = spawn("much-stopped", "tested", how, ms, NULL);
+    }
+    assert_int_equal(rc, 0);
+    print_message("# stopped %d times while it was tested\n", between);
+    toy_assert_same_file(toy_path("much-whole/weights.safetensors"),
+                         toy_path("much-stopped/weights.safetensors"));
+    char *whole = log_text("much-whole"), *stopped = log_text("much-stopped");
+    assert_string_equal(whole, stopped);
+    mem_free(whole);
+    mem_free(stopped);
 }
 
 static void crashed_runs_end_with_the_same_bits(void **state)
@@ -299,6 +357,116 @@ static void refuses_contradictions(void **state)
     o.test_dir = NULL;
     o.data_dir = toy_path("gone");
     run_fails(o, "gone");
+}
+
+/* Fails in the first epoch, when the one image of another size is met. */
+static void what_fails_leaves_nothing(void **state)
+{
+    (void)state;
+    uint8_t pixels[16 * 16] = {0};
+    toy_tree("odd", 4, 8, 12, 1, 1);
+    toy_image("odd/d/007.png", 16, 16, 1, pixels);
+    struct train_options o = options("deep/odd-run");
+    o.data_dir = toy_path("odd");
+    run_fails(o, "--size");
+    assert_false(toy_there("deep"));
+    o.recipe = "staged";
+    run_fails(o, "--size");
+    assert_false(toy_there("deep"));
+    o.size = 12;
+    run_ok(o); /* nothing is in the way */
+
+    o = options("replaced");
+    o.epochs = 1;
+    run_ok(o);
+    static const char *const kept[] = {"replaced/weights.safetensors", "replaced/config.json",
+                                       "replaced/log.jsonl"};
+    void *before[3];
+    size_t len[3], now;
+    for (int i = 0; i < 3; i++)
+        before[i] = toy_read(toy_path(kept[i]), &len[i]);
+    o.data_dir = toy_path("odd");
+    o.force = true;
+    run_fails(o, "--size");
+    for (int i = 0; i < 3; i++) {
+        void *after = toy_read(toy_path(kept[i]), &now);
+        assert_int_equal(now, len[i]);
+        assert_memory_equal(after, before[i], now);
+        mem_free(after);
+        mem_free(before[i]);
+    }
+    o.size = 12;
+    run_ok(o);
+    assert_false(toy_there("replaced/weights.safetensors.replaced"));
+}
+
+static void a_full_disk_leaves_nothing(void **state)
+{
+    (void)state;
+    struct train_options o = options("disk/run");
+    for (unsigned long n = 1; n <= 3; n++) { /* config.json, the log, the checkpoint */
+        fault_set(FAULT_WRITE, n, 1, ENOSPC);
+        status st = run_fails(o, "no space left");
+        fault_clear();
+        assert_int_equal(st, STATUS_NO_SPACE);
+        assert_false(toy_there("disk"));
+    }
+}
+
+static void a_runs_options_are_in_its_config(void **state)
+{
+    (void)state;
+    struct train_options o = staged_options("odd-options");
+    o.epochs = 2;
+    o.lr = .03f;
+    o.momentum = .8f;
+    o.weight_decay = 1e-3f;
+    o.clip = 2;
+    o.warmup = 3;
+    o.seed = 12345678901234567890u;
+    o.limit = 60;
+    o.test_limit = 20;
+    o.size = 11;
+    o.channels = 3;
+    o.skip_bad = true;
+    o.test_every = 0;
+    o.acm = true;
+    run_ok(o);
+    struct train_config *c = NULL;
+    struct errmsg e = {""};
+    toy_good(train_config_open(toy_path("odd-options"), &c, &e), &e);
+    struct train_options got = train_config_options(c);
+    char data[PATH_MAX], test[PATH_MAX];
+    assert_string_equal(got.data_dir, realpath(o.data_dir, data));
+    assert_string_equal(got.test_dir, realpath(o.test_dir, test));
+    assert_string_equal(got.out_dir, o.out_dir);
+    assert_string_equal(got.arch, o.arch);
+    assert_string_equal(got.recipe, o.recipe);
+    assert_true(got.resume);
+    assert_int_equal(got.epochs, o.epochs);
+    assert_int_equal(got.batch, o.batch);
+    assert_true(got.lr == o.lr && got.momentum == o.momentum && got.clip == o.clip &&
+                got.weight_decay == o.weight_decay);
+    assert_int_equal(got.warmup, o.warmup);
+    assert_int_equal(got.pad, o.pad);
+    assert_int_equal(got.flip, o.flip);
+    assert_true(got.seed == o.seed);
+    assert_int_equal(got.limit, o.limit);
+    assert_int_equal(got.test_limit, o.test_limit);
+    assert_int_equal(got.size, o.size);
+    assert_int_equal(got.channels, o.channels);
+    assert_int_equal(got.skip_bad, o.skip_bad);
+    assert_int_equal(got.precision, o.precision);
+    assert_int_equal(got.threads, o.threads);
+    assert_int_equal(got.acm, o.acm);
+    assert_int_equal(got.test_every, o.test_every);
+    assert_memory_equal(&got.staged, &o.staged, sizeof got.staged);
+    got.quiet = true;
+    run_ok(got); /* a finished run agrees with itself */
+    got.test_limit = 8;
+    assert_int_equal(run_fails(got, "\"test_limit\" 20"), STATUS_INVALID);
+    train_config_free(c);
+    assert_int_equal(train_config_open(toy_path("nowhere"), &c, &e), STATUS_NOT_FOUND);
 }
 
 /* A precision other than that of the tests at present. */
@@ -437,10 +605,14 @@ int main(int argc, char **argv)
         cmocka_unit_test(learns_a_separable_set),
         cmocka_unit_test(the_same_run_gives_the_same_bits),
         cmocka_unit_test(interrupted_runs_end_with_the_same_bits),
+        cmocka_unit_test(a_stop_while_testing_loses_no_epoch),
         cmocka_unit_test(crashed_runs_end_with_the_same_bits),
         cmocka_unit_test(staged_runs_log_measure_and_control),
         cmocka_unit_test(acm_can_be_watched_without_control),
         cmocka_unit_test(refuses_contradictions),
+        cmocka_unit_test(what_fails_leaves_nothing),
+        cmocka_unit_test(a_full_disk_leaves_nothing),
+        cmocka_unit_test(a_runs_options_are_in_its_config),
         cmocka_unit_test(diverging_training_stops),
         cmocka_unit_test(the_precision_is_recorded_and_kept),
         cmocka_unit_test(runs_that_name_no_precision_were_f32),

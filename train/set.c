@@ -64,7 +64,8 @@ static status check_size(const struct train_set *s, const char *path, const stru
     if (least && (img->width < least || img->height < least))
         return errmsg_set(e, STATUS_INVALID, "%s/%s is %dx%d pixels, smaller than %d", s->dir, path,
                           img->width, img->height, least);
-    if (least || s->opt.any_size || !s->width || (img->width == s->width && img->height == s->height))
+    if (least || s->opt.any_size || !s->width ||
+        (img->width == s->width && img->height == s->height))
         return STATUS_OK;
     return errmsg_set(e, STATUS_INVALID,
                       "%s/%s is %dx%d pixels, the first image is %dx%d (use --size to resize)",

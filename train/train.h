@@ -117,8 +117,8 @@ DEFINE_FREEP(struct train_loader *, train_loader_free)
 int train_loader_batches(const struct train_loader *l); /* in an epoch */
 /* Begins an epoch at batch `first`, whatever was in progress. */
 status train_loader_start(struct train_loader *l, uint64_t epoch, int first) MUST_USE;
-/* The next batch, valid until the next call; NULL after the last. Blocks while it is being decoded.
- */
+/* The next batch, valid until the next call; NULL after the last. Blocks while it is being decoded;
+   CANCELLED soon after stop_requested() when it is not. */
 status train_loader_next(struct train_loader *l, const struct train_batch **out,
                          struct errmsg *e) MUST_USE;
 
@@ -295,11 +295,18 @@ struct train_options {
     bool acm;       /* measure and log the ACM in every recipe, without acting on it */
     int test_every; /* epochs between evaluations; the last is always evaluated; 0: only the last */
     bool resume;    /* go on from RUNDIR/checkpoint; options must be those it was started with */
-    bool force;     /* an existing run in RUNDIR is replaced */
+    bool force;     /* an existing run in RUNDIR is replaced, once this one has a checkpoint */
     bool quiet;
     struct train_staged_options staged;
 };
 struct train_options train_options_default(void);
+/* The options that the run in run_dir was started with, by its config.json, with resume set. Their
+   text lives until train_config_free. NOT_FOUND: there is no run. */
+struct train_config;
+status train_config_open(const char *run_dir, struct train_config **out, struct errmsg *e) MUST_USE;
+struct train_options train_config_options(const struct train_config *c);
+void train_config_free(struct train_config *c);
+DEFINE_FREEP(struct train_config *, train_config_free)
 /* Name and one-line summary (may be NULL) of recipe i; NULL past the end. */
 const char *train_recipe(int i, const char **out_summary);
 struct train_result {
@@ -311,7 +318,8 @@ struct train_result {
     double seconds;
     int bad_files;
 };
-/* Shows progress unless quiet, logs warnings. STATUS_CANCELLED on SIGINT (resumable); STATUS_EXISTS
+/* Shows progress unless quiet, logs warnings. A call that fails before the first checkpoint leaves
+   nothing, and what was there before. STATUS_CANCELLED on SIGINT (resumable); STATUS_EXISTS
    when RUNDIR holds a run; STATUS_INVALID when options or data contradict each other;
    STATUS_CORRUPT with the step when the loss is no longer a number. */
 status train_run(const struct train_options *opt, struct train_result *out,
@@ -388,13 +396,13 @@ struct train_protect_options {
     const char *method; /* of train_protect_method */
     const char *src_dir, *dst_dir;
     uint64_t seed;
-    int quantise;          /* enum train_quantise; -1: the method's own */
-    double eps;            /* in grey levels; 0: the method's own */
-    int patch;             /* lsp: side of a block; 0: 8 */
-    const char *surrogate; /* emn-class: architecture; NULL: resnet18 */
-    int batch;             /* emn-class; 0: 128 */
-    double stop_error;     /* emn-class; 0: 0.1 */
-    int rounds;            /* emn-class: at most; 0: 100 */
+    int quantise;              /* enum train_quantise; -1: the method's own */
+    double eps;                /* in grey levels; 0: the method's own */
+    int patch;                 /* lsp: side of a block; 0: 8 */
+    const char *surrogate;     /* emn-class: architecture; NULL: resnet18 */
+    int batch;                 /* emn-class; 0: 128 */
+    double stop_error;         /* emn-class; 0: 0.1 */
+    int rounds;                /* emn-class: at most; 0: 100 */
     int limit, size, channels; /* as of train_data_options */
     bool skip_bad, force, quiet;
     int threads;

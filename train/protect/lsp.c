@@ -26,10 +26,10 @@ static const size_t mixing_max = (size_t)1 << 28; /* floats: 1 GiB */
 struct lsp {
     int patch, rows, columns;      /* of blocks */
     int least_rows, least_columns; /* that every image has */
-    size_t features;          /* rows * columns * C */
-    float *corner;            /* (K,F) */
-    float *mixing;            /* (K,F,F) */
-    float *block;             /* (N,F), scaled */
+    size_t features;               /* rows * columns * C */
+    float *corner;                 /* (K,F) */
+    float *mixing;                 /* (K,F,F) */
+    float *block;                  /* (N,F), scaled */
 };
 
 static int blocks(int side, int patch)

@@ -16,7 +16,7 @@ struct protect_job {
     int *width, *height;        /* (n) of each image */
     int least_width, least_height;
     uint64_t pixels; /* of all images */
-    double eps; /* grey levels, as used */
+    double eps;      /* grey levels, as used */
     enum train_quantise quantise;
     int threads;
     void *state; /* the method's own */
@@ -38,7 +38,8 @@ struct protect_method {
     enum train_quantise quantise; /* what the method's own code does */
     bool any_size;                /* images may differ in size */
     status (*prepare)(struct protect_job *j, struct errmsg *e);
-    /* Perturbation of sample i, (H,W,C) of its own size, for images in [0,1]. Any thread; after prepare. */
+    /* Perturbation of sample i, (H,W,C) of its own size, for images in [0,1]. Any thread; after
+     * prepare. */
     void (*delta)(const struct protect_job *j, int i, float *out);
     struct protect_stored (*stored)(const struct protect_job *j);
     /* (optional) Adds the method's parameters to protection.json. */
