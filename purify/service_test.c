@@ -390,9 +390,14 @@ static void test_waits_one_turn(void **state)
         task_init(&small, 9, 1);
         int before = f.turns; /* nobody runs: both stand before the gate */
         assert_int_equal(purify_submit(s, &small.job, PURIFY_URGENT), STATUS_OK);
+        for (int turns = before; turns == before;) { /* one worker moves at a time */
+            step_gate(&f);
+            wait_standing(&f, 2);
+            turns = f.turns;
+        }
+        assert_int_equal(f.turn[before], 9);
         set_gate(&f, 0);
         purify_wait_idle(s);
-        assert_int_equal(f.turn[before], 9);
         assert_int_equal(f.order[0], 9);
         int between = 0, seen = 0; /* and then it has one worker to itself */
         for (int i = before; seen < 9; i++) {
