@@ -392,6 +392,110 @@ static void bf16_is_near(void **state)
     each_case(SEEDS_DEVICE / 2, check_bf16);
 }
 
+/* ---- NaN ---- */
+
+/* Quiet and signalling, of both signs, with bits everywhere that arithmetic on bits might use. */
+static const uint32_t nans[] = {0x7fc00000, 0xffc00000, 0x7f800001, 0xff800001,
+                                0x7fc00001, 0x7fc000ff, 0xffc00100, 0x7fffffff,
+                                0xffffffff, 0x7fa00000, 0x7fc0017f, 0xff80007f};
+
+static float of_bits(uint32_t bits)
+{
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+struct poke {
+    int leaf; /* -1: none */
+    size_t at;
+    float value, plus;
+};
+
+static struct results run_poked(struct probe *p, struct nn_plan_options o, const struct op_maker *m,
+                                uint64_t seed, struct poke poke)
+{
+    struct nn_plan *plan = plan_of(p, o, m, seed);
+    if (poke.leaf >= 0) {
+        const struct nn_value *v = &p->c.graph->values[p->c.leaf[poke.leaf].id];
+        float *x =
+            v->source == NN_FROM_PARAM ? v->param->value : nn_plan_data(plan, p->c.leaf[poke.leaf]);
+        x[poke.at] = poke.plus != 0 ? x[poke.at] + poke.plus : poke.value;
+        assert_int_equal(nn_plan_refresh(plan), STATUS_OK);
+    }
+    run(plan);
+    struct results r = results_of(p, plan);
+    nn_plan_free(plan);
+    return r;
+}
+
+/* With one NaN: what the element had an influence on is NaN by the reference, and what is NaN by
+   the reference is NaN everywhere. (An algorithm may spread it further.) */
+static void check_one_nan(struct probe *p, const struct op_maker *m, uint64_t seed,
+                          struct poke poke)
+{
+    static const char *const cpus[] = {NULL, "avx512", "avx2"};
+    const struct nn_plan_options plain = {.device = "reference", .threads = 1, .no_fusion = true};
+    struct results kept = run_poked(p, plain, m, seed, (struct poke){.leaf = -1});
+    struct results expected = run_poked(p, plain, m, seed, poke);
+    for (int sign = -1; sign <= 1; sign += 2) {
+        struct results moved =
+            run_poked(p, plain, m, seed,
+                      (struct poke){.leaf = poke.leaf, .at = poke.at, .plus = 99.0f * (float)sign});
+        for (size_t i = 0; i < moved.start[1]; i++) /* y */
+            if (moved.at[i] != kept.at[i] && !isnan(expected.at[i])) {
+                rerun_line(m, seed);
+                fail_msg("%s: NaN in leaf %d becomes %g", m->name, poke.leaf,
+                         (double)expected.at[i]);
+            }
+        mem_free(moved.at);
+    }
+    for (const char *const *d = nn_devices(); *d; d++)
+        for (int variant = 0; variant < 12; variant++) {
+            struct nn_plan_options o = {.device = *d,
+                                        .threads = 1,
+                                        .no_fusion = variant & 1,
+                                        .precision = variant & 2 ? NN_PREC_BF16 : NN_PREC_F32};
+            if (!nn_precision_supported(*d, o.precision) || (variant && !strcmp(*d, "reference")))
+                continue;
+            if (cpus[variant / 4])
+                assert_int_equal(setenv("RELEARN_CPU", cpus[variant / 4], 1), 0);
+            struct results got = run_poked(p, o, m, seed, poke);
+            assert_int_equal(unsetenv("RELEARN_CPU"), 0);
+            for (size_t i = 0; i < got.n; i++)
+                if (isnan(expected.at[i]) && !isnan(got.at[i])) {
+                    rerun_line(m, seed);
+                    fail_msg("%s on %s, variant %d: NaN in leaf %d is lost, element %zu is %g",
+                             m->name, *d, variant, poke.leaf, i, (double)got.at[i]);
+                }
+            mem_free(got.at);
+        }
+    mem_free(kept.at);
+    mem_free(expected.at);
+}
+
+static void check_nan(const struct op_maker *m, uint64_t seed)
+{
+    if (m->no_differences) /* large */
+        return;
+    struct probe p;
+    probe_new(&p, m, seed, !m->no_gradient);
+    for (int i = 0; i < p.c.n_leaves; i++) {
+        uint32_t random = nn_rng_u32(nn_rng(seed, 70), (uint64_t)i);
+        check_one_nan(&p, m, seed,
+                      (struct poke){.leaf = i,
+                                    .at = random % count_of(&p, p.c.leaf[i]),
+                                    .value = of_bits(nans[(random >> 8) % ARRAY_LEN(nans)])});
+    }
+    op_case_done(&p.c);
+}
+
+static void nan_is_kept(void **state)
+{
+    (void)state;
+    each_case(SEEDS_GRADIENT, check_nan);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -399,6 +503,7 @@ int main(void)
         cmocka_unit_test(devices_match_the_reference),
         cmocka_unit_test(vectors_do_not_change_bits),
         cmocka_unit_test(bf16_is_near),
+        cmocka_unit_test(nan_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -37,8 +37,8 @@ static void unit_back_pixels(const void *ctx, int64_t first, int64_t last, int t
     for (int64_t i = first; i < last; i++) {
         const float *dy = nn_row(&s->in[0], i * c, c, sd), *x = nn_row(&s->in[1], i * c, c, sx);
         float *dx = nn_row_out(&s->out[0], i * c, sy);
-        float r = sqrtf(nn_dot(x, x, c)), f = r > 0 ? 1 / (r + s->attr.eps) : 0;
-        float pull = r > 0 ? nn_dot(dy, x, c) * f * f / r : 0;
+        float r = sqrtf(nn_dot(x, x, c)), f = r == 0 ? 0 : 1 / (r + s->attr.eps);
+        float pull = r == 0 ? 0 : nn_dot(dy, x, c) * f * f / r;
 #pragma omp simd
         for (int k = 0; k < c; k++)
             dx[k] = f * dy[k] - pull * x[k];

@@ -139,7 +139,7 @@ static void dropout_rows(const void *ctx, int64_t first, int64_t last, int threa
             uint32_t word[4];
             nn_philox(rng.key, counter, word);
             for (int k = 0; k < 4 && i + k < len; k++)
-                y[i + k] = word[k] < limit ? 0 : s->attr.scale * x[i + k];
+                y[i + k] = (word[k] < limit ? 0 : s->attr.scale) * x[i + k];
         }
         nn_row_put(&s->out[0], at, len, y);
     }

@@ -4,8 +4,10 @@
  * exp: constants of the exponential functions, which kernels.h computes for a float and lanes.h for
  * vectors, in the same operations.
  *
- * x log2(e) is rounded to n by adding 1.5 * 2^23, which leaves n in the low bits of the sum; what
- * is left goes into a polynomial; n is added to the exponent of its value.
+ * x log2(e) is rounded to n by adding 1.5 * 2^23 + 127, which leaves n + 127 in the low bits of the
+ * sum: the exponent of 2^n as a float has it. What is left goes into a polynomial, whose value is
+ * multiplied by that. A NaN becomes a NaN, of any payload: that of the sum is never looked at
+ * alone.
  *
  * exp: r = x - n ln 2, ln 2 in two parts of which the first is exact times n; degree 7; 1.2e-7
  * relative. For results that become bf16: f = x log2(e) - n, and 2^f by degree 3; 7.5e-5. Below -87
@@ -14,7 +16,7 @@
 #define NN_EXP_LEAST (-87.0f)
 #define NN_EXP_MOST 88.37f
 #define NN_EXP_LOG2E 1.44269504f
-#define NN_EXP_ROUND 12582912.0f
+#define NN_EXP_ROUND 12583039.0f
 #define NN_EXP_LN2_FIRST 0.693359375f
 #define NN_EXP_LN2_REST (-2.12194440e-4f)
 enum { NN_EXP_TERMS = 8, NN_EXP2_TERMS = 4 };

@@ -25,15 +25,16 @@ static inline float nn_fma(float a, float b, float c)
 #endif
 }
 
-/* p 2^n, n in the low bits of t. */
+/* p 2^n, n + 127 in the low bits of t: exact, as n is at least -126 and then p above 1. A NaN p
+   stays one, whatever t's bits are then. */
 static inline float nn_exp_scaled(float p, float t)
 {
-    uint32_t bits, exponent;
-    memcpy(&bits, &p, sizeof bits);
-    memcpy(&exponent, &t, sizeof exponent);
-    bits += exponent << 23;
-    memcpy(&p, &bits, sizeof p);
-    return p;
+    uint32_t bits;
+    float power;
+    memcpy(&bits, &t, sizeof bits);
+    bits <<= 23;
+    memcpy(&power, &bits, sizeof power);
+    return p * power;
 }
 static inline float nn_exp_limited(float x)
 {
@@ -136,6 +137,9 @@ static inline float nn_dot(const float *a, const float *b, int n)
 
 /* y[i] = post(y[i]) */
 void nn_post_row(int post, float *y, int n);
+/* y = post(y) for elements first..last-1 of a tensor. */
+typedef void nn_post_fn(const struct nn_tensor *y, int post, int64_t first, int64_t last);
+nn_post_fn nn_post;
 /* dx[i] = dy[i] * post'(v[i]) where v is the value before the activation. */
 void nn_post_back_row(int post, const float *dy, const float *v, float *dx, int n);
 
@@ -226,6 +230,7 @@ struct nn_kernel_set {
     const struct nn_kernel *const *common, *const *winograd, *const *pairs, *const *gather,
                                                                                 *const *attention;
     nn_softmax_fn *softmax;
+    nn_post_fn *post;
 };
 /* x86-64: AVX2. And the same sources once more for AVX-512, and for that with its instructions for
    bf16 (Makefile), with the same bits. */

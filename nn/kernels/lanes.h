@@ -109,12 +109,12 @@ static inline nn_lanes nn_lanes_max(nn_lanes a, nn_lanes b)
 #endif
 }
 
-/* f where v is positive, else 0. */
-static inline nn_lanes nn_lanes_where_positive(nn_lanes v, nn_lanes f)
+/* 0 where v is negative or 0, else f: also where v is NaN. */
+static inline nn_lanes nn_lanes_unless_below(nn_lanes v, nn_lanes f)
 {
-    nn_lanes_bits bits, mask = (nn_lanes_bits)(v > nn_lanes_all(0));
+    nn_lanes_bits bits, mask = (nn_lanes_bits)(v <= nn_lanes_all(0));
     memcpy(&bits, &f, sizeof bits);
-    bits &= mask;
+    bits &= ~mask;
     memcpy(&f, &bits, sizeof f);
     return f;
 }
@@ -127,12 +127,12 @@ static inline nn_lanes nn_lanes_exp_limited(nn_lanes x)
 }
 static inline nn_lanes nn_lanes_exp_scaled(nn_lanes p, nn_lanes t)
 {
-    nn_lanes_bits bits, exponent;
-    memcpy(&bits, &p, sizeof bits);
-    memcpy(&exponent, &t, sizeof exponent);
-    bits += exponent << 23;
-    memcpy(&p, &bits, sizeof p);
-    return p;
+    nn_lanes_bits bits;
+    nn_lanes power;
+    memcpy(&bits, &t, sizeof bits);
+    bits <<= 23;
+    memcpy(&power, &bits, sizeof power);
+    return p * power;
 }
 static inline nn_lanes nn_lanes_exp(nn_lanes x)
 {

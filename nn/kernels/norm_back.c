@@ -31,7 +31,7 @@ static const float *upstream(int post, const float *a, const float *b, const flo
         for (int r = 0; r < rows; r++)
 #pragma omp simd
             for (int k = 0; k < c; k++)
-                room[r * c + k] = nn_fma(a[k], x[r * c + k], b[k]) > 0 ? dy[r * c + k] : 0;
+                room[r * c + k] = nn_fma(a[k], x[r * c + k], b[k]) <= 0 ? 0 : dy[r * c + k];
         return room;
     }
     float v[NN_ROW_MAX];
@@ -70,7 +70,7 @@ static inline __attribute__((always_inline)) nn_lanes upstream_lanes(int post, n
 {
     const nn_lanes one = nn_lanes_all(1);
     if (post == NN_POST(NN_RELU))
-        return nn_lanes_where_positive(v, dy);
+        return nn_lanes_unless_below(v, dy);
     if (post != NN_POST(NN_SILU))
         return dy;
     nn_lanes sigma = one / (one + nn_lanes_exp(-v));

@@ -46,7 +46,7 @@ static void group_stats(const struct nn_norm *j, int64_t n)
             double m = sums.first[k] / pixels, off = sums.pivot[k] + m - mean;
             var += sums.second[k] / pixels - m * m + off * off;
         }
-        var = var > 0 ? var / cg : 0;
+        var = var < 0 ? 0 : var / cg; /* by rounding; NaN stays */
         double rsd = 1 / sqrt(var + (double)j->s->attr.eps);
         for (int k = g * cg; k < (g + 1) * cg; k++)
             set_coef(j, n, k, mean, rsd);
@@ -92,7 +92,7 @@ static inline __attribute__((always_inline)) void scale_stretch(const struct str
             if (more)
                 v += nn_lanes_load_at(res, bf16, at + k);
             if (post == NN_POST(NN_RELU))
-                v = nn_lanes_max(v, nn_lanes_all(0));
+                v = nn_lanes_max(nn_lanes_all(0), v);
             else if (post == NN_POST(NN_SILU))
                 v = bf16 ? nn_lanes_silu_bf16(v) : v / (nn_lanes_all(1) + nn_lanes_exp(-v));
             nn_lanes_store_at(y, bf16, at + k, v);
@@ -102,7 +102,7 @@ static inline __attribute__((always_inline)) void scale_stretch(const struct str
             if (more)
                 v += nn_load_at(res, bf16, at + k);
             if (post == NN_POST(NN_RELU))
-                v = v > 0 ? v : 0;
+                v = v < 0 ? 0 : v;
             else if (post == NN_POST(NN_SILU))
                 v = bf16 ? nn_siluf_bf16(v) : nn_siluf(v);
             nn_store_at(y, bf16, at + k, v);

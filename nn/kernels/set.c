@@ -20,4 +20,5 @@ static const struct nn_kernel *const gather[] = {
 static const struct nn_kernel *const attention[] = {&nn_panel_attention, &nn_panel_attention_back,
                                                     NULL};
 
-const struct nn_kernel_set nn_kernels = {common, winograd, pairs, gather, attention, nn_softmax};
+const struct nn_kernel_set nn_kernels = {common,    winograd,   pairs,  gather,
+                                         attention, nn_softmax, nn_post};

@@ -130,18 +130,9 @@ status nn_dnnl_reorder(struct nn_dnnl_call *c, const struct nn_dnnl *d, nn_dnnl_
 
 static dnnl_status_t append_post(dnnl_post_ops_t ops, int post)
 {
-    switch (post) {
-    case NN_POST(NN_RELU):
-        return nn_dnnl_post_eltwise(ops, dnnl_eltwise_relu, 0);
-    case NN_POST(NN_SILU):
+    if (post == NN_POST(NN_SILU))
         return nn_dnnl_post_eltwise(ops, dnnl_eltwise_swish, 1);
-    case NN_POST(NN_SIGMOID):
-        return nn_dnnl_post_eltwise(ops, dnnl_eltwise_logistic, 0);
-    case NN_POST(NN_TANH):
-        return nn_dnnl_post_eltwise(ops, dnnl_eltwise_tanh, 0);
-    default:
-        return dnnl_success;
-    }
+    return post == NN_POST_NONE ? dnnl_success : dnnl_unimplemented;
 }
 
 static dnnl_status_t set_post_ops(dnnl_primitive_attr_t attr, bool sum, int post)

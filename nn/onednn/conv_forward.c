@@ -1,13 +1,19 @@
 /*
- * Convolution forward, NHWC in and out. Bias, the residual (a sum) and the activation are the
- * primitive's. nc, a value per sample and channel, is added to the bias: the primitive then runs
- * once per image with that image's bias. On one thread it does so anyway: an image's bits are then
- * its own, whatever the library makes of the number of images.
+ * Convolution forward, NHWC in and out. Bias and the residual (a sum) are the primitive's; so is
+ * SiLU, of the activations: the library's others make a number of NaN. nc, a value per sample and
+ * channel, is added to the bias: the primitive then runs once per image with that image's bias. On
+ * one thread it does so anyway: an image's bits are then its own, whatever the library makes of the
+ * number of images.
  */
 #include "kernels/kernels.h"
 #include "onednn/onednn.h"
 
 enum { X, W, BIAS, NC, RES };
+
+struct forward {
+    struct nn_dnnl_conv_pair pair;
+    nn_post_fn *post; /* NULL: nothing is left to us */
+};
 
 static bool supports(const struct nn_step *s)
 {
@@ -22,10 +28,10 @@ static bool supports(const struct nn_step *s)
 
 static void drop(struct nn_step *s)
 {
-    struct nn_dnnl_conv_pair *p = s->state;
-    if (p)
-        nn_dnnl_conv_done(p);
-    mem_free(p);
+    struct forward *f = s->state;
+    if (f)
+        nn_dnnl_conv_done(&f->pair);
+    mem_free(f);
     s->state = NULL;
 }
 
@@ -36,9 +42,12 @@ static bool per_image(const struct nn_step *s)
 
 static status prepare(struct nn_step *s, struct errmsg *e)
 {
-    struct nn_dnnl_conv_pair *p = s->state = mem_zalloc(1, sizeof *p);
-    if (!p)
+    struct forward *f = s->state = mem_zalloc(1, sizeof *f);
+    if (!f)
         return STATUS_NOMEM;
+    struct nn_dnnl_conv_pair *p = &f->pair;
+    bool own = s->attr.post && s->attr.post != NN_POST(NN_SILU);
+    f->post = own ? nn_kernels_here()->post : NULL;
     bool nc = nn_has(&s->in[NC]);
     status st = nn_dnnl_conv_new(p, s->device_ctx,
                                  &(struct nn_dnnl_conv_want){
@@ -49,7 +58,7 @@ static status prepare(struct nn_step *s, struct errmsg *e)
                                      .y = s->out[0],
                                      .bias = nc || nn_has(&s->in[BIAS]),
                                      .sum = nn_has(&s->in[RES]),
-                                     .post = s->attr.post,
+                                     .post = own ? NN_POST_NONE : s->attr.post,
                                      .batch = per_image(s) ? 1 : s->in[X].shape.dim[0],
                                  },
                                  e);
@@ -63,13 +72,13 @@ static status prepare(struct nn_step *s, struct errmsg *e)
 /* The bias of one image, behind the library's scratchpad. */
 static float *image_bias(const struct nn_step *s)
 {
-    const struct nn_dnnl_conv_pair *p = s->state;
+    const struct nn_dnnl_conv_pair *p = &((const struct forward *)s->state)->pair;
     return (float *)(void *)((char *)s->scratch + p->scratch_bytes);
 }
 
 static status bind(struct nn_step *s, struct errmsg *e)
 {
-    struct nn_dnnl_conv_pair *p = s->state;
+    struct nn_dnnl_conv_pair *p = &((struct forward *)s->state)->pair;
     (void)e;
     status st = nn_dnnl_conv_bind(p, NN_DNNL_FORWARD, s->in[W].data, s->packed, s->scratch);
     if (!st)
@@ -84,7 +93,7 @@ static status bind(struct nn_step *s, struct errmsg *e)
 
 static status pack(struct nn_step *s)
 {
-    return nn_dnnl_conv_reorder(s->state, s->device_ctx);
+    return nn_dnnl_conv_reorder(&((struct forward *)s->state)->pair, s->device_ctx);
 }
 
 static void sum_bias(const struct nn_step *s, int n)
@@ -113,20 +122,47 @@ static void copy_residual(const struct nn_step *s)
                   s);
 }
 
+struct post {
+    const struct nn_step *s;
+    nn_post_fn *fn;
+    int64_t start;
+};
+
+static void post_range(const void *ctx, int64_t first, int64_t last, int thread)
+{
+    const struct post *p = ctx;
+    (void)thread;
+    p->fn(&p->s->out[0], p->s->attr.post, p->start + first, p->start + last);
+}
+
+/* Behind the primitive, on elements that the caches still have: image n, or all. */
+static void own_activation(const struct nn_step *s, int image)
+{
+    int64_t n = nn_shape_count(s->out[0].shape), each = n / s->out[0].shape.dim[0];
+    const struct forward *f = s->state;
+    struct post p = {s, f->post, image < 0 ? 0 : image * each};
+    n = image < 0 ? n : each;
+    if (f->post)
+        nn_for_blocks(nn_threads_for(s, n), n, NN_ROW_MAX, post_range, &p);
+}
+
 static status run(const struct nn_step *s)
 {
-    struct nn_dnnl_conv_pair *p = s->state;
+    struct nn_dnnl_conv_pair *p = &((struct forward *)s->state)->pair;
     const struct nn_tensor *res = &s->in[RES], *y = &s->out[0];
     status st = s->in[W].constant ? STATUS_OK : nn_dnnl_conv_reorder(p, s->device_ctx);
     if (nn_has(res) && res->data != y->data)
         copy_residual(s);
-    if (!st && !per_image(s))
-        return nn_dnnl_call_run(&p->run, s->device_ctx);
-    for (int n = 0; !st && n < y->shape.dim[0]; n++) {
+    if (!st && !per_image(s)) {
+        st = nn_dnnl_call_run(&p->run, s->device_ctx);
+        own_activation(s, -1);
+    }
+    for (int n = 0; !st && per_image(s) && n < y->shape.dim[0]; n++) {
         if (nn_has(&s->in[NC]))
             sum_bias(s, n);
         st = nn_dnnl_call_run_image(&p->run, s->device_ctx, DNNL_ARG_SRC, &s->in[X], DNNL_ARG_DST,
                                     y, n);
+        own_activation(s, n);
     }
     return st;
 }

@@ -26,7 +26,7 @@ static double act(enum nn_act_kind kind, double x)
 {
     switch (kind) {
     case NN_RELU:
-        return x > 0 ? x : 0;
+        return x < 0 ? 0 : x; /* NaN stays, here and below, as in torch */
     case NN_SILU:
         return x / (1 + exp(-x));
     case NN_SIGMOID:
@@ -42,7 +42,7 @@ static double slope(enum nn_act_kind kind, double v)
     double sigma = 1 / (1 + exp(-v));
     switch (kind) {
     case NN_RELU:
-        return v > 0;
+        return v <= 0 ? 0 : 1;
     case NN_SILU:
         return sigma * (1 + v * (1 - sigma));
     case NN_SIGMOID:

@@ -33,7 +33,7 @@ static status dropout_run(const struct nn_step *s)
                  word[4];
         nn_philox(rng.key, counter, word);
         for (int64_t k = i; k < i + 4 && k < n; k++)
-            y[k] = word[k - i] < limit ? 0 : s->attr.scale * x[k];
+            y[k] = (word[k - i] < limit ? 0 : s->attr.scale) * x[k];
     }
     return STATUS_OK;
 }

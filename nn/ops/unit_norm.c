@@ -50,8 +50,8 @@ static status norm_back_run(const struct nn_step *s)
             sq += (double)x[k] * x[k];
             dot += (double)dy[k] * x[k];
         }
-        double r = sqrt(sq), f = r > 0 ? 1 / (r + (double)s->attr.eps) : 0;
-        double pull = r > 0 ? dot * f * f / r : 0;
+        double r = sqrt(sq), f = r == 0 ? 0 : 1 / (r + (double)s->attr.eps);
+        double pull = r == 0 ? 0 : dot * f * f / r;
         for (int k = 0; k < c; k++)
             dx[k] = (float)(f * dy[k] - x[k] * pull);
     }
