@@ -1,6 +1,7 @@
 #include "digest.h"
 
 #include "cleanup.h"
+#include "seam.h"
 #include <openssl/evp.h>
 #include <string.h>
 #include <xxhash.h>
@@ -27,6 +28,31 @@ status digest_sha256(const struct digest_part *parts, size_t n, struct digest *o
     if (!EVP_DigestFinal_ex(ctx, d.byte, NULL))
         return STATUS_INTERNAL;
     *out = d;
+    return STATUS_OK;
+}
+
+status digest_sha256_fd(int fd, uint64_t len, struct digest *out, uint64_t *out_n)
+{
+    unsigned char piece[65536];
+    AUTO(ctx_free) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    if (!ctx)
+        return STATUS_NOMEM;
+    if (!EVP_DigestInit_ex(ctx, EVP_sha256(), NULL))
+        return STATUS_INTERNAL;
+    uint64_t at = 0;
+    for (size_t n = sizeof piece; at < len && n; at += n) {
+        status st = io_pread(fd, piece, len - at < sizeof piece ? (size_t)(len - at) : sizeof piece,
+                             (off_t)at, &n);
+        if (st)
+            return st;
+        if (!EVP_DigestUpdate(ctx, piece, n))
+            return STATUS_INTERNAL;
+    }
+    struct digest d;
+    if (!EVP_DigestFinal_ex(ctx, d.byte, NULL))
+        return STATUS_INTERNAL;
+    *out = d;
+    *out_n = at;
     return STATUS_OK;
 }
 

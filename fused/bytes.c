@@ -53,7 +53,7 @@ void fused_bytes_unref(struct fused_bytes *b)
 enum { CHAINS = 16384 };
 
 struct entry {
-    struct cache_file_id id;
+    struct digest source;
     struct fused_bytes *bytes;
     struct entry *chain;
     struct entry *newer, *older;
@@ -78,15 +78,16 @@ status lru_new(uint64_t max_bytes, struct lru **out)
     return STATUS_OK;
 }
 
-static struct entry **chain_of(struct lru *l, const struct cache_file_id *id)
+static struct entry **chain_of(struct lru *l, const struct digest *source)
 {
-    uint64_t h = (id->inode ^ id->device * 0x9e3779b97f4a7c15u) * 0xff51afd7ed558ccdu;
-    return &l->chain[h >> 32 & (CHAINS - 1)];
+    uint32_t h;
+    memcpy(&h, source->byte, sizeof h);
+    return &l->chain[h & (CHAINS - 1)];
 }
 
 static void unlink_entry(struct lru *l, struct entry *en)
 {
-    struct entry **at = chain_of(l, &en->id);
+    struct entry **at = chain_of(l, &en->source);
     while (*at != en)
         at = &(*at)->chain;
     *at = en->chain;
@@ -97,7 +98,7 @@ static void unlink_entry(struct lru *l, struct entry *en)
 
 static void link_newest(struct lru *l, struct entry *en)
 {
-    struct entry **head = chain_of(l, &en->id);
+    struct entry **head = chain_of(l, &en->source);
     en->chain = *head;
     *head = en;
     en->newer = NULL;
@@ -124,20 +125,20 @@ void lru_free(struct lru *l)
     mem_free(l);
 }
 
-static struct entry *find_inode(struct lru *l, const struct cache_file_id *id)
+static struct entry *find(struct lru *l, const struct digest *source)
 {
-    struct entry *en = *chain_of(l, id);
-    while (en && (en->id.inode != id->inode || en->id.device != id->device))
+    struct entry *en = *chain_of(l, source);
+    while (en && !digest_equal(&en->source, source))
         en = en->chain;
     return en;
 }
 
-struct fused_bytes *lru_get(struct lru *l, const struct cache_file_id *id)
+struct fused_bytes *lru_get(struct lru *l, const struct digest *source)
 {
     struct fused_bytes *b = NULL;
     pthread_mutex_lock(&l->lock);
-    struct entry *en = find_inode(l, id);
-    if (en && fused_same_file(&en->id, id)) {
+    struct entry *en = find(l, source);
+    if (en) {
         unlink_entry(l, en);
         link_newest(l, en);
         b = bytes_ref(en->bytes);
@@ -146,14 +147,14 @@ struct fused_bytes *lru_get(struct lru *l, const struct cache_file_id *id)
     return b;
 }
 
-void lru_put(struct lru *l, const struct cache_file_id *id, struct fused_bytes *b)
+void lru_put(struct lru *l, const struct digest *source, struct fused_bytes *b)
 {
     struct entry *en = b->len > l->max / 4 ? NULL : mem_alloc(sizeof *en);
     if (!en)
         return;
-    *en = (struct entry){.id = *id, .bytes = bytes_ref(b)};
+    *en = (struct entry){.source = *source, .bytes = bytes_ref(b)};
     pthread_mutex_lock(&l->lock);
-    struct entry *old = find_inode(l, id);
+    struct entry *old = find(l, source);
     if (old)
         drop(l, old);
     link_newest(l, en);

@@ -2,7 +2,7 @@
 #define FUSED_BYTES_H
 /*
  * Served bytes with a reference count, and the memory that keeps the most recently used of them up
- * to a limit, found by the identity of the source file. An entry that is dropped lives on for
+ * to a limit, found by the digest of the source file's bytes. An entry that is dropped lives on for
  * whoever still holds a reference.
  */
 #include "fused.h"
@@ -16,10 +16,10 @@ struct lru;
 status lru_new(uint64_t max_bytes, struct lru **out) MUST_USE;
 void lru_free(struct lru *l);
 /* A reference for the caller, or NULL. */
-struct fused_bytes *lru_get(struct lru *l, const struct cache_file_id *id);
-/* Takes a reference of its own; replaces what was there for the same inode. Bytes larger than a
+struct fused_bytes *lru_get(struct lru *l, const struct digest *source);
+/* Takes a reference of its own; replaces what was there. Bytes larger than a
    quarter of the limit are not kept, and neither is anything when memory is out. */
-void lru_put(struct lru *l, const struct cache_file_id *id, struct fused_bytes *b);
+void lru_put(struct lru *l, const struct digest *source, struct fused_bytes *b);
 uint64_t lru_bytes(struct lru *l);
 
 #endif

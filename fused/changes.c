@@ -48,9 +48,9 @@ static struct node *node_at(struct fs *fs, const char *path)
 {
     AUTO(fd_close) int fd = -1;
     struct stat sb;
-    if (under_open(fs->root_fd, path, O_PATH, &fd) || fstat(fd, &sb) < 0)
+    if (fs_open_path(fs, path, O_PATH, &fd) || fstat(fd, &sb) < 0)
         return NULL;
-    return table_find(fs->table, sb.st_dev, sb.st_ino);
+    return table_find(fs->table, sb.st_dev, sb.st_ino, path);
 }
 
 static void forget_listing(struct fs *fs, const char *dir, const char *name)

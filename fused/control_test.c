@@ -23,8 +23,9 @@ static int set_up(void **state)
     struct stat sb;
     fstat(fs.root_fd, &sb);
     assert_ok(table_new(sb.st_dev, sb.st_ino, &fs.table));
-    assert_ok(named_new(&fs.damaged));
-    assert_ok(named_new(&fs.plain));
+    for (int g = 0; g < FUSED_GROUP_COUNT; g++)
+        if (g != FUSED_GROUP_IMAGE)
+            assert_ok(named_new(&fs.named[g]));
     assert_ok(named_new(&fs.failures));
     assert_ok(sweep_new(&fs, &fs.sweep));
     return 0;
@@ -36,8 +37,8 @@ static int tear_down(void **state)
     sweep_stop(fs.sweep);
     rig_stop(&rig);
     sweep_free(fs.sweep);
-    named_free(fs.damaged);
-    named_free(fs.plain);
+    for (int g = 0; g < FUSED_GROUP_COUNT; g++)
+        named_free(fs.named[g]);
     named_free(fs.failures);
     table_free(fs.table);
     close(fs.root_fd);
@@ -122,7 +123,7 @@ static void everything_is_purified_on_demand(void **state)
     assert_int_equal(ask("{\"cmd\":\"warm-state\"}", "failed"), 0);
     assert_ok(cache_flush(rig.cache));
     assert_int_equal(ask("{\"cmd\":\"warm-check\"}", "absent"), 0);
-    assert_int_equal(named_count(fs.plain), 1);
+    assert_int_equal(named_count(fs.named[FUSED_GROUP_OTHER]), 1);
 }
 
 static void a_failing_purifier_is_counted_and_named(void **state)

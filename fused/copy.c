@@ -77,24 +77,27 @@ static void item_end(struct item *it, uint64_t *counter)
 
 /* ---- writing ---- */
 
-static status copy_bytes(int from, int to)
+/* A damaged image is followed by what makes up the size that a mount tells. */
+static status copy_bytes(const struct item *it, int to)
 {
     char chunk[65536];
-    for (off_t at = 0;;) {
+    const struct fused_fetch *f = &it->fetch;
+    for (uint64_t at = 0;;) {
         size_t n;
-        status st = io_pread(from, chunk, sizeof chunk, at, &n);
+        status st = fused_read_original(f->fd, f->id.size, f->verdict.size, chunk, sizeof chunk, at,
+                                        &n);
         if (!st && n)
             st = io_write(to, chunk, n);
         if (st || n == 0)
             return st;
-        at += (off_t)n;
+        at += n;
     }
 }
 
 static status fill_aside(const struct item *it, int fd)
 {
     const struct fused_bytes *b = it->fetch.bytes;
-    status st = b ? io_write(fd, b->data, b->len) : copy_bytes(it->fetch.fd, fd);
+    status st = b ? io_write(fd, b->data, b->len) : copy_bytes(it, fd);
     if (st)
         return st;
     const struct timespec times[2] = {it->sb.st_mtim, it->sb.st_mtim};
@@ -170,6 +173,7 @@ static void start_item(struct item *it)
     it->fetch.err.text[0] = 0;
     it->fetch.name = it->path;
     it->fetch.want_bytes = true;
+    it->fetch.same_bytes = false;
     it->fetch.done = item_fetched;
     it->fetch.arg = it;
     pthread_mutex_lock(&c->lock);
@@ -178,8 +182,9 @@ static void start_item(struct item *it)
     c->outstanding++;
     c->result.files++;
     pthread_mutex_unlock(&c->lock);
-    status st = fused_examine(c->pipeline, it->fetch.fd, &it->fetch.id, v, &it->fetch.err);
-    if (st || v->kind == FUSED_ORIGINAL)
+    status st =
+        fused_examine(c->pipeline, it->fetch.fd, &it->fetch.id, it->path, v, &it->fetch.err);
+    if (st || v->group != FUSED_GROUP_IMAGE)
         item_fetched(&it->fetch, st);
     else
         fused_fetch_start(c->pipeline, &it->fetch, PURIFY_URGENT);

@@ -72,6 +72,7 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
     conn->max_background = MAX_BACKGROUND;
     conn->congestion_threshold = MAX_BACKGROUND * 3 / 4;
     fuse_want(conn, FUSE_CAP_SPLICE_WRITE);
+    fuse_want(conn, FUSE_CAP_PARALLEL_DIROPS);
     fuse_want(conn, FUSE_CAP_CACHE_SYMLINKS);
 #ifdef FUSE_CAP_DIRECT_IO_ALLOW_MMAP
     fuse_want(conn, FUSE_CAP_DIRECT_IO_ALLOW_MMAP);
@@ -253,9 +254,9 @@ static status open_parts(struct daemon *d, struct errmsg *e)
     if (st)
         return st;
     fs->pipeline = fs->stack.pipeline;
-    st = named_new(&fs->damaged);
-    if (!st)
-        st = named_new(&fs->plain);
+    for (int g = 0; !st && g < FUSED_GROUP_COUNT; g++)
+        if (g != FUSED_GROUP_IMAGE)
+            st = named_new(&fs->named[g]);
     if (!st)
         st = named_new(&fs->failures);
     if (!st)
@@ -412,8 +413,8 @@ static void end(struct daemon *d)
         fuse_session_destroy(fs->session);
     sweep_free(fs->sweep);
     park_free(fs->park);
-    named_free(fs->damaged);
-    named_free(fs->plain);
+    for (int g = 0; g < FUSED_GROUP_COUNT; g++)
+        named_free(fs->named[g]);
     named_free(fs->failures);
     table_free(fs->table);
     if (fs->root_fd >= 0)
@@ -508,13 +509,14 @@ int daemon_run(const struct daemon_options *opt)
     struct errmsg e = {""};
     d.opt = opt;
     d.signal_fd = d.event_fd = -1;
-    d.fs.root_fd = d.place.lock_fd = d.mount_id = -1;
+    d.fs.root_fd = d.fs.mountinfo_fd = d.place.lock_fd = d.mount_id = -1;
     d.fs.timeout = opt->timeout;
     d.fs.no_watch = !opt->watch;
     d.fs.sweeping = opt->sweep;
     atomic_init(&d.fs.freeze, opt->frozen ? FREEZE_INIT : FREEZE_OFF);
     d.fs.started_ns = time_real_ns();
     pthread_mutex_init(&d.fs.handles_lock, NULL);
+    pthread_mutex_init(&d.fs.devices_lock, NULL);
     pthread_mutex_init(&d.fs.virtual_lock, NULL);
     sem_init(&d.inited, 0, 0);
     status st = find_paths(opt, &d, &e);

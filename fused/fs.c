@@ -4,7 +4,10 @@
 #include "under.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/vfs.h>
+#include <sys/xattr.h>
 
 #include "base/banned.h"
 
@@ -45,6 +48,134 @@ double fs_timeout(const struct fs *fs, const struct stat *sb)
     return fs->timeout;
 }
 
+/* ---- where mounts of our own are ---- */
+
+struct inside {
+    const char *source, *path; /* path NULL: anywhere below the source */
+    bool found;
+};
+
+static bool is_prefix(const char *outer, const char *path)
+{
+    size_t n = strlen(outer);
+    return strncmp(outer, path, n) == 0 && (path[n] == 0 || path[n] == '/' || n == 1);
+}
+
+static void look_inside(void *arg, const char *mountpoint, const char *source)
+{
+    struct inside *in = arg;
+    (void)source;
+    in->found |= in->path ? is_prefix(mountpoint, in->path) : is_prefix(in->source, mountpoint);
+}
+
+bool fs_has_mounts_inside(struct fs *fs)
+{
+    pthread_mutex_lock(&fs->devices_lock);
+    if (fs->mountinfo_fd < 0)
+        fs->mountinfo_fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+    struct pollfd p = {.fd = fs->mountinfo_fd, .events = POLLPRI};
+    bool changed = fs->mountinfo_fd < 0 || poll(&p, 1, 0) != 0 || !fs->mounts_seen;
+    if (changed) {
+        struct inside in = {.source = fs->source};
+        fs->mounts_inside = fused_mounts(look_inside, &in) || in.found;
+        fs->mounts_seen = true;
+    }
+    bool has = fs->mounts_inside;
+    pthread_mutex_unlock(&fs->devices_lock);
+    return has;
+}
+
+static bool is_in_mount(struct fs *fs, const char *full)
+{
+    struct inside in = {.source = fs->source, .path = full};
+    return fused_mounts(look_inside, &in) || in.found;
+}
+
+/* ---- opening ---- */
+
+/* The target of a link that leaves the source, or what lies below it, for who asked for that. */
+static int open_followed(struct fs *fs, const char *path, int flags, int *out_fd)
+{
+    char full[PATH_MAX], proc[64];
+    AUTO(fd_close) int fd = openat(fs->root_fd, path, O_PATH | O_CLOEXEC);
+    if (fd < 0)
+        return errno;
+    snprintf(proc, sizeof proc, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(proc, full, sizeof full - 1);
+    if (n < 0)
+        return errno;
+    full[n] = 0;
+    if (is_in_mount(fs, full))
+        return ELOOP;
+    if (flags & O_PATH) {
+        *out_fd = TAKE_FD(fd);
+        return 0;
+    }
+    int data = open(proc, flags | O_CLOEXEC);
+    if (data < 0)
+        return errno;
+    *out_fd = data;
+    return 0;
+}
+
+static int open_inside(struct fs *fs, const char *path, int flags, int *out_fd)
+{
+    int err = under_open_same_mount(fs->root_fd, path, flags, out_fd);
+    if (err != EXDEV)
+        return err;
+    AUTO(mem_free) char *full = mem_printf("%s/%s", fs->source, path);
+    if (!full)
+        return ENOMEM;
+    if (fs_has_mounts_inside(fs) && is_in_mount(fs, full))
+        return ELOOP;
+    return under_open(fs->root_fd, path, flags, out_fd);
+}
+
+int fs_open_path(struct fs *fs, const char *path, int flags, int *out_fd)
+{
+    int err = open_inside(fs, path, flags, out_fd);
+    if (fs->follow && (err == ELOOP || err == ENOTDIR))
+        err = open_followed(fs, path, flags, out_fd);
+    return err;
+}
+
+int fs_link(struct fs *fs, const char *path, enum link_fate *out, char out_text[PATH_MAX])
+{
+    AUTO(fd_close) int dir = -1;
+    AUTO(mem_free) char *parent = mem_strdup(path);
+    if (!parent)
+        return ENOMEM;
+    char *slash = strrchr(parent, '/');
+    if (slash)
+        *slash = 0;
+    int err = fs_open_path(fs, slash ? parent : ".", O_PATH | O_DIRECTORY, &dir);
+    return err ? err : fs_errno(link_resolve_at(fs->root_fd, dir, path, out, out_text));
+}
+
+int fs_follow(struct fs *fs, const char *path, int *fd, struct stat *sb)
+{
+    char text[PATH_MAX];
+    enum link_fate fate;
+    int err = fs_link(fs, path, &fate, text);
+    if (err || fate != LINK_OUTSIDE)
+        return err;
+    int target;
+    err = open_followed(fs, path, O_PATH, &target);
+    if (err)
+        return err == ENOENT || err == EACCES ? 0 : err; /* the link itself, then */
+    close(*fd);
+    *fd = target;
+    return fstat(target, sb) < 0 ? errno : 0;
+}
+
+/* O_NOATIME is for the owner (and root) only. */
+static int open_data(struct fs *fs, const char *path, int *out_fd)
+{
+    int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY;
+    int err = fs_open_path(fs, path, flags | O_NOATIME, out_fd);
+    return err == EPERM ? fs_open_path(fs, path, flags, out_fd) : err;
+}
+
 /* A name that is gone or is another file: ESTALE makes the kernel walk the path again. */
 static int check_node(const struct node *n, int fd, struct stat *sb)
 {
@@ -58,11 +189,17 @@ static int open_node(struct fs *fs, struct node *n, bool data, char *path, struc
 {
     if (table_path(fs->table, n, NULL, path))
         return ENAMETOOLONG;
-    int fd, err = data ? under_open_data(fs->root_fd, path, 0, &fd)
-                       : under_open(fs->root_fd, path, O_PATH, &fd);
+    int fd, err = data ? open_data(fs, path, &fd) : fs_open_path(fs, path, O_PATH, &fd);
     if (err)
         return err == ENOENT || err == ENOTDIR || err == ELOOP ? ESTALE : err;
     err = check_node(n, fd, sb);
+    if (err && fs->follow && !data) { /* it is the target of the link that was opened */
+        close(fd);
+        err = open_followed(fs, path, O_PATH, &fd);
+        if (err)
+            return ESTALE;
+        err = check_node(n, fd, sb);
+    }
     if (!err && data && !S_ISREG(sb->st_mode))
         err = ESTALE;
     if (err) {
@@ -83,17 +220,108 @@ int fs_open_node_data(struct fs *fs, struct node *n, char *out_path, struct stat
     return open_node(fs, n, true, out_path, sb, out_fd);
 }
 
+/* ---- which file is this? ---- */
+
+/* Local file systems whose numbers are part of what they store, and network ones whose servers
+   promise as much. Others (FUSE, 9p, exFAT, ...) make numbers up as files are looked up. */
+static bool keeps_numbers(int fd)
+{
+    static const uint32_t magic[] = {
+        0xef53,     /* ext2, ext3, ext4 */
+        0x58465342, /* XFS */
+        0x9123683e, /* Btrfs */
+        0xf2f52010, /* F2FS */
+        0xca451a4e, /* bcachefs */
+        0x2fc12fc1, /* ZFS */
+        0x01021994, /* tmpfs */
+        0x858458f6, /* ramfs */
+        0x73717368, /* squashfs */
+        0xe0f5e1e2, /* EROFS */
+        0x00009660, /* ISO 9660 */
+        0x794c7630, /* overlayfs */
+        0x00006969, /* NFS */
+    };
+    struct statfs sf;
+    if (fstatfs(fd, &sf) < 0)
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(magic); i++)
+        if ((uint32_t)sf.f_type == magic[i])
+            return true;
+    return false;
+}
+
+bool fs_is_sure(struct fs *fs, uint64_t device, int fd)
+{
+    pthread_mutex_lock(&fs->devices_lock);
+    unsigned i = 0;
+    while (i < fs->devices && fs->device[i].device != device)
+        i++;
+    bool known = i < fs->devices, sure = known && fs->device[i].sure;
+    pthread_mutex_unlock(&fs->devices_lock);
+    if (known)
+        return sure;
+    sure = keeps_numbers(fd);
+    pthread_mutex_lock(&fs->devices_lock);
+    if (fs->devices < FS_DEVICES_MAX)
+        fs->device[fs->devices++] = (struct fs_device){device, sure};
+    pthread_mutex_unlock(&fs->devices_lock);
+    return sure;
+}
+
+/* Whether the file with this number that is known at another place is there still: then it is
+   another file. */
+static bool is_still_there(struct fs *fs, const char *path, const struct stat *sb)
+{
+    AUTO(fd_close) int fd = -1;
+    struct stat there;
+    return fs_open_path(fs, path, O_PATH, &fd) == 0 && fstat(fd, &there) == 0 &&
+           there.st_dev == sb->st_dev && there.st_ino == sb->st_ino;
+}
+
+status fs_lookup_node(struct fs *fs, struct node *parent, const char *name, const struct stat *sb,
+                      int fd, struct node **out)
+{
+    char elsewhere[PATH_MAX];
+    bool unsure = !fs_is_sure(fs, sb->st_dev, fd) &&
+                  table_elsewhere(fs->table, parent, name, sb->st_dev, sb->st_ino, elsewhere) &&
+                  is_still_there(fs, elsewhere, sb);
+    return table_lookup(fs->table, parent, name, sb->st_dev, sb->st_ino, unsure, out);
+}
+
+/* ---- what it is served as ---- */
+
 void fs_note(struct fs *fs, const struct cache_file_id *id, const char *path,
              const struct fused_verdict *v)
 {
-    if (v->kind == FUSED_IMAGE)
-        return;
-    if (v->reason[0])
-        named_add(fs->damaged, id, path, v->reason);
-    else if (image_name_is_image(path))
-        named_add(fs->damaged, id, path, "not a PNG or JPEG file");
-    else
-        named_add(fs->plain, id, path, "");
+    if (v->group != FUSED_GROUP_IMAGE)
+        named_add(fs->named[v->group], id, path, v->reason);
+}
+
+static void forget_notes(struct fs *fs, const struct cache_file_id *id)
+{
+    for (int g = 0; g < FUSED_GROUP_COUNT; g++)
+        if (fs->named[g])
+            named_remove(fs->named[g], id);
+}
+
+/* Takes in what was found out about the version *id of n. */
+static void remember(struct fs *fs, struct node *n, const struct cache_file_id *id,
+                     const char *path, const struct fused_verdict *verdict)
+{
+    struct node_version v = node_version(id);
+    struct node_known known;
+    status before = table_recall(fs->table, n, &v, &known);
+    bool other = before || known.group != verdict->group;
+    if (before == STATUS_EXISTS) /* whatever its former version was listed as */
+        forget_notes(fs, id);
+    if (other)
+        fs_note(fs, id, path, verdict);
+    known = (struct node_known){.group = verdict->group,
+                                .stored = fused_is_cached(fs->pipeline, verdict),
+                                .has_source = verdict->has_source,
+                                .size = verdict->size,
+                                .source = verdict->source};
+    table_remember(fs->table, n, &v, &known);
 }
 
 int fs_judge_open(struct fs *fs, struct node *n, int fd, const struct stat *sb, const char *path,
@@ -101,34 +329,23 @@ int fs_judge_open(struct fs *fs, struct node *n, int fd, const struct stat *sb, 
 {
     struct cache_file_id id = fused_file_id(sb);
     struct errmsg e = {""};
-    status st = fused_examine(fs->pipeline, fd, &id, out, &e);
+    status st = fused_examine(fs->pipeline, fd, &id, path, out, &e);
     if (st) {
         log_warn("%s: cannot be examined: %s", path, errmsg_text(&e, st));
         return fs_errno(st);
     }
-    struct node_version v = node_version(&id);
-    struct node_known known;
-    status before = table_recall(fs->table, n, &v, &known);
-    if (before == STATUS_EXISTS) { /* whatever its former version was listed as */
-        named_remove(fs->damaged, &id);
-        named_remove(fs->plain, &id);
-    }
-    if (before)
-        fs_note(fs, &id, path, out);
-    known = (struct node_known){out->kind, fused_is_cached(fs->pipeline, out), out->size};
-    table_remember(fs->table, n, &v, &known);
+    remember(fs, n, &id, path, out);
     return 0;
 }
 
-void fs_judge_damaged(struct fs *fs, struct node *n, const struct cache_file_id *id,
-                      const char *path, const char *why)
+void fs_fetched(struct fs *fs, struct node *n, const struct fused_fetch *f)
 {
-    struct fused_verdict verdict = {.kind = FUSED_ORIGINAL, .size = id->size};
-    snprintf(verdict.reason, sizeof verdict.reason, "%s", why);
-    fs_note(fs, id, path, &verdict);
-    struct node_version v = node_version(id);
-    struct node_known known = {FUSED_ORIGINAL, false, id->size};
-    table_remember(fs->table, n, &v, &known);
+    struct node *found = n ? NULL : table_find(fs->table, f->id.device, f->id.inode, f->name);
+    if (n || found)
+        remember(fs, n ? n : found, &f->id, f->name, &f->verdict);
+    else
+        fs_note(fs, &f->id, f->name, &f->verdict);
+    table_unref(fs->table, found);
 }
 
 struct sent_notice {
@@ -160,22 +377,10 @@ void fs_forget_cached(struct fs *fs, struct node *n, bool pages)
     notifier_push(fs->notifier, &s->notice);
 }
 
-void fs_found_damaged(struct fs *fs, const struct cache_file_id *id, const char *path,
-                      const char *why)
+void fs_show_size(struct stat *sb, uint64_t size)
 {
-    struct node *n = table_find(fs->table, id->device, id->inode);
-    if (n) {
-        fs_judge_damaged(fs, n, id, path, why);
-        fs_forget_cached(fs, n, false);
-        return;
-    }
-    struct fused_verdict verdict = {.kind = FUSED_ORIGINAL};
-    snprintf(verdict.reason, sizeof verdict.reason, "%s", why);
-    fs_note(fs, id, path, &verdict);
-}
-
-static void show_size(struct stat *sb, uint64_t size)
-{
+    if ((uint64_t)sb->st_size == size)
+        return; /* served as it is: blocks, too */
     sb->st_size = (off_t)size;
     sb->st_blocks = (blkcnt_t)((size + 511) / 512);
 }
@@ -186,12 +391,12 @@ int fs_judge(struct fs *fs, struct node *n, int base_fd, const char *name, struc
     struct node_version v = node_version(&id);
     struct node_known known;
     if (table_recall(fs->table, n, &v, &known) == STATUS_OK) {
-        if (known.kind == FUSED_IMAGE)
-            show_size(sb, known.size);
+        fs_show_size(sb, known.size);
         return 0;
     }
     AUTO(fd_close) int fd = -1;
-    int err = under_open_data(base_fd, name, 0, &fd);
+    int err =
+        base_fd == fs->root_fd ? open_data(fs, name, &fd) : under_open_data(base_fd, name, 0, &fd);
     struct stat now;
     if (err)
         return err;
@@ -207,8 +412,7 @@ int fs_judge(struct fs *fs, struct node *n, int base_fd, const char *name, struc
     if (err)
         return err;
     *sb = now;
-    if (verdict.kind == FUSED_IMAGE)
-        show_size(sb, verdict.size);
+    fs_show_size(sb, verdict.size);
     return 0;
 }
 
@@ -220,6 +424,23 @@ uint64_t fs_shown_inode(const struct fs *fs, uint64_t device, uint64_t inode)
         return inode;
     uint64_t h = (inode + device * 0x9e3779b97f4a7c15u) * 0xff51afd7ed558ccdu;
     return h ^ h >> 32;
+}
+
+/* With an access ACL the group's bits are a mask, and who may read is written where the kernel does
+   not look on our behalf: others than the owner are then let in by nothing. Only where others may
+   come at all, since for the mounting user the source itself is asked when a file is opened. */
+static void narrow_mode(struct fs *fs, int base_fd, const char *name, struct stat *sb)
+{
+    char proc[64];
+    AUTO(fd_close) int fd = -1;
+    if (!fs->allow_other || !(sb->st_mode & 0077) || S_ISLNK(sb->st_mode))
+        return;
+    int err = base_fd == fs->root_fd ? fs_open_path(fs, name, O_PATH, &fd)
+                                     : under_open(base_fd, name, O_PATH, &fd);
+    snprintf(proc, sizeof proc, "/proc/self/fd/%d", fd);
+    if (err || getxattr(proc, "system.posix_acl_access", NULL, 0) >= 0 ||
+        (errno != ENODATA && errno != EOPNOTSUPP))
+        sb->st_mode &= ~(mode_t)0077;
 }
 
 void fs_fill_entry(struct fs *fs, struct node *n, struct node *parent, int base_fd,
@@ -235,4 +456,5 @@ void fs_fill_entry(struct fs *fs, struct node *n, struct node *parent, int base_
     if (e->entry_timeout > short_timeout && fs_is_recent(table_changed(fs->table, parent)))
         e->entry_timeout = short_timeout;
     e->attr.st_ino = fs_shown_inode(fs, sb->st_dev, sb->st_ino);
+    narrow_mode(fs, base_fd, name, &e->attr);
 }

@@ -14,6 +14,7 @@
 
 #include "fused.h"
 #include "inode.h"
+#include "links.h"
 #include "named.h"
 #include "notify.h"
 #include "park.h"
@@ -57,6 +58,13 @@ enum freeze {
     FREEZE_NOT,   /* nor will it be */
 };
 
+/* A file system that files of the source lie on. */
+enum { FS_DEVICES_MAX = 64 };
+struct fs_device {
+    uint64_t device;
+    bool sure; /* never gives a number to two files that exist, and keeps what it gave */
+};
+
 struct fs_counters {
     atomic_ullong lookups, opens, opens_waited, reads, read_bytes;
 };
@@ -66,12 +74,11 @@ struct fs {
     struct fused_pipeline *pipeline; /* stack.pipeline */
     struct table *table;
     struct park *park;
-    struct notifier *notifier; /* once libfuse is set up */
-    struct watch *watch;       /* NULL without */
-    struct sweep *sweep;       /* NULL before it is started */
-    struct named *damaged;     /* look like images, served as they are */
-    struct named *plain;       /* other files that were judged */
-    struct named *failures;    /* of ours, until the file is served after all */
+    struct notifier *notifier;              /* once libfuse is set up */
+    struct watch *watch;                    /* NULL without */
+    struct sweep *sweep;                    /* NULL before it is started */
+    struct named *named[FUSED_GROUP_COUNT]; /* judged files by group; NULL for images */
+    struct named *failures;                 /* of ours, until the file is served after all */
     struct fuse_session *session;
     char *source, *mountpoint; /* absolute */
     char *log_path;            /* NULL: stderr */
@@ -81,17 +88,26 @@ struct fs {
     double timeout;      /* seconds the kernel may believe us where changes are watched */
     uint64_t started_ns; /* wall clock */
     bool no_watch, sweeping;
+    bool allow_other; /* others than the mounting user may be let in */
+    bool strict;      /* what should have been purified and cannot be is an error */
+    struct log_gate strict_gate;
+    bool follow; /* links that leave the source are shown as what they lead to */
     /* OFF or INIT before any thread is started. From INIT only the callback of INIT takes it on,
        from SWEEP only the sweep's thread, which thus decides nothing before the kernel has. */
     _Atomic(enum freeze) freeze;
     struct errmsg not_frozen; /* why: written before freeze becomes NOT, and not after */
+    pthread_mutex_t devices_lock;
+    int mountinfo_fd; /* tells that mounts changed; guarded by devices_lock, as the next three */
+    bool mounts_seen, mounts_inside; /* as of then */
+    struct fs_device device[FS_DEVICES_MAX];
+    unsigned devices;
     pthread_mutex_t handles_lock;
     struct handle *handles; /* open files; guarded by handles_lock */
     pthread_mutex_t virtual_lock;
     struct virtual_snapshot snapshot[VIRTUAL_END]; /* of a mount that freezes; guarded by it */
     atomic_bool watching;                          /* every change reaches us */
     atomic_bool watch_deep; /* but for those in the deepest directories: watch_is_blind */
-    atomic_bool ending;                            /* long walks give up */
+    atomic_bool ending;     /* long walks give up */
     struct fs_counters n;
 };
 
@@ -122,23 +138,35 @@ static inline fuse_ino_t fs_ino(const struct fs *fs, const struct node *n)
 }
 
 /* ---- fs.c: all return 0 or an errno value ---- */
+/* Opens what has this path; with O_PATH a link itself, unless it is one that is followed. ELOOP: it
+   lies in a mount of relearnfs, which no thread of ours asks anything: its daemon may be waiting
+   for us. */
+int fs_open_path(struct fs *fs, const char *path, int flags, int *out_fd);
+/* Where the link at this path leads, and the text that the view shows for it. */
+int fs_link(struct fs *fs, const char *path, enum link_fate *out, char out_text[PATH_MAX]);
+/* Takes *fd, a link, and *sb to what it leads to when that is outside the source: only for who
+   asked for it. */
+int fs_follow(struct fs *fs, const char *path, int *fd, struct stat *sb);
+/* Whether a mount of relearnfs lies somewhere below the source. */
+bool fs_has_mounts_inside(struct fs *fs);
 /* Opens a node's current name and checks that it still is that node (else ESTALE). out_path,
    PATH_MAX bytes, and sb are filled as well. fs_open_node: O_PATH; fs_open_node_data: for reading,
    must be regular. */
 int fs_open_node(struct fs *fs, struct node *n, char *out_path, struct stat *sb, int *out_fd);
 int fs_open_node_data(struct fs *fs, struct node *n, char *out_path, struct stat *sb, int *out_fd);
+/* Whether numbers of this device can be trusted; fd: anything on it. */
+bool fs_is_sure(struct fs *fs, uint64_t device, int fd);
 /* What a regular file is served as: remembered, or found out by opening name under base_fd. Writes
    the served size to *sb. EIO and the like leave *sb as it is. */
 int fs_judge(struct fs *fs, struct node *n, int base_fd, const char *name, struct stat *sb);
-/* The same for an open file; always up to date in *out. */
+/* Writes a served size and the blocks that go with it. */
+void fs_show_size(struct stat *sb, uint64_t size);
+/* The same as fs_judge for an open file; always up to date in *out. */
 int fs_judge_open(struct fs *fs, struct node *n, int fd, const struct stat *sb, const char *path,
                   struct fused_verdict *out);
-/* Remembers that the body of an image turned out damaged. */
-void fs_judge_damaged(struct fs *fs, struct node *n, const struct cache_file_id *id,
-                      const char *path, const char *why);
-/* The same, by whoever has no node: the kernel is told when it knows the file. */
-void fs_found_damaged(struct fs *fs, const struct cache_file_id *id, const char *path,
-                      const char *why);
+/* Remembers what a fetch (status OK) found out about node n; NULL: about a file that the kernel may
+   not know. */
+void fs_fetched(struct fs *fs, struct node *n, const struct fused_fetch *f);
 /* Enters a judged file into the lists of the status. */
 void fs_note(struct fs *fs, const struct cache_file_id *id, const char *path,
              const struct fused_verdict *v);
@@ -147,6 +175,9 @@ void fs_note(struct fs *fs, const struct cache_file_id *id, const char *path,
 void fs_forget_cached(struct fs *fs, struct node *n, bool pages);
 /* The inode number users see. */
 uint64_t fs_shown_inode(const struct fs *fs, uint64_t device, uint64_t inode);
+/* The node of what was found as name in parent; fd: anything on its file system. */
+status fs_lookup_node(struct fs *fs, struct node *parent, const char *name, const struct stat *sb,
+                      int fd, struct node **out) MUST_USE;
 /* Completes an entry for node n with *sb as stat gave it: served attributes, number, timeouts.
    base_fd and name: where it can be opened. */
 void fs_fill_entry(struct fs *fs, struct node *n, struct node *parent, int base_fd,
@@ -179,6 +210,10 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 /* size bytes from off of what there is. */
 void reply_slice(fuse_req_t req, const void *data, size_t len, size_t size, off_t off);
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+/* The attributes of a node that has no name any more, from a file that is open; false: there is
+ * none.
+ */
+bool files_stat(struct fs *fs, struct node *n, struct stat *out);
 /* Frees the files that the kernel had open when the connection ended: it says no RELEASE for them.
  */
 void files_end(struct fs *fs);

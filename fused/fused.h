@@ -58,12 +58,15 @@ void fused_rules_done(struct fused_rules *r);
 struct fused_pipeline;
 
 struct fused_stack_options {
-    const char *profile;    /* as purify_profile_load; NULL: "default" */
-    const char *cache_dir;  /* NULL: path_cache_dir() */
-    uint64_t cache_bytes;   /* limit of the cache directory; 0: none */
-    uint64_t encoded_bytes; /* encoded images kept in memory; 0: 256 MiB */
-    int threads;            /* of the purifier; 0: one per CPU */
-    bool idle_sweep;        /* sweep jobs give way to other processes */
+    const char *profile;             /* as purify_profile_load; NULL: "default" */
+    const char *cache_dir;           /* NULL: path_cache_dir() */
+    uint64_t cache_bytes;            /* limit of the cache directory; 0: none */
+    uint64_t encoded_bytes;          /* encoded images kept in memory; 0: 256 MiB */
+    int threads;                     /* of the purifier; 0: one per CPU */
+    uint64_t max_pixels;             /* larger images pass through; 0: what the purifier takes */
+    bool immutable;                  /* as struct pipeline_options */
+    const struct fused_rules *rules; /* NULL: none; outlives the stack */
+    bool idle_sweep;                 /* sweep jobs give way to other processes */
 };
 
 /* Everything that serving needs, opened in order. cache_dir is owned. */
@@ -84,43 +87,70 @@ status fused_stack_close(struct fused_stack *s);
 
 /* ================================ the pipeline ================================ */
 /*
- *     file -> fused_examine -> image? -> memo: pixel digest -> cache -> encode -> bytes
- *                  |                        | unknown            | not there
- *               original                 decode, digest -> single flight -> purifier -> cache
+ *     file -> fused_examine: header, rules -> group, size
+ *                  | image
+ *             fused_fetch_start -> read, SHA-256 of the bytes -> memo: pixel digest -> cache ->
+ * encode | unknown            | not there decode, digest -> single flight -> purifier
  *
- * Single flight: files of the same pixels that are wanted at the same time are purified once.
+ * Which pixels are served is decided by the file's bytes alone: its name, number and times only say
+ * whether they have to be read again. Single flight: files of the same pixels that are wanted at
+ * the same time are purified once.
  */
 
-/* What a file is served as. */
-enum fused_kind {
-    FUSED_ORIGINAL, /* byte for byte: no image, damaged, or too large */
-    FUSED_IMAGE,    /* purified and encoded again */
+/* What a file is, to whoever counts. All groups but the first are served byte for byte. */
+enum fused_group {
+    FUSED_GROUP_IMAGE,      /* purified and encoded again */
+    FUSED_GROUP_LABEL,      /* an image of labels: palette, fewer than 8 bits, 16 bits a sample */
+    FUSED_GROUP_EXCLUDED,   /* by a rule */
+    FUSED_GROUP_OTHER,      /* no image */
+    FUSED_GROUP_UNPURIFIED, /* an image, or a file of images, that could not be purified */
+    FUSED_GROUP_COUNT
 };
+/* "images", "label images", ... for tables and JSON keys: "image", "label", "excluded", "other",
+   "not_purified". */
+const char *fused_group_name(enum fused_group g);
 
 enum { FUSED_REASON_MAX = 56 };
 
 struct fused_verdict {
-    enum fused_kind kind;
-    uint64_t size;                 /* bytes that reading it will give */
-    struct image_info info;        /* FUSED_IMAGE */
-    bool has_pixels;               /* FUSED_IMAGE: `pixels` is known from the memo */
-    struct digest pixels;          /* the source's pixel digest */
-    char reason[FUSED_REASON_MAX]; /* FUSED_ORIGINAL of what looked like an image: why; else "" */
+    enum fused_group group;
+    /* Bytes that reading it will give. Of one version of a file it never changes: an image that
+       turns out damaged when it is decoded is served as it is, followed by FUSED_PAD bytes. */
+    uint64_t size;
+    struct image_info info;        /* FUSED_GROUP_IMAGE */
+    bool has_source;               /* `source` is known */
+    bool has_pixels;               /* `pixels` is known */
+    struct digest source;          /* of the file's bytes */
+    struct digest pixels;          /* of its decoded pixels */
+    char reason[FUSED_REASON_MAX]; /* FUSED_GROUP_UNPURIFIED: why; else "" */
 };
+
+/* What follows the bytes of a damaged image: for JPEG readers, fill bytes before a marker that does
+   not come, so that a file which was cut short stays so. */
+enum { FUSED_PAD = 0xff };
 
 /* The identity of an open file as its fstat says it. */
 struct cache_file_id fused_file_id(const struct stat *sb);
 bool fused_same_file(const struct cache_file_id *a, const struct cache_file_id *b);
 
 /*
- * Decides what fd, a regular file with identity *id, is served as. Reads the header and asks the
- * memo; only a file without its end mark is decoded here, since its header must not be believed.
- * NOMEM, IO: could not be decided.
+ * Decides by its header and its path (relative to the source's root, for the rules and the kinds
+ * that only a name tells) what fd, a regular file with identity *id, is served as. A few small
+ * reads. NOMEM, IO: could not be decided.
  */
 status fused_examine(struct fused_pipeline *p, int fd, const struct cache_file_id *id,
-                     struct fused_verdict *out, struct errmsg *e) MUST_USE;
-/* Whether an image's purified pixels are stored (nothing is read). False for originals. */
+                     const char *path, struct fused_verdict *out, struct errmsg *e) MUST_USE;
+/* Completes an image's verdict by `source`, for which the whole file is read in small pieces, and
+   by what the memo knows of it (`pixels`, or that it is damaged). AGAIN: it changed meanwhile. */
+status fused_identify(struct fused_pipeline *p, int fd, const struct cache_file_id *id,
+                      struct fused_verdict *io, struct errmsg *e) MUST_USE;
+/* Whether an image's purified pixels are stored (nothing is read). False for other groups and while
+   its pixels are not known. */
 bool fused_is_cached(struct fused_pipeline *p, const struct fused_verdict *v);
+/* Up to n bytes at off of a file that is served as it is: its own, then FUSED_PAD up to told_size.
+ *out_n < n only at that end. */
+status fused_read_original(int fd, uint64_t file_size, uint64_t told_size, void *buf, size_t n,
+                           uint64_t off, size_t *out_n) MUST_USE;
 
 /* Served bytes, shared by reference count. Read-only. */
 struct fused_bytes {
@@ -135,36 +165,42 @@ void fused_bytes_unref(struct fused_bytes *b);
  * otherwise on a thread of the pipeline or the purifier, with no lock held; it may start other
  * fetches. Its status:
  *
- *     OK, kind FUSED_IMAGE      bytes (a reference for the caller) when want_bytes, else NULL
- *     OK, kind FUSED_ORIGINAL   serve fd itself; the body turned out damaged: `reason`
- *     AGAIN                     the file changed while it was read
- *     others                    our failure, already logged; `err` says why
+ *     OK, FUSED_GROUP_IMAGE       bytes (a reference for the caller) when want_bytes, else NULL;
+ *                                 the verdict's digests are known
+ *     OK, FUSED_GROUP_UNPURIFIED  the body turned out damaged: fused_read_original, verdict.reason
+ *     AGAIN                       the file changed while it was read
+ *     others                      our failure, already logged; `err` says why
  */
+struct flight;
 struct fused_fetch;
 typedef void fused_done_fn(struct fused_fetch *f, status st);
 struct fused_fetch {
     int fd;
     struct cache_file_id id;
-    struct fused_verdict verdict; /* of fused_examine, kind FUSED_IMAGE */
+    struct fused_verdict verdict; /* of fused_examine, FUSED_GROUP_IMAGE; completed by done() */
     const char *name;             /* for log and status */
     bool want_bytes;              /* false: only make sure that it is stored */
+    bool same_bytes;              /* verdict.source is known and has to be right, else AGAIN */
     fused_done_fn *done;
     void *arg;
     /* results */
-    enum fused_kind kind;
     struct fused_bytes *bytes;
-    char reason[FUSED_REASON_MAX];
     struct errmsg err;
     /* private to the pipeline */
     enum purify_priority priority;
     struct image img;
-    uint8_t *head;
+    uint8_t *metadata;
     uint64_t admitted;
+    bool finished;
+    struct flight *flight;
     struct fused_fetch *next;
 };
 void fused_fetch_start(struct fused_pipeline *p, struct fused_fetch *f, enum purify_priority prio);
-/* Answers at once from memory or the cache, or NOT_FOUND: then fused_fetch_start is needed. Never
-   waits for the purifier. */
+/* Nobody waits for it any more: it goes on behind all that somebody waits for. From any thread that
+   keeps f alive meanwhile. */
+void fused_fetch_abandon(struct fused_pipeline *p, struct fused_fetch *f);
+/* Answers at once from memory, or from the cache where that is little work, or NOT_FOUND: then
+   fused_fetch_start is needed. Never waits for the purifier or decodes. */
 status fused_fetch_now(struct fused_pipeline *p, int fd, const struct cache_file_id *id,
                        const struct fused_verdict *v, struct fused_bytes **out,
                        struct errmsg *e) MUST_USE;

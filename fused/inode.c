@@ -18,12 +18,21 @@ struct node {
     char *name;
     uint64_t lookups;
     uint32_t refs;
-    uint32_t readers;
+    uint32_t versions, told;    /* changes of `judged`; of them known to the kernel */
     struct node_version judged; /* of a directory: mtime_ns is its last seen change */
-    struct node_version pages;
     uint64_t served_size;
-    uint8_t kind;
-    bool known, stored, has_pages;
+    struct opened *opened; /* NULL until its bytes were read: most of a million never are */
+    uint8_t group;
+    bool is_known, stored, has_source;
+};
+
+/* Of files that somebody read. */
+struct opened {
+    struct digest source;
+    struct node_content pages, drop_to;
+    uint32_t readers;
+    uint32_t dropping; /* notices under way that drop all pages for `drop_to` */
+    bool has_pages;
 };
 
 struct table {
@@ -44,18 +53,61 @@ static bool same_version(const struct node_version *a, const struct node_version
     return a->size == b->size && a->mtime_ns == b->mtime_ns && a->ctime_ns == b->ctime_ns;
 }
 
+struct node_content node_content(const struct node_known *known, const struct node_version *v)
+{
+    struct node_content c = {.original = known->group != FUSED_GROUP_IMAGE};
+    if (c.original)
+        memcpy(c.digest.byte, v, sizeof *v);
+    else
+        c.digest = known->source;
+    return c;
+}
+_Static_assert(sizeof(struct node_version) <= sizeof(struct digest), "it fits");
+
+static bool same_content(const struct node_content *a, const struct node_content *b)
+{
+    return a->original == b->original && digest_equal(&a->digest, &b->digest);
+}
+
 static size_t hash(uint64_t device, uint64_t inode)
 {
     return (size_t)((inode ^ device * 0x9e3779b97f4a7c15u) * 0xff51afd7ed558ccdu >> 20);
 }
 
+static void node_free(struct node *n)
+{
+    mem_free(n->opened);
+    mem_free(n->name);
+    mem_free(n);
+}
+
 /* ---- the table, all called with t->lock held ---- */
+
+/* The next one in n's chain; n may be the chain's first. */
+static struct node *match(struct node *n, uint64_t device, uint64_t inode)
+{
+    while (n && (n->inode != inode || n->device != device))
+        n = n->chain;
+    return n;
+}
 
 static struct node *find(struct table *t, uint64_t device, uint64_t inode)
 {
-    struct node *n = t->chain[hash(device, inode) & (t->chains - 1)];
-    while (n && (n->inode != inode || n->device != device))
-        n = n->chain;
+    return match(t->chain[hash(device, inode) & (t->chains - 1)], device, inode);
+}
+
+static bool is_at(const struct node *n, const struct node *parent, const char *name)
+{
+    return n->parent == parent && n->name && strcmp(n->name, name) == 0;
+}
+
+/* The one at this place, or NULL. */
+static struct node *find_at(struct table *t, const struct node *parent, const char *name,
+                            uint64_t device, uint64_t inode)
+{
+    struct node *n = find(t, device, inode);
+    while (n && !is_at(n, parent, name))
+        n = match(n->chain, device, inode);
     return n;
 }
 
@@ -92,8 +144,7 @@ static void remove_if_unused(struct table *t, struct node *n)
         *at = n->chain;
         t->count--;
         struct node *parent = n->parent;
-        mem_free(n->name);
-        mem_free(n);
+        node_free(n);
         if (parent)
             parent->refs--;
         n = parent;
@@ -135,11 +186,15 @@ static void move_under(struct table *t, struct node *n, struct node *parent)
 }
 
 static status lookup_locked(struct table *t, struct node *parent, char **name, uint64_t device,
-                            uint64_t inode, struct node **out)
+                            uint64_t inode, bool unsure, struct node **out)
 {
-    struct node *n = find(t, device, inode);
+    struct node *n = find_at(t, parent, *name, device, inode);
+    if (!n)
+        n = find(t, device, inode);
     if (n && is_ancestor(n, parent))
         return STATUS_INVALID;
+    if (n && unsure && !is_at(n, parent, *name))
+        n = NULL;
     if (!n) {
         n = node_new(t, device, inode, *name);
         if (!n)
@@ -154,6 +209,32 @@ static status lookup_locked(struct table *t, struct node *parent, char **name, u
         move_under(t, n, parent);
     n->lookups++;
     *out = n;
+    return STATUS_OK;
+}
+
+/* Built from the end. */
+static status path_locked(const struct node *n, const char *name, char out[PATH_MAX])
+{
+    char *at = out + PATH_MAX - 1;
+    *at = 0;
+    for (const char *part = name ? name : n->name; part;) {
+        size_t len = strlen(part), slash = *at != 0;
+        if ((size_t)(at - out) < len + slash)
+            return STATUS_LIMIT;
+        if (slash)
+            *--at = '/';
+        at -= len;
+        memcpy(at, part, len);
+        if (name) /* the first part was not n's own */
+            name = NULL;
+        else
+            n = n->parent;
+        part = n ? n->name : NULL;
+    }
+    if (*at)
+        memmove(out, at, strlen(at) + 1);
+    else
+        memcpy(out, ".", 2);
     return STATUS_OK;
 }
 
@@ -184,8 +265,7 @@ void table_free(struct table *t)
     for (size_t i = 0; t->chain && i < t->chains; i++)
         for (struct node *next, *n = t->chain[i]; n; n = next) {
             next = n->chain;
-            mem_free(n->name);
-            mem_free(n);
+            node_free(n);
         }
     mem_free(t->chain);
     pthread_mutex_destroy(&t->lock);
@@ -228,13 +308,13 @@ uint64_t node_inode(const struct node *n)
 }
 
 status table_lookup(struct table *t, struct node *parent, const char *name, uint64_t device,
-                    uint64_t inode, struct node **out)
+                    uint64_t inode, bool unsure, struct node **out)
 {
     AUTO(mem_free) char *copy = mem_strdup(name); /* then the old name, or nothing */
     if (!copy)
         return STATUS_NOMEM;
     pthread_mutex_lock(&t->lock);
-    status st = lookup_locked(t, parent, &copy, device, inode, out);
+    status st = lookup_locked(t, parent, &copy, device, inode, unsure, out);
     pthread_mutex_unlock(&t->lock);
     return st;
 }
@@ -247,10 +327,25 @@ void table_forget(struct table *t, struct node *n, uint64_t lookups)
     pthread_mutex_unlock(&t->lock);
 }
 
-struct node *table_find(struct table *t, uint64_t device, uint64_t inode)
+bool table_elsewhere(struct table *t, struct node *parent, const char *name, uint64_t device,
+                     uint64_t inode, char out_path[PATH_MAX])
 {
     pthread_mutex_lock(&t->lock);
-    struct node *n = find(t, device, inode);
+    struct node *n = find_at(t, parent, name, device, inode) ? NULL : find(t, device, inode);
+    bool elsewhere = n && path_locked(n, NULL, out_path) == STATUS_OK;
+    pthread_mutex_unlock(&t->lock);
+    return elsewhere;
+}
+
+struct node *table_find(struct table *t, uint64_t device, uint64_t inode, const char *path)
+{
+    char at[PATH_MAX];
+    pthread_mutex_lock(&t->lock);
+    struct node *first = find(t, device, inode), *n = first;
+    if (first && match(first->chain, device, inode)) /* rare: a path costs more than the rest */
+        while (n && (path_locked(n, NULL, at) || strcmp(at, path) != 0))
+            n = match(n->chain, device, inode);
+    n = n ? n : first;
     if (n)
         n->refs++;
     pthread_mutex_unlock(&t->lock);
@@ -294,44 +389,45 @@ status table_all(struct table *t, struct node ***out, size_t *out_n)
 
 status table_path(struct table *t, const struct node *n, const char *name, char out[PATH_MAX])
 {
-    char *at = out + PATH_MAX - 1; /* built from the end */
-    *at = 0;
-    bool fits = true;
     pthread_mutex_lock(&t->lock);
-    for (const char *part = name ? name : n->name; part;) {
-        size_t len = strlen(part), slash = *at != 0;
-        fits = (size_t)(at - out) >= len + slash;
-        if (!fits)
-            break;
-        if (slash)
-            *--at = '/';
-        at -= len;
-        memcpy(at, part, len);
-        if (name) /* the first part was not n's own */
-            name = NULL;
-        else
-            n = n->parent;
-        part = n ? n->name : NULL;
-    }
+    status st = path_locked(n, name, out);
     pthread_mutex_unlock(&t->lock);
-    if (!fits)
-        return STATUS_LIMIT;
-    if (*at)
-        memmove(out, at, strlen(at) + 1);
-    else
-        memcpy(out, ".", 2);
-    return STATUS_OK;
+    return st;
+}
+
+/* Called with t->lock held. */
+static void set_version(struct node *n, const struct node_version *v)
+{
+    if (n->is_known && same_version(&n->judged, v))
+        return;
+    n->versions += n->is_known;
+    n->judged = *v;
+    n->is_known = n->has_source = false;
+}
+
+/* NULL without memory. */
+static struct opened *opened_of(struct node *n)
+{
+    if (!n->opened)
+        n->opened = mem_zalloc(1, sizeof *n->opened);
+    return n->opened;
 }
 
 void table_remember(struct table *t, struct node *n, const struct node_version *v,
                     const struct node_known *known)
 {
     pthread_mutex_lock(&t->lock);
-    n->judged = *v;
-    n->kind = (uint8_t)known->kind;
-    n->stored = known->stored;
-    n->served_size = known->size;
-    n->known = true;
+    set_version(n, v);
+    /* Whoever looked at the header only does not know what a reader of the bytes knows. */
+    if (!n->is_known || known->has_source || !n->has_source) {
+        n->group = (uint8_t)known->group;
+        n->served_size = known->size;
+        n->has_source = known->has_source && opened_of(n);
+        n->stored = n->has_source && known->stored;
+        if (n->has_source)
+            n->opened->source = known->source;
+    }
+    n->is_known = true;
     pthread_mutex_unlock(&t->lock);
 }
 
@@ -339,13 +435,37 @@ status table_recall(struct table *t, struct node *n, const struct node_version *
                     struct node_known *out)
 {
     pthread_mutex_lock(&t->lock);
-    status st = !n->known                     ? STATUS_NOT_FOUND
+    status st = !n->is_known                  ? STATUS_NOT_FOUND
                 : same_version(&n->judged, v) ? STATUS_OK
                                               : STATUS_EXISTS;
     if (!st)
-        *out = (struct node_known){(enum fused_kind)n->kind, n->stored, n->served_size};
+        *out = (struct node_known){.group = (enum fused_group)n->group,
+                                   .stored = n->stored,
+                                   .has_source = n->has_source,
+                                   .size = n->served_size};
+    if (!st && n->has_source)
+        out->source = n->opened->source;
     pthread_mutex_unlock(&t->lock);
     return st;
+}
+
+uint32_t table_stale(struct table *t, struct node *n, const struct node_version *v)
+{
+    pthread_mutex_lock(&t->lock);
+    bool other = n->is_known && !same_version(&n->judged, v);
+    uint32_t number = n->versions + other;
+    if (number <= n->told)
+        number = 0;
+    pthread_mutex_unlock(&t->lock);
+    return number;
+}
+
+void table_told(struct table *t, struct node *n, uint32_t number)
+{
+    pthread_mutex_lock(&t->lock);
+    if (n->told < number)
+        n->told = number;
+    pthread_mutex_unlock(&t->lock);
 }
 
 void table_set_changed(struct table *t, struct node *n, int64_t ns)
@@ -363,41 +483,49 @@ int64_t table_changed(struct table *t, struct node *n)
     return ns;
 }
 
-enum open_mode table_open(struct table *t, struct node *n, const struct node_version *v)
+enum open_mode table_open(struct table *t, struct node *n, const struct node_content *c)
 {
-    enum open_mode mode;
+    enum open_mode mode = OPEN_KEEP;
     pthread_mutex_lock(&t->lock);
-    if (!n->has_pages || same_version(&n->pages, v))
-        mode = OPEN_KEEP;
-    else
-        mode = n->readers ? OPEN_DIRECT : OPEN_DROP;
-    if (mode == OPEN_KEEP) {
-        n->has_pages = true;
-        n->pages = *v;
+    struct opened *o = opened_of(n);
+    if (!o)
+        mode = OPEN_DIRECT;
+    else if (o->dropping)
+        mode = same_content(&o->drop_to, c) ? OPEN_DROP : OPEN_DIRECT;
+    else if (o->has_pages && !same_content(&o->pages, c))
+        mode = o->readers && !c->original ? OPEN_DIRECT : OPEN_DROP;
+    if (mode == OPEN_DROP) {
+        o->dropping++;
+        o->drop_to = *c;
+    } else if (mode == OPEN_KEEP) {
+        o->has_pages = true;
+        o->pages = *c;
     }
-    n->readers += mode != OPEN_DIRECT;
+    if (mode != OPEN_DIRECT)
+        o->readers++;
     pthread_mutex_unlock(&t->lock);
     return mode;
 }
 
-void table_dropped(struct table *t, struct node *n, const struct node_version *v)
+void table_dropped(struct table *t, struct node *n, const struct node_content *c)
 {
     pthread_mutex_lock(&t->lock);
-    n->pages = *v;
+    n->opened->dropping--;
+    n->opened->pages = *c;
     pthread_mutex_unlock(&t->lock);
 }
 
 void table_close(struct table *t, struct node *n)
 {
     pthread_mutex_lock(&t->lock);
-    n->readers--;
+    n->opened->readers--;
     pthread_mutex_unlock(&t->lock);
 }
 
 bool table_has_readers(struct table *t, struct node *n)
 {
     pthread_mutex_lock(&t->lock);
-    bool has = n->readers > 0;
+    bool has = n->opened && n->opened->readers > 0;
     pthread_mutex_unlock(&t->lock);
     return has;
 }

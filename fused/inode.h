@@ -9,12 +9,25 @@
  * compares device and inode: another file may have taken the name meanwhile (ESTALE makes the
  * kernel look it up again).
  *
- * A node also remembers what its file was last judged to be, for the version (size, mtime, ctime)
- * that was judged, and of which version the kernel's page cache holds pages:
+ * One number found under two names is one node where numbers can be trusted (a hard link, a
+ * rename); where they cannot (some file systems give two files one number), each place has its own.
  *
- *     opening version V:  no pages, or pages of V      -> keep them
- *                         other pages, nobody reads     -> drop them, then keep
- *                         other pages, somebody reads   -> direct I/O for the new opener
+ * Three things are remembered of a file, each on its own:
+ * - what it was last judged to be, and the version (size, mtime, ctime) that was judged;
+ * - whether the kernel may still believe the size of an older version: from the moment somebody
+ * sees another version until a notice that was sent after that moment is through. Every opener in
+ *   between waits for a notice, so that whoever reads after open() sees the size of what was
+ * opened;
+ * - whose content the page cache holds:
+ *
+ *     opening content C:  no pages, or pages of C         -> keep them
+ *                         other pages, nobody reads       -> drop them, then keep
+ *                         they are being dropped for C    -> drop them, too
+ *                         other pages, somebody reads     -> direct I/O for the new opener
+ *
+ *   Content is the digest of an image's bytes, which a chmod or a new name leaves as it was; of
+ * what is served byte for byte it is the version, and there an open file sees its changes, as on
+ * any file system: pages are dropped whoever reads.
  *
  * Threads: any. All state is guarded by the table's one lock.
  */
@@ -32,23 +45,38 @@ struct node_version {
 struct node_version node_version(const struct cache_file_id *id);
 
 struct node_known {
-    enum fused_kind kind;
-    bool stored;   /* purified pixels were in the cache when last looked at */
-    uint64_t size; /* served */
+    enum fused_group group;
+    bool stored;          /* purified pixels were in the cache when last looked at */
+    bool has_source;      /* `source` is that of the judged version */
+    uint64_t size;        /* served */
+    struct digest source; /* of an image's bytes */
 };
+
+/* What pages hold. */
+struct node_content {
+    bool original; /* served byte for byte */
+    struct digest digest;
+};
+struct node_content node_content(const struct node_known *known, const struct node_version *v);
 
 status table_new(uint64_t root_device, uint64_t root_inode, struct table **out) MUST_USE;
 void table_free(struct table *t);
 struct node *table_root(struct table *t);
 uint64_t table_count(struct table *t);
 
-/* The node of (device, inode), found or made, as `name` in `parent`; one lookup more. INVALID: it
-   is an ancestor of parent (a mount loop in the source). NOMEM. */
+/* The node of (device, inode), found or made, as `name` in `parent`; one lookup more. With `unsure`
+   a node that was found elsewhere is not the same. INVALID: it is an ancestor of parent (a mount
+   loop in the source). NOMEM. */
 status table_lookup(struct table *t, struct node *parent, const char *name, uint64_t device,
-                    uint64_t inode, struct node **out) MUST_USE;
+                    uint64_t inode, bool unsure, struct node **out) MUST_USE;
+/* True: a node of (device, inode) is known, at another place than `name` in `parent`; out_path is
+   that place. */
+bool table_elsewhere(struct table *t, struct node *parent, const char *name, uint64_t device,
+                     uint64_t inode, char out_path[PATH_MAX]);
 void table_forget(struct table *t, struct node *n, uint64_t lookups);
-/* A reference, or NULL when the kernel does not know it. */
-struct node *table_find(struct table *t, uint64_t device, uint64_t inode);
+/* A reference to the node at this path, or, when there is none, to any with this number; NULL when
+   the kernel does not know it. */
+struct node *table_find(struct table *t, uint64_t device, uint64_t inode, const char *path);
 void table_ref(struct table *t, struct node *n);
 void table_unref(struct table *t, struct node *n);
 /* Every node, each with a reference; *out is for mem_free after the unrefs. */
@@ -66,9 +94,14 @@ status table_path(struct table *t, const struct node *n, const char *name,
 /* ---- what a file is served as ---- */
 void table_remember(struct table *t, struct node *n, const struct node_version *v,
                     const struct node_known *known);
-/* NOT_FOUND: never judged. EXISTS: another version was; the kernel may have its size. */
+/* NOT_FOUND: never judged. EXISTS: another version was. */
 status table_recall(struct table *t, struct node *n, const struct node_version *v,
                     struct node_known *out) MUST_USE;
+/* Says that this is the file's version now: 0, or a number for table_told when the kernel may
+   believe an older one. */
+uint32_t table_stale(struct table *t, struct node *n, const struct node_version *v);
+/* A notice that was sent after table_stale gave this number is through. */
+void table_told(struct table *t, struct node *n, uint32_t number);
 /* For directories: when its entries last changed, as far as we saw; 0 if never looked at. */
 void table_set_changed(struct table *t, struct node *n, int64_t ns);
 int64_t table_changed(struct table *t, struct node *n);
@@ -77,8 +110,8 @@ int64_t table_changed(struct table *t, struct node *n);
 enum open_mode { OPEN_KEEP, OPEN_DROP, OPEN_DIRECT };
 /* Counts a reader unless the answer is OPEN_DIRECT. OPEN_DROP: invalidate, then call table_dropped.
  */
-enum open_mode table_open(struct table *t, struct node *n, const struct node_version *v);
-void table_dropped(struct table *t, struct node *n, const struct node_version *v);
+enum open_mode table_open(struct table *t, struct node *n, const struct node_content *c);
+void table_dropped(struct table *t, struct node *n, const struct node_content *c);
 void table_close(struct table *t, struct node *n); /* not after OPEN_DIRECT */
 bool table_has_readers(struct table *t, struct node *n);
 

@@ -14,26 +14,22 @@
 
 #include "base/banned.h"
 
-enum { MEMO_IMAGE = 1, MEMO_DAMAGED = 2, MEMO_VERSION = 1 };
+enum { MEMO_IMAGE = 1, MEMO_DAMAGED = 2, MEMO_VERSION = 2 };
 _Static_assert((int)FUSED_REASON_MAX <= (int)CACHE_MEMO_INFO_MAX, "version and reason fit");
 
-void verdict_damaged(struct fused_verdict *v, const struct cache_file_id *id, const char *why)
+void verdict_unpurified(struct fused_verdict *v, const char *why)
 {
-    v->kind = FUSED_ORIGINAL;
-    v->size = id->size;
+    v->group = FUSED_GROUP_UNPURIFIED;
     v->has_pixels = false;
     snprintf(v->reason, sizeof v->reason, "%s", why);
 }
 
-status memo_read(struct cache *c, int fd, const struct cache_file_id *id, struct fused_verdict *v)
+status memo_read(struct cache *c, struct fused_verdict *v)
 {
     if (!c)
         return STATUS_NOT_FOUND;
     struct cache_memo m;
-    struct digest source;
-    status st = source_digest(fd, id, &source);
-    if (!st)
-        st = cache_memo_get(c, &source, &m);
+    status st = cache_memo_get(c, &v->source, &m);
     if (st)
         return st;
     if (m.info_len < 1 || m.info_len > sizeof m.info || m.info[0] != MEMO_VERSION)
@@ -41,7 +37,7 @@ status memo_read(struct cache *c, int fd, const struct cache_file_id *id, struct
     if (m.format == MEMO_DAMAGED) {
         char why[CACHE_MEMO_INFO_MAX];
         snprintf(why, sizeof why, "%.*s", (int)m.info_len - 1, (const char *)m.info + 1);
-        verdict_damaged(v, id, why);
+        verdict_unpurified(v, why);
         return STATUS_OK;
     }
     if (m.format != MEMO_IMAGE || m.shape.width != (uint32_t)v->info.width ||
@@ -53,13 +49,11 @@ status memo_read(struct cache *c, int fd, const struct cache_file_id *id, struct
     return STATUS_OK;
 }
 
-void memo_write(struct cache *c, int fd, const struct cache_file_id *id,
-                const struct fused_verdict *v)
+void memo_write(struct cache *c, const struct fused_verdict *v)
 {
-    struct digest source;
-    if (!c || source_digest(fd, id, &source))
+    if (!c)
         return;
-    bool damaged = v->kind == FUSED_ORIGINAL;
+    bool damaged = v->group != FUSED_GROUP_IMAGE;
     struct cache_memo m = {
         .format = damaged ? MEMO_DAMAGED : MEMO_IMAGE,
         .shape = {(uint32_t)v->info.width, (uint32_t)v->info.height, (uint32_t)v->info.channels},
@@ -73,5 +67,5 @@ void memo_write(struct cache *c, int fd, const struct cache_file_id *id,
     } else {
         m.pixels = v->pixels;
     }
-    status_ignore(cache_memo_put(c, &source, &m), "it is worked out again when it is needed");
+    status_ignore(cache_memo_put(c, &v->source, &m), "it is worked out again when it is needed");
 }

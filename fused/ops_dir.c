@@ -37,7 +37,10 @@ static int open_stream(struct fs *fs, struct node *n, struct dir_handle *d, stru
     char path[PATH_MAX];
     if (table_path(fs->table, n, NULL, path))
         return ENAMETOOLONG;
-    int fd, err = under_open_data(fs->root_fd, path, O_DIRECTORY, &fd);
+    int flags = O_RDONLY | O_DIRECTORY | O_NONBLOCK, fd;
+    int err = fs_open_path(fs, path, flags | O_NOATIME, &fd);
+    if (err == EPERM)
+        err = fs_open_path(fs, path, flags, &fd);
     if (err)
         return err == ENOENT || err == ENOTDIR || err == ELOOP ? ESTALE : err;
     d->stream = fdopendir(fd);
@@ -113,7 +116,7 @@ static bool worth_judging(struct listing *l, const struct stat *sb)
 {
     if (!l->first)
         return true;
-    struct node *n = table_find(l->fs->table, sb->st_dev, sb->st_ino);
+    struct node *n = table_find(l->fs->table, sb->st_dev, sb->st_ino, "");
     if (!n)
         return false;
     struct cache_file_id id = fused_file_id(sb);
@@ -129,12 +132,14 @@ static void look_up_entry(struct listing *l, const char *name, struct fuse_entry
 {
     struct stat sb;
     int at = dirfd(l->handle->stream);
+    if (l->fs->follow || fs_has_mounts_inside(l->fs)) /* looked up with more care, one by one */
+        return;
     if (fstatat(at, name, &sb, AT_SYMLINK_NOFOLLOW) < 0)
         return;
     if (S_ISREG(sb.st_mode) && !worth_judging(l, &sb))
         return;
     struct node *n;
-    if (table_lookup(l->fs->table, l->dir, name, sb.st_dev, sb.st_ino, &n))
+    if (fs_lookup_node(l->fs, l->dir, name, &sb, at, &n))
         return;
     fs_fill_entry(l->fs, n, l->dir, at, name, &sb, e);
     l->held[l->n_held++] = n;

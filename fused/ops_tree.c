@@ -1,6 +1,7 @@
 /* Names and attributes: lookup, forget, getattr, readlink, statfs, access. */
 #include "fs.h"
 
+#include "links.h"
 #include "under.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -27,11 +28,11 @@ static void reply_absent(fuse_req_t req, struct node *parent)
 }
 
 static void lookup_found(fuse_req_t req, struct node *parent, const char *path, const char *name,
-                         const struct stat *sb)
+                         const struct stat *sb, int fd)
 {
     struct fs *fs = fs_of(req);
     struct node *n;
-    status st = table_lookup(fs->table, parent, name, sb->st_dev, sb->st_ino, &n);
+    status st = fs_lookup_node(fs, parent, name, sb, fd, &n);
     if (st) {
         fuse_reply_err(req, st == STATUS_INVALID ? ELOOP : fs_errno(st));
         return;
@@ -58,16 +59,18 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
         return;
     }
     AUTO(fd_close) int fd = -1;
-    int err = under_open(fs->root_fd, path, O_PATH, &fd);
+    int err = fs_open_path(fs, path, O_PATH, &fd);
     struct stat sb;
     if (!err && fstat(fd, &sb) < 0)
         err = errno;
+    if (!err && fs->follow && S_ISLNK(sb.st_mode))
+        err = fs_follow(fs, path, &fd, &sb);
     if (err == ENOENT)
         reply_absent(req, parent);
     else if (err)
         fuse_reply_err(req, err == ENOTDIR ? ESTALE : err);
     else
-        lookup_found(req, parent, path, name, &sb);
+        lookup_found(req, parent, path, name, &sb, fd);
 }
 
 static void forget(struct fs *fs, fuse_ino_t ino, uint64_t nlookup)
@@ -102,6 +105,11 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct stat sb;
     AUTO(fd_close) int fd = -1;
     int err = fs_open_node(fs, n, path, &sb, &fd);
+    if (err && files_stat(fs, n, &sb)) { /* it has lost its name, but somebody reads it */
+        sb.st_ino = fs_shown_inode(fs, sb.st_dev, sb.st_ino);
+        fuse_reply_attr(req, &sb, fs_timeout(fs, &sb));
+        return;
+    }
     if (err) {
         fuse_reply_err(req, err);
         return;
@@ -111,22 +119,34 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     fuse_reply_attr(req, &e.attr, e.attr_timeout);
 }
 
+static void note_link(struct fs *fs, const struct stat *sb, const char *path)
+{
+    struct cache_file_id id = fused_file_id(sb);
+    struct fused_verdict v = {.group = FUSED_GROUP_UNPURIFIED};
+    snprintf(v.reason, sizeof v.reason, "a link that leaves the source");
+    fs_note(fs, &id, path, &v);
+}
+
+/* What a link shows is relative where the source's own text would lead out of the view and back. */
 void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
     struct fs *fs = fs_of(req);
-    char path[PATH_MAX], target[PATH_MAX];
+    char path[PATH_MAX], text[PATH_MAX];
     struct stat sb;
+    enum link_fate fate;
     AUTO(fd_close) int fd = -1;
     int err = is_virtual(ino) ? EINVAL : fs_open_node(fs, fs_node(fs, ino), path, &sb, &fd);
-    ssize_t n = err ? 0 : readlinkat(fd, "", target, sizeof target - 1);
-    if (n < 0)
-        err = errno;
-    if (err) {
-        fuse_reply_err(req, err);
-        return;
+    if (!err)
+        err = fs_link(fs, path, &fate, text);
+    if (!err && fate == LINK_OUTSIDE) {
+        note_link(fs, &sb, path);
+        if (fs->strict)
+            err = EIO;
     }
-    target[n] = 0;
-    fuse_reply_readlink(req, target);
+    if (err)
+        fuse_reply_err(req, err);
+    else
+        fuse_reply_readlink(req, text);
 }
 
 void op_statfs(fuse_req_t req, fuse_ino_t ino)

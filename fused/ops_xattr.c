@@ -35,7 +35,7 @@ static int x_state(const struct xattr_file *f, struct buf *out)
 {
     static const char *const working[] = {
         [PIPELINE_IDLE] = "absent", [PIPELINE_QUEUED] = "queued", [PIPELINE_RUNNING] = "running"};
-    if (f->verdict.kind == FUSED_ORIGINAL)
+    if (f->verdict.group != FUSED_GROUP_IMAGE)
         return text(out, "original");
     if (fused_is_cached(f->fs->pipeline, &f->verdict))
         return text(out, "cached");
@@ -55,15 +55,10 @@ static int x_source_sha256(const struct xattr_file *f, struct buf *out)
 {
     if (f->id.size > image_limits_default().max_file_bytes)
         return EFBIG;
-    AUTO(mem_free) uint8_t *data = mem_alloc(f->id.size);
-    size_t n;
+    uint64_t n;
     struct digest d;
     char hex[DIGEST_HEX_LEN + 1];
-    if (!data)
-        return ENOMEM;
-    status st = io_pread(f->fd, data, f->id.size, 0, &n);
-    if (!st)
-        st = digest_sha256(&(struct digest_part){data, n}, 1, &d);
+    status st = digest_sha256_fd(f->fd, f->id.size, &d, &n);
     if (st)
         return fs_errno(st);
     digest_hex(&d, hex);
@@ -110,6 +105,9 @@ static int read_xattr(struct fs *fs, fuse_ino_t ino, const char *name, struct bu
     struct xattr_file f = {.fs = fs, .fd = fd, .id = fused_file_id(&sb)};
     if (!err)
         err = fs_judge_open(fs, n, fd, &sb, path, &f.verdict);
+    struct errmsg e = {""};
+    if (!err && (fn == x_state || fn == x_error)) /* both are about the bytes */
+        err = fs_errno(fused_identify(fs->pipeline, fd, &f.id, &f.verdict, &e));
     return err ? err : fn(&f, out);
 }
 

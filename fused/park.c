@@ -53,6 +53,7 @@ static fuse_req_t find_dying(struct park *p)
         unlink_parked(p, w);
         w->gone = true;
         p->killed++;
+        w->abandoned(w);
         return w->req;
     }
     return NULL;
@@ -123,9 +124,9 @@ void park_free(struct park *p)
     mem_free(p);
 }
 
-void park_add(struct park *p, struct parked *w, fuse_req_t req)
+void park_add(struct park *p, struct parked *w, fuse_req_t req, parked_gone_fn *abandoned)
 {
-    *w = (struct parked){.req = req, .tid = fuse_req_ctx(req)->pid};
+    *w = (struct parked){.req = req, .tid = fuse_req_ctx(req)->pid, .abandoned = abandoned};
     pthread_mutex_lock(&p->lock);
     w->next = p->first;
     if (w->next)

@@ -18,9 +18,14 @@
 #include <stdbool.h>
 
 struct park;
+struct parked;
+/* The reaper answered for w's caller, who is dying: nobody waits for the work any more. Called with
+   the park's lock held, so that w is still there. */
+typedef void parked_gone_fn(struct parked *w);
 struct parked {
     fuse_req_t req;
     pid_t tid;
+    parked_gone_fn *abandoned;
     bool gone; /* answered by the reaper */
     struct parked *prev, *next;
 };
@@ -29,7 +34,7 @@ status park_new(struct park **out) MUST_USE;
 /* Nothing may be parked any more. */
 void park_free(struct park *p);
 /* From now on the reaper may answer req. The storage is the caller's until park_take. */
-void park_add(struct park *p, struct parked *w, fuse_req_t req);
+void park_add(struct park *p, struct parked *w, fuse_req_t req, parked_gone_fn *abandoned);
 /* True: req is the caller's to answer. False: it was answered. */
 bool park_take(struct park *p, struct parked *w);
 void park_stats(struct park *p, uint64_t *out_parked, uint64_t *out_killed);

@@ -6,12 +6,17 @@
  *     flight.
  *  3. A flight is in the table from its creation until on_purified, land_from_cache or a refusal
  *     takes it out; by then the pixels are in the cache's queue: a newcomer finds one or the other.
- *  4. inflight_bytes <= the limit, or one fetch is alone over it. Sweep fetches stay below a
- *     quarter of the limit, so that a reader never waits for memory that a sweep holds.
+ *  4. Memory is admitted in two lanes, for small and for large images, each with a share of the
+ *     limit that the other cannot take, so that no small image waits until a large one is purified,
+ *     nor the other way round. In each lane the bytes admitted are within its share, or one fetch
+ *     is alone over it. Sweep fetches stay below a quarter of the share, so that a reader never
+ *     waits for memory that a sweep holds. One worker at least takes no large images.
+ *  5. stats.urgent counts the unfinished fetches whose priority is urgent: whoever changes a
+ *     priority changes it, too.
  *
  *     start --(memory, cache)--> finish
  *       |
- *     queue[urgent|sweep] -> worker: decode, digest
+ *     queue[urgent|sweep][lane] -> worker: read, SHA-256, memo; decode, pixel digest
  *                               |
  *                            flight (known: join, promote;
  *                               |    new: cache, or submit, or wait in `overflow` for room)
@@ -31,6 +36,13 @@
 #include "base/banned.h"
 
 enum { FLIGHT_CHAINS = 4096, WORKERS_MAX = 64 };
+enum lane { LANE_SMALL, LANE_LARGE, LANE_COUNT };
+/* Of inflight_bytes: what makes an image large, and the share of its lane (small ones have the
+   rest). 32 MiB and 384 MiB by default: ten photographs of 12 Mpixel at once. */
+enum { LARGE_DIVISOR = 16, LARGE_SHARE_NUM = 3, LARGE_SHARE_DEN = 4 };
+/* Encoded on the thread that asks, when the pixels are stored: a JPEG of so many pixels takes some
+   milliseconds. */
+enum { NOW_PIXELS_MAX = 1 << 20 };
 static const uint64_t default_encoded_bytes = 256ull << 20;  /* a warm kernel never asks for them */
 static const uint64_t default_inflight_bytes = 512ull << 20; /* 40 images of 2048x2048 at once */
 static const uint64_t failure_log_ns =
@@ -65,7 +77,9 @@ struct fused_pipeline {
     pthread_mutex_t lock;
     pthread_cond_t work; /* a queue, inflight_bytes or stopping changed */
     bool stopping;       /* guarded by lock, as all below */
-    struct fetch_queue queue[PURIFY_PRIORITY_COUNT];
+    struct fetch_queue queue[PURIFY_PRIORITY_COUNT][LANE_COUNT];
+    uint64_t lane_bytes[LANE_COUNT]; /* admitted */
+    int large_running;               /* workers that have a large image in hand */
     struct flight *flight[FLIGHT_CHAINS];
     struct flight *overflow,
         **overflow_tail; /* flights the purifier had no room for, oldest first */
@@ -92,18 +106,33 @@ static void log_failure(struct fused_pipeline *p, const struct fused_fetch *f, s
     log_error("%s: not purified: %s", f->name, errmsg_text(&f->err, st));
 }
 
+static uint64_t cost_of(const struct fused_fetch *f)
+{
+    const struct image_info *info = &f->verdict.info;
+    return (uint64_t)info->width * (uint64_t)info->height *
+               (uint64_t)(info->channels + info->has_alpha) +
+           f->id.size;
+}
+
+static enum lane lane_of(const struct fused_pipeline *p, const struct fused_fetch *f)
+{
+    return cost_of(f) > p->opt.inflight_bytes / LARGE_DIVISOR ? LANE_LARGE : LANE_SMALL;
+}
+
 /* The one place that answers a fetch. */
 static void fetch_finish(struct fused_pipeline *p, struct fused_fetch *f, status st)
 {
     image_done(&f->img);
-    mem_free(f->head);
-    f->head = NULL;
+    mem_free(f->metadata);
+    f->metadata = NULL;
     bool failed = st && st != STATUS_CANCELLED && st != STATUS_AGAIN;
     pthread_mutex_lock(&p->lock);
+    f->finished = true;
     p->stats.inflight_bytes -= f->admitted;
+    p->lane_bytes[lane_of(p, f)] -= f->admitted;
     p->stats.urgent -= f->priority == PURIFY_URGENT;
     p->stats.failed += failed;
-    p->stats.damaged += !st && f->kind == FUSED_ORIGINAL;
+    p->stats.damaged += !st && f->verdict.group != FUSED_GROUP_IMAGE;
     if (f->admitted)
         pthread_cond_broadcast(&p->work);
     pthread_mutex_unlock(&p->lock);
@@ -113,21 +142,22 @@ static void fetch_finish(struct fused_pipeline *p, struct fused_fetch *f, status
 
 /* ---- encoding ---- */
 
-static status encode(struct fused_pipeline *p, const struct cache_file_id *id,
-                     const struct image_info *info, const struct image *img, const uint8_t *head,
-                     struct fused_bytes **out, struct errmsg *e)
+static status encode(struct fused_pipeline *p, const struct fused_verdict *v,
+                     const struct image *img, const uint8_t *metadata, struct fused_bytes **out,
+                     struct errmsg *e)
 {
+    const struct image_info *info = &v->info;
     struct fused_bytes *b;
     status st = bytes_new(info->encoded_size, &b);
     if (st)
         return st;
-    st = image_encode(img, info, head, head ? info->metadata_bytes : 0, bytes_writable(b), b->len,
-                      e);
+    st = image_encode(img, info, metadata, metadata ? info->metadata_bytes : 0, bytes_writable(b),
+                      b->len, e);
     if (st) {
         fused_bytes_unref(b);
         return st;
     }
-    lru_put(p->lru, id, b);
+    lru_put(p->lru, &v->source, b);
     *out = b;
     return STATUS_OK;
 }
@@ -136,11 +166,10 @@ static status encode(struct fused_pipeline *p, const struct cache_file_id *id,
 static void deliver(struct fused_pipeline *p, struct fused_fetch *f, uint8_t *pixels)
 {
     status st = STATUS_OK;
-    f->kind = FUSED_IMAGE;
     if (f->want_bytes) {
         const struct image_info *info = &f->verdict.info;
         struct image view = {info->width, info->height, info->channels, pixels, f->img.alpha};
-        st = encode(p, &f->id, info, &view, f->head, &f->bytes, &f->err);
+        st = encode(p, &f->verdict, &view, f->metadata, &f->bytes, &f->err);
     }
     fetch_finish(p, f, st);
 }
@@ -173,7 +202,7 @@ static status cache_pixels(struct fused_pipeline *p, const struct digest *pixels
 
 bool fused_is_cached(struct fused_pipeline *p, const struct fused_verdict *v)
 {
-    if (v->kind != FUSED_IMAGE || !v->has_pixels || !p->opt.cache)
+    if (v->group != FUSED_GROUP_IMAGE || !v->has_pixels || !p->opt.cache)
         return false;
     struct cache_key key = key_of(p, &v->pixels);
     return cache_has(p->opt.cache, &key) == STATUS_OK;
@@ -206,28 +235,21 @@ static void store(struct fused_pipeline *p, const struct flight *fl)
 
 /* ---- answers that need no purifier ---- */
 
-/* NOT_FOUND: the purifier is needed. */
+/* Of an image without alpha, which only the source has. NOT_FOUND: the purifier is needed. */
 static status bytes_from_cache(struct fused_pipeline *p, int fd, const struct cache_file_id *id,
                                const struct fused_verdict *v, struct fused_bytes **out,
                                struct errmsg *e)
 {
-    if (!v->has_pixels)
-        return STATUS_NOT_FOUND;
     struct cache_object o;
+    AUTO(mem_free) uint8_t *metadata = NULL;
     status st = cache_pixels(p, &v->pixels, &v->info, &o);
     if (st)
         return st;
-    struct source_image src = {.img = IMAGE_INIT};
-    if (v->info.has_alpha) /* only the source has it */
-        st = source_decode(fd, id, &p->limits, &src, e);
-    else
-        st = source_head(fd, id, &v->info, &p->limits, &src.head);
+    st = source_metadata(fd, id, &v->source, &v->info, &p->limits, &metadata);
     if (!st) {
-        struct image view = {v->info.width, v->info.height, v->info.channels, o.pixels,
-                             src.img.alpha};
-        st = encode(p, id, &v->info, &view, src.head, out, e);
+        struct image view = {v->info.width, v->info.height, v->info.channels, o.pixels, NULL};
+        st = encode(p, v, &view, metadata, out, e);
     }
-    source_image_done(&src);
     cache_object_done(&o);
     return st;
 }
@@ -237,9 +259,9 @@ unsigned pipeline_ahead(const struct fused_pipeline *p)
     return (unsigned)p->opt.purifier.ahead + (unsigned)p->workers;
 }
 
-struct fused_bytes *pipeline_memory(struct fused_pipeline *p, const struct cache_file_id *id)
+struct fused_bytes *pipeline_memory(struct fused_pipeline *p, const struct digest *source)
 {
-    struct fused_bytes *b = lru_get(p->lru, id);
+    struct fused_bytes *b = lru_get(p->lru, source);
     if (b)
         count(p, &p->stats.memory_hits);
     return b;
@@ -248,11 +270,16 @@ struct fused_bytes *pipeline_memory(struct fused_pipeline *p, const struct cache
 status fused_fetch_now(struct fused_pipeline *p, int fd, const struct cache_file_id *id,
                        const struct fused_verdict *v, struct fused_bytes **out, struct errmsg *e)
 {
-    struct fused_bytes *b = pipeline_memory(p, id);
+    if (!v->has_source)
+        return STATUS_NOT_FOUND;
+    struct fused_bytes *b = pipeline_memory(p, &v->source);
     if (b) {
         *out = b;
         return STATUS_OK;
     }
+    if (!v->has_pixels || v->info.has_alpha ||
+        (uint64_t)v->info.width * (uint64_t)v->info.height > NOW_PIXELS_MAX)
+        return STATUS_NOT_FOUND;
     status st = bytes_from_cache(p, fd, id, v, out, e);
     if (!st)
         count(p, &p->stats.cache_hits);
@@ -285,6 +312,8 @@ static void flight_unlink(struct fused_pipeline *p, struct flight *fl)
         at = &(*at)->chain;
     *at = fl->chain;
     p->stats.flights--;
+    for (struct fused_fetch *f = fl->waiters; f; f = f->next)
+        f->flight = NULL; /* it is about to end */
 }
 
 static void flight_end(struct fused_pipeline *p, struct flight *fl, status st,
@@ -376,9 +405,21 @@ static void promote(struct fused_pipeline *p, struct flight *fl)
         p->opt.purifier.promote(p->opt.purifier.ctx, &fl->job);
 }
 
+/* Called with p->lock held, after a waiter of fl stopped being urgent. */
+static void demote_if_unwanted(struct fused_pipeline *p, struct flight *fl)
+{
+    for (const struct fused_fetch *f = fl->waiters; f; f = f->next)
+        if (f->priority == PURIFY_URGENT)
+            return;
+    fl->priority = PURIFY_SWEEP;
+    if (fl->submitted)
+        p->opt.purifier.demote(p->opt.purifier.ctx, &fl->job);
+}
+
 /* Called with p->lock held. Makes a flight of f's pixels; nobody works on it yet. */
 static void flight_insert(struct fused_pipeline *p, struct flight *fl, struct fused_fetch *f)
 {
+    f->flight = fl;
     *fl = (struct flight){
         .pixels = f->verdict.pixels, .pipeline = p, .waiters = f, .priority = f->priority};
     fl->img = f->img;
@@ -395,6 +436,7 @@ static struct image flight_join(struct fused_pipeline *p, struct flight *fl, str
     struct image twin = f->img;
     twin.alpha = NULL;
     f->img.pixels = NULL;
+    f->flight = fl;
     f->next = fl->waiters;
     fl->waiters = f;
     p->stats.coalesced++;
@@ -469,61 +511,151 @@ static void fly(struct fused_pipeline *p, struct fused_fetch *f)
 /* The file's own fault: it is served as it is, now and later. */
 static void finish_damaged(struct fused_pipeline *p, struct fused_fetch *f, status st)
 {
-    verdict_damaged(&f->verdict, &f->id, errmsg_text(&f->err, st));
-    memo_write(p->opt.cache, f->fd, &f->id, &f->verdict);
-    f->kind = FUSED_ORIGINAL;
-    snprintf(f->reason, sizeof f->reason, "%s", f->verdict.reason);
+    verdict_unpurified(&f->verdict, errmsg_text(&f->err, st));
+    memo_write(p->opt.cache, &f->verdict);
     f->err.text[0] = 0;
     fetch_finish(p, f, STATUS_OK);
 }
 
-static void run_miss(struct fused_pipeline *p, struct fused_fetch *f)
+/* Decodes into f. The header must say what it said when a size was promised. */
+static status decode(struct fused_pipeline *p, struct fused_fetch *f,
+                     const struct source_bytes *src)
 {
-    struct source_image src;
-    status st = source_decode(f->fd, &f->id, &p->limits, &src, &f->err);
-    if (source_is_at_fault(st)) {
-        finish_damaged(p, f, st);
-        return;
+    struct image_info info;
+    status st = image_decode(src->data, src->len, &p->limits, &f->img, &info, &f->err);
+    if (st)
+        return st;
+    if (info.encoded_size != f->verdict.size)
+        return STATUS_AGAIN;
+    f->verdict.info = info;
+    if (info.metadata_bytes) {
+        f->metadata = mem_alloc(info.metadata_bytes);
+        st = f->metadata
+                 ? image_metadata(src->data, src->len, &info, &p->limits, f->metadata, &f->err)
+                 : STATUS_NOMEM;
+        if (st)
+            return st;
     }
-    if (st) {
-        fetch_finish(p, f, st);
-        return;
-    }
-    f->img = src.img;
-    f->head = src.head;
-    f->verdict.info = src.info;
-    f->verdict.pixels = src.pixels;
-    f->verdict.has_pixels = true;
-    memo_write(p->opt.cache, f->fd, &f->id, &f->verdict);
-    fly(p, f);
+    return purify_pixel_digest(&f->img, &f->verdict.pixels);
 }
 
-static uint64_t cost_of(const struct fused_fetch *f)
+/* Reads the file and learns its digest. AGAIN: it changed. */
+static status read_source(struct fused_pipeline *p, struct fused_fetch *f, struct source_bytes *src)
 {
-    const struct image_info *info = &f->verdict.info;
-    return (uint64_t)info->width * (uint64_t)info->height *
-               (uint64_t)(info->channels + info->has_alpha) +
-           f->id.size;
+    struct digest source;
+    status st = source_read(f->fd, &f->id, &p->limits, src, &f->err);
+    if (!st)
+        st = digest_sha256(&(struct digest_part){src->data, src->len}, 1, &source);
+    if (!st && f->same_bytes && !digest_equal(&source, &f->verdict.source))
+        st = STATUS_AGAIN;
+    if (st)
+        return st;
+    f->verdict.source = source;
+    f->verdict.has_source = true;
+    if (p->opt.immutable && p->opt.cache)
+        status_ignore(cache_file_put(p->opt.cache, &f->id, &source),
+                      "it is read again when it is needed");
+    return STATUS_OK;
+}
+
+/* True when f needs no decoding, and was answered. */
+static bool known_bytes(struct fused_pipeline *p, struct fused_fetch *f)
+{
+    struct fused_verdict *v = &f->verdict;
+    f->bytes = f->want_bytes ? pipeline_memory(p, &v->source) : NULL;
+    if (!f->bytes && memo_read(p->opt.cache, v))
+        return false;
+    status st = STATUS_OK;
+    if (!f->bytes && v->group == FUSED_GROUP_IMAGE) {
+        if (!f->want_bytes)
+            st = fused_is_cached(p, v) ? STATUS_OK : STATUS_NOT_FOUND;
+        else if (v->info.has_alpha)
+            st = STATUS_NOT_FOUND; /* the flight finds the pixels in the cache, too */
+        else
+            st = bytes_from_cache(p, f->fd, &f->id, v, &f->bytes, &f->err);
+        if (!st)
+            count(p, &p->stats.cache_hits);
+    }
+    if (st && st != STATUS_AGAIN)
+        return false;
+    fetch_finish(p, f, st);
+    return true;
+}
+
+static void run_miss(struct fused_pipeline *p, struct fused_fetch *f)
+{
+    struct source_bytes src = {NULL, 0};
+    status st = read_source(p, f, &src);
+    if (!st && known_bytes(p, f)) {
+        mem_free(src.data);
+        return;
+    }
+    if (!st)
+        st = decode(p, f, &src);
+    mem_free(src.data);
+    if (source_is_at_fault(st)) {
+        finish_damaged(p, f, st);
+    } else if (st) {
+        fetch_finish(p, f, st);
+    } else {
+        f->verdict.has_pixels = true;
+        memo_write(p->opt.cache, &f->verdict);
+        fly(p, f);
+    }
+}
+
+/* Called with p->lock held. */
+static void queue_push(struct fused_pipeline *p, struct fused_fetch *f)
+{
+    struct fetch_queue *q = &p->queue[f->priority][lane_of(p, f)];
+    f->next = NULL;
+    *q->tail = f;
+    q->tail = &f->next;
+    q->count++;
+}
+
+/* Called with p->lock held. False: it is not there. */
+static bool queue_remove(struct fetch_queue *q, struct fused_fetch *f)
+{
+    for (struct fused_fetch **at = &q->head; *at; at = &(*at)->next)
+        if (*at == f) {
+            *at = f->next;
+            if (!f->next)
+                q->tail = at;
+            q->count--;
+            return true;
+        }
+    return false;
+}
+
+/* Called with p->lock held. */
+static bool is_admissible(const struct fused_pipeline *p, enum purify_priority prio, enum lane lane)
+{
+    const struct fused_fetch *f = p->queue[prio][lane].head;
+    uint64_t large = p->opt.inflight_bytes / LARGE_SHARE_DEN * LARGE_SHARE_NUM;
+    uint64_t max = lane == LANE_LARGE ? large : p->opt.inflight_bytes - large;
+    if (prio == PURIFY_SWEEP)
+        max /= 4;
+    if (!f || (lane == LANE_LARGE && p->workers > 1 && p->large_running >= p->workers - 1))
+        return false;
+    return !p->lane_bytes[lane] || p->lane_bytes[lane] + cost_of(f) <= max;
 }
 
 /* Called with p->lock held. The next fetch that there is memory for, or NULL. */
 static struct fused_fetch *next_admissible(struct fused_pipeline *p)
 {
-    enum purify_priority prio = p->queue[PURIFY_URGENT].head ? PURIFY_URGENT : PURIFY_SWEEP;
-    struct fetch_queue *q = &p->queue[prio];
-    struct fused_fetch *f = q->head;
-    if (!f)
-        return NULL;
-    uint64_t max = prio == PURIFY_URGENT ? p->opt.inflight_bytes : p->opt.inflight_bytes / 4;
-    if (p->stats.inflight_bytes && p->stats.inflight_bytes + cost_of(f) > max)
-        return NULL;
-    q->head = f->next;
-    if (!q->head)
-        q->tail = &q->head;
-    q->count--;
-    f->admitted = cost_of(f);
-    p->stats.inflight_bytes += f->admitted;
-    return f;
+    for (int prio = 0; prio < PURIFY_PRIORITY_COUNT; prio++)
+        for (int lane = 0; lane < LANE_COUNT; lane++) {
+            if (!is_admissible(p, (enum purify_priority)prio, (enum lane)lane))
+                continue;
+            struct fused_fetch *f = p->queue[prio][lane].head;
+            queue_remove(&p->queue[prio][lane], f);
+            f->admitted = cost_of(f);
+            p->stats.inflight_bytes += f->admitted;
+            p->lane_bytes[lane] += f->admitted;
+            return f;
+        }
+    return NULL;
 }
 
 static void *worker_main(void *arg)
@@ -537,9 +669,14 @@ static void *worker_main(void *arg)
             pthread_cond_wait(&p->work, &p->lock);
             continue;
         }
+        bool large = lane_of(p, f) == LANE_LARGE;
+        p->large_running += large;
         pthread_mutex_unlock(&p->lock);
-        run_miss(p, f);
+        run_miss(p, f); /* f may be gone after it */
         pthread_mutex_lock(&p->lock);
+        p->large_running -= large;
+        if (large)
+            pthread_cond_broadcast(&p->work);
     }
     pthread_mutex_unlock(&p->lock);
     return NULL;
@@ -547,15 +684,14 @@ static void *worker_main(void *arg)
 
 void fused_fetch_start(struct fused_pipeline *p, struct fused_fetch *f, enum purify_priority prio)
 {
-    f->kind = FUSED_IMAGE;
     f->bytes = NULL;
-    f->reason[0] = 0;
     f->err.text[0] = 0;
     f->priority = prio;
     f->img = (struct image)IMAGE_INIT;
-    f->head = NULL;
+    f->metadata = NULL;
     f->admitted = 0;
-    f->next = NULL;
+    f->finished = false;
+    f->flight = NULL;
     pthread_mutex_lock(&p->lock);
     p->stats.urgent += prio == PURIFY_URGENT;
     pthread_mutex_unlock(&p->lock);
@@ -574,73 +710,119 @@ void fused_fetch_start(struct fused_pipeline *p, struct fused_fetch *f, enum pur
     pthread_mutex_lock(&p->lock);
     bool stopping = p->stopping;
     if (!stopping) {
-        struct fetch_queue *q = &p->queue[prio];
-        *q->tail = f;
-        q->tail = &f->next;
-        q->count++;
-        pthread_cond_signal(&p->work);
+        queue_push(p, f);
+        pthread_cond_broadcast(&p->work); /* not every worker may take it */
     }
     pthread_mutex_unlock(&p->lock);
     if (stopping)
         fetch_finish(p, f, STATUS_CANCELLED);
 }
 
-/* ---- examine ---- */
-
-/* Without its end mark a file is probably damaged: it is decoded before a size is promised. */
-static status examine_body(struct fused_pipeline *p, int fd, const struct cache_file_id *id,
-                           struct fused_verdict *v, struct errmsg *e)
+void fused_fetch_abandon(struct fused_pipeline *p, struct fused_fetch *f)
 {
-    struct source_image src;
-    struct errmsg why = {""};
-    status st = source_decode(fd, id, &p->limits, &src, &why);
-    if (source_is_at_fault(st)) {
-        verdict_damaged(v, id, errmsg_text(&why, st));
-    } else if (st) {
-        return errmsg_set(e, st, "%s", errmsg_text(&why, st));
-    } else {
-        v->pixels = src.pixels;
-        v->has_pixels = true;
-        source_image_done(&src);
+    pthread_mutex_lock(&p->lock);
+    if (!f->finished && f->priority == PURIFY_URGENT) {
+        bool queued = queue_remove(&p->queue[PURIFY_URGENT][lane_of(p, f)], f);
+        f->priority = PURIFY_SWEEP;
+        p->stats.urgent--;
+        if (queued)
+            queue_push(p, f);
+        else if (f->flight)
+            demote_if_unwanted(p, f->flight);
     }
-    memo_write(p->opt.cache, fd, id, v);
-    return STATUS_OK;
+    pthread_mutex_unlock(&p->lock);
 }
 
-/* Whether the file says that it is a PNG or JPEG. */
-static bool has_signature(int fd)
+/* ---- examine ---- */
+
+const char *fused_group_name(enum fused_group g)
 {
-    static const uint8_t png[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
-    static const uint8_t jpeg[3] = {0xff, 0xd8, 0xff};
-    uint8_t b[8];
+    static const char *const names[] = {
+        [FUSED_GROUP_IMAGE] = "image",
+        [FUSED_GROUP_LABEL] = "label",
+        [FUSED_GROUP_EXCLUDED] = "excluded",
+        [FUSED_GROUP_OTHER] = "other",
+        [FUSED_GROUP_UNPURIFIED] = "not_purified",
+    };
+    _Static_assert(ARRAY_LEN(names) == FUSED_GROUP_COUNT, "one name per group");
+    return (unsigned)g < FUSED_GROUP_COUNT ? names[g] : "?";
+}
+
+/* A file that no decoder of ours reads: an image or a file of images all the same? */
+static void judge_unreadable(int fd, const char *path, const char *why, struct fused_verdict *v)
+{
+    uint8_t head[IMAGE_SNIFF_BYTES];
     size_t n;
-    if (io_pread(fd, b, sizeof b, 0, &n))
-        return false;
-    return (n == sizeof png && memcmp(b, png, sizeof png) == 0) ||
-           (n >= sizeof jpeg && memcmp(b, jpeg, sizeof jpeg) == 0);
+    if (io_pread(fd, head, sizeof head, 0, &n))
+        n = 0;
+    const char *kind = image_kind_of_unsupported(head, n, path);
+    if (image_sniff(head, n) != IMAGE_FORMAT_COUNT)
+        verdict_unpurified(v, why);
+    else if (kind)
+        verdict_unpurified(v, kind);
+    else if (image_name_is_image(path))
+        verdict_unpurified(v, n ? "not what its name says" : "empty");
+    else
+        v->group = FUSED_GROUP_OTHER;
+}
+
+/* What the header says, under the rules. */
+static void judge(struct fused_pipeline *p, int fd, const char *path, status probed,
+                  const struct errmsg *why, struct fused_verdict *v)
+{
+    enum fused_rule rule = fused_rules_match(p->opt.rules, path);
+    if (rule == FUSED_RULE_EXCLUDE)
+        v->group = FUSED_GROUP_EXCLUDED;
+    else if (probed)
+        judge_unreadable(fd, path, errmsg_text(why, probed), v);
+    else if ((v->info.is_label || v->info.source_bits > 8) && rule != FUSED_RULE_INCLUDE)
+        v->group = FUSED_GROUP_LABEL;
+    else if (v->info.source_bits > 8)
+        verdict_unpurified(v, "16 bits a sample, which purifying would halve");
+}
+
+/* What another mount of an immutable source learned. */
+static void recall(struct fused_pipeline *p, const struct cache_file_id *id,
+                   struct fused_verdict *v)
+{
+    if (!p->opt.immutable || !p->opt.cache || cache_file_get(p->opt.cache, id, &v->source))
+        return;
+    v->has_source = true;
+    status_ignore(memo_read(p->opt.cache, v), "then it is decoded again");
 }
 
 status fused_examine(struct fused_pipeline *p, int fd, const struct cache_file_id *id,
-                     struct fused_verdict *out, struct errmsg *e)
+                     const char *path, struct fused_verdict *out, struct errmsg *e)
 {
-    struct fused_verdict v = {.kind = FUSED_IMAGE};
+    struct fused_verdict v = {.group = FUSED_GROUP_IMAGE};
     struct errmsg why = {""};
     status st = image_probe_fd(fd, id->size, &p->limits, &v.info, &why);
-    if (source_is_at_fault(st)) {
-        verdict_damaged(&v, id, has_signature(fd) ? errmsg_text(&why, st) : "");
-        *out = v;
-        return STATUS_OK;
-    }
-    if (st)
+    if (st && !source_is_at_fault(st))
         return errmsg_set(e, st, "%s", errmsg_text(&why, st));
-    v.size = v.info.encoded_size;
-    st = memo_read(p->opt.cache, fd, id, &v);
-    if (st && !v.info.complete) {
-        st = examine_body(p, fd, id, &v, e);
-        if (st)
-            return st;
-    }
+    judge(p, fd, path, st, &why, &v);
+    v.size = v.group == FUSED_GROUP_IMAGE ? v.info.encoded_size : id->size;
+    if (v.group == FUSED_GROUP_IMAGE)
+        recall(p, id, &v);
     *out = v;
+    return STATUS_OK;
+}
+
+status fused_identify(struct fused_pipeline *p, int fd, const struct cache_file_id *id,
+                      struct fused_verdict *io, struct errmsg *e)
+{
+    if (io->group != FUSED_GROUP_IMAGE)
+        return STATUS_OK;
+    if (!io->has_source) {
+        uint64_t n;
+        status st = digest_sha256_fd(fd, id->size, &io->source, &n);
+        if (!st)
+            st = n == id->size ? source_unchanged(fd, id) : STATUS_AGAIN;
+        if (st)
+            return errmsg_set(e, st, "%s", status_text(st));
+        io->has_source = true;
+    }
+    if (!io->has_pixels)
+        status_ignore(memo_read(p->opt.cache, io), "then it is decoded again");
     return STATUS_OK;
 }
 
@@ -651,7 +833,7 @@ void pipeline_stats(struct fused_pipeline *p, struct pipeline_stats *out)
     pthread_mutex_lock(&p->lock);
     *out = p->stats;
     for (int i = 0; i < PURIFY_PRIORITY_COUNT; i++)
-        out->queued[i] = p->queue[i].count;
+        out->queued[i] = p->queue[i][LANE_SMALL].count + p->queue[i][LANE_LARGE].count;
     pthread_mutex_unlock(&p->lock);
     out->encoded_bytes = lru_bytes(p->lru);
 }
@@ -661,8 +843,9 @@ enum pipeline_state pipeline_state_of(struct fused_pipeline *p, const struct cac
 {
     enum pipeline_state state = PIPELINE_IDLE;
     pthread_mutex_lock(&p->lock);
-    for (int i = 0; i < PURIFY_PRIORITY_COUNT; i++)
-        for (const struct fused_fetch *f = p->queue[i].head; f; f = f->next)
+    for (int i = 0; i < PURIFY_PRIORITY_COUNT * LANE_COUNT; i++)
+        for (const struct fused_fetch *f = p->queue[i / LANE_COUNT][i % LANE_COUNT].head; f;
+             f = f->next)
             if (fused_same_file(&f->id, id))
                 state = PIPELINE_QUEUED;
     const struct flight *fl = v->has_pixels ? flight_find(p, &v->pixels) : NULL;
@@ -690,10 +873,11 @@ status pipeline_new(const struct pipeline_options *opt, struct fused_pipeline **
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->work, NULL);
     for (int i = 0; i < PURIFY_PRIORITY_COUNT; i++)
-        p->queue[i].tail = &p->queue[i].head;
+        for (int lane = 0; lane < LANE_COUNT; lane++)
+            p->queue[i][lane].tail = &p->queue[i][lane].head;
     p->overflow_tail = &p->overflow;
     status st = lru_new(p->opt.encoded_bytes, &p->lru);
-    int want = opt->threads ? opt->threads : cpu_count();
+    int want = opt->threads ? opt->threads : 2 * cpu_count();
     for (; !st && p->workers < want && p->workers < WORKERS_MAX; p->workers++) {
         int err = pthread_create(&p->worker[p->workers], NULL, worker_main, p);
         if (err) {
@@ -729,10 +913,11 @@ void pipeline_stop(struct fused_pipeline *p)
     for (int i = 0; i < p->workers; i++)
         pthread_join(p->worker[i], NULL);
     p->workers = 0;
-    for (int i = 0; i < PURIFY_PRIORITY_COUNT; i++) {
+    for (int i = 0; i < PURIFY_PRIORITY_COUNT * LANE_COUNT; i++) {
+        struct fetch_queue *q = &p->queue[i / LANE_COUNT][i % LANE_COUNT];
         pthread_mutex_lock(&p->lock);
-        struct fused_fetch *f = p->queue[i].head;
-        p->queue[i] = (struct fetch_queue){.head = NULL, .tail = &p->queue[i].head};
+        struct fused_fetch *f = q->head;
+        *q = (struct fetch_queue){.head = NULL, .tail = &q->head};
         pthread_mutex_unlock(&p->lock);
         for (struct fused_fetch *next; f; f = next) {
             next = f->next;

@@ -12,11 +12,12 @@
 #include "fused.h"
 
 /* What the pipeline needs of a purifier; the real one is a struct purify_service, tests have their
-   own. The contract is that of purify_submit, purify_promote and purify_cancel. */
+   own. The contract is that of purify_submit, purify_promote, purify_demote and purify_cancel. */
 struct pipeline_purifier {
     void *ctx;
     status (*submit)(void *ctx, struct purify_job *job, enum purify_priority prio);
     void (*promote)(void *ctx, struct purify_job *job);
+    void (*demote)(void *ctx, struct purify_job *job);
     void (*cancel)(void *ctx, struct purify_job *job);
     int ahead; /* as purify_service_ahead */
 };
@@ -29,7 +30,11 @@ struct pipeline_options {
     uint64_t encoded_bytes;  /* 0: 256 MiB */
     uint64_t inflight_bytes; /* decoded images that wait or are purified; 0: 512 MiB. One larger
                                 image is let in alone */
-    int threads;             /* that read and decode; 0: one per CPU */
+    int threads; /* that read and decode; 0: two per CPU, since they wait for the disk */
+    /* The source does not change and its file system never gives a number twice: a file's identity
+       is believed to name bytes that were read before. */
+    bool immutable;
+    const struct fused_rules *rules; /* NULL: none */
 };
 
 status pipeline_new(const struct pipeline_options *opt, struct fused_pipeline **out) MUST_USE;
@@ -59,7 +64,7 @@ void pipeline_stats(struct fused_pipeline *p, struct pipeline_stats *out);
 unsigned pipeline_ahead(const struct fused_pipeline *p);
 
 /* A reference to the encoded bytes when they are still in memory, else NULL. */
-struct fused_bytes *pipeline_memory(struct fused_pipeline *p, const struct cache_file_id *id);
+struct fused_bytes *pipeline_memory(struct fused_pipeline *p, const struct digest *source);
 
 enum pipeline_state { PIPELINE_IDLE, PIPELINE_QUEUED, PIPELINE_RUNNING };
 /* What is being done for this file: nothing, waiting here, or handed to the purifier. */
@@ -67,32 +72,28 @@ enum pipeline_state pipeline_state_of(struct fused_pipeline *p, const struct cac
                                       const struct fused_verdict *v);
 
 /* ---- source.c: one source file ---- */
-struct source_image {
-    struct image img;
-    struct image_info info;
-    struct digest pixels;
-    uint8_t *head; /* info.metadata_bytes bytes when it has metadata, else NULL */
+struct source_bytes {
+    uint8_t *data; /* owned */
+    size_t len;
 };
-void source_image_done(struct source_image *s);
-/* Reads, decodes and digests. CORRUPT, UNSUPPORTED, LIMIT: the file's fault. AGAIN: it is no longer
-   what *id says. NOMEM, IO: ours. */
-status source_decode(int fd, const struct cache_file_id *id, const struct image_limits *lim,
-                     struct source_image *out, struct errmsg *e) MUST_USE;
+/* Reads the whole file. LIMIT: too large. AGAIN: it is not, or no longer, what *id says. */
+status source_read(int fd, const struct cache_file_id *id, const struct image_limits *lim,
+                   struct source_bytes *out, struct errmsg *e) MUST_USE;
+/* What CORRUPT, UNSUPPORTED and LIMIT say of a file: its own fault. */
 bool source_is_at_fault(status st);
-/* SHA-256 of the file's bytes. AGAIN: it is no longer what *id says. */
-status source_digest(int fd, const struct cache_file_id *id, struct digest *out) MUST_USE;
-/* The bytes before the image data, for the metadata that is kept; *out NULL when there is none. */
-status source_head(int fd, const struct cache_file_id *id, const struct image_info *info,
-                   const struct image_limits *lim, uint8_t **out) MUST_USE;
+/* What is kept of its metadata; *out NULL when there is none. AGAIN: the file's bytes are no longer
+   those of *source. */
+status source_metadata(int fd, const struct cache_file_id *id, const struct digest *source,
+                       const struct image_info *info, const struct image_limits *lim,
+                       uint8_t **out) MUST_USE;
+/* AGAIN when fd is no longer the file that *id was taken of: what was read from it may be torn. */
+status source_unchanged(int fd, const struct cache_file_id *id) MUST_USE;
 
-/* ---- memo.c: what is remembered of a file ---- */
-/* Both read the whole file fd: an entry is found by the digest of the bytes. */
-/* NOT_FOUND, or *v is completed: kind, reason, has_pixels, pixels. c may be NULL. */
-status memo_read(struct cache *c, int fd, const struct cache_file_id *id,
-                 struct fused_verdict *v) MUST_USE;
-void memo_write(struct cache *c, int fd, const struct cache_file_id *id,
-                const struct fused_verdict *v);
-/* Turns *v into "served as it is, because". */
-void verdict_damaged(struct fused_verdict *v, const struct cache_file_id *id, const char *why);
+/* ---- memo.c: what is remembered of a file's bytes ---- */
+/* NOT_FOUND, or *v is completed: group, reason, has_pixels, pixels. c may be NULL. */
+status memo_read(struct cache *c, struct fused_verdict *v) MUST_USE;
+void memo_write(struct cache *c, const struct fused_verdict *v);
+/* Turns *v into "served as it is, because"; its size stays. */
+void verdict_unpurified(struct fused_verdict *v, const char *why);
 
 #endif

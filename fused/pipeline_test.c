@@ -28,12 +28,6 @@ static void restart(const struct pipeline_options *opt)
     rig_start(&rig, opt);
 }
 
-/* The memo refuses files that changed a moment ago. */
-static void let_files_settle(void)
-{
-    usleep(30000);
-}
-
 /* What the pipeline must give for a PNG or JPEG in memory: decoded, inverted, encoded. */
 static uint8_t *expected(const uint8_t *data, size_t len, size_t *out_len)
 {
@@ -66,7 +60,7 @@ static void assert_served(const char *name)
     asked_start(&rig, &a, name, PURIFY_URGENT);
     uint64_t promised = a.f.verdict.size;
     assert_ok(asked_wait(&a));
-    assert_int_equal(a.f.kind, FUSED_IMAGE);
+    assert_int_equal(a.f.verdict.group, FUSED_GROUP_IMAGE);
     assert_int_equal(a.f.bytes->len, promised);
     assert_int_equal(a.f.bytes->len, want_len);
     assert_memory_equal(a.f.bytes->data, want, want_len);
@@ -92,7 +86,6 @@ static void sizes_are_promised_and_kept(void **state)
         assert_served(kinds[i].name);
     }
     /* From the cache, alpha from the source. */
-    let_files_settle();
     for (int round = 0; round < 2; round++) {
         restart(NULL);
         for (unsigned i = 0; i < ARRAY_LEN(kinds); i++)
@@ -106,12 +99,89 @@ static void the_memo_spares_decoding(void **state)
     (void)state;
     struct asked a;
     test_image(rig.dir, "a.png", IMAGE_PNG, 16, 3, false, 1);
-    let_files_settle();
     assert_served("a.png");
     assert_ok(cache_flush(rig.cache));
     assert_ok(asked_examine(&rig, &a, "a.png"));
+    assert_false(a.f.verdict.has_pixels); /* a header does not tell */
+    assert_ok(fused_identify(rig.p, a.f.fd, &a.f.id, &a.f.verdict, NULL));
     assert_true(a.f.verdict.has_pixels);
     assert_true(fused_is_cached(rig.p, &a.f.verdict));
+    asked_end(&a);
+}
+
+/* As on a file system that gave a number, a size and times to another file. */
+static void the_bytes_decide_not_the_identity(void **state)
+{
+    (void)state;
+    struct asked a, b;
+    test_image(rig.dir, "a.png", IMAGE_PNG, 16, 3, false, 1);
+    test_image(rig.dir, "b.png", IMAGE_PNG, 16, 3, false, 2);
+    usleep(30000); /* the table refuses files that changed a moment ago */
+    asked_start(&rig, &a, "a.png", PURIFY_URGENT);
+    assert_ok(asked_wait(&a));
+    assert_ok(asked_examine(&rig, &b, "b.png"));
+    assert_ok(cache_file_put(rig.cache, &b.f.id, &a.f.verdict.source));
+    asked_end(&b);
+    assert_ok(cache_flush(rig.cache));
+    assert_served("b.png");
+    restart(NULL);
+    assert_served("b.png");
+    /* Who says that identities can be believed is believed. */
+    restart(&(struct pipeline_options){.threads = 2, .immutable = true});
+    assert_ok(asked_examine(&rig, &b, "b.png"));
+    assert_true(b.f.verdict.has_source);
+    assert_memory_equal(&b.f.verdict.source, &a.f.verdict.source, sizeof(struct digest));
+    assert_true(fused_is_cached(rig.p, &b.f.verdict));
+    asked_end(&b);
+    asked_end(&a);
+}
+
+static void an_immutable_source_is_read_once(void **state)
+{
+    (void)state;
+    struct asked a;
+    test_image(rig.dir, "a.png", IMAGE_PNG, 16, 3, false, 1);
+    usleep(30000);
+    for (int round = 0; round < 2; round++) {
+        restart(&(struct pipeline_options){.threads = 2, .immutable = true});
+        assert_ok(asked_examine(&rig, &a, "a.png"));
+        assert_int_equal(fused_is_cached(rig.p, &a.f.verdict), round > 0);
+        asked_end(&a);
+        assert_served("a.png");
+    }
+}
+
+/* A chmod, a new name, an unlink: the descriptor still has the bytes. */
+static void an_open_file_is_the_version_that_was_opened(void **state)
+{
+    (void)state;
+    struct asked a, again;
+    test_image(rig.dir, "a.png", IMAGE_PNG, 16, 3, true, 1);
+    asked_start(&rig, &a, "a.png", PURIFY_URGENT);
+    assert_ok(asked_wait(&a));
+    restart(NULL);
+    again = a;
+    again.f.bytes = NULL;
+    again.answers = 0;
+    assert_int_equal(fchmod(a.f.fd, 0600), 0);
+    struct stat sb;
+    assert_int_equal(fstat(a.f.fd, &sb), 0);
+    again.f.id = fused_file_id(&sb);
+    again.f.same_bytes = true;
+    again.f.arg = &again;
+    fused_fetch_start(rig.p, &again.f, PURIFY_URGENT);
+    assert_ok(asked_wait(&again));
+    assert_int_equal(again.f.bytes->len, a.f.bytes->len);
+    assert_memory_equal(again.f.bytes->data, a.f.bytes->data, a.f.bytes->len);
+    fused_bytes_unref(again.f.bytes);
+    /* Overwritten in place it is gone, once memory has forgotten it. */
+    restart(NULL);
+    test_image(rig.dir, "a.png", IMAGE_PNG, 16, 3, true, 2);
+    assert_int_equal(fstat(a.f.fd, &sb), 0);
+    again.f.id = fused_file_id(&sb);
+    again.answers = 0;
+    fused_fetch_start(rig.p, &again.f, PURIFY_URGENT);
+    assert_int_equal(asked_wait(&again), STATUS_AGAIN);
     asked_end(&a);
 }
 
@@ -180,52 +250,115 @@ static void what_is_no_image_is_original(void **state)
     test_write(rig.dir, "empty", "", 0);
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         assert_ok(asked_examine(&rig, &a, names[i]));
-        assert_int_equal(a.f.verdict.kind, FUSED_ORIGINAL);
+        assert_int_equal(a.f.verdict.group, FUSED_GROUP_OTHER);
         assert_int_equal(a.f.verdict.size, a.f.id.size);
         assert_string_equal(a.f.verdict.reason, "");
         asked_end(&a);
     }
 }
 
-static void a_truncated_file_is_known_before_it_is_read(void **state)
+static void files_of_images_are_not_purified_and_named(void **state)
 {
     (void)state;
-    for (int format = 0; format <= IMAGE_JPEG; format++) {
-        struct asked a;
+    const struct {
+        const char *name, *bytes;
         size_t len;
-        uint8_t *data = test_encode((enum image_format)format, 32, 3, false, 9, &len);
-        test_write(rig.dir, "cut", data, len * 2 / 3);
-        mem_free(data);
-        assert_ok(asked_examine(&rig, &a, "cut"));
-        assert_int_equal(a.f.verdict.kind, FUSED_ORIGINAL);
-        assert_int_equal(a.f.verdict.size, len * 2 / 3);
+    } files[] = {
+        {"a.npy", "\x93NUMPY\1\0v\0{'descr'", 18},
+        {"a.zip", "PK\3\4\x14\0\0\0", 8},
+        {"a.jpg", "GIF8", 4},
+        {"b.png", "", 0},
+        {"c.png", "\x89PNG\r\n\x1a\n\0\0", 10},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        struct asked a;
+        test_write(rig.dir, files[i].name, files[i].bytes, files[i].len);
+        assert_ok(asked_examine(&rig, &a, files[i].name));
+        assert_int_equal(a.f.verdict.group, FUSED_GROUP_UNPURIFIED);
+        assert_int_equal(a.f.verdict.size, files[i].len);
         assert_true(a.f.verdict.reason[0] != 0);
         asked_end(&a);
     }
 }
 
-static void damage_inside_is_found_once_and_remembered(void **state)
+static void rules_decide_by_name(void **state)
 {
     (void)state;
     struct asked a;
-    size_t len;
-    uint8_t *data = test_encode(IMAGE_PNG, 32, 3, false, 9, &len);
-    data[len / 2] ^= 0x55;
-    test_write(rig.dir, "bad.png", data, len);
-    mem_free(data);
-    let_files_settle();
-    asked_start(&rig, &a, "bad.png", PURIFY_URGENT);
-    assert_ok(asked_wait(&a));
-    assert_int_equal(a.f.kind, FUSED_ORIGINAL);
-    assert_null(a.f.bytes);
-    assert_true(a.f.reason[0] != 0);
+    struct fused_rules rules = {0};
+    assert_ok(fused_rules_add(&rules, false, "mask.png", NULL));
+    test_image(rig.dir, "a.png", IMAGE_PNG, 16, 3, false, 1);
+    test_image(rig.dir, "mask.png", IMAGE_PNG, 16, 3, false, 1);
+    restart(&(struct pipeline_options){.threads = 1, .rules = &rules});
+    assert_ok(asked_examine(&rig, &a, "a.png"));
+    assert_int_equal(a.f.verdict.group, FUSED_GROUP_IMAGE);
     asked_end(&a);
-    assert_ok(cache_flush(rig.cache));
-    assert_ok(asked_examine(&rig, &a, "bad.png"));
-    assert_int_equal(a.f.verdict.kind, FUSED_ORIGINAL);
-    assert_int_equal(a.f.verdict.size, len);
-    assert_true(a.f.verdict.reason[0] != 0);
+    assert_ok(asked_examine(&rig, &a, "mask.png"));
+    assert_int_equal(a.f.verdict.group, FUSED_GROUP_EXCLUDED);
+    assert_int_equal(a.f.verdict.size, a.f.id.size);
     asked_end(&a);
+    restart(NULL);
+    fused_rules_done(&rules);
+}
+
+static void assert_padded(const struct asked *a, const uint8_t *data, size_t len)
+{
+    uint8_t got[8192];
+    size_t n;
+    assert_true(a->f.verdict.size <= sizeof got);
+    for (size_t step = 1; step < 5000; step = step * 3 + 1) {
+        for (uint64_t off = 0; off < a->f.verdict.size; off += n) {
+            assert_ok(fused_read_original(a->f.fd, a->f.id.size, a->f.verdict.size, got + off, step,
+                                          off, &n));
+            assert_true(n > 0);
+        }
+        assert_memory_equal(got, data, len);
+        for (uint64_t i = len; i < a->f.verdict.size; i++)
+            assert_int_equal(got[i], FUSED_PAD);
+    }
+    assert_ok(fused_read_original(a->f.fd, a->f.id.size, a->f.verdict.size, got, 10,
+                                  a->f.verdict.size, &n));
+    assert_int_equal(n, 0);
+}
+
+/* What only decoding finds does not change the size that was told: before, after, and in the next
+   mount. */
+static void a_damaged_image_keeps_its_size(void **state)
+{
+    (void)state;
+    for (int format = 0; format <= IMAGE_JPEG; format++)
+        for (int cut = 0; cut < 2; cut++) {
+            struct asked a;
+            size_t len;
+            uint64_t told = 0;
+            uint8_t *data = test_encode((enum image_format)format, 32, 3, false, 9, &len);
+            if (cut)
+                len = len * 2 / 3;
+            else if (format == IMAGE_PNG) /* a block of deflate's fourth kind, which there is not */
+                ((uint8_t *)memmem(data, len, "IDAT", 4))[6] = 7;
+            else
+                len -= len / 8; /* the last rows are missing */
+            test_write(rig.dir, "bad", data, len);
+            for (int round = 0; round < 3; round++) {
+                asked_start(&rig, &a, "bad", PURIFY_URGENT);
+                if (!round)
+                    told = a.f.verdict.size;
+                assert_int_equal(a.f.verdict.size, told);
+                assert_true(told >= len);
+                assert_ok(asked_wait(&a));
+                assert_int_equal(a.f.verdict.group, FUSED_GROUP_UNPURIFIED);
+                assert_null(a.f.bytes);
+                assert_true(a.f.verdict.reason[0] != 0);
+                assert_int_equal(a.f.verdict.size, told);
+                assert_padded(&a, data, len);
+                asked_end(&a);
+                assert_ok(cache_flush(rig.cache)); /* then the memo knows */
+                if (round)
+                    restart(NULL);
+            }
+            mem_free(data);
+        }
+    assert_int_equal(fake_submitted(&rig.fake), 0);
 }
 
 static void too_large_is_original(void **state)
@@ -235,9 +368,74 @@ static void too_large_is_original(void **state)
     restart(&(struct pipeline_options){.max_pixels = 100, .threads = 1});
     test_image(rig.dir, "big.png", IMAGE_PNG, 16, 3, false, 1);
     assert_ok(asked_examine(&rig, &a, "big.png"));
-    assert_int_equal(a.f.verdict.kind, FUSED_ORIGINAL);
+    assert_int_equal(a.f.verdict.group, FUSED_GROUP_UNPURIFIED);
     assert_true(a.f.verdict.reason[0] != 0);
     asked_end(&a);
+}
+
+/* Readers of small images do not wait for memory that large ones hold, nor the other way round. */
+static void large_and_small_images_do_not_wait_for_each_other(void **state)
+{
+    (void)state;
+    enum { LARGE = 4, SMALL = 12 };
+    struct asked large[LARGE], small[SMALL];
+    struct pipeline_stats ps;
+    /* A large one is more than 4000 bytes, one alone fills its lane. */
+    restart(&(struct pipeline_options){.threads = 2, .inflight_bytes = 64000});
+    for (unsigned i = 0; i < LARGE + SMALL; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "%u.png", i);
+        test_image(rig.dir, name, IMAGE_PNG, i < LARGE ? 120 : 8, 3, false, i);
+    }
+    fake_hold(&rig.fake, true);
+    for (unsigned i = 0; i < LARGE + SMALL; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "%u.png", i);
+        asked_start(&rig, i < LARGE ? &large[i] : &small[i - LARGE], name, PURIFY_URGENT);
+    }
+    do
+        pipeline_stats(rig.p, &ps);
+    while (ps.flights < SMALL + 1); /* all small ones, and one large one */
+    assert_int_equal(ps.queued[PURIFY_URGENT], LARGE - 1);
+    fake_hold(&rig.fake, false);
+    for (unsigned i = 0; i < LARGE + SMALL; i++) {
+        struct asked *a = i < LARGE ? &large[i] : &small[i - LARGE];
+        assert_ok(asked_wait(a));
+        asked_end(a);
+    }
+}
+
+/* What a dead reader asked for goes behind what others wait for. */
+static void abandoned_work_stands_back(void **state)
+{
+    (void)state;
+    struct asked a[3];
+    struct pipeline_stats ps;
+    test_image(rig.dir, "a.png", IMAGE_PNG, 16, 3, false, 1);
+    test_image(rig.dir, "b.png", IMAGE_PNG, 16, 3, false, 2);
+    fake_hold(&rig.fake, true);
+    asked_start(&rig, &a[0], "a.png", PURIFY_URGENT);
+    asked_start(&rig, &a[1], "a.png", PURIFY_URGENT);
+    asked_start(&rig, &a[2], "b.png", PURIFY_URGENT);
+    do
+        pipeline_stats(rig.p, &ps);
+    while (ps.flights < 2 || ps.coalesced < 1 || fake_submitted(&rig.fake) < 2);
+    assert_int_equal(ps.urgent, 3);
+    fused_fetch_abandon(rig.p, &a[0].f);
+    assert_int_equal(rig.fake.demoted, 0); /* somebody else waits for it */
+    fused_fetch_abandon(rig.p, &a[1].f);
+    fused_fetch_abandon(rig.p, &a[1].f);
+    assert_int_equal(rig.fake.demoted, 1);
+    pipeline_stats(rig.p, &ps);
+    assert_int_equal(ps.urgent, 1);
+    fake_hold(&rig.fake, false);
+    for (int i = 0; i < 3; i++) {
+        assert_ok(asked_wait(&a[i]));
+        fused_fetch_abandon(rig.p, &a[i].f); /* too late to matter */
+        asked_end(&a[i]);
+    }
+    pipeline_stats(rig.p, &ps);
+    assert_int_equal(ps.urgent, 0);
 }
 
 static void a_failing_purifier_is_an_error_for_every_waiter(void **state)
@@ -364,7 +562,7 @@ static void no_memory_is_an_error_never_wrong_bytes(void **state)
         assert_ok(cache_remove(rig.cache, CACHE_ALL, NULL, NULL));
         fault_set(FAULT_MEM, n, 0, 0);
         status st = asked_examine(&rig, &a, "a.jpg");
-        if (!st && a.f.verdict.kind == FUSED_IMAGE) {
+        if (!st && a.f.verdict.group == FUSED_GROUP_IMAGE) {
             fused_fetch_start(rig.p, &a.f, PURIFY_URGENT);
             st = asked_wait(&a);
         }
@@ -374,7 +572,7 @@ static void no_memory_is_an_error_never_wrong_bytes(void **state)
             assert_int_equal(st, STATUS_NOMEM);
             failures++;
         } else {
-            assert_int_equal(a.f.kind, FUSED_IMAGE);
+            assert_int_equal(a.f.verdict.group, FUSED_GROUP_IMAGE);
             assert_memory_equal(a.f.bytes->data, want, want_len);
             served++;
         }
@@ -462,8 +660,14 @@ int main(void)
         TEST(same_pixels_are_purified_once),
         TEST(a_reader_promotes_what_the_sweep_began),
         TEST(what_is_no_image_is_original),
-        TEST(a_truncated_file_is_known_before_it_is_read),
-        TEST(damage_inside_is_found_once_and_remembered),
+        TEST(files_of_images_are_not_purified_and_named),
+        TEST(rules_decide_by_name),
+        TEST(a_damaged_image_keeps_its_size),
+        TEST(the_bytes_decide_not_the_identity),
+        TEST(an_immutable_source_is_read_once),
+        TEST(an_open_file_is_the_version_that_was_opened),
+        TEST(large_and_small_images_do_not_wait_for_each_other),
+        TEST(abandoned_work_stands_back),
         TEST(too_large_is_original),
         TEST(a_failing_purifier_is_an_error_for_every_waiter),
         TEST(a_full_purifier_and_little_memory_only_delay),

@@ -50,8 +50,8 @@ static void collect(struct fs *fs, struct figures *f)
     park_stats(fs->park, &f->parked, &f->killed);
     f->nodes = table_count(fs->table);
     f->notices = fs->notifier ? notifier_sent(fs->notifier) : 0;
-    f->plain = named_count(fs->plain);
-    f->damaged = named_count(fs->damaged);
+    f->plain = named_count(fs->named[FUSED_GROUP_OTHER]);
+    f->damaged = named_count(fs->named[FUSED_GROUP_UNPURIFIED]);
     f->failures = named_count(fs->failures);
 }
 
@@ -142,8 +142,8 @@ status report_json(struct fs *fs, struct buf *out)
     json_object_set_new(j, "cache", json_cache(&f));
     json_object_set_new(j, "kernel", json_view(fs, &f));
     json_object_set_new(j, "ahead", json_ahead(&f));
-    json_object_set_new(j, "undecodable", names(fs->damaged));
-    json_object_set_new(j, "other_files", names(fs->plain));
+    json_object_set_new(j, "undecodable", names(fs->named[FUSED_GROUP_UNPURIFIED]));
+    json_object_set_new(j, "other_files", names(fs->named[FUSED_GROUP_OTHER]));
     json_object_set_new(j, "failures", names(fs->failures));
     char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
     json_decref(j);

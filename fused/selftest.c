@@ -68,8 +68,8 @@ static status run(struct fused_pipeline *p, int fd, struct errmsg *e)
                             .want_bytes = true,
                             .done = fetched,
                             .arg = &w};
-    status st = fused_examine(p, fd, &f.id, &f.verdict, e);
-    if (st || f.verdict.kind != FUSED_IMAGE)
+    status st = fused_examine(p, fd, &f.id, "self-test.png", &f.verdict, e);
+    if (st || f.verdict.group != FUSED_GROUP_IMAGE)
         return st ? st : errmsg_set(e, STATUS_INTERNAL, "the self-test's image was not recognised");
     pthread_mutex_init(&w.lock, NULL);
     pthread_cond_init(&w.cond, NULL);

@@ -1,4 +1,4 @@
-/* Reading a source file: identity, decoding, the head that holds its metadata. */
+/* Reading a source file: identity, its bytes, its metadata. */
 #include "pipeline.h"
 
 #include <string.h>
@@ -23,20 +23,12 @@ bool fused_same_file(const struct cache_file_id *a, const struct cache_file_id *
            a->mtime_ns == b->mtime_ns && a->ctime_ns == b->ctime_ns;
 }
 
-void source_image_done(struct source_image *s)
-{
-    image_done(&s->img);
-    mem_free(s->head);
-    s->head = NULL;
-}
-
 bool source_is_at_fault(status st)
 {
     return st == STATUS_CORRUPT || st == STATUS_UNSUPPORTED || st == STATUS_LIMIT;
 }
 
-/* AGAIN when fd is no longer the file that *id was taken of: what was read from it may be torn. */
-static status unchanged(int fd, const struct cache_file_id *id)
+status source_unchanged(int fd, const struct cache_file_id *id)
 {
     struct stat sb;
     if (fstat(fd, &sb) < 0)
@@ -45,56 +37,41 @@ static status unchanged(int fd, const struct cache_file_id *id)
     return fused_same_file(&now, id) ? STATUS_OK : STATUS_AGAIN;
 }
 
-status source_digest(int fd, const struct cache_file_id *id, struct digest *out)
+/* Whether the file still has these bytes: told by its times or, where those changed (a chmod, a new
+   name), by reading it. */
+static status has_bytes(int fd, const struct cache_file_id *id, const struct digest *source)
 {
-    AUTO(mem_free) uint8_t *data = mem_alloc(id->size);
-    size_t n;
-    if (!data)
-        return STATUS_NOMEM;
-    status st = io_pread(fd, data, id->size, 0, &n);
-    if (!st)
-        st = n == id->size ? unchanged(fd, id) : STATUS_AGAIN;
-    return st ? st : digest_sha256(&(struct digest_part){data, n}, 1, out);
+    status st = source_unchanged(fd, id);
+    if (st != STATUS_AGAIN)
+        return st;
+    struct digest now;
+    uint64_t n;
+    st = digest_sha256_fd(fd, id->size + 1, &now, &n);
+    if (st)
+        return st;
+    return n == id->size && digest_equal(&now, source) ? STATUS_OK : STATUS_AGAIN;
 }
 
-status source_head(int fd, const struct cache_file_id *id, const struct image_info *info,
-                   const struct image_limits *lim, uint8_t **out)
+status source_metadata(int fd, const struct cache_file_id *id, const struct digest *source,
+                       const struct image_info *info, const struct image_limits *lim, uint8_t **out)
 {
     *out = NULL;
     if (!info->metadata_bytes)
         return STATUS_OK;
-    AUTO(mem_free) uint8_t *head = mem_alloc(info->metadata_bytes);
-    if (!head)
+    AUTO(mem_free) uint8_t *metadata = mem_alloc(info->metadata_bytes);
+    if (!metadata)
         return STATUS_NOMEM;
-    status st = image_metadata_fd(fd, info, lim, head, NULL);
+    status st = image_metadata_fd(fd, info, lim, metadata, NULL);
+    if (!st)
+        st = has_bytes(fd, id, source);
     if (st)
         return st;
-    st = unchanged(fd, id);
-    if (st)
-        return st;
-    *out = TAKE(head);
+    *out = TAKE(metadata);
     return STATUS_OK;
 }
 
-static status decode_bytes(const uint8_t *data, size_t len, const struct image_limits *lim,
-                           struct source_image *s, struct errmsg *e)
-{
-    status st = image_decode(data, len, lim, &s->img, &s->info, e);
-    if (st)
-        return st;
-    if (s->info.metadata_bytes) {
-        s->head = mem_alloc(s->info.metadata_bytes);
-        if (!s->head)
-            return STATUS_NOMEM;
-        st = image_metadata(data, len, &s->info, lim, s->head, e);
-        if (st)
-            return st;
-    }
-    return purify_pixel_digest(&s->img, &s->pixels);
-}
-
-status source_decode(int fd, const struct cache_file_id *id, const struct image_limits *lim,
-                     struct source_image *out, struct errmsg *e)
+status source_read(int fd, const struct cache_file_id *id, const struct image_limits *lim,
+                   struct source_bytes *out, struct errmsg *e)
 {
     if (id->size > lim->max_file_bytes)
         return errmsg_set(e, STATUS_LIMIT, "larger than %llu bytes",
@@ -104,19 +81,32 @@ status source_decode(int fd, const struct cache_file_id *id, const struct image_
         return STATUS_NOMEM;
     size_t n;
     status st = io_pread(fd, data, id->size, 0, &n);
+    if (!st)
+        st = n == id->size ? source_unchanged(fd, id) : STATUS_AGAIN;
     if (st)
         return st;
-    if (n != id->size)
-        return STATUS_AGAIN;
-    st = unchanged(fd, id);
-    if (st)
-        return st;
-    struct source_image s = {.img = IMAGE_INIT};
-    st = decode_bytes(data, n, lim, &s, e);
-    if (st) {
-        source_image_done(&s);
-        return st;
+    *out = (struct source_bytes){TAKE(data), n};
+    return STATUS_OK;
+}
+
+status fused_read_original(int fd, uint64_t file_size, uint64_t told_size, void *buf, size_t n,
+                           uint64_t off, size_t *out_n)
+{
+    size_t own = 0;
+    if (off >= told_size)
+        n = 0;
+    else if (n > told_size - off)
+        n = (size_t)(told_size - off);
+    if (off < file_size) {
+        size_t want = n < file_size - off ? n : (size_t)(file_size - off);
+        status st = io_pread(fd, buf, want, (off_t)off, &own);
+        if (st)
+            return st;
+        if (own < want)
+            return STATUS_AGAIN; /* it has become shorter */
     }
-    *out = s;
+    if (n > own)
+        memset((uint8_t *)buf + own, FUSED_PAD, n - own);
+    *out_n = n;
     return STATUS_OK;
 }

@@ -17,6 +17,11 @@ static void promote(void *ctx, struct purify_job *job)
     purify_promote(ctx, job);
 }
 
+static void demote(void *ctx, struct purify_job *job)
+{
+    purify_demote(ctx, job);
+}
+
 static void cancel(void *ctx, struct purify_job *job)
 {
     purify_cancel(ctx, job);
@@ -63,9 +68,16 @@ static status open_parts(const struct fused_stack_options *opt, struct fused_sta
         return st;
     struct pipeline_options po = {
         .cache = s->cache,
-        .purifier = {s->service, submit, promote, cancel, purify_service_ahead(s->service)},
+        .purifier = {.ctx = s->service,
+                     .submit = submit,
+                     .promote = promote,
+                     .demote = demote,
+                     .cancel = cancel,
+                     .ahead = purify_service_ahead(s->service)},
         .profile = s->profile.id,
-        .max_pixels = (uint64_t)purify_max_pixels(),
+        .max_pixels = opt->max_pixels ? opt->max_pixels : (uint64_t)purify_max_pixels(),
+        .immutable = opt->immutable,
+        .rules = opt->rules,
         .encoded_bytes = opt->encoded_bytes,
     };
     st = pipeline_new(&po, &s->pipeline);

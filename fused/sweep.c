@@ -77,13 +77,13 @@ static void ahead_done(struct fused_fetch *f, status st)
     struct ahead *a = f->arg;
     struct sweep *s = a->sweep;
     bool failed = st && st != STATUS_CANCELLED;
-    if (!st && f->kind == FUSED_ORIGINAL)
-        fs_found_damaged(s->fs, &f->id, a->path, f->reason);
+    if (!st)
+        fs_fetched(s->fs, NULL, f);
     if (failed && st != STATUS_AGAIN)
         named_add(s->fs->failures, &f->id, a->path, errmsg_text(&f->err, st));
     else if (!st)
         named_remove(s->fs->failures, &f->id);
-    count_done(s, a->kind, !st && f->kind == FUSED_IMAGE, failed);
+    count_done(s, a->kind, !st && f->verdict.group == FUSED_GROUP_IMAGE, failed);
     close(f->fd);
     mem_free(a);
     pthread_mutex_lock(&s->lock);
@@ -108,7 +108,7 @@ static int open_and_examine(struct sweep *s, int base_fd, const char *name, cons
         return EINVAL;
     }
     *id = fused_file_id(&sb);
-    status st = fused_examine(s->fs->pipeline, fd, id, v, &e);
+    status st = fused_examine(s->fs->pipeline, fd, id, path, v, &e);
     if (st) {
         close(fd);
         return fs_errno(st);
@@ -128,13 +128,13 @@ static void work_on(struct sweep *s, enum ahead_kind kind, int base_fd, const ch
         count_done(s, kind, false, kind != AHEAD_HINT);
         return;
     }
-    if (v.kind == FUSED_IMAGE && v.size >= HELD_BYTES_MIN) {
+    if (v.group == FUSED_GROUP_IMAGE && v.size >= HELD_BYTES_MIN) {
         pthread_mutex_lock(&s->lock);
         s->too_large++;
         pthread_mutex_unlock(&s->lock);
     }
     struct ahead *a = NULL;
-    if (v.kind == FUSED_IMAGE && !fused_is_cached(s->fs->pipeline, &v))
+    if (v.group == FUSED_GROUP_IMAGE && !fused_is_cached(s->fs->pipeline, &v))
         a = mem_alloc(sizeof *a + strlen(path) + 1);
     if (!a) {
         close(fd);
@@ -148,7 +148,7 @@ static void work_on(struct sweep *s, enum ahead_kind kind, int base_fd, const ch
     a->fetch.id = id;
     a->fetch.verdict = v;
     a->fetch.name = a->path;
-    a->fetch.want_bytes = false;
+    a->fetch.want_bytes = a->fetch.same_bytes = false;
     a->fetch.done = ahead_done;
     a->fetch.arg = a;
     pthread_mutex_lock(&s->lock);
@@ -439,8 +439,10 @@ static status check_file(struct sweep *s, int base_fd, const char *name, const c
         io->missing++;
         return STATUS_OK;
     }
+    struct errmsg e = {""};
+    status st = fused_identify(s->fs->pipeline, fd, &id, &v, &e);
     close(fd);
-    bool cached = v.kind == FUSED_ORIGINAL || fused_is_cached(s->fs->pipeline, &v);
+    bool cached = !st && (v.group != FUSED_GROUP_IMAGE || fused_is_cached(s->fs->pipeline, &v));
     *(cached ? &io->cached : &io->absent) += 1;
     return STATUS_OK;
 }

@@ -103,7 +103,7 @@ struct fake {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct purify_job *first, **last; /* guarded by lock, as all below */
-    unsigned queued, queue_max, submitted, promoted, cancelled;
+    unsigned queued, queue_max, submitted, promoted, demoted, cancelled;
     bool held;      /* nothing is worked on */
     status outcome; /* of every job */
     bool stopping;
@@ -139,6 +139,17 @@ UNUSED static void fake_promote(void *ctx, struct purify_job *job)
     for (struct purify_job *j = f->first; j; j = j->next)
         if (j == job)
             j->priority = PURIFY_URGENT;
+    pthread_mutex_unlock(&f->lock);
+}
+
+UNUSED static void fake_demote(void *ctx, struct purify_job *job)
+{
+    struct fake *f = ctx;
+    pthread_mutex_lock(&f->lock);
+    f->demoted++;
+    for (struct purify_job *j = f->first; j; j = j->next)
+        if (j == job)
+            j->priority = PURIFY_SWEEP;
     pthread_mutex_unlock(&f->lock);
 }
 
@@ -240,7 +251,11 @@ UNUSED static void rig_start(struct rig *r, const struct pipeline_options *opt)
     assert_ok(cache_open(r->cache_dir, NULL, &r->cache, NULL));
     struct pipeline_options o = opt ? *opt : (struct pipeline_options){.threads = 2};
     o.cache = r->cache;
-    o.purifier = (struct pipeline_purifier){&r->fake, fake_submit, fake_promote, fake_cancel, 0};
+    o.purifier = (struct pipeline_purifier){.ctx = &r->fake,
+                                            .submit = fake_submit,
+                                            .promote = fake_promote,
+                                            .demote = fake_demote,
+                                            .cancel = fake_cancel};
     memset(o.profile.byte, 7, sizeof o.profile.byte);
     assert_ok(pipeline_new(&o, &r->p));
 }
@@ -309,7 +324,7 @@ UNUSED static status asked_examine(struct rig *r, struct asked *a, const char *n
     a->f.want_bytes = true;
     a->f.done = asked_done;
     a->f.arg = a;
-    return fused_examine(r->p, a->f.fd, &a->f.id, &a->f.verdict, &a->f.err);
+    return fused_examine(r->p, a->f.fd, &a->f.id, name, &a->f.verdict, &a->f.err);
 }
 
 UNUSED static status asked_wait(struct asked *a)
@@ -335,7 +350,7 @@ UNUSED static void asked_start(struct rig *r, struct asked *a, const char *name,
                                enum purify_priority prio)
 {
     assert_ok(asked_examine(r, a, name));
-    assert_int_equal(a->f.verdict.kind, FUSED_IMAGE);
+    assert_int_equal(a->f.verdict.group, FUSED_GROUP_IMAGE);
     fused_fetch_start(r->p, &a->f, prio);
 }
 

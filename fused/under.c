@@ -86,6 +86,12 @@ int under_open(int root_fd, const char *path, int flags, int *out_fd)
     return open_any(root_fd, path, flags | O_NOFOLLOW, RESOLVE_NO_SYMLINKS, out_fd);
 }
 
+int under_open_same_mount(int root_fd, const char *path, int flags, int *out_fd)
+{
+    return open_any(root_fd, path, flags | O_NOFOLLOW, RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV,
+                    out_fd);
+}
+
 /* O_NOATIME is for the owner (and root) only. */
 int under_open_data(int root_fd, const char *path, int extra_flags, int *out_fd)
 {

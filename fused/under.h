@@ -9,6 +9,9 @@
 
 /* path: relative, "." for the root itself. O_CLOEXEC and O_NOFOLLOW are added. */
 int under_open(int root_fd, const char *path, int flags, int *out_fd);
+/* The same, but EXDEV where the path leads into another mount. (Without openat2 it is not noticed.)
+ */
+int under_open_same_mount(int root_fd, const char *path, int flags, int *out_fd);
 /* For reading a regular file's or directory's data: without touching its access time where we may,
    without waiting if a FIFO took its place. */
 int under_open_data(int root_fd, const char *path, int extra_flags, int *out_fd);
