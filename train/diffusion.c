@@ -433,15 +433,16 @@ status train_diffusion_run(const struct train_diffusion_options *opt,
                       opt->quiet);
         st = run_steps(&d, &p, e);
         d.seconds = (double)(time_mono_ns() - start) * 1e-9;
+        if (!st) {
+            progress_done(&p, (uint64_t)d.step * per, NULL);
+            st = save_result(&d, e);
+        }
         if (st == STATUS_CANCELLED) {
             st = save_checkpoint(&d, e);
             if (!st)
                 st = errmsg_set(e, STATUS_CANCELLED,
                                 "stopped at step %d of %d (go on with --resume)", d.step,
                                 opt->steps);
-        } else if (!st) {
-            progress_done(&p, (uint64_t)d.step * per, NULL);
-            st = save_result(&d, e);
         }
     }
     if (!st)

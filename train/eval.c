@@ -170,8 +170,9 @@ static status check_classes(const struct train_model *m, const struct train_set 
                               train_set_class(set, k), m->class_name[k]);
     if (info.width != m->shape.width || info.height != m->shape.height)
         return errmsg_set(e, STATUS_INVALID,
-                          "images of %s are %dx%d, the network's are %dx%d (use --size to resize)",
-                          dir, info.width, info.height, m->shape.width, m->shape.height);
+                          "images of %s are %dx%d, the network's are %dx%d (resize with --size %d)",
+                          dir, info.width, info.height, m->shape.width, m->shape.height,
+                          m->shape.width);
     return STATUS_OK;
 }
 

@@ -163,6 +163,85 @@ static void refuses_files_that_do_not_say_what_they_are(void **state)
     assert_int_equal(train_model_load(toy_path("none"), NULL, &m, &e), STATUS_NOT_FOUND);
 }
 
+/* The weights of a resnet20 or resnet8 as others call them: "head" is what the last layer is. */
+static void save_as_others(const char *path, struct nn_params *p, const char *prefix,
+                           const char *head, bool one_more)
+{
+    static struct nn_save_tensor t[256];
+    static char name[256][128];
+    int n = 0;
+    for (int i = 0; i < nn_params_count(p); i++, n++) {
+        const struct nn_param_entry *q = nn_params_at(p, i);
+        const char *rest = q->name, *shortcut = strstr(q->name, ".downsample.");
+        bool is_head = strncmp(rest, "fc.", 3) == 0 || strncmp(rest, "linear.", 7) == 0;
+        if (is_head)
+            snprintf(name[n], sizeof name[n], "%s%s%s", prefix, head, strchr(rest, '.'));
+        else if (shortcut)
+            snprintf(name[n], sizeof name[n], "%s%.*s.shortcut.%s", prefix, (int)(shortcut - rest),
+                     rest, shortcut + strlen(".downsample."));
+        else
+            snprintf(name[n], sizeof name[n], "%s%s", prefix, rest);
+        t[n] = (struct nn_save_tensor){name[n], q->shape, q->value, false};
+    }
+    static const float counter[1] = {5};
+    snprintf(name[n], sizeof name[n], "%sbn1.num_batches_tracked", prefix);
+    t[n] = (struct nn_save_tensor){name[n], nn_shape1(1), counter, false};
+    n++;
+    if (one_more) {
+        snprintf(name[n], sizeof name[n], "%slayer1.9.conv1.weight", prefix);
+        t[n] = (struct nn_save_tensor){name[n], nn_shape1(1), counter, false};
+        n++;
+    }
+    struct errmsg e = {""};
+    toy_good(nn_file_save(path, t, n, NULL, 0, &e), &e);
+}
+
+static void weights_of_others_load_by_their_names(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *arch, *prefix, *head;
+    } like[] = {{"resnet18", "", "fc"},          {"resnet18", "net.module.", "linear"},
+                {"resnet20", "module.", "fc"},   {"resnet20", "state_dict.", "linear"},
+                {"resnet8", "model.", "linear"}};
+    toy_tree("others", 3, 1, 12, 3, 1);
+    struct train_set *set = NULL;
+    assert_int_equal(
+        train_set_open(&(struct train_data_options){.dir = toy_path("others")}, &set, NULL),
+        STATUS_OK);
+    const char *path = toy_path("others.safetensors");
+    for (size_t i = 0; i < ARRAY_LEN(like); i++) {
+        struct train_model *m = NULL, *back = NULL;
+        struct errmsg e = {""};
+        struct train_model_hint hint = {.shape = {.width = 12, .height = 12}};
+        assert_int_equal(train_model_new(train_net_find(like[i].arch),
+                                         (struct train_net_shape){12, 12, 3, 3}, set, &m),
+                         STATUS_OK);
+        assert_int_equal(nn_params_init(m->params, 4 + i), STATUS_OK);
+        save_as_others(path, m->params, like[i].prefix, like[i].head, false);
+        toy_good(train_model_load(path, &hint, &back, &e), &e);
+        assert_string_equal(back->net->name, like[i].arch);
+        assert_int_equal(back->shape.classes, 3);
+        assert_int_equal(back->shape.channels, 3);
+        for (int k = 0; k < nn_params_count(m->params); k++) {
+            const struct nn_param_entry *a = nn_params_at(m->params, k),
+                                        *b = nn_params_find(back->params, a->name);
+            assert_memory_equal(a->value, b->value,
+                                (size_t)nn_shape_count(a->shape) * sizeof(float));
+        }
+        train_model_free(TAKE(back));
+        assert_int_equal(toy_bad(train_model_load(path, NULL, &back, &e), &e, "--size"),
+                         STATUS_INVALID);
+        /* A deeper network holds all of a shallower one; it is another all the same. */
+        save_as_others(path, m->params, like[i].prefix, like[i].head, true);
+        toy_bad(train_model_load(path, &hint, &back, &e), &e, "--arch");
+        hint.arch = "lenet";
+        toy_bad(train_model_load(path, &hint, &back, &e), &e, "resnet8s2");
+        train_model_free(m);
+    }
+    train_set_free(set);
+}
+
 static void a_directory_must_fit_the_model(void **state)
 {
     (void)state;
@@ -221,6 +300,7 @@ int main(void)
         cmocka_unit_test(stages_own_their_parameters),
         cmocka_unit_test(a_saved_model_loads_from_its_metadata),
         cmocka_unit_test(refuses_files_that_do_not_say_what_they_are),
+        cmocka_unit_test(weights_of_others_load_by_their_names),
         cmocka_unit_test(a_directory_must_fit_the_model),
     };
     return cmocka_run_group_tests_name("eval", tests, toy_setup, toy_teardown);

@@ -1,5 +1,6 @@
 #include "model.h"
 
+#include "foreign.h"
 #include "nets.h"
 
 #include <errno.h>
@@ -10,6 +11,16 @@
 status train_precision_check(enum nn_precision p, struct errmsg *e)
 {
     return nn_precision_check(p, "use --precision f32", e);
+}
+
+status train_net_unknown(const char *name, struct errmsg *e)
+{
+    char list[256];
+    const struct train_net *net;
+    size_t len = 0;
+    for (int i = 0; (net = train_net_at(i)) && len < sizeof list; i++)
+        len += (size_t)snprintf(list + len, sizeof list - len, "%s%s", i ? ", " : "", net->name);
+    return errmsg_set(e, STATUS_INVALID, "no network is called \"%s\"; there are %s", name, list);
 }
 
 /* ---- metadata ---- */
@@ -200,9 +211,12 @@ static status read_shape(const struct nn_file *f, const char *path,
         s.height = h;
     }
     if (!s.channels)
-        s.channels = (int)train_kv_int(f, "in_channels", 0);
+        s.channels = (int)train_kv_int(f, "in_channels", train_foreign_channels(f));
     if (!s.classes)
-        s.classes = (int)train_kv_int(f, "classes", 0);
+        s.classes = (int)train_kv_int(f, "classes", train_foreign_classes(f));
+    if (!s.width || !s.height)
+        return errmsg_set(e, STATUS_INVALID,
+                          "%s does not say for images of which size it is (use --size)", path);
     bool good = s.width >= 1 && s.width <= 4096 && s.height >= 1 && s.height <= 4096 &&
                 (s.channels == 1 || s.channels == 3) && s.classes >= 1 &&
                 s.classes <= TRAIN_CLASSES_MAX;
@@ -253,26 +267,57 @@ static status read_names(const struct nn_file *f, const char *path, struct train
     return st;
 }
 
-/* Checkpoints of data-parallel training carry "module." before every name. */
-static const char *find_prefix(const struct nn_file *f, struct nn_params *p)
-{
-    static const char *const prefix[] = {"", "module."};
-    for (size_t i = 0; i < ARRAY_LEN(prefix); i++) {
-        char name[NN_NAME_MAX + 8];
-        snprintf(name, sizeof name, "%s%s", prefix[i], nn_params_at(p, 0)->name);
-        if (nn_file_find(f, name))
-            return prefix[i];
-    }
-    return "";
-}
-
-static const struct train_net *find_net(const struct nn_file *f,
-                                        const struct train_model_hint *hint)
+/* NULL and no error: the file does not say, nor does the hint. */
+static status named_net(const struct nn_file *f, const struct train_model_hint *hint,
+                        const struct train_net **out, struct errmsg *e)
 {
     const char *name = hint->arch ? hint->arch : nn_file_meta(f, "architecture");
     if (name && strcmp(name, "percept-vgg") == 0)
         name = "percept";
-    return name ? train_net_find(name) : NULL;
+    *out = name ? train_net_find(name) : NULL;
+    return name && !*out && hint->arch ? train_net_unknown(hint->arch, e) : STATUS_OK;
+}
+
+/* Everything but the weights themselves. */
+static status describe(const struct nn_file *f, const char *path,
+                       const struct train_model_hint *hint, const struct train_net *net,
+                       struct train_model **out, struct errmsg *e)
+{
+    AUTO(train_model_free) struct train_model *m = NULL;
+    struct train_net_shape shape;
+    status st = read_shape(f, path, hint, &shape, e);
+    if (!st)
+        st = model_alloc(net, shape, &m);
+    if (!st)
+        st = read_scaling(f, path, hint, m, e);
+    if (!st)
+        st = read_names(f, path, m, e);
+    if (!st)
+        st = create_params(m, e);
+    if (!st)
+        *out = TAKE(m);
+    return st;
+}
+
+/* The first of our networks that the file holds exactly. */
+static status recognise(const struct nn_file *f, const char *path,
+                        const struct train_model_hint *hint, struct train_model **out,
+                        struct errmsg *e)
+{
+    const struct train_net *net;
+    for (int i = 0; (net = train_net_at(i)); i++) {
+        AUTO(train_model_free) struct train_model *m = NULL;
+        struct train_model_hint with = *hint;
+        /* The sizes of the images change no weight: any will do to compare. */
+        with.shape.width = with.shape.width ? with.shape.width : 32;
+        with.shape.height = with.shape.height ? with.shape.height : 32;
+        if (!describe(f, path, &with, net, &m, NULL) && train_foreign_is(f, m->params))
+            return describe(f, path, hint, net, out, e);
+    }
+    return errmsg_set(e, STATUS_INVALID,
+                      "%s does not name a classifier that we have, and its tensors are none's "
+                      "(say which with --arch: relearn train --list)",
+                      path);
 }
 
 status train_model_load(const char *path, const struct train_model_hint *hint,
@@ -283,25 +328,15 @@ status train_model_load(const char *path, const struct train_model_hint *hint,
         hint = &none;
     AUTO(nn_file_close) struct nn_file *f = NULL;
     AUTO(train_model_free) struct train_model *m = NULL;
-    status st = nn_file_open(path, &f, e);
+    const struct train_net *net = NULL;
+    status st = nn_file_open_any(path, &f, e);
+    if (!st)
+        st = named_net(f, hint, &net, e);
     if (st)
         return st;
-    const struct train_net *net = find_net(f, hint);
-    if (!net)
-        return errmsg_set(e, STATUS_INVALID,
-                          "%s does not name a classifier that we have (use --arch)", path);
-    struct train_net_shape shape;
-    st = read_shape(f, path, hint, &shape, e);
+    st = net ? describe(f, path, hint, net, &m, e) : recognise(f, path, hint, &m, e);
     if (!st)
-        st = model_alloc(net, shape, &m);
-    if (!st)
-        st = read_scaling(f, path, hint, m, e);
-    if (!st)
-        st = read_names(f, path, m, e);
-    if (!st)
-        st = create_params(m, e);
-    if (!st)
-        st = nn_params_load(m->params, f, find_prefix(f, m->params), e);
+        st = train_foreign_load(f, m->params, e);
     if (st)
         return errmsg_prefix(e, st, "cannot use %s", path);
     *out = TAKE(m);

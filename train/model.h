@@ -28,6 +28,9 @@ status train_model_new(const struct train_net *net, struct train_net_shape shape
 /* architecture, in_channels, classes, image_size, mean, std, class_names (JSON). */
 void train_model_to_kv(const struct train_model *m, struct kv_list *out);
 
+/* INVALID, with the networks that there are. */
+status train_net_unknown(const char *name, struct errmsg *e) MUST_USE;
+
 /* ---- precision ---- */
 /* To be asked before anything is written. */
 status train_precision_check(enum nn_precision p, struct errmsg *e) MUST_USE;

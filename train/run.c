@@ -56,14 +56,24 @@ struct train_options train_options_default(void)
 
 /* ---- setting up ---- */
 
+static status unknown_recipe(const char *name, struct errmsg *e)
+{
+    char list[256];
+    size_t len = 0;
+    for (size_t i = 0; i < ARRAY_LEN(recipes) && len < sizeof list; i++)
+        len += (size_t)snprintf(list + len, sizeof list - len, "%s%s", i ? ", " : "",
+                                recipes[i].name);
+    return errmsg_set(e, STATUS_INVALID, "no recipe is called \"%s\"; there are %s", name, list);
+}
+
 static status check_options(const struct train_options *o, struct errmsg *e)
 {
     if (!o->data_dir || !o->out_dir || !o->arch || !o->recipe)
         return errmsg_set(e, STATUS_INVALID, "data, out, arch and recipe must be given");
     if (!train_net_find(o->arch))
-        return errmsg_set(e, STATUS_INVALID, "no architecture is called \"%s\"", o->arch);
+        return train_net_unknown(o->arch, e);
     if (!train_recipe_find(o->recipe))
-        return errmsg_set(e, STATUS_INVALID, "no recipe is called \"%s\"", o->recipe);
+        return unknown_recipe(o->recipe, e);
     if (o->epochs < 1 || o->batch < 1 || o->pad < 0 || o->warmup < 0 || o->test_every < 0)
         return errmsg_set(e, STATUS_INVALID, "epochs and batch must be positive");
     if (!(o->lr >= 0) || !(o->momentum >= 0) || !(o->weight_decay >= 0) || !(o->clip >= 0))

@@ -91,7 +91,7 @@ static status make_surrogate(const struct protect_job *j, struct emn *m, struct 
     const char *arch = j->opt->surrogate ? j->opt->surrogate : "resnet18";
     const struct train_net *net = train_net_find(arch);
     if (!net)
-        return errmsg_set(e, STATUS_INVALID, "no architecture is called \"%s\"", arch);
+        return train_net_unknown(arch, e);
     struct train_net_shape s = {j->info.width, j->info.height, j->info.channels, j->info.classes};
     status st = train_model_new(net, s, j->set, &m->model);
     if (!st)

@@ -374,6 +374,17 @@ static status write_record(const struct protect_job *j, struct errmsg *e)
 
 /* ---- run ---- */
 
+static status unknown_method(const char *name, struct errmsg *e)
+{
+    char list[256];
+    size_t len = 0;
+    for (size_t i = 0; i < ARRAY_LEN(methods) && len < sizeof list; i++)
+        len += (size_t)snprintf(list + len, sizeof list - len, "%s%s", i ? ", " : "",
+                                methods[i]->name);
+    return errmsg_set(e, STATUS_INVALID, "no protection is called \"%s\"; there are %s", name,
+                      list);
+}
+
 static status choose_method(struct protect_job *j, struct errmsg *e)
 {
     const struct train_protect_options *o = j->opt;
@@ -383,7 +394,7 @@ static status choose_method(struct protect_job *j, struct errmsg *e)
         if (strcmp(methods[i]->name, o->method) == 0)
             j->method = methods[i];
     if (!j->method)
-        return errmsg_set(e, STATUS_INVALID, "no protection is called \"%s\"", o->method);
+        return unknown_method(o->method, e);
     if (!(o->eps >= 0) || o->eps > 255 || o->quantise >= TRAIN_QUANTISE_COUNT || o->rounds < 0 ||
         !(o->stop_error >= 0 && o->stop_error < 1))
         return errmsg_set(e, STATUS_INVALID, "eps must be 0..255, the stop error 0..1");
