@@ -1,8 +1,9 @@
 #include "cli.h"
 #include "train/train.h"
 
-#include <jansson.h>
+#include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 /* "1,2,2" -> {1,2,2}; the number of numbers, 0 when it is no such list. "" is no list but none. */
 static int parse_list(const char *text, int out[PURIFY_LEVELS_MAX])
@@ -31,13 +32,29 @@ static int run_training(const struct train_diffusion_options *o, int json)
         return cli_fail(st, &e);
     const char *precision = nn_precision_names[o->precision];
     if (json)
-        printf("{\"precision\": \"%s\", \"steps\": %d, \"loss\": %.6g, \"images_per_s\": %.6g, "
-               "\"parameters\": %lld}\n",
-               precision, r.steps, r.loss, r.images_per_s, (long long)r.parameters);
+        cli_print_json(json_pack("{s:s, s:s, s:i, s:o, s:f, s:I}", "file", o->out_file, "precision",
+                                 precision, "steps", r.steps, "loss",
+                                 isfinite(r.loss) ? json_real(r.loss) : json_null(), "images_per_s",
+                                 r.images_per_s, "parameters", (json_int_t)r.parameters));
     else
         printf("%d steps, loss %.5f, %lld parameters, %.0f images/s (%s)\n", r.steps, r.loss,
                (long long)r.parameters, r.images_per_s, precision);
     return 0;
+}
+
+/* A checkpoint is work that was not finished: to be gone on with, or given up in so many words. */
+static status check_output(const struct train_diffusion_options *o, int force, struct errmsg *e)
+{
+    AUTO(mem_free) char *checkpoint = mem_printf("%s.checkpoint", o->out_file);
+    status st =
+        checkpoint ? cli_output_check(o->out_file, CLI_OUTPUT_FILE, force, e) : STATUS_NOMEM;
+    if (!st && !o->resume && !force && access(checkpoint, F_OK) == 0)
+        st =
+            errmsg_set(e, STATUS_EXISTS,
+                       "%s is of a training that was stopped (go on with --resume, begin anew with "
+                       "--force)",
+                       checkpoint);
+    return st;
 }
 
 static int train_or_tune(int argc, char **argv, int tune)
@@ -46,8 +63,8 @@ static int train_or_tune(int argc, char **argv, int tune)
     struct cli_choice precision = {nn_precision_names, NN_PREC_COUNT, (int)o.precision};
     const char *mult = NULL, *attn = NULL;
     double lr = (double)o.lr, ema = (double)o.ema, dropout = 0;
-    int flip = o.flip, mid_attn = o.cfg.mid_attn, half = 0, resume = 0, skip_bad = 0, quiet = 0,
-        json = 0, t_max = 0;
+    int flip = o.flip, mid_attn = o.cfg.mid_attn, half = 0, resume = 0, force = 0, skip_bad = 0,
+        quiet = 0, json = 0, t_max = 0;
     /* The first row is of finetune only, those after SHARED of train only. */
     const struct cli_option options[] = {
         {"from", 0, CLI_STRING, &o.from, "FILE", "the weights to start from"},
@@ -67,6 +84,7 @@ static int train_or_tune(int argc, char **argv, int tune)
         {"log", 0, CLI_STRING, &o.log_file, "FILE", "JSON lines"},
         {"half", 0, CLI_FLAG, &half, NULL, "save the weights as 16-bit floats"},
         {"resume", 0, CLI_FLAG, &resume, NULL, "go on from FILE.checkpoint"},
+        {"force", 0, CLI_FLAG, &force, NULL, "replace FILE"},
         {"skip-bad", 0, CLI_FLAG, &skip_bad, NULL, "leave out files that do not decode"},
         {"precision", 0, CLI_CHOICE, &precision, "f32|bf16",
          "of activations and products; default f32"},
@@ -84,7 +102,7 @@ static int train_or_tune(int argc, char **argv, int tune)
         {"groups", 0, CLI_INT, &o.cfg.groups, "N", "of group normalisation; default 32"},
         {"dropout", 0, CLI_DOUBLE, &dropout, "X", "default 0"},
     };
-    enum { SHARED = 22 };
+    enum { SHARED = 23 };
     const struct cli_spec train = {
         "relearn diffusion train",
         "--data DIR --out FILE [OPTION…]",
@@ -126,7 +144,9 @@ static int train_or_tune(int argc, char **argv, int tune)
     o.resume = resume;
     o.skip_bad = skip_bad;
     o.quiet = quiet;
-    return run_training(&o, json);
+    struct errmsg e = {""};
+    status st = check_output(&o, force, &e);
+    return st ? cli_fail(st, &e) : run_training(&o, json);
 }
 
 static int cmd_diffusion_train(int argc, char **argv)
@@ -143,7 +163,7 @@ static int cmd_diffusion_sample(int argc, char **argv)
 {
     struct train_sample_options o = {.rows = 4, .columns = 8};
     struct cli_choice precision = {nn_precision_names, NN_PREC_COUNT, (int)o.precision};
-    int quiet = 0;
+    int force = 0, quiet = 0, json = 0;
     const struct cli_option options[] = {
         {"weights", 'w', CLI_STRING, &o.weights, "FILE", "a trained noise predictor"},
         {"out", 'o', CLI_STRING, &o.out_file, "PNG", "the grid"},
@@ -155,7 +175,9 @@ static int cmd_diffusion_sample(int argc, char **argv)
         {"precision", 0, CLI_CHOICE, &precision, "f32|bf16",
          "of activations and products; default f32"},
         {"threads", 'j', CLI_INT, &o.threads, "N", "default: all CPUs"},
+        {"force", 0, CLI_FLAG, &force, NULL, "replace PNG"},
         {"quiet", 'q', CLI_FLAG, &quiet, NULL, "no progress"},
+        {"json", 0, CLI_FLAG, &json, NULL, "print the result as JSON"},
     };
     const struct cli_spec spec = {
         "relearn diffusion sample",
@@ -177,10 +199,15 @@ static int cmd_diffusion_sample(int argc, char **argv)
     o.quiet = quiet;
     stop_install();
     struct errmsg e = {""};
-    status st = train_diffusion_sample(&o, &e);
+    status st = cli_output_check(o.out_file, CLI_OUTPUT_FILE, force, &e);
+    if (!st)
+        st = train_diffusion_sample(&o, &e);
     if (st)
         return cli_fail(st, &e);
-    printf("%s\n", o.out_file);
+    if (json)
+        cli_print_json(json_pack("{s:s, s:i}", "file", o.out_file, "images", o.rows * o.columns));
+    else
+        printf("%s\n", o.out_file);
     return 0;
 }
 

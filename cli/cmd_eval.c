@@ -78,12 +78,13 @@ int cmd_eval(int argc, char **argv)
     struct cli_choice precision = {nn_precision_names, NN_PREC_COUNT, (int)o.precision};
     struct train_model_hint hint = {.arch = NULL};
     const char *weights = NULL, *mean = NULL, *std = NULL;
-    int skip_bad = 0, confusion = 0, quiet = 0, json = 0, size = 0;
+    int skip_bad = 0, confusion = 0, quiet = 0, json = 0;
     const struct cli_option options[] = {
         {"data", 'd', CLI_STRING, &o.data.dir, "DIR", "images, DIR/<class>/<image>"},
-        {"weights", 'w', CLI_STRING, &weights, "FILE", "weights.safetensors of a run"},
+        {"weights", 'w', CLI_STRING, &weights, "FILE",
+         "weights.safetensors of a run, or what torch.save wrote"},
         {"limit", 'n', CLI_INT, &o.data.limit, "N", "at most N images, balanced over classes"},
-        {"resize", 0, CLI_FLAG, &size, NULL, "resize the images to the network's (square) size"},
+        {"size", 0, CLI_INT, &o.data.size, "N", "resize every image to NxN"},
         {"batch", 'b', CLI_INT, &o.batch, "N", "default 256"},
         {"precision", 0, CLI_CHOICE, &precision, "f32|bf16",
          "of activations and products; default f32"},
@@ -91,7 +92,6 @@ int cmd_eval(int argc, char **argv)
         {"skip-bad", 0, CLI_FLAG, &skip_bad, NULL, "leave out files that do not decode"},
         {"confusion", 0, CLI_FLAG, &confusion, NULL, "print the confusion matrix"},
         {"arch", 'a', CLI_STRING, &hint.arch, "NAME", "for weights that do not say: the network"},
-        {"image-size", 0, CLI_INT, &hint.shape.width, "N", "for weights that do not say"},
         {"channels", 0, CLI_INT, &hint.shape.channels, "N", "for weights that do not say"},
         {"classes", 0, CLI_INT, &hint.shape.classes, "N", "for weights that do not say"},
         {"mean", 0, CLI_STRING, &mean, "X[,X,X]", "the network sees (pixel/255 - mean) / std"},
@@ -102,7 +102,12 @@ int cmd_eval(int argc, char **argv)
     const struct cli_spec spec = {
         "relearn eval",
         "--data DIR --weights FILE [OPTION…]",
-        "Measures a classifier's accuracy on an ImageFolder tree.\n" CLI_PRECISION_ABOUT,
+        "Measures a classifier's accuracy on an ImageFolder tree. Weights may be those of a run, "
+        "or "
+        "a\nclassifier that others trained with PyTorch: its names are translated where it is one "
+        "of "
+        "ours\n(relearn train --list); say --size, and --mean and --std where it scales pixels "
+        "otherwise.\n" CLI_PRECISION_ABOUT,
         options,
         ARRAY_LEN(options),
         0,
@@ -117,7 +122,7 @@ int cmd_eval(int argc, char **argv)
         return cli_usage_error(&spec, "--mean and --std take one number or one for each channel");
     hint.mean = mean ? mean_value : NULL;
     hint.std = std ? std_value : NULL;
-    hint.shape.height = hint.shape.width;
+    hint.size = o.data.size;
     o.data.skip_bad = skip_bad;
     o.precision = (enum nn_precision)precision.chosen;
     o.quiet = quiet;
@@ -127,7 +132,6 @@ int cmd_eval(int argc, char **argv)
     status st = train_model_load(weights, &hint, &m, &e);
     if (st)
         return cli_fail(st, &e);
-    o.data.size = size ? m->shape.width : 0;
     struct train_eval ev;
     st = train_evaluate(m, &o, &ev, &e);
     if (st)

@@ -28,6 +28,43 @@ static const char *architecture(const struct nn_file *f)
     return a ? a : "unknown";
 }
 
+/* What it is for, in a line. */
+static void summary_of(const struct nn_file *f, char out[160])
+{
+    struct purify_unet u;
+    struct purify_percept_cfg percept;
+    const char *classes = nn_file_meta(f, "classes"), *size = nn_file_meta(f, "image_size");
+    if (!purify_unet_from_file(f, &u, NULL))
+        snprintf(
+            out, 160,
+            "noise predictor for %s images, trained on %dx%d pixels and t < %d of %d: `model` of "
+            "a profile",
+            u.in_channels == 1 ? "grey" : "colour", u.size, u.size, u.t_max, u.total);
+    else if (!purify_percept_from_file(f, &percept, NULL))
+        snprintf(out, 160, "perceptual distance (%s): `percept` of a profile",
+                 purify_percept_name(&percept));
+    else if (nn_file_meta(f, "architecture") && classes && size)
+        snprintf(out, 160, "classifier of %.20s classes for images of %.20s: relearn eval", classes,
+                 size);
+    else
+        snprintf(out, 160, "nothing that it says of itself");
+}
+
+/* FILE as it is given, or the weights that came with the program under that name. */
+static status find_file(const char *name, char **out, struct errmsg *e)
+{
+    AUTO(mem_free) char *dir = NULL;
+    AUTO(mem_free) char *path = NULL;
+    if (!strchr(name, '/') && access(name, F_OK) != 0 && !path_data_dir(&dir)) {
+        if (!(path = mem_printf("%s/models/%s.safetensors", dir, name)))
+            return errmsg_set(e, STATUS_NOMEM, "out of memory");
+        if (access(path, F_OK) != 0)
+            mem_free(TAKE(path));
+    }
+    *out = path ? TAKE(path) : mem_strdup(name);
+    return *out ? STATUS_OK : errmsg_set(e, STATUS_NOMEM, "out of memory");
+}
+
 static json_t *tensor_list(const struct nn_file *f)
 {
     json_t *list = json_array();
@@ -51,10 +88,12 @@ static void print_json(const char *path, const struct nn_file *f, const char *sh
         struct nn_meta m = nn_file_meta_at(f, i);
         json_object_set_new(meta, m.key, json_string(m.value));
     }
-    json_t *out =
-        json_pack("{s:s, s:s, s:s, s:I, s:I, s:i, s:o}", "file", path, "sha256", sha256,
-                  "architecture", architecture(f), "parameters", (json_int_t)t.parameters, "bytes",
-                  (json_int_t)t.bytes, "tensor_count", nn_file_count(f), "metadata", meta);
+    char summary[160];
+    summary_of(f, summary);
+    json_t *out = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:o}", "file", path, "sha256",
+                            sha256, "architecture", architecture(f), "summary", summary,
+                            "parameters", (json_int_t)t.parameters, "bytes", (json_int_t)t.bytes,
+                            "tensor_count", nn_file_count(f), "metadata", meta);
     if (tensors)
         json_object_set_new(out, "tensors", tensor_list(f));
     cli_print_json(out);
@@ -75,10 +114,12 @@ static void print_tensors(const struct nn_file *f)
 static void print_text(const char *path, const struct nn_file *f, const char *sha256, int tensors)
 {
     struct totals t = totals_of(f);
-    char size[32];
+    char size[32], summary[160];
+    summary_of(f, summary);
     printf("file          %s\n", path);
     printf("sha256        %s\n", sha256);
     printf("architecture  %s\n", architecture(f));
+    printf("summary       %s\n", summary);
     printf("parameters    %" PRIu64 " in %d tensors, %s\n", t.parameters, nn_file_count(f),
            cli_bytes(t.bytes, size));
     if (nn_file_meta_count(f))
@@ -98,14 +139,15 @@ static int model_info(int argc, char **argv)
         {"tensors", 't', CLI_FLAG, &tensors, NULL, "list every tensor"},
         {"json", 0, CLI_FLAG, &json, NULL, "print a JSON object"},
     };
-    const struct cli_spec spec = {
-        "relearn model info",
-        "[--tensors] [--json] FILE",
-        "Says what a weights file (safetensors, or from torch.save) holds.",
-        options,
-        ARRAY_LEN(options),
-        1,
-        1};
+    const struct cli_spec spec = {"relearn model info",
+                                  "[--tensors] [--json] FILE|NAME",
+                                  "Says what a weights file (safetensors, or from torch.save) "
+                                  "holds, or one that came with the\n"
+                                  "program, by its name: default, percept.",
+                                  options,
+                                  ARRAY_LEN(options),
+                                  1,
+                                  1};
     int rc = cli_parse(&spec, argc, argv, &first);
     if (rc != CLI_GO)
         return rc;
@@ -113,16 +155,19 @@ static int model_info(int argc, char **argv)
     struct digest digest;
     char hex[DIGEST_HEX_LEN + 1];
     AUTO(nn_file_close) struct nn_file *f = NULL;
-    status st = nn_file_open_any(argv[first], &f, &e);
+    AUTO(mem_free) char *path = NULL;
+    status st = find_file(argv[first], &path, &e);
+    if (!st)
+        st = nn_file_open_any(path, &f, &e);
     if (!st)
         st = nn_file_digest(f, &digest);
     if (st)
         return cli_fail(st, &e);
     digest_hex(&digest, hex);
     if (json)
-        print_json(argv[first], f, hex, tensors);
+        print_json(path, f, hex, tensors);
     else
-        print_text(argv[first], f, hex, tensors);
+        print_text(path, f, hex, tensors);
     return 0;
 }
 
@@ -243,10 +288,9 @@ static int model_import(int argc, char **argv)
         return rc;
     struct errmsg e = {""};
     const char *in = argv[first], *out = argv[first + 1];
-    if (!o.force && access(out, F_OK) == 0)
-        return cli_fail(errmsg_set(&e, STATUS_EXISTS, "%s exists (replace it with --force)", out),
-                        &e);
-    status st = o.lpips ? import_lpips(in, &o, out, &e) : import_unet(in, &o, out, &e);
+    status st = cli_output_check(out, CLI_OUTPUT_FILE, o.force, &e);
+    if (!st)
+        st = o.lpips ? import_lpips(in, &o, out, &e) : import_unet(in, &o, out, &e);
     return st ? cli_fail(st, &e) : 0;
 }
 

@@ -7,6 +7,25 @@
 
 /* ---- ls ---- */
 
+/* What a profile says of itself: its leading comment up to the end of the first sentence or line;
+   "" when it says nothing. */
+static void summary_of(const char *path, char *out, size_t size)
+{
+    enum { PROFILE_BYTES_MAX = 64 << 10 };
+    AUTO(mem_free) void *text = NULL;
+    size_t len = 0;
+    out[0] = 0;
+    if (io_read_file(path, PROFILE_BYTES_MAX, &text, &len, NULL))
+        return;
+    const char *at = text;
+    at += strspn(at, "#; \t");
+    if (at == (const char *)text || strncmp(at, "profile ", 8) == 0) /* what `profile new` writes */
+        return;
+    size_t n = strcspn(at, "\n");
+    n -= n && at[n - 1] == '.';
+    snprintf(out, size, "%.*s", (int)n, at);
+}
+
 struct listing {
     json_t *json; /* an array, or NULL for text */
 };
@@ -16,12 +35,13 @@ static void list_one(const char *name, const char *path, void *arg)
     struct listing *l = arg;
     struct purify_profile p;
     struct errmsg e = {""};
-    char hex[DIGEST_HEX_LEN + 1] = "";
+    char hex[DIGEST_HEX_LEN + 1] = "", summary[160];
+    summary_of(path, summary, sizeof summary);
     status st = purify_profile_load(path, &p, &e);
     if (!st)
         digest_hex(&p.id, hex);
     if (l->json) {
-        json_t *row = json_pack("{s:s, s:s}", "name", name, "path", path);
+        json_t *row = json_pack("{s:s, s:s, s:s}", "name", name, "path", path, "summary", summary);
         json_object_set_new(row, st ? "error" : "id", json_string(st ? errmsg_text(&e, st) : hex));
         if (!st)
             json_object_set_new(row, "evaluations", json_integer(purify_profile_evaluations(&p)));
@@ -30,7 +50,7 @@ static void list_one(const char *name, const char *path, void *arg)
         printf("%-16s cannot be used: %s\n", name, errmsg_text(&e, st));
     } else {
         printf("%-16s %.12s  %4d evaluations  %s\n", name, hex, purify_profile_evaluations(&p),
-               path);
+               *summary ? summary : path);
     }
 }
 
@@ -43,7 +63,10 @@ static int profile_ls(int argc, char **argv)
     const struct cli_spec spec = {
         "relearn profile ls",
         "[--json]",
-        "Lists the profiles that can be named: yours, then the shipped ones.",
+        "Lists the profiles that can be named: yours, then the shipped ones, each with its id, how "
+        "often the\nnetwork is evaluated for a tile (relearn profile show --cost says how long "
+        "that "
+        "takes here), and\nwhat it says of itself.",
         options,
         ARRAY_LEN(options),
         0,
@@ -146,14 +169,24 @@ static status set_all(struct purify_profile *p, const struct cli_list *sets, str
     return STATUS_OK;
 }
 
+static void print_path(const char *name, const char *path, int json)
+{
+    if (json)
+        cli_print_json(json_pack("{s:s, s:s}", "name", name, "path", path));
+    else
+        puts(path);
+}
+
 static int profile_new(int argc, char **argv)
 {
     const char *from = "default";
     struct cli_list sets = {{0}, 0};
-    int first;
+    int force = 0, json = 0, first;
     const struct cli_option options[] = {
         {"from", 'f', CLI_STRING, &from, "PROFILE", "the profile to begin with; default: default"},
         {"set", 's', CLI_LIST, &sets, "KEY=VALUE", "change a field (again for another)"},
+        {"force", 0, CLI_FLAG, &force, NULL, "replace a profile of that name"},
+        {"json", 0, CLI_FLAG, &json, NULL, "print a JSON object"},
     };
     const struct cli_spec spec = {"relearn profile new",
                                   "[--from PROFILE] [--set KEY=VALUE]… NAME",
@@ -174,10 +207,39 @@ static int profile_new(int argc, char **argv)
     if (!st)
         st = purify_profile_finish(&p, &e);
     if (!st)
-        st = purify_profile_create(&p, argv[first], &path, &e);
+        st = purify_profile_create(&p, argv[first], force, &path, &e);
     if (st)
         return cli_fail(st, &e);
-    puts(path);
+    print_path(argv[first], path, json);
+    return 0;
+}
+
+/* ---- rm ---- */
+
+static int profile_rm(int argc, char **argv)
+{
+    int json = 0, first;
+    const struct cli_option options[] = {
+        {"json", 0, CLI_FLAG, &json, NULL, "print a JSON object"},
+    };
+    const struct cli_spec spec = {
+        "relearn profile rm",
+        "[--json] NAME",
+        "Removes a profile of your own, and prints the file that was it. Those that came with the\n"
+        "program stay, and what the cache holds for a profile does: relearn cache rm removes that.",
+        options,
+        ARRAY_LEN(options),
+        1,
+        1};
+    int rc = cli_parse(&spec, argc, argv, &first);
+    if (rc != CLI_GO)
+        return rc;
+    struct errmsg e = {""};
+    AUTO(mem_free) char *path = NULL;
+    status st = purify_profile_remove(argv[first], &path, &e);
+    if (st)
+        return cli_fail(st, &e);
+    print_path(argv[first], path, json);
     return 0;
 }
 
@@ -187,6 +249,7 @@ int cmd_profile(int argc, char **argv)
         {"ls", profile_ls, "list the profiles"},
         {"show", profile_show, "print one, with what it costs"},
         {"new", profile_new, "write one of your own"},
+        {"rm", profile_rm, "remove one of your own"},
     };
     return cli_dispatch("relearn profile", "How images are purified.", table, ARRAY_LEN(table),
                         argc, argv);

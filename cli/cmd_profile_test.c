@@ -52,7 +52,7 @@ static int set_up(void **state)
     snprintf(path, sizeof path, "%s/models/default.safetensors", run_dir);
     make_model(path);
     snprintf(path, sizeof path, "%s/profiles/default.ini", run_dir);
-    static const char text[] = "[purify]\nmodel = default\n";
+    static const char text[] = "# For tests. More of it.\n[purify]\nmodel = default\n";
     return io_write_file(path, text, sizeof text - 1, NULL) ? -1 : 0;
 }
 
@@ -62,11 +62,20 @@ static void lists_shows_and_makes(void **state)
     char out[RUN_OUT_MAX], path[192];
     assert_int_equal(run_cmd(cmd_profile, "profile ls", out), 0);
     assert_has(out, "default");
-    assert_has(out, "20 evaluations");
+    assert_has(out, "20 evaluations  For tests. More of it\n");
     assert_int_equal(run_cmd(cmd_profile, "profile new --set rounds=2 -s eta=0 mine", out), 0);
     snprintf(path, sizeof path, "%s/relearnfs/profiles/mine.ini\n", run_dir);
     assert_string_equal(out, path);
     assert_int_equal(run_cmd(cmd_profile, "profile new mine", out), 1);
+    assert_int_equal(run_cmd(cmd_profile, "profile new other", out), 0);
+    assert_int_equal(run_cmd(cmd_profile, "profile new --force --set rounds=3 other", out), 0);
+    assert_int_equal(run_cmd(cmd_profile, "profile show other", out), 0);
+    assert_has(out, "\nrounds = 3\n");
+    assert_int_equal(run_cmd(cmd_profile, "profile rm other", out), 0);
+    assert_has(out, "/relearnfs/profiles/other.ini\n");
+    assert_int_equal(run_cmd(cmd_profile, "profile rm other", out), 1);
+    assert_int_equal(run_cmd(cmd_profile, "profile rm default", out), 2);
+    assert_int_equal(run_cmd(cmd_profile, "profile show default", out), 0);
     assert_int_equal(run_cmd(cmd_profile, "profile show --cost mine", out), 0);
     assert_has(out, "# profile mine\n# id ");
     assert_has(out, "\nrounds = 2\n");
@@ -133,6 +142,10 @@ static void tells_about_a_model(void **state)
     assert_has(out, "architecture  ddpm-unet\n");
     assert_has(out, "ch_mult");
     assert_has(out, "sha256        ");
+    assert_has(out, "summary       noise predictor for grey images, trained on 16x16 pixels");
+    char named[RUN_OUT_MAX];
+    assert_int_equal(run_cmd(cmd_model, "model info default", named), 0);
+    assert_string_equal(named, out); /* the same file by its name */
 }
 
 int main(void)

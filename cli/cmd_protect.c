@@ -4,9 +4,17 @@
 #include <math.h>
 #include <string.h>
 
-static int print_list(void)
+static int print_list(int json)
 {
     const char *summary;
+    json_t *list = json ? json_array() : NULL;
+    for (int i = 0; json && train_protect_method(i, &summary); i++)
+        json_array_append_new(list, json_pack("{s:s, s:s}", "name", train_protect_method(i, NULL),
+                                              "summary", summary));
+    if (json) {
+        cli_print_json(list);
+        return 0;
+    }
     for (int i = 0; train_protect_method(i, &summary); i++)
         printf("%-10s %s\n", train_protect_method(i, NULL), summary);
     return 0;
@@ -77,7 +85,7 @@ int cmd_protect(int argc, char **argv)
     if (rc != CLI_GO)
         return rc;
     if (list)
-        return print_list();
+        return print_list(json);
     if (!o.method || argc - first != 2)
         return cli_usage_error(&spec, "--method, SRC and DST are needed");
     enum train_quantise q;

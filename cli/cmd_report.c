@@ -22,6 +22,7 @@ int cmd_report(int argc, char **argv)
     struct train_report_options o = {.out_file = NULL};
     const char *sheet = NULL;
     struct cli_list fact = {{0}, 0};
+    int force = 0, json = 0;
     const struct cli_option options[] = {
         {"out", 'o', CLI_STRING, &o.out_file, "FILE", "the HTML page; default report.html"},
         {"title", 0, CLI_STRING, &o.title, "TEXT", "its title"},
@@ -29,6 +30,8 @@ int cmd_report(int argc, char **argv)
         {"sheet", 0, CLI_STRING, &sheet, "CLEAN,PROTECTED,PURIFIED",
          "three trees for a contact sheet"},
         {"columns", 0, CLI_INT, &o.sheet_columns, "N", "images in the sheet; default 10"},
+        {"force", 0, CLI_FLAG, &force, NULL, "replace FILE"},
+        {"json", 0, CLI_FLAG, &json, NULL, "print the result as JSON"},
     };
     const struct cli_spec spec = {"relearn report",
                                   "[--out FILE] [RUNDIR…]",
@@ -54,10 +57,16 @@ int cmd_report(int argc, char **argv)
     o.n_runs = argc - first;
     o.facts = fact.item;
     o.n_facts = fact.n;
+    stop_install();
     struct errmsg e = {""};
-    status st = train_report(&o, &e);
+    status st = cli_output_check(o.out_file, CLI_OUTPUT_FILE, force, &e);
+    if (!st)
+        st = train_report(&o, &e);
     if (st)
         return cli_fail(st, &e);
-    printf("%s\n", o.out_file);
+    if (json)
+        cli_print_json(json_pack("{s:s, s:i}", "file", o.out_file, "runs", o.n_runs));
+    else
+        printf("%s\n", o.out_file);
     return 0;
 }

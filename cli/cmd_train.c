@@ -30,10 +30,24 @@ static int print_result(const struct train_options *o, const struct train_result
     return 0;
 }
 
-static int print_list(void)
+static json_t *name_and_summary(const char *name, const char *summary)
+{
+    return json_pack("{s:s, s:s}", "name", name, "summary", summary);
+}
+
+static int print_list(int json)
 {
     const char *summary;
     const struct train_net *net;
+    if (json) {
+        json_t *nets = json_array(), *recipes = json_array();
+        for (int i = 0; (net = train_net_at(i)); i++)
+            json_array_append_new(nets, name_and_summary(net->name, net->summary));
+        for (int i = 0; train_recipe(i, &summary); i++)
+            json_array_append_new(recipes, name_and_summary(train_recipe(i, NULL), summary));
+        cli_print_json(json_pack("{s:o, s:o}", "networks", nets, "recipes", recipes));
+        return 0;
+    }
     puts("networks (--arch):");
     for (int i = 0; (net = train_net_at(i)); i++)
         printf("  %-10s %s\n", net->name, net->summary);
@@ -43,84 +57,136 @@ static int print_list(void)
     return 0;
 }
 
-int cmd_train(int argc, char **argv)
+/* What is parsed into, beginning with what holds when an option is absent. */
+struct args {
+    struct train_options o;
+    double lr, momentum, decay, clip;
+    struct cli_choice precision;
+    int flip, skip_bad, acm, resume, force, quiet, json, list;
+};
+
+static struct args args_from(struct train_options o)
 {
-    struct train_options o = train_options_default();
-    double lr = 0, momentum = (double)o.momentum, decay = (double)o.weight_decay,
-           clip = (double)o.clip;
-    struct cli_choice precision = {nn_precision_names, NN_PREC_COUNT, (int)o.precision};
-    int flip = o.flip, skip_bad = 0, acm = 0, resume = 0, force = 0, quiet = 0, json = 0, list = 0;
+    return (struct args){.o = o,
+                         .lr = (double)o.lr,
+                         .momentum = (double)o.momentum,
+                         .decay = (double)o.weight_decay,
+                         .clip = (double)o.clip,
+                         .precision = {nn_precision_names, NN_PREC_COUNT, (int)o.precision},
+                         .flip = o.flip,
+                         .skip_bad = o.skip_bad,
+                         .acm = o.acm};
+}
+
+static int parse(struct args *a, int argc, char **argv)
+{
     const struct cli_option options[] = {
-        {"data", 'd', CLI_STRING, &o.data_dir, "DIR", "training images, DIR/<class>/<image>"},
-        {"test", 't', CLI_STRING, &o.test_dir, "DIR", "test images, the same classes"},
-        {"out", 'o', CLI_STRING, &o.out_dir, "RUNDIR", "where the run is kept"},
-        {"arch", 'a', CLI_STRING, &o.arch, "NAME", "network; default resnet18"},
-        {"recipe", 'r', CLI_STRING, &o.recipe, "NAME", "standard or staged; default standard"},
-        {"list", 0, CLI_FLAG, &list, NULL, "list networks and recipes"},
-        {"epochs", 'e', CLI_INT, &o.epochs, "N", "default 60"},
-        {"batch", 'b', CLI_INT, &o.batch, "N", "images a step; default 128"},
-        {"lr", 0, CLI_DOUBLE, &lr, "X", "learning rate at the start; default the network's"},
-        {"momentum", 0, CLI_DOUBLE, &momentum, "X", "default 0.9"},
-        {"weight-decay", 0, CLI_DOUBLE, &decay, "X", "default 0.0005"},
-        {"clip", 0, CLI_DOUBLE, &clip, "X", "limit of the gradient's norm, 0 for none; default 5"},
-        {"warmup", 0, CLI_INT, &o.warmup, "N", "steps of linear rise to --lr; default 0"},
-        {"pad", 0, CLI_INT, &o.pad, "N", "random crop out of N zeros around; default 4"},
-        {"flip", 0, CLI_FLAG, &flip, NULL, "mirror at random (the default; --no-flip: do not)"},
-        {"seed", 's', CLI_U64, &o.seed, "N", "default 0"},
-        {"limit", 'n', CLI_INT, &o.limit, "N", "at most N training images, balanced over classes"},
-        {"test-limit", 0, CLI_INT, &o.test_limit, "N", "the same for test images"},
-        {"size", 0, CLI_INT, &o.size, "N", "resize every image to NxN"},
-        {"channels", 0, CLI_INT, &o.channels, "N", "convert to 1 (grey) or 3 (colour) channels"},
-        {"skip-bad", 0, CLI_FLAG, &skip_bad, NULL, "leave out files that do not decode"},
-        {"precision", 0, CLI_CHOICE, &precision, "f32|bf16",
+        {"data", 'd', CLI_STRING, &a->o.data_dir, "DIR", "training images, DIR/<class>/<image>"},
+        {"test", 't', CLI_STRING, &a->o.test_dir, "DIR", "test images, the same classes"},
+        {"out", 'o', CLI_STRING, &a->o.out_dir, "RUNDIR", "where the run is kept"},
+        {"arch", 'a', CLI_STRING, &a->o.arch, "NAME", "network; default resnet18"},
+        {"recipe", 'r', CLI_STRING, &a->o.recipe, "NAME", "standard or staged; default standard"},
+        {"list", 0, CLI_FLAG, &a->list, NULL, "list networks and recipes"},
+        {"epochs", 'e', CLI_INT, &a->o.epochs, "N", "default 60"},
+        {"batch", 'b', CLI_INT, &a->o.batch, "N", "images a step; default 128"},
+        {"lr", 0, CLI_DOUBLE, &a->lr, "X", "learning rate at the start; default the network's"},
+        {"momentum", 0, CLI_DOUBLE, &a->momentum, "X", "default 0.9"},
+        {"weight-decay", 0, CLI_DOUBLE, &a->decay, "X", "default 0.0005"},
+        {"clip", 0, CLI_DOUBLE, &a->clip, "X",
+         "limit of the gradient's norm, 0 for none; default 5"},
+        {"warmup", 0, CLI_INT, &a->o.warmup, "N", "steps of linear rise to --lr; default 0"},
+        {"pad", 0, CLI_INT, &a->o.pad, "N", "random crop out of N zeros around; default 4"},
+        {"flip", 0, CLI_FLAG, &a->flip, NULL, "mirror at random (the default; --no-flip: do not)"},
+        {"seed", 's', CLI_U64, &a->o.seed, "N", "default 0"},
+        {"limit", 'n', CLI_INT, &a->o.limit, "N",
+         "at most N training images, balanced over classes"},
+        {"test-limit", 0, CLI_INT, &a->o.test_limit, "N", "the same for test images"},
+        {"size", 0, CLI_INT, &a->o.size, "N", "resize every image to NxN"},
+        {"channels", 0, CLI_INT, &a->o.channels, "N", "convert to 1 (grey) or 3 (colour) channels"},
+        {"skip-bad", 0, CLI_FLAG, &a->skip_bad, NULL, "leave out files that do not decode"},
+        {"precision", 0, CLI_CHOICE, &a->precision, "f32|bf16",
          "of activations and products; default f32"},
-        {"threads", 'j', CLI_INT, &o.threads, "N", "default: all CPUs"},
-        {"test-every", 0, CLI_INT, &o.test_every, "N",
+        {"threads", 'j', CLI_INT, &a->o.threads, "N", "default: all CPUs"},
+        {"test-every", 0, CLI_INT, &a->o.test_every, "N",
          "epochs between tests, 0: last only; default 1"},
-        {"acm", 0, CLI_FLAG, &acm, NULL, "log the activation cluster measurement in any recipe"},
-        {"staged-rise", 0, CLI_DOUBLE, &o.staged.rise, "X",
+        {"acm", 0, CLI_FLAG, &a->acm, NULL, "log the activation cluster measurement in any recipe"},
+        {"staged-rise", 0, CLI_DOUBLE, &a->o.staged.rise, "X",
          "staged: ACM over its start that signals"},
-        {"staged-slow", 0, CLI_DOUBLE, &o.staged.slow, "X", "staged: factor of a slowed stage"},
-        {"staged-floor", 0, CLI_DOUBLE, &o.staged.floor, "X", "staged: least factor"},
-        {"staged-rollbacks", 0, CLI_INT, &o.staged.rollbacks, "N",
+        {"staged-slow", 0, CLI_DOUBLE, &a->o.staged.slow, "X", "staged: factor of a slowed stage"},
+        {"staged-floor", 0, CLI_DOUBLE, &a->o.staged.floor, "X", "staged: least factor"},
+        {"staged-rollbacks", 0, CLI_INT, &a->o.staged.rollbacks, "N",
          "staged: epochs that may be undone"},
-        {"staged-probe", 0, CLI_INT, &o.staged.probe, "N", "images measured after each epoch"},
-        {"resume", 0, CLI_FLAG, &resume, NULL, "go on with the run in RUNDIR"},
-        {"force", 0, CLI_FLAG, &force, NULL, "replace the run in RUNDIR"},
-        {"quiet", 'q', CLI_FLAG, &quiet, NULL, "no progress"},
-        {"json", 0, CLI_FLAG, &json, NULL, "print the result as JSON"},
+        {"staged-probe", 0, CLI_INT, &a->o.staged.probe, "N", "images measured after each epoch"},
+        {"resume", 0, CLI_FLAG, &a->resume, NULL, "go on with the run in RUNDIR, as it was begun"},
+        {"force", 0, CLI_FLAG, &a->force, NULL, "replace the run in RUNDIR"},
+        {"quiet", 'q', CLI_FLAG, &a->quiet, NULL, "no progress"},
+        {"json", 0, CLI_FLAG, &a->json, NULL, "print the result as JSON"},
     };
     const struct cli_spec spec = {
         "relearn train",
-        "--data DIR [--test DIR] --out RUNDIR [OPTION…]",
+        "--data DIR [--test DIR] --out RUNDIR [OPTION…] | --resume RUNDIR",
         "Trains a classifier on an ImageFolder tree, mounted or plain. RUNDIR gets config.json, "
         "log.jsonl,\na checkpoint after each epoch and on Ctrl-C, and weights.safetensors at the "
-        "end.\n" CLI_PRECISION_ABOUT,
+        "end. A run that was\nstopped goes on with --resume RUNDIR alone: its options are in "
+        "config.json, and any that are given\nagain must be the same.\n" CLI_PRECISION_ABOUT,
         options,
         ARRAY_LEN(options),
         0,
-        0};
+        1};
     int first, rc = cli_parse(&spec, argc, argv, &first);
-    if (rc != CLI_GO)
+    if (rc != CLI_GO || a->list)
         return rc;
-    if (list)
-        return print_list();
-    if (!o.data_dir || !o.out_dir)
+    if (first < argc && !a->resume)
+        return cli_usage_error(&spec, "unexpected argument '%s'", argv[first]);
+    if (first < argc)
+        a->o.out_dir = argv[first];
+    if (a->resume && a->force)
+        return cli_usage_error(&spec, "--resume goes on with a run, --force replaces it: not both");
+    if (a->resume && !a->o.out_dir)
+        return cli_usage_error(&spec, "which run is to be resumed?");
+    if (!a->resume && (!a->o.data_dir || !a->o.out_dir))
         return cli_usage_error(&spec, "--data and --out are needed");
-    o.lr = (float)lr;
-    o.momentum = (float)momentum;
-    o.weight_decay = (float)decay;
-    o.clip = (float)clip;
-    o.precision = (enum nn_precision)precision.chosen;
-    o.flip = flip;
-    o.skip_bad = skip_bad;
-    o.acm = acm;
-    o.resume = resume;
-    o.force = force;
-    o.quiet = quiet;
+    return CLI_GO;
+}
+
+static int run(const struct args *a)
+{
+    struct train_options o = a->o;
+    o.lr = (float)a->lr;
+    o.momentum = (float)a->momentum;
+    o.weight_decay = (float)a->decay;
+    o.clip = (float)a->clip;
+    o.precision = (enum nn_precision)a->precision.chosen;
+    o.flip = a->flip;
+    o.skip_bad = a->skip_bad;
+    o.acm = a->acm;
+    o.resume = a->resume;
+    o.force = a->force;
+    o.quiet = a->quiet;
     stop_install();
     struct errmsg e = {""};
     struct train_result r;
     status st = train_run(&o, &r, &e);
-    return st ? cli_fail(st, &e) : print_result(&o, &r, json);
+    return st ? cli_fail(st, &e) : print_result(&o, &r, a->json);
+}
+
+int cmd_train(int argc, char **argv)
+{
+    struct args a = args_from(train_options_default());
+    int rc = parse(&a, argc, argv);
+    if (rc != CLI_GO)
+        return rc;
+    if (a.list)
+        return print_list(a.json);
+    if (!a.resume)
+        return run(&a);
+    /* Once more, on top of what the run was begun with. */
+    struct errmsg e = {""};
+    AUTO(train_config_free) struct train_config *config = NULL;
+    status st = train_config_open(a.o.out_dir, &config, &e);
+    if (st)
+        return cli_fail(st, &e);
+    a = args_from(train_config_options(config));
+    rc = parse(&a, argc, argv);
+    return rc == CLI_GO ? run(&a) : rc;
 }

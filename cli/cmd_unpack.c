@@ -4,13 +4,15 @@
 int cmd_unpack(int argc, char **argv)
 {
     struct train_unpack_options o = {.images = NULL};
-    int flat = 0, quiet = 0;
+    int flat = 0, force = 0, quiet = 0, json = 0;
     const struct cli_option options[] = {
         {"labels", 'l', CLI_STRING, &o.labels, "FILE", "the IDX label file"},
         {"class-names", 0, CLI_STRING, &o.class_names, "A,B,…", "folder names; default digits"},
         {"limit", 'n', CLI_INT, &o.limit, "N", "the first N images"},
         {"flat", 0, CLI_FLAG, &flat, NULL, "no class folders (for diffusion training)"},
+        {"force", 0, CLI_FLAG, &force, NULL, "write into a DIR that is not empty"},
         {"quiet", 'q', CLI_FLAG, &quiet, NULL, "no progress"},
+        {"json", 0, CLI_FLAG, &json, NULL, "print the result as JSON"},
     };
     const struct cli_spec spec = {
         "relearn unpack",
@@ -31,9 +33,14 @@ int cmd_unpack(int argc, char **argv)
     stop_install();
     struct errmsg e = {""};
     int n = 0;
-    status st = train_unpack(&o, &n, &e);
+    status st = cli_output_check(o.out_dir, CLI_OUTPUT_DIR, force, &e);
+    if (!st)
+        st = train_unpack(&o, &n, &e);
     if (st)
         return cli_fail(st, &e);
-    printf("%d images\n", n);
+    if (json)
+        cli_print_json(json_pack("{s:s, s:i}", "directory", o.out_dir, "images", n));
+    else
+        printf("%d images\n", n);
     return 0;
 }

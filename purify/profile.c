@@ -69,6 +69,17 @@ const struct profile_field *profile_find(const char *key)
     return NULL;
 }
 
+status profile_unknown_key(const char *key, struct errmsg *e)
+{
+    AUTO(buf_done) struct buf keys = BUF_INIT(4096);
+    status st = STATUS_OK;
+    for (int i = 0; i < PROFILE_FIELDS && !st; i++)
+        st = buf_addf(&keys, "%s%s", i ? ", " : "", profile_fields[i].key);
+    return st ? st
+              : errmsg_set(e, STATUS_INVALID, "unknown key \"%.40s\"; there are %s", key,
+                           keys.data);
+}
+
 /* What an INI file can hold: no control characters, no ';' (a comment), no blanks at the ends. */
 static status check_text(const char *key, const char *value, struct errmsg *e)
 {
@@ -121,7 +132,7 @@ status purify_profile_set(struct purify_profile *p, const char *key, const char 
 {
     const struct profile_field *f = profile_find(key);
     if (!f)
-        return errmsg_set(e, STATUS_INVALID, "unknown key \"%.40s\"", key);
+        return profile_unknown_key(key, e);
     return profile_set(p, f, value, e);
 }
 

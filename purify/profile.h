@@ -19,6 +19,8 @@ extern const struct profile_field profile_fields[PROFILE_FIELDS];
 
 /* NULL when no field has this key. */
 const struct profile_field *profile_find(const char *key);
+/* INVALID, with the keys that there are. */
+status profile_unknown_key(const char *key, struct errmsg *e) MUST_USE;
 /* STATUS_INVALID says what is wrong with value; the field is then unchanged. */
 status profile_set(struct purify_profile *p, const struct profile_field *f, const char *value,
                    struct errmsg *e) MUST_USE;

@@ -83,6 +83,13 @@ static status check_name(const char *name, struct errmsg *e)
                              "\"%.64s\" is no name of a profile (letters, digits, . _ + -)", name);
 }
 
+static void add_name(const char *name, const char *path, void *arg)
+{
+    struct buf *names = arg;
+    (void)path;
+    status_ignore(buf_addf(names, "%s%s", names->len ? ", " : "", name), "the list is cut there");
+}
+
 static status read_named(const char *name, char **out_path, void **out_data, size_t *out_len,
                          struct errmsg *e)
 {
@@ -104,8 +111,11 @@ static status read_named(const char *name, char **out_path, void **out_data, siz
         if (st != STATUS_NOT_FOUND)
             return st;
     }
+    AUTO(buf_done) struct buf names = BUF_INIT(NAMES_MAX);
+    status_ignore(purify_profile_list(add_name, &names), "as many as there are");
     return errmsg_set(e, STATUS_NOT_FOUND,
-                      "no profile is named \"%.64s\" (relearn profile ls shows them)", name);
+                      "no profile is named \"%.64s\"; there are %.300s (relearn profile ls)", name,
+                      names.len ? names.data : "none");
 }
 
 static status read_profile(const char *name_or_path, char **out_path, void **out_data,
@@ -169,7 +179,7 @@ static int take_value(void *user, const char *section, const char *key, const ch
     if (strcmp(section, "purify") != 0)
         errmsg_set(&why, STATUS_INVALID, "\"%.40s\" is not under [purify]", key);
     else if (!f)
-        errmsg_set(&why, STATUS_INVALID, "unknown key \"%.40s\"", key);
+        status_ignore(profile_unknown_key(key, &why), "the text is what is wanted");
     else if (r->line_of[f - profile_fields])
         errmsg_set(&why, STATUS_INVALID, "%s is given twice (an indented line continues the last)",
                    key);
@@ -276,8 +286,8 @@ status purify_profile_load(const char *name_or_path, struct purify_profile *out,
 
 /* ---- writing ---- */
 
-status purify_profile_create(const struct purify_profile *p, const char *name, char **out_path,
-                             struct errmsg *e)
+status purify_profile_create(const struct purify_profile *p, const char *name, bool replace,
+                             char **out_path, struct errmsg *e)
 {
     AUTO(mem_free) char *dir = NULL;
     AUTO(mem_free) char *path = NULL;
@@ -291,8 +301,8 @@ status purify_profile_create(const struct purify_profile *p, const char *name, c
         st = profiles_dir(0, &dir);
     if (!st && !(path = mem_printf("%s/%s.ini", dir, name)))
         st = STATUS_NOMEM;
-    if (!st && access(path, F_OK) == 0)
-        st = errmsg_set(e, STATUS_EXISTS, "%s is there already", path);
+    if (!st && !replace && access(path, F_OK) == 0)
+        st = errmsg_set(e, STATUS_EXISTS, "%s exists (replace it with --force)", path);
     if (st)
         return st;
     snprintf(named.name, sizeof named.name, "%s", name);
@@ -304,6 +314,41 @@ status purify_profile_create(const struct purify_profile *p, const char *name, c
     if (!st)
         *out_path = TAKE(path);
     return st;
+}
+
+static status no_such_profile(const char *name, struct errmsg *e)
+{
+    AUTO(mem_free) char *shipped = NULL;
+    AUTO(mem_free) char *path = NULL;
+    status st = profiles_dir(1, &shipped);
+    if (st && st != STATUS_NOT_FOUND)
+        return st;
+    if (shipped && !(path = mem_printf("%s/%s.ini", shipped, name)))
+        return STATUS_NOMEM;
+    if (path && access(path, F_OK) == 0)
+        return errmsg_set(e, STATUS_INVALID, "\"%.64s\" came with the program and stays", name);
+    return errmsg_set(e, STATUS_NOT_FOUND, "no profile of yours is named \"%.64s\"", name);
+}
+
+status purify_profile_remove(const char *name, char **out_path, struct errmsg *e)
+{
+    AUTO(mem_free) char *dir = NULL;
+    AUTO(mem_free) char *path = NULL;
+    status st = check_name(name, e);
+    if (!st)
+        st = profiles_dir(0, &dir);
+    if (!st && !(path = mem_printf("%s/%s.ini", dir, name)))
+        st = STATUS_NOMEM;
+    if (st)
+        return st;
+    if (unlink(path) < 0) {
+        int err = errno;
+        return err == ENOENT ? no_such_profile(name, e)
+                             : errmsg_set(e, status_from_errno(err), "cannot remove %s: %s", path,
+                                          strerror(err));
+    }
+    *out_path = TAKE(path);
+    return STATUS_OK;
 }
 
 /* ---- listing ---- */

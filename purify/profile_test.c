@@ -427,13 +427,13 @@ static void test_create(void **state)
     assert_int_equal(purify_profile_set(&p, "no", "7", &e), STATUS_INVALID);
     assert_non_null(strstr(e.text, "\"no\""));
     assert_int_equal(purify_profile_finish(&p, NULL), STATUS_OK);
-    assert_int_equal(purify_profile_create(&p, "a/b", &path, &e), STATUS_INVALID);
-    assert_int_equal(purify_profile_create(&p, "", &path, &e), STATUS_INVALID);
-    if (purify_profile_create(&p, "made", &path, &e))
+    assert_int_equal(purify_profile_create(&p, "a/b", false, &path, &e), STATUS_INVALID);
+    assert_int_equal(purify_profile_create(&p, "", false, &path, &e), STATUS_INVALID);
+    if (purify_profile_create(&p, "made", false, &path, &e))
         fail_msg("%s", e.text);
     assert_string_equal(path, in_dir("config/relearnfs/profiles/made.ini"));
     mem_free(path);
-    assert_int_equal(purify_profile_create(&p, "made", &path, &e), STATUS_EXISTS);
+    assert_int_equal(purify_profile_create(&p, "made", false, &path, &e), STATUS_EXISTS);
     assert_int_equal(chdir(here), 0);
     if (purify_profile_load("made", &back, &e))
         fail_msg("%s", e.text);

@@ -249,10 +249,13 @@ status purify_profile_text(const struct purify_profile *p, struct buf *out) MUST
 /* Sets one field as a line "key = value" of a file would. */
 status purify_profile_set(struct purify_profile *p, const char *key, const char *value,
                           struct errmsg *e) MUST_USE;
-/* Writes the profile as the user's NAME.ini; EXISTS when there is one already. *out_path is the
-   file, for mem_free. */
-status purify_profile_create(const struct purify_profile *p, const char *name, char **out_path,
-                             struct errmsg *e) MUST_USE;
+/* Writes the profile as the user's NAME.ini; EXISTS when there is one already, unless it is to be
+   replaced. *out_path is the file, for mem_free. */
+status purify_profile_create(const struct purify_profile *p, const char *name, bool replace,
+                             char **out_path, struct errmsg *e) MUST_USE;
+/* Removes the user's NAME.ini; INVALID for a profile that came with the program. *out_path is the
+   file that was removed, for mem_free. */
+status purify_profile_remove(const char *name, char **out_path, struct errmsg *e) MUST_USE;
 /* Evaluations of the network for one tile. */
 int purify_profile_evaluations(const struct purify_profile *p);
 /* Names of profiles found (user's, then shipped); calls fn(name, path, arg). */

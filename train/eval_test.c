@@ -201,8 +201,10 @@ static void weights_of_others_load_by_their_names(void **state)
     (void)state;
     static const struct {
         const char *arch, *prefix, *head;
-    } like[] = {{"resnet18", "", "fc"},          {"resnet18", "net.module.", "linear"},
-                {"resnet20", "module.", "fc"},   {"resnet20", "state_dict.", "linear"},
+    } like[] = {{"resnet18", "", "fc"},
+                {"resnet18", "net.module.", "linear"},
+                {"resnet20", "module.", "fc"},
+                {"resnet20", "state_dict.", "linear"},
                 {"resnet8", "model.", "linear"}};
     toy_tree("others", 3, 1, 12, 3, 1);
     struct train_set *set = NULL;

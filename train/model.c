@@ -210,6 +210,8 @@ static status read_shape(const struct nn_file *f, const char *path,
         s.width = w;
         s.height = h;
     }
+    if (!s.width || !s.height)
+        s.width = s.height = hint->size;
     if (!s.channels)
         s.channels = (int)train_kv_int(f, "in_channels", train_foreign_channels(f));
     if (!s.classes)

@@ -61,8 +61,8 @@ static status unknown_recipe(const char *name, struct errmsg *e)
     char list[256];
     size_t len = 0;
     for (size_t i = 0; i < ARRAY_LEN(recipes) && len < sizeof list; i++)
-        len += (size_t)snprintf(list + len, sizeof list - len, "%s%s", i ? ", " : "",
-                                recipes[i].name);
+        len +=
+            (size_t)snprintf(list + len, sizeof list - len, "%s%s", i ? ", " : "", recipes[i].name);
     return errmsg_set(e, STATUS_INVALID, "no recipe is called \"%s\"; there are %s", name, list);
 }
 

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { COLUMNS_DEFAULT = 10, CELL_PX = 64, GAP_PX = 4, AMPLIFY = 8, ROWS = 5 };
+enum { COLUMNS_DEFAULT = 10, CELL_PX = 64, LARGE_PX = 256, GAP_PX = 4, AMPLIFY = 8, ROWS = 5 };
 
 struct sheet {
     struct train_set *clean, *protected, *purified;
@@ -14,9 +14,30 @@ struct sheet {
     struct image out; /* RGB */
 };
 
-static status open_tree(const char *dir, int limit, struct train_set **out, struct errmsg *e)
+static status open_tree(const char *dir, int limit, int size, struct train_set **out,
+                        struct errmsg *e)
 {
-    return train_set_open(&(struct train_data_options){.dir = dir, .limit = limit}, out, e);
+    return train_set_open(
+        &(struct train_data_options){
+            .dir = dir, .limit = limit, .size = size, .any_size = true, .channels = 3},
+        out, e);
+}
+
+/* Cells are of one size: images that differ, or would fill the page, are made to fit (*out_size).
+ */
+static status choose_size(const struct train_set *s, int *out_size, struct errmsg *e)
+{
+    struct train_set_info info = train_set_info(s);
+    *out_size = info.width > LARGE_PX || info.height > LARGE_PX ? CELL_PX : 0;
+    for (int i = 0; i < info.samples && !*out_size; i++) {
+        int w, h;
+        status st = train_set_size(s, i, &w, &h, e);
+        if (st)
+            return st;
+        if (w != info.width || h != info.height)
+            *out_size = CELL_PX;
+    }
+    return STATUS_OK;
 }
 
 static size_t stem_len(const char *path)
@@ -118,18 +139,25 @@ status train_contact_sheet(const char *clean_dir, const char *protected_dir,
                            struct errmsg *e)
 {
     struct sheet s = {.columns = columns > 0 ? columns : COLUMNS_DEFAULT};
-    status st = open_tree(clean_dir, s.columns, &s.clean, e);
+    int size = 0;
+    status st = open_tree(clean_dir, s.columns, 0, &s.clean, e);
     if (!st)
-        st = open_tree(protected_dir, 0, &s.protected, e);
+        st = choose_size(s.clean, &size, e);
+    if (!st && size) {
+        train_set_free(TAKE(s.clean));
+        st = open_tree(clean_dir, s.columns, size, &s.clean, e);
+    }
     if (!st)
-        st = open_tree(purified_dir, 0, &s.purified, e);
+        st = open_tree(protected_dir, 0, size, &s.protected, e);
+    if (!st)
+        st = open_tree(purified_dir, 0, size, &s.purified, e);
     if (!st) {
         s.info = train_set_info(s.clean);
         s.columns = s.info.samples;
         st = lay_out(&s);
     }
     for (int i = 0; i < s.columns && !st; i++)
-        st = draw_column(&s, i, e);
+        st = stop_requested() ? STATUS_CANCELLED : draw_column(&s, i, e);
     if (!st)
         st = train_png_bytes(&s.out, out_png, e);
     image_done(&s.out);

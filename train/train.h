@@ -151,10 +151,14 @@ struct train_model {
     char **class_name; /* (classes); NULL when the file names none */
     struct nn_params *params;
 };
-/* arch NULL: from the file's metadata. Foreign files without metadata need arch and classes. */
+/*
+ * A weights file of ours says what it holds. One of others (nn_file_open_any) is recognised by its
+ * tensors when they are those of a network of ours, under their names or the usual other ones.
+ */
 struct train_model_hint {
     const char *arch;
     struct train_net_shape shape; /* zeros: from the file */
+    int size;                     /* side of the images, where neither of them says it */
     const float *mean, *std;      /* (channels) or NULL: from the file, else the architecture's */
 };
 status train_model_load(const char *path, const struct train_model_hint *hint,
