@@ -78,7 +78,7 @@ static status new_pack(struct cache *c)
     for (int i = 0; !st && i < CREATE_TRIES; i++) {
         st = index_new_pack(c->index, id, &id);
         if (!st)
-            st = pack_create(c->dir, id, c->file_mode, &c->active);
+            st = pack_create(c->dir, id, &c->active);
         if (st != STATUS_EXISTS)
             return st;
         st = STATUS_OK;

@@ -6,6 +6,7 @@
  *     DIR/index.sqlite     which object lies where (SQLite, WAL); can be thrown away
  *     DIR/packs/N.pack     append-only records: header (key, shape, checksums) + raw pixels
  *     DIR/lock             held for moments while the index is opened or replaced
+ *     DIR/reserve          128 KiB that are given up to open and tidy a cache on a full disk
  *
  * Invariants
  * - An object is a pure function of its key, so the cache never holds two different truths and
@@ -27,8 +28,17 @@
  *
  * Threads: every call may be made from any thread, at the same time, except cache_open's result
  * before it returned and cache_close, which must be the last call. Several processes may have one
- * directory open. A handle does not survive fork(): open in the child. The directory must be on a
- * local file system (SQLite's WAL needs shared memory).
+ * directory open. A handle does not survive fork(): open in the child.
+ *
+ * Where a cache may be
+ * - On a local file system: SQLite's log needs locks and memory that all its users share. On NFS,
+ *   SMB, Lustre, 9p, FUSE and their like cache_open is UNSUPPORTED, unless nothing is written.
+ * - In a directory that belongs to the user or to root, where others replace nothing, and whose
+ *   files are regular ones of these two users; links in it are not followed. What is made has mode
+ *   0700 and 0600.
+ * - Where it cannot be written (a read-only file system or directory, a disk so full that not even
+ *   the reserve helps), a cache that is there is opened for reading: cache_read_only says why.
+ *
  * May block: cache_get, cache_has, cache_memo_get and cache_file_get read the disk but never wait
  * for a writer (except for a moment, when the index is replaced); cache_try_put, cache_memo_put and
  * cache_file_put only copy into a queue; everything else may wait for the disk.
@@ -39,16 +49,32 @@
 
 struct cache;
 
+#define CACHE_NO_LIMIT UINT64_MAX
+
 struct cache_options {
-    uint64_t max_bytes;   /* limit for all packs together; 0: none. Exceeded by at most one pack
-                             while that is being compacted */
-    uint64_t pack_bytes;  /* a pack is closed when it reaches this; 0: 256 MiB, less for small
-                             limits */
-    uint64_t queue_bytes; /* most that waits to be written; 0: 64 MiB. One larger object is
-                             accepted when the queue is empty */
-    bool read_only; /* no writer, nothing is made, renamed or repaired (SQLite may make its -shm
-                       file); puts are DENIED */
+    uint64_t max_bytes;      /* limit for all packs together; 0: cache_default_limits. Exceeded by
+                                at most one pack while that is being compacted */
+    uint64_t min_free_bytes; /* of the file system that are left to others; 0: cache_default_limits.
+                                A put that would take from them evicts, or is NO_SPACE */
+    uint64_t pack_bytes;     /* a pack is closed when it reaches this; 0: 256 MiB, less for small
+                                limits */
+    uint64_t queue_bytes;    /* most that waits to be written; 0: 64 MiB. One larger object is
+                                accepted when the queue is empty */
+    bool read_only;  /* no writer, nothing is made, renamed or repaired (SQLite may make its -shm
+                        file); puts are DENIED */
+    bool must_write; /* fail where it would be opened for reading only */
+    bool make_room;  /* a disk so full that even with the reserve the index cannot be opened: delete
+                        the pack that was not used for longest */
 };
+
+/* What is taken where the options say 0: a quarter of the file system, at most 512 GiB (50 GiB
+   where its size is not known), and 5 % of it free, at most 8 GiB. Also for a dir that is not there
+   yet. */
+struct cache_limits {
+    uint64_t max_bytes;
+    uint64_t min_free_bytes;
+};
+struct cache_limits cache_default_limits(const char *dir);
 
 /* (pixels, profile): SHA-256 of the source's shape and decoded pixels, and the profile's id. */
 struct cache_key {
@@ -71,10 +97,16 @@ struct cache_object {
 };
 
 /* ---- open and close ---- */
-/* Opens dir, creating it (mode 0700) and what is in it. opt may be NULL. Recovers what a crash left
-   behind. read_only on a directory that is no cache: NOT_FOUND; on a damaged index: CORRUPT. */
+/* Opens dir, creating it and what is in it. opt may be NULL. Recovers what a crash left behind.
+   After any failure one can go on without a cache; e says why and what to do: UNSUPPORTED: a
+   network file system. DENIED: somebody else's directory or file, or it cannot be written and is no
+   cache. NO_SPACE. BUSY: DIR/lock has been held for 5 s. BAD_VERSION: a later program's. read_only
+   on a directory that is no cache: NOT_FOUND; on a damaged index: CORRUPT. */
 status cache_open(const char *dir, const struct cache_options *opt, struct cache **out,
                   struct errmsg *e) MUST_USE;
+/* NULL when puts are stored; else a sentence that says why this handle only reads. Lives as long as
+   the handle. */
+const char *cache_read_only(const struct cache *c);
 /* Writes what is queued, then frees, whatever the status (that of the last flush). NULL allowed. */
 status cache_close(struct cache *c);
 __attribute__((unused)) static inline void cache_closep(struct cache **c)
@@ -168,7 +200,9 @@ struct cache_stats {
     uint64_t index_bytes; /* index.sqlite, -wal */
     uint64_t aside_files; /* index.sqlite.aside-N */
     uint64_t aside_bytes;
-    uint64_t max_bytes; /* of this handle */
+    uint64_t max_bytes; /* of this handle; CACHE_NO_LIMIT: none */
+    uint64_t min_free_bytes;
+    uint64_t room_bytes; /* that may still be stored before something is evicted */
     /* of this handle, since cache_open */
     uint64_t hits;
     uint64_t misses;

@@ -27,6 +27,7 @@ static status begin(struct cache *c)
 static status end(struct cache *c, status st)
 {
     files_sweep(c);
+    reserve_keep(c->dir, RESERVE_ROOM);
     pthread_mutex_unlock(&c->write_lock);
     if (st == STATUS_CORRUPT)
         queue_index_bad(c);
@@ -188,7 +189,12 @@ static status recover_and_fit(struct cache *c, struct cache_gc_result *r)
     if (st)
         return st;
     st = recover_packs(c, false, NULL, NULL);
-    if (!st)
+    if (st == STATUS_NO_SPACE) {
+        log_shorten(c);
+        (void)reserve_spend(c->dir);
+        st = recover_packs(c, false, NULL, NULL);
+    }
+    if (!st || st == STATUS_NO_SPACE)
         st = room_make(c, 0, r);
     if (st == STATUS_NO_SPACE) /* too much is pinned, or in other processes' hands */
         st = STATUS_OK;
@@ -315,12 +321,19 @@ status cache_rebuild(struct cache *c, cache_progress_fn *progress, void *arg, ui
 static status remove_rows(struct cache *c, enum cache_scope scope, const struct cache_key *key,
                           uint64_t *removed)
 {
+    int most = REMOVE_ROWS; /* each transaction is written to the log first */
     uint64_t gone = REMOVE_ROWS;
     status st = STATUS_OK;
-    while (!st && gone == REMOVE_ROWS) {
-        st = index_remove(c->index, scope, key, REMOVE_ROWS, &gone);
-        if (!st)
+    while (!st && gone == (uint64_t)most) {
+        st = index_remove(c->index, scope, key, most, &gone);
+        if (st == STATUS_NO_SPACE && most > 1) {
+            most /= 8;
+            gone = (uint64_t)most;
+            log_shorten(c);
+            st = STATUS_OK;
+        } else if (!st) {
             *removed += gone;
+        }
     }
     if (!st && scope == CACHE_ALL)
         st = index_memos_clear(c->index);
@@ -337,7 +350,10 @@ status cache_remove(struct cache *c, enum cache_scope scope, const struct cache_
     status st = begin(c);
     if (st)
         return st;
-    st = remove_rows(c, scope, key, &removed);
+    if (scope == CACHE_ALL)
+        st = room_delete_all(c, &removed);
+    if (!st)
+        st = remove_rows(c, scope, key, &removed);
     if (!st)
         st = room_delete_empty(c, &r);
     if (!st && out_removed)

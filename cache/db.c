@@ -2,12 +2,14 @@
 
 #include <sqlite3.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct db {
     sqlite3 *handle;
     const char *const *sql;
     int n;
     sqlite3_stmt **stmt; /* n, NULL until used */
+    bool exclusive;      /* without shared memory */
 };
 
 static status status_from_sqlite(int rc)
@@ -48,9 +50,28 @@ static status status_from_sqlite(int rc)
     }
 }
 
+/* The result of the last call on d. A file or log that cannot be made is SQLITE_CANTOPEN whatever
+   the reason is. */
+static status status_of(struct db *d, int rc)
+{
+    if (rc == SQLITE_IOERR_SHMSIZE)
+        return STATUS_NO_SPACE;
+    if (rc == SQLITE_CANTOPEN_SYMLINK)
+        return STATUS_DENIED;
+    int kind = rc & 0xff;
+    if ((kind == SQLITE_CANTOPEN || kind == SQLITE_IOERR) && d->handle) {
+        status st = status_from_errno(sqlite3_system_errno(d->handle));
+        if (st == STATUS_NO_SPACE || st == STATUS_DENIED)
+            return st;
+    }
+    return status_from_sqlite(rc);
+}
+
+/* Written into the file, so only into one that is still empty: it would take a transaction at every
+   opening, for which a full disk has no room. */
+static const char *const pragmas_create = "PRAGMA auto_vacuum=INCREMENTAL;";
 /* synchronous=NORMAL: see index.c for why a lost commit is harmless and a wrong one impossible. */
-static const char *const pragmas_write = "PRAGMA auto_vacuum=INCREMENTAL;"
-                                         "PRAGMA journal_mode=WAL;"
+static const char *const pragmas_write = "PRAGMA journal_mode=WAL;"
                                          "PRAGMA synchronous=NORMAL;"
                                          "PRAGMA journal_size_limit=16777216;"
                                          "PRAGMA temp_store=MEMORY;"
@@ -77,26 +98,73 @@ static status connect_file(struct db *d, const char *path, const char *query, in
     AUTO(mem_free) char *uri = path_uri(path, query);
     if (!uri)
         return STATUS_NOMEM;
-    status st = status_from_sqlite(sqlite3_open_v2(
-        uri, &d->handle, flags | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
-        NULL));
+    const int always =
+        SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_NOFOLLOW;
+    status st = status_of(d, sqlite3_open_v2(uri, &d->handle, flags | always, NULL));
     if (st)
         return st;
     sqlite3_busy_timeout(d->handle, DB_BUSY_MS);
+    if (d->exclusive)
+        st = db_exec(d, "PRAGMA locking_mode=EXCLUSIVE");
+    if (st)
+        return st;
     return db_exec(d, "SELECT 1 FROM sqlite_schema LIMIT 1"); /* touches the file */
 }
 
+static status read_pragma(struct db *d, const char *sql, int64_t *out)
+{
+    sqlite3_stmt *s = NULL;
+    int rc = sqlite3_prepare_v2(d->handle, sql, -1, &s, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(s);
+    if (rc == SQLITE_ROW)
+        *out = sqlite3_column_int64(s, 0);
+    sqlite3_finalize(s);
+    return rc == SQLITE_ROW ? STATUS_OK : rc == SQLITE_DONE ? STATUS_CORRUPT : status_of(d, rc);
+}
+
+static void disconnect(struct db *d)
+{
+    sqlite3_close(d->handle);
+    d->handle = NULL;
+}
+
+/* A log with something in it is read as well, into memory of this process. */
+static status connect_still(struct db *d, const char *path)
+{
+    AUTO(mem_free) char *wal = mem_printf("%s-wal", path);
+    struct stat sb;
+    if (!wal)
+        return STATUS_NOMEM;
+    if (stat(wal, &sb) < 0 || sb.st_size == 0)
+        return connect_file(d, path, "?immutable=1", SQLITE_OPEN_READONLY);
+    d->exclusive = true;
+    return connect_file(d, path, "?vfs=unix-none", SQLITE_OPEN_READONLY);
+}
+
+/* WAL wants to make its -shm file. Where that cannot be made or has no room, nobody else has made
+   it and is writing. */
 static status connect_read(struct db *d, const char *path)
 {
     status st = connect_file(d, path, "", SQLITE_OPEN_READONLY);
-    if (st != STATUS_NOT_FOUND && st != STATUS_DENIED)
+    if (st != STATUS_NOT_FOUND && st != STATUS_DENIED && st != STATUS_NO_SPACE)
         return st;
-    /* WAL wants to make its -shm file. Where it may not, nobody else can be writing either. */
     if (access(path, R_OK) < 0)
         return st;
-    sqlite3_close(d->handle);
-    d->handle = NULL;
-    return connect_file(d, path, "?immutable=1", SQLITE_OPEN_READONLY);
+    disconnect(d);
+    return connect_still(d, path);
+}
+
+static status connect_write(struct db *d, const char *path, bool create)
+{
+    int64_t pages = 0;
+    status st =
+        connect_file(d, path, "", SQLITE_OPEN_READWRITE | (create ? SQLITE_OPEN_CREATE : 0));
+    if (!st && create)
+        st = read_pragma(d, "PRAGMA page_count", &pages);
+    if (!st && create && pages == 0)
+        st = db_exec(d, pragmas_create);
+    return st;
 }
 
 status db_open(const char *path, enum db_mode mode, const char *const *sql, int n, struct db **out,
@@ -111,16 +179,18 @@ status db_open(const char *path, enum db_mode mode, const char *const *sql, int 
     if (!d->stmt)
         return errmsg_set(e, STATUS_NOMEM, "cannot open %s: out of memory", path);
     status st;
-    if (mode == DB_READ)
+    if (mode == DB_STILL)
+        st = connect_still(d, path);
+    else if (mode == DB_READ)
         st = connect_read(d, path);
     else
-        st = connect_file(d, path, "",
-                          SQLITE_OPEN_READWRITE | (mode == DB_CREATE ? SQLITE_OPEN_CREATE : 0));
+        st = connect_write(d, path, mode == DB_CREATE);
     if (!st)
-        st = db_exec(d, mode == DB_READ ? pragmas_read : pragmas_write);
+        st = db_exec(d, mode == DB_READ || mode == DB_STILL ? pragmas_read : pragmas_write);
+    if (st == STATUS_NO_SPACE || st == STATUS_DENIED || !d->handle)
+        return errmsg_set(e, st, "cannot open %s: %s", path, status_text(st));
     if (st)
-        return errmsg_set(e, st, "cannot open %s: %s", path,
-                          d->handle ? sqlite3_errmsg(d->handle) : status_text(st));
+        return errmsg_set(e, st, "cannot open %s: %s", path, sqlite3_errmsg(d->handle));
     *out = TAKE(d);
     return STATUS_OK;
 }
@@ -137,20 +207,6 @@ void db_close(struct db *d)
 }
 
 /* ---- versions ---- */
-
-static status read_pragma(struct db *d, const char *sql, int64_t *out)
-{
-    sqlite3_stmt *s = NULL;
-    int rc = sqlite3_prepare_v2(d->handle, sql, -1, &s, NULL);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_step(s);
-    if (rc == SQLITE_ROW)
-        *out = sqlite3_column_int64(s, 0);
-    sqlite3_finalize(s);
-    return rc == SQLITE_ROW    ? STATUS_OK
-           : rc == SQLITE_DONE ? STATUS_CORRUPT
-                               : status_from_sqlite(rc);
-}
 
 /* *out_version 0 only for an empty file. */
 static status read_version(struct db *d, int32_t app_id, int64_t *out_version)
@@ -225,7 +281,17 @@ status db_migrate(struct db *d, int32_t app_id, const struct db_migration *steps
 
 status db_exec(struct db *d, const char *sql)
 {
-    return status_from_sqlite(sqlite3_exec(d->handle, sql, NULL, NULL, NULL));
+    return status_of(d, sqlite3_exec(d->handle, sql, NULL, NULL, NULL));
+}
+
+status db_short_log(struct db *d)
+{
+    return db_exec(d, "PRAGMA wal_autocheckpoint=8; PRAGMA wal_checkpoint(TRUNCATE)");
+}
+
+status db_long_log(struct db *d)
+{
+    return db_exec(d, "PRAGMA wal_autocheckpoint=1000");
 }
 
 status db_begin(struct db *d)
@@ -248,8 +314,8 @@ static status prepare(struct db *d, int stmt)
 {
     if (d->stmt[stmt])
         return STATUS_OK;
-    return status_from_sqlite(sqlite3_prepare_v3(d->handle, d->sql[stmt], -1,
-                                                 SQLITE_PREPARE_PERSISTENT, &d->stmt[stmt], NULL));
+    return status_of(d, sqlite3_prepare_v3(d->handle, d->sql[stmt], -1, SQLITE_PREPARE_PERSISTENT,
+                                           &d->stmt[stmt], NULL));
 }
 
 status db_prepare_all(struct db *d)
@@ -294,7 +360,7 @@ status db_step(struct db *d, int stmt)
     if (rc == SQLITE_ROW)
         return STATUS_OK;
     sqlite3_reset(d->stmt[stmt]);
-    return rc == SQLITE_DONE ? STATUS_NOT_FOUND : status_from_sqlite(rc);
+    return rc == SQLITE_DONE ? STATUS_NOT_FOUND : status_of(d, rc);
 }
 
 void db_reset(struct db *d, int stmt)

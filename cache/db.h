@@ -10,8 +10,8 @@
  *
  * A statement is reset when db_step says anything but OK; leave the loop earlier with db_reset.
  * Bound blobs must live until then.
- * Status: CORRUPT: the file is damaged or not ours; BUSY: another process held the write lock for
- * longer than DB_BUSY_MS; NO_SPACE; NOMEM; IO.
+ * Status: CORRUPT: the file is damaged or not ours; DENIED: also a symbolic link; BUSY: another
+ * process held the write lock for longer than DB_BUSY_MS; NO_SPACE; NOMEM; IO.
  *
  * Threads: one at a time.
  */
@@ -27,6 +27,8 @@ enum db_mode {
     DB_CREATE, /* read and write, made when absent */
     DB_WRITE,  /* read and write; NOT_FOUND when absent */
     DB_READ,   /* read only, also in a directory that cannot be written */
+    DB_STILL,  /* read only, without locks and shared memory: for a file that nobody is writing, or
+                  where what is read in the meantime may be wrong */
     DB_MODE_COUNT
 };
 
@@ -53,6 +55,9 @@ status db_prepare_all(struct db *d) MUST_USE;
 /* Statements without results, several separated by ';'. */
 status db_exec(struct db *d, const char *sql) MUST_USE;
 status db_begin(struct db *d) MUST_USE; /* takes the write lock at once */
+/* The disk is full: moves the log into the file and keeps it short from now on. */
+status db_short_log(struct db *d) MUST_USE;
+status db_long_log(struct db *d) MUST_USE; /* as it is at first */
 status db_commit(struct db *d) MUST_USE;
 void db_rollback(struct db *d); /* no transaction open: nothing happens */
 

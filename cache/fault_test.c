@@ -38,7 +38,8 @@ static void scenario(const char *dir, struct promise *p)
 {
     struct cache *c = NULL;
     struct errmsg e = {""};
-    const struct cache_options opt = {.pack_bytes = 2048, .max_bytes = 64 * 1024};
+    const struct cache_options opt = {
+        .pack_bytes = 2048, .max_bytes = 64 * 1024, .min_free_bytes = CACHE_NO_LIMIT};
     status st = cache_open(dir, &opt, &c, &e);
     if (st) {
         assert_true(e.text[0] != 0); /* a failure to open says why */

@@ -26,6 +26,7 @@
  * of another file by then.
  */
 #include "index_file.h"
+#include "place.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -115,29 +116,65 @@ static status open_checked(struct index *x, enum db_mode mode, struct errmsg *e)
         return st ? st : db_prepare_all(x->db);
     }
     status st = db_check_version(x->db, INDEX_APP_ID, last_version());
+    x->version = last_version();
+    for (int older = last_version() - 1; st == STATUS_NOT_FOUND && mode != DB_WRITE && older > 0;
+         older--) {
+        st = db_check_version(x->db, INDEX_APP_ID, older); /* BAD_VERSION: not as old as that */
+        x->version = older;
+    }
     return st ? errmsg_set(e, st, "the index is of another version or damaged") : STATUS_OK;
+}
+
+/* flock has no time limit of its own. */
+static status flock_within(int fd, int op, uint64_t limit_ns)
+{
+    uint64_t until = time_mono_ns() + limit_ns;
+    for (unsigned wait_us = 100;; wait_us = wait_us < 20000 ? wait_us * 2 : wait_us) {
+        if (flock(fd, op | LOCK_NB) == 0)
+            return STATUS_OK;
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return status_from_errno(errno);
+        if (time_mono_ns() >= until)
+            return STATUS_BUSY;
+        usleep(wait_us);
+    }
 }
 
 /* Holds DIR/lock until *out_fd is closed: alone (op LOCK_EX), or with others (LOCK_SH; NOT_FOUND
    when nobody ever made it). */
-static status lock_dir(const char *dir, int op, mode_t file_mode, int *out_fd)
+static status lock_dir(const char *dir, int op, int *out_fd, struct errmsg *e)
 {
     AUTO(mem_free) char *path = mem_printf("%s/lock", dir);
     AUTO(fd_close) int fd = -1;
     if (!path)
-        return STATUS_NOMEM;
-    int flags = op == LOCK_EX ? O_RDWR | O_CREAT : O_RDONLY;
-    status st = io_open(AT_FDCWD, path, flags, file_mode, &fd);
+        return errmsg_set(e, STATUS_NOMEM, "cannot lock %s: out of memory", dir);
+    status st = place_open(path, op == LOCK_EX ? O_RDWR | O_CREAT : O_RDONLY, &fd, e);
     if (st)
         return st;
-    int rc;
-    do
-        rc = flock(fd, op);
-    while (rc < 0 && errno == EINTR);
-    if (rc < 0)
-        return status_from_errno(errno);
+    uint64_t limit_ns = op == LOCK_EX ? INDEX_LOCK_NS : INDEX_LOOK_NS;
+    st = flock_within(fd, op, limit_ns);
+    if (st == STATUS_BUSY)
+        return errmsg_set(e, st,
+                          "another process has held %s for %d s, which takes moments otherwise "
+                          "(lslocks names it; end it and try again)",
+                          path, (int)(limit_ns / 1000000000u));
+    if (st)
+        return errmsg_set(e, st, "cannot lock %s: %s", path, status_text(st));
     *out_fd = TAKE_FD(fd);
     return STATUS_OK;
+}
+
+/* SQLite opens these by name. */
+static status check_files(const char *dir, struct errmsg *e)
+{
+    static const char *const all[] = {"", "-wal", "-shm", "-journal"};
+    status st = STATUS_OK;
+    for (size_t i = 0; !st && i < ARRAY_LEN(all); i++) {
+        AUTO(mem_free) char *path = mem_printf("%s/index.sqlite%s", dir, all[i]);
+        st = path ? place_check_file(path, e)
+                  : errmsg_set(e, STATUS_NOMEM, "cannot open the index in %s: out of memory", dir);
+    }
+    return st;
 }
 
 /* DIR/lock is held, or the connection never used its log. */
@@ -158,9 +195,12 @@ static status open_file(const char *dir, enum db_mode mode, struct index **out, 
         x->dir = mem_strdup(dir);
     if (!path || !x || !x->dir)
         return errmsg_set(e, STATUS_NOMEM, "cannot open the index in %s: out of memory", dir);
-    status st = db_open(path, mode, index_sql, index_sql_count, &x->db, e);
+    status st = check_files(dir, e);
     if (!st)
-        st = open_checked(x, mode, e);
+        st = db_open(path, mode, index_sql, index_sql_count, &x->db, e);
+    if (st)
+        return st;
+    st = open_checked(x, mode, e);
     if (st)
         return errmsg_prefix(e, st, "%s", path);
     *out = TAKE(x);
@@ -170,9 +210,11 @@ static status open_file(const char *dir, enum db_mode mode, struct index **out, 
 status index_open(const char *dir, enum db_mode mode, struct index **out, struct errmsg *e)
 {
     AUTO(fd_close) int lock = -1;
-    status st = lock_dir(dir, LOCK_SH, 0, &lock);
-    if (st && st != STATUS_NOT_FOUND)
-        return errmsg_set(e, st, "cannot lock %s/lock: %s", dir, status_text(st));
+    if (mode != DB_STILL) {
+        status st = lock_dir(dir, LOCK_SH, &lock, e);
+        if (st && st != STATUS_NOT_FOUND)
+            return st;
+    }
     return open_file(dir, mode, out, e);
 }
 
@@ -181,8 +223,8 @@ void index_close(struct index *x)
     AUTO(fd_close) int lock = -1;
     if (!x)
         return;
-    status_ignore(lock_dir(x->dir, LOCK_SH, 0, &lock),
-                  "without descriptors left, close all the same");
+    status_ignore(lock_dir(x->dir, LOCK_SH, &lock, NULL),
+                  "without descriptors left, or without the lock, close all the same");
     free_index(x);
 }
 
@@ -205,6 +247,16 @@ status index_shrink(struct index *x)
 {
     status st = db_exec(x->db, "PRAGMA incremental_vacuum");
     return st ? st : db_exec(x->db, "PRAGMA wal_checkpoint(TRUNCATE)");
+}
+
+status index_short_log(struct index *x)
+{
+    return db_short_log(x->db);
+}
+
+status index_long_log(struct index *x)
+{
+    return db_long_log(x->db);
 }
 
 /* ---- replacing ---- */
@@ -244,39 +296,40 @@ static status rename_aside(const char *dir, struct errmsg *e)
     return st ? errmsg_set(e, st, "cannot rename %s aside: %s", path, status_text(st)) : STATUS_OK;
 }
 
-/* So that SQLite's files get the mode that the directory asks for, and a log that outlived its
+/* So that SQLite's files are nobody else's to open, and a log that outlived its
    database is never replayed into the new one. A file with something in it is not opened here:
    closing it would drop the POSIX locks of this process's other connections to it. */
-static status create_file(const char *dir, mode_t file_mode, struct errmsg *e)
+static status create_file(const char *dir, struct errmsg *e)
 {
     AUTO(mem_free) char *path = index_path(dir);
     AUTO(mem_free) char *wal = path ? mem_printf("%s-wal", path) : NULL;
     if (!wal)
         return errmsg_set(e, STATUS_NOMEM, "cannot create the index: out of memory");
     struct stat sb;
-    if (stat(path, &sb) == 0 && sb.st_size > 0)
+    if (lstat(path, &sb) == 0 && S_ISREG(sb.st_mode) && sb.st_size > 0) {
+        if (sb.st_uid == geteuid() && sb.st_mode & 077)
+            (void)chmod(path, PLACE_FILE_MODE); /* SQLite gives its log the same */
         return STATUS_OK;
+    }
     if (access(wal, F_OK) == 0) {
         status st = rename_aside(dir, e);
         if (st)
             return st;
     }
     AUTO(fd_close) int fd = -1;
-    status st = io_open(AT_FDCWD, path, O_RDWR | O_CREAT, file_mode, &fd);
-    return st ? errmsg_set(e, st, "cannot create %s: %s", path, status_text(st)) : STATUS_OK;
+    return place_open(path, O_RDWR | O_CREAT, &fd, e);
 }
 
-static status attach_locked(const char *dir, mode_t file_mode, struct index **out, bool *out_fresh,
-                            struct errmsg *e)
+static status attach_locked(const char *dir, struct index **out, bool *out_fresh, struct errmsg *e)
 {
-    status st = create_file(dir, file_mode, e);
+    status st = create_file(dir, e);
     if (!st)
         st = open_file(dir, DB_CREATE, out, e);
     if (st != STATUS_CORRUPT)
         return st;
     st = rename_aside(dir, e);
     if (!st)
-        st = create_file(dir, file_mode, e);
+        st = create_file(dir, e);
     if (!st)
         st = open_file(dir, DB_CREATE, out, e);
     if (!st)
@@ -284,22 +337,21 @@ static status attach_locked(const char *dir, mode_t file_mode, struct index **ou
     return st;
 }
 
-status index_attach(const char *dir, mode_t file_mode, struct index **out, bool *out_fresh,
-                    struct errmsg *e)
+status index_attach(const char *dir, struct index **out, bool *out_fresh, struct errmsg *e)
 {
     AUTO(fd_close) int lock = -1;
-    status st = lock_dir(dir, LOCK_EX, file_mode, &lock);
+    status st = lock_dir(dir, LOCK_EX, &lock, e);
     if (st)
-        return errmsg_set(e, st, "cannot lock %s/lock: %s", dir, status_text(st));
+        return st;
     *out_fresh = false;
-    return attach_locked(dir, file_mode, out, out_fresh, e);
+    return attach_locked(dir, out, out_fresh, e);
 }
 
 status index_put_aside(const char *dir, struct index *x, struct errmsg *e)
 {
     AUTO(fd_close) int lock = -1;
-    status st = lock_dir(dir, LOCK_EX, 0600, &lock);
+    status st = lock_dir(dir, LOCK_EX, &lock, e);
     if (st)
-        return errmsg_set(e, st, "cannot lock %s/lock: %s", dir, status_text(st));
+        return st;
     return index_moved(x) ? STATUS_OK : rename_aside(dir, e);
 }

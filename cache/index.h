@@ -35,23 +35,28 @@ struct index_totals {
 };
 
 /* ---- the file (index.c) ---- */
-/* Opens DIR/index.sqlite (mode DB_WRITE or DB_READ) as it is. NOT_FOUND: there is none. Waits while
-   somebody replaces it. */
+/* Opens DIR/index.sqlite (mode DB_WRITE, DB_READ or DB_STILL) as it is. NOT_FOUND: there is none.
+   Waits while somebody replaces it; BUSY: for INDEX_LOOK_NS. */
 status index_open(const char *dir, enum db_mode mode, struct index **out,
                   struct errmsg *e) MUST_USE;
 void index_close(struct index *x); /* NULL allowed */
 DEFINE_FREEP(struct index *, index_close)
 /* Opens for writing; a file that is missing is created, one that is damaged is first renamed to
-   index.sqlite.aside-N. Holds DIR/lock meanwhile. *out_fresh: the index starts empty.
-   file_mode: of the files that are created. */
-status index_attach(const char *dir, mode_t file_mode, struct index **out, bool *out_fresh,
+   index.sqlite.aside-N. Holds DIR/lock meanwhile; BUSY: somebody else has it for INDEX_LOCK_NS.
+   *out_fresh: the index starts empty. */
+status index_attach(const char *dir, struct index **out, bool *out_fresh,
                     struct errmsg *e) MUST_USE;
+#define INDEX_LOCK_NS 5000000000u /* a migration of millions of rows takes less */
+#define INDEX_LOOK_NS 1000000000u /* a reader can do without */
 /* Renames the index away, unless the file at the path is no longer the one x has open. */
 status index_put_aside(const char *dir, struct index *x, struct errmsg *e) MUST_USE;
 bool index_moved(struct index *x);
 status index_self_check(struct index *x) MUST_USE;
 /* Gives free pages back to the file system and empties the write-ahead log. */
 status index_shrink(struct index *x) MUST_USE;
+/* The disk is full: gives the log's space back and keeps it short from now on. */
+status index_short_log(struct index *x) MUST_USE;
+status index_long_log(struct index *x) MUST_USE;
 struct db *index_db(struct index *x); /* for tests */
 
 status index_begin(struct index *x) MUST_USE;

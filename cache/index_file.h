@@ -7,6 +7,7 @@
 struct index {
     struct db *db;
     char *dir;
+    int version; /* of the schema; older than the last one only where it cannot be written */
 };
 
 #define INDEX_APP_ID 0x524c4653 /* "RLFS" */

@@ -1,5 +1,6 @@
 /* Reading and writing one pack file. The bytes are described in record.c. */
 #include "pack.h"
+#include "place.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -58,13 +59,13 @@ static status sync_packs_dir(const char *dir)
     return packs ? io_sync_dir(packs) : STATUS_NOMEM;
 }
 
-status pack_create(const char *dir, uint32_t id, mode_t mode, struct pack *out)
+status pack_create(const char *dir, uint32_t id, struct pack *out)
 {
     AUTO(mem_free) char *path = pack_path(dir, id);
     if (!path)
         return STATUS_NOMEM;
     AUTO(pack_done) struct pack p = {.fd = -1, .id = id};
-    status st = io_open(AT_FDCWD, path, O_RDWR | O_CREAT | O_EXCL, mode, &p.fd);
+    status st = place_open(path, O_RDWR | O_CREAT | O_EXCL, &p.fd, NULL);
     if (st)
         return st;
     uint64_t size;
@@ -89,7 +90,7 @@ status pack_lock(const char *dir, uint32_t id, struct pack *out)
     if (!path)
         return STATUS_NOMEM;
     AUTO(pack_done) struct pack p = {.fd = -1, .id = id};
-    status st = io_open(AT_FDCWD, path, O_RDWR, 0, &p.fd);
+    status st = place_open(path, O_RDWR, &p.fd, NULL);
     if (!st)
         st = lock_open_file(p.fd, &p.end);
     if (st)

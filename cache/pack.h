@@ -5,7 +5,7 @@
  * flock on it, and lets go only by closing it; readers need no lock.
  *
  *     struct pack p = PACK_NONE;
- *     pack_create(dir, id, 0600, &p);
+ *     pack_create(dir, id, &p);
  *     pack_append(&p, &record, block, &offset); ...   // at p.end, which moves on
  *     pack_sync(&p);                                  // now rows may name the offsets
  *     pack_done(&p);
@@ -36,9 +36,9 @@ char *pack_path(const char *dir, uint32_t id);
 uint32_t pack_id(const char *name);
 
 /* A new, locked pack with its header written and its name durable. EXISTS: the id is taken. */
-status pack_create(const char *dir, uint32_t id, mode_t mode, struct pack *out) MUST_USE;
-/* Opens and locks an existing pack. BUSY: somebody else has it; NOT_FOUND: it is gone;
-   BAD_VERSION: a later program's, leave it alone. */
+status pack_create(const char *dir, uint32_t id, struct pack *out) MUST_USE;
+/* Opens and locks an existing pack. DENIED: it is not ours, or no file; BUSY: somebody else has it;
+   NOT_FOUND: it is gone; BAD_VERSION: a later program's, leave it alone. */
 status pack_lock(const char *dir, uint32_t id, struct pack *out) MUST_USE;
 /* Closes (and so unlocks). Idempotent. */
 void pack_done(struct pack *p);

@@ -119,8 +119,8 @@ static void append_and_scan(void **state)
     (void)state;
     char *dir = packs_dir(), found[16];
     struct pack p = PACK_NONE, q = PACK_NONE;
-    assert_ok(pack_create(dir, 1, 0600, &p));
-    assert_status(STATUS_EXISTS, pack_create(dir, 1, 0600, &q));
+    assert_ok(pack_create(dir, 1, &p));
+    assert_status(STATUS_EXISTS, pack_create(dir, 1, &q));
     assert_status(STATUS_BUSY, pack_lock(dir, 1, &q));
     assert_status(STATUS_NOT_FOUND, pack_lock(dir, 2, &q));
     for (unsigned i = 0; i < 5; i++)
@@ -146,7 +146,7 @@ static void torn_tail_at_every_length(void **state)
     (void)state;
     char *dir = packs_dir(), found[16];
     struct pack p = PACK_NONE;
-    assert_ok(pack_create(dir, 1, 0600, &p));
+    assert_ok(pack_create(dir, 1, &p));
     append(&p, 0);
     append(&p, 1);
     uint64_t start = p.end;
@@ -180,7 +180,7 @@ static void scan_steps_over_damage(void **state)
     char *dir = packs_dir(), found[16];
     struct pack p = PACK_NONE;
     uint64_t at[6];
-    assert_ok(pack_create(dir, 1, 0600, &p));
+    assert_ok(pack_create(dir, 1, &p));
     for (unsigned i = 0; i < 5; i++) {
         at[i] = p.end;
         append(&p, i);
@@ -209,7 +209,7 @@ static void records_inside_pixels(void **state)
     char *dir = packs_dir(), found[16];
     uint8_t inner[RECORD_HEADER_BYTES + PIXELS_MAX], outer[2 * PIXELS_MAX];
     struct pack p = PACK_NONE;
-    assert_ok(pack_create(dir, 1, 0600, &p));
+    assert_ok(pack_create(dir, 1, &p));
     append(&p, 0);
     struct record small = record_of(1, inner);
     record_encode(&small, p.salt ^ 1, inner);
@@ -234,7 +234,7 @@ static void read_checks_key_and_shape(void **state)
     char *dir = packs_dir();
     struct pack p = PACK_NONE;
     uint8_t pixels[PIXELS_MAX];
-    assert_ok(pack_create(dir, 1, 0600, &p));
+    assert_ok(pack_create(dir, 1, &p));
     uint64_t at = p.end;
     append(&p, 4);
     struct cache_key k = key_of(4), other = key_of(5);

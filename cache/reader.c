@@ -41,7 +41,7 @@ status readers_take(struct cache *c, struct index **out)
         x = NULL;
     }
     if (!x)
-        st = index_open(c->dir, c->opt.read_only ? DB_READ : DB_WRITE, &x, NULL);
+        st = index_open(c->dir, c->read_mode, &x, NULL);
     if (st)
         readers_give(c, NULL, st);
     else
@@ -125,7 +125,7 @@ status files_take(struct cache *c, uint32_t id, struct file_use *out)
     if (!path)
         return STATUS_NOMEM;
     struct file_use use = {-1, -1};
-    status st = io_open(AT_FDCWD, path, O_RDONLY, 0, &use.fd);
+    status st = place_open(path, O_RDONLY, &use.fd, NULL);
     if (st)
         return st;
     keep_file(f, id, &use);

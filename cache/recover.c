@@ -281,21 +281,38 @@ status recover_packs(struct cache *c, bool every, cache_progress_fn *progress, v
 
 static status make_dirs(struct cache *c, struct errmsg *e)
 {
+    struct place place = {0};
     AUTO(mem_free) char *packs = mem_printf("%s/packs", c->dir);
     if (!packs)
         return errmsg_set(e, STATUS_NOMEM, "cannot open %s: out of memory", c->dir);
-    status st = io_mkdirs(c->dir, 1, e);
+    status st = place_local(c->dir, e);
+    if (!st)
+        st = io_mkdirs(c->dir, 1, e);
+    if (!st)
+        st = place_check(c->dir, &place, e);
     return st ? st : io_mkdirs(packs, 1, e);
+}
+
+/* A full disk may be one that the reserve helps with: little is needed, unless there is no index.
+ */
+static status attach_index(struct cache *c, struct errmsg *e)
+{
+    bool fresh = false, spent = false;
+    status st = index_attach(c->dir, &c->index, &fresh, e);
+    if (st == STATUS_NO_SPACE && (spent = reserve_spend(c->dir)))
+        st = index_attach(c->dir, &c->index, &fresh, e);
+    if (!st && spent)
+        log_shorten(c);
+    if (!st && fresh)
+        atomic_fetch_add(&c->n.rebuilds, 1);
+    return st;
 }
 
 static status attach(struct cache *c, struct errmsg *e)
 {
-    bool fresh = false;
     status st = make_dirs(c, e);
     if (!st)
-        st = index_attach(c->dir, c->file_mode, &c->index, &fresh, e);
-    if (fresh)
-        atomic_fetch_add(&c->n.rebuilds, 1);
+        st = attach_index(c, e);
     if (st)
         return st;
     st = recover_packs(c, false, NULL, NULL);

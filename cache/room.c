@@ -1,5 +1,5 @@
 /*
- * Making room: under max_bytes by choice, on a full disk by necessity.
+ * Making room: under max_bytes and above min_free_bytes by choice, on a full disk by necessity.
  *
  * Records cannot be removed from a pack, so evicting an object only makes its pack emptier. Space
  * comes back when a pack has no live record left (deleted) or few (the rest is copied to the active
@@ -16,6 +16,9 @@
 
 #include <string.h>
 
+#define LOG_ROOM                                                                                   \
+    (64u << 20) /* on the disk, for a log that is not kept short: it has some 4 MiB                \
+                 */
 #define NO_SPACE_PAUSE_NS 10000000000u /* before a full disk is tried again by deleting a pack */
 
 enum {
@@ -58,7 +61,8 @@ static status lock_pack(struct cache *c, uint32_t id, struct pack *out)
 /* Whether a pack may be left for later without that being a failure of ours. */
 static bool not_ours(status st)
 {
-    return st == STATUS_BUSY || st == STATUS_NOT_FOUND || st == STATUS_BAD_VERSION;
+    return st == STATUS_BUSY || st == STATUS_NOT_FOUND || st == STATUS_BAD_VERSION ||
+           st == STATUS_DENIED;
 }
 
 status room_delete_empty(struct cache *c, struct cache_gc_result *r)
@@ -231,17 +235,19 @@ static int emptiest_first(const void *a, const void *b)
     return (fx > fy) - (fx < fy);
 }
 
-static status fits(struct cache *c, uint64_t need, bool *out_fits)
+static status fits(struct cache *c, uint64_t need, uint64_t max, bool *out_fits)
 {
     struct index_totals t;
     status st = index_totals(c->index, &t);
     if (!st)
-        *out_fits = t.disk_bytes <= c->opt.max_bytes && need <= c->opt.max_bytes - t.disk_bytes;
+        *out_fits = t.disk_bytes <= max && need <= max - t.disk_bytes;
     return st;
 }
 
-/* Rewrites packs, those with least to copy first, until it fits. */
-static status reclaim_until_fit(struct cache *c, uint64_t need, struct cache_gc_result *r)
+/* Rewrites packs, those with least to copy first, until it fits. LIMIT: it does not; NO_SPACE:
+   there was no room on the disk to do so. */
+static status reclaim_until_fit(struct cache *c, uint64_t need, uint64_t max,
+                                struct cache_gc_result *r)
 {
     AUTO(mem_free) struct index_pack *packs = NULL;
     size_t n = 0;
@@ -250,7 +256,7 @@ static status reclaim_until_fit(struct cache *c, uint64_t need, struct cache_gc_
     if (!st && n > 0)
         qsort(packs, n, sizeof *packs, emptiest_first);
     if (!st)
-        st = fits(c, need, &fit);
+        st = fits(c, need, max, &fit);
     for (size_t i = 0; !st && !fit && i < n; i++) {
         if (packs[i].live_bytes + PACK_HEADER_BYTES >= packs[i].bytes)
             continue; /* nothing to gain */
@@ -258,44 +264,85 @@ static status reclaim_until_fit(struct cache *c, uint64_t need, struct cache_gc_
         if (not_ours(st))
             st = STATUS_OK;
         if (!st)
-            st = fits(c, need, &fit);
+            st = fits(c, need, max, &fit);
     }
-    return st ? st : fit ? STATUS_OK : STATUS_NO_SPACE;
+    return st ? st : fit ? STATUS_OK : STATUS_LIMIT;
 }
+
+/* Never less than what is there: a disk that others have filled makes the cache stay as it is and
+   replace what is old, not shrink. */
+uint64_t room_limit(struct cache *c, uint64_t disk_bytes)
+{
+    uint64_t space, size, max = c->opt.max_bytes, floor = c->opt.min_free_bytes;
+    if (floor == CACHE_NO_LIMIT || place_space(c->dir, &space, &size))
+        return max;
+    uint64_t more = space > floor ? space - floor : 0;
+    return disk_bytes < max && more < max - disk_bytes ? disk_bytes + more : max;
+}
+
+static uint64_t live_target(uint64_t max)
+{
+    return max / 100 * LIVE_PERCENT;
+}
+
+uint64_t room_left(struct cache *c, const struct index_totals *t)
+{
+    uint64_t max = room_limit(c, t->disk_bytes), live = live_target(max);
+    uint64_t unused = max > t->disk_bytes ? max - t->disk_bytes : 0;
+    uint64_t dead = live > t->live_bytes ? live - t->live_bytes : 0;
+    return unused > dead ? unused : dead;
+}
+
+static status make_by_deleting(struct cache *c, uint64_t need, uint64_t max,
+                               struct cache_gc_result *r);
 
 status room_make(struct cache *c, uint64_t need, struct cache_gc_result *r)
 {
-    uint64_t max = c->opt.max_bytes;
-    bool fit = true;
-    if (max == 0)
+    struct index_totals t;
+    if (c->opt.max_bytes == CACHE_NO_LIMIT && c->opt.min_free_bytes == CACHE_NO_LIMIT)
         return STATUS_OK;
-    status st = fits(c, need, &fit);
-    if (st || fit)
+    status st = index_totals(c->index, &t);
+    if (st)
         return st;
+    uint64_t max = room_limit(c, t.disk_bytes);
+    if (t.disk_bytes <= max && need <= max - t.disk_bytes)
+        return STATUS_OK;
     if (need > max - max / 100 * (100 - LIVE_PERCENT))
         return STATUS_NO_SPACE;
-    uint64_t target = max / 100 * LIVE_PERCENT;
+    uint64_t target = live_target(max);
     st = evict_to(c, target > need ? target - need : 0, r);
-    return st ? st : reclaim_until_fit(c, need, r);
+    if (!st)
+        st = reclaim_until_fit(c, need, max, r);
+    if (st == STATUS_NO_SPACE)
+        st = make_by_deleting(c, need, max, r);
+    return st == STATUS_LIMIT ? STATUS_NO_SPACE : st;
 }
 
 /* ---- a full disk ---- */
 
-static bool delete_unasked(struct cache *c, uint32_t id)
+/* The file first: that is where the room for deleting its rows comes from. */
+static bool delete_unasked(struct cache *c, uint32_t id, struct cache_gc_result *r)
 {
     AUTO(pack_done) struct pack p = PACK_NONE;
     uint64_t rows = 0;
-    if ((c->active.fd >= 0 && c->active.id == id) || pack_lock(c->dir, id, &p) ||
-        pack_delete(c->dir, &p))
+    if ((c->active.fd >= 0 && c->active.id == id) || pack_lock(c->dir, id, &p))
+        return false;
+    uint64_t bytes = p.end;
+    if (pack_delete(c->dir, &p))
         return false;
     files_forget(c, id);
-    if (!index_begin(c->index) && !index_pack_drop(c->index, id, &rows) && !index_commit(c->index))
+    if (!index_begin(c->index) && !index_pack_drop(c->index, id, &rows) &&
+        !index_commit(c->index)) {
         atomic_fetch_add(&c->n.evicted, rows);
+        r->evicted += rows;
+    }
     index_rollback(c->index);
+    r->packs_deleted++;
+    r->bytes_freed += bytes;
     return true;
 }
 
-static bool delete_some_pack(struct cache *c)
+static bool delete_some_pack(struct cache *c, struct cache_gc_result *r)
 {
     AUTO(mem_free) struct index_pack *packs = NULL;
     size_t n = 0;
@@ -304,22 +351,78 @@ static bool delete_some_pack(struct cache *c)
         return false;
     for (size_t i = 0; i < n; i++)
         if (packs[i].live_count == 0)
-            deleted |= delete_unasked(c, packs[i].id);
+            deleted |= delete_unasked(c, packs[i].id, r);
     uint32_t old[OLD_PACKS];
     int n_old = 0;
     if (!deleted && index_old_packs(c->index, old, OLD_PACKS, &n_old))
         return false;
     for (int i = 0; !deleted && i < n_old; i++)
-        deleted = delete_unasked(c, old[i]);
+        deleted = delete_unasked(c, old[i], r);
+    return deleted;
+}
+
+void log_shorten(struct cache *c)
+{
+    status_ignore(index_short_log(c->index), "then it takes what it takes");
+    c->log_is_short = true;
+}
+
+void log_relax(struct cache *c)
+{
+    uint64_t space, size;
+    if (!c->log_is_short || !c->index || place_space(c->dir, &space, &size) || space < LOG_ROOM)
+        return;
+    c->log_is_short = index_long_log(c->index) != STATUS_OK;
+}
+
+static status make_by_deleting(struct cache *c, uint64_t need, uint64_t max,
+                               struct cache_gc_result *r)
+{
+    bool fit = false;
+    log_shorten(c);
+    status st = fits(c, need, max, &fit);
+    while (!st && !fit && delete_some_pack(c, r))
+        st = fits(c, need, max, &fit);
+    return st ? st : fit ? STATUS_OK : STATUS_LIMIT;
+}
+
+status room_delete_all(struct cache *c, uint64_t *removed)
+{
+    AUTO(mem_free) struct index_pack *packs = NULL;
+    struct cache_gc_result r = {0};
+    size_t n = 0;
+    active_drop(c);
+    status st = index_packs(c->index, &packs, &n);
+    for (size_t i = 0; !st && i < n; i++)
+        (void)delete_unasked(c, packs[i].id, &r); /* else it is another process's */
+    *removed += r.evicted;
+    return st;
+}
+
+bool room_before_open(struct cache *c)
+{
+    struct index *x = NULL;
+    uint32_t old[OLD_PACKS];
+    int n = 0;
+    bool deleted = false;
+    if (index_open(c->dir, DB_READ, &x, NULL))
+        return false;
+    status st = index_old_packs(x, old, OLD_PACKS, &n);
+    for (int i = 0; !st && !deleted && i < n; i++) {
+        AUTO(pack_done) struct pack p = PACK_NONE;
+        deleted = !pack_lock(c->dir, old[i], &p) && !pack_delete(c->dir, &p);
+    }
+    index_close(x);
     return deleted;
 }
 
 bool room_emergency(struct cache *c)
 {
+    struct cache_gc_result r = {0};
     uint64_t now = time_mono_ns();
     if (now < c->no_space_until_ns)
         return false;
     /* Whoever filled the disk may take this space as well: no cache is given away pack by pack. */
     c->no_space_until_ns = now + NO_SPACE_PAUSE_NS;
-    return delete_some_pack(c);
+    return delete_some_pack(c, &r);
 }

@@ -51,10 +51,12 @@
     X(PACKS, "SELECT id, sealed, bytes, live_bytes, live_count FROM packs ORDER BY id")            \
     X(NEW_PACK, "UPDATE meta SET value = MAX(value, ?1) + 1 WHERE name = 'last_pack' "             \
                 "RETURNING value")                                                                 \
-    X(OLD_PACKS, "SELECT v.pack FROM (SELECT o.pack, o.used, o.id FROM objects o WHERE " UNPINNED  \
-                 " ORDER BY o.used, o.id LIMIT 4096) v WHERE NOT EXISTS (SELECT 1 FROM objects o " \
-                 "WHERE o.pack = v.pack AND NOT " UNPINNED ") GROUP BY v.pack "                    \
-                 "ORDER BY MIN(v.used), MIN(v.id) LIMIT ?1")                                       \
+    /* grouped before it is looked for pins: that reads every row of a pack */                     \
+    X(OLD_PACKS, "SELECT g.pack FROM (SELECT v.pack, MIN(v.used) AS used, MIN(v.id) AS id FROM "   \
+                 "(SELECT o.pack, o.used, o.id FROM objects o WHERE " UNPINNED                     \
+                 " ORDER BY o.used, o.id LIMIT 4096) v GROUP BY v.pack) g WHERE NOT EXISTS "       \
+                 "(SELECT 1 FROM objects o WHERE o.pack = g.pack AND NOT " UNPINNED ") "           \
+                 "ORDER BY g.used, g.id LIMIT ?1")                                                 \
     X(MEMO_GET, "SELECT format, width, height, channels, pixels, info FROM memos WHERE "           \
                 "source = ?1")                                                                     \
     X(MEMO_PUT, "INSERT INTO memos VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) "                       \
@@ -411,6 +413,8 @@ static status read_memo(struct db *d, struct cache_memo *out)
 
 status index_memo_get(struct index *x, const struct digest *source, struct cache_memo *out)
 {
+    if (x->version < 2) /* its memos are bound to nothing */
+        return STATUS_NOT_FOUND;
     status st = db_start(x->db, MEMO_GET, "b", source->byte, digest_len);
     if (!st)
         st = db_step(x->db, MEMO_GET);
@@ -431,6 +435,8 @@ status index_memo_put(struct index *x, const struct digest *source, const struct
 
 status index_file_get(struct index *x, const struct cache_file_id *id, struct digest *out_source)
 {
+    if (x->version < 2)
+        return STATUS_NOT_FOUND;
     status st = db_start(x->db, FILE_GET, "iiiii", (int64_t)id->device, (int64_t)id->inode,
                          (int64_t)id->size, id->mtime_ns, id->ctime_ns);
     if (!st)

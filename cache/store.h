@@ -14,6 +14,7 @@
  */
 #include "index.h"
 #include "pack.h"
+#include "place.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -130,9 +131,10 @@ struct counters {
 };
 
 struct cache {
-    char *dir; /* absolute */
-    struct cache_options opt;
-    mode_t file_mode;
+    char *dir;                /* absolute */
+    struct cache_options opt; /* with the defaults filled in */
+    char *why_read_only;      /* or NULL */
+    enum db_mode read_mode;   /* of readers */
     uint64_t batch_bytes;
     struct counters n;
     struct readers readers;
@@ -146,6 +148,7 @@ struct cache {
     struct pack active;         /* where records are appended; fd -1: none yet */
     uint64_t no_space_until_ns; /* until then a full disk is believed to be still full */
     uint64_t no_replace_until_ns;
+    bool log_is_short;
 };
 
 /* reader.c */
@@ -169,7 +172,8 @@ status object_read(struct cache *c, const struct index_row *row, struct cache_ob
 status object_fetch(struct cache *c, const struct cache_key *key, struct cache_object *out,
                     struct index_row *out_row) MUST_USE;
 
-#define MEMO_MAX 4000000u /* rows of each of the two tables, together about a gigabyte */
+#define RESERVE_ROOM (4u << 20) /* on the disk, for a reserve beside an open index and its log */
+#define MEMO_MAX 4000000u       /* rows of each of the two tables, together about a gigabyte */
 
 /* queue.c */
 status queue_init(struct cache *c) MUST_USE;
@@ -218,10 +222,22 @@ void active_drop(struct cache *c);
 void active_undo(struct cache *c, uint64_t start);
 
 /* room.c */
-/* Evicts and compacts until `need` more bytes fit under max_bytes. NO_SPACE: cannot. */
+/* The disk is full: the index's log gives its space back and stays short, until there is room. */
+void log_shorten(struct cache *c);
+void log_relax(struct cache *c);
+/* Bytes that packs may take up in all now that they take up disk_bytes. */
+uint64_t room_limit(struct cache *c, uint64_t disk_bytes);
+/* Bytes of records that may be added before live ones are evicted. */
+uint64_t room_left(struct cache *c, const struct index_totals *t);
+/* Evicts and compacts until `need` more bytes fit under max_bytes and above min_free_bytes.
+   NO_SPACE: cannot. */
 status room_make(struct cache *c, uint64_t need, struct cache_gc_result *r) MUST_USE;
 /* The disk is full: deletes one pack, without needing space for it. */
 bool room_emergency(struct cache *c);
+/* The same where there is not even room to open the index for writing; write_lock aside. */
+bool room_before_open(struct cache *c);
+/* Deletes the packs that nobody else has locked, with their rows, for which they make the room. */
+status room_delete_all(struct cache *c, uint64_t *removed) MUST_USE;
 /* Deletes packs without live records. */
 status room_delete_empty(struct cache *c, struct cache_gc_result *r) MUST_USE;
 /* Deletes the pack, after moving its live records to the active one. BUSY: locked by others. */

@@ -128,9 +128,11 @@ UNUSED static char *temp_dir(void)
     const char *base = getenv("TMPDIR");
     if (!base)
         base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-    char *path = mem_printf("%s/relearn-cache-XXXXXX", base);
+    AUTO(mem_free) char *path = mem_printf("%s/relearn-cache-XXXXXX", base);
     CHECK(path && mkdtemp(path));
-    return path;
+    char *real = realpath(path, NULL); /* an index is not opened through links */
+    CHECK(real);
+    return real;
 }
 
 UNUSED static int remove_one(const char *path, const struct stat *sb, int type, struct FTW *at)
@@ -151,6 +153,10 @@ UNUSED static struct cache *open_with(const char *dir, struct cache_options opt)
 {
     struct cache *c = NULL;
     struct errmsg e = {""};
+    if (opt.min_free_bytes == 0) /* however full the disk of the tests is */
+        opt.min_free_bytes = CACHE_NO_LIMIT;
+    if (opt.max_bytes == 0)
+        opt.max_bytes = CACHE_NO_LIMIT;
     status st = cache_open(dir, &opt, &c, &e);
     if (st)
         fail_msg("cache_open: %s", errmsg_text(&e, st));

@@ -91,10 +91,10 @@ static status add_rows(struct cache *c, const struct batch *b, uint64_t now)
     return st;
 }
 
-static status add_side(struct cache *c, const struct side *s, uint64_t now)
+static status add_side(struct cache *c, const struct side *s, bool touches, uint64_t now)
 {
     status st = STATUS_OK;
-    for (int i = 0; !st && i < s->n_touch; i++)
+    for (int i = 0; !st && touches && i < s->n_touch; i++)
         st = index_touch(c->index, s->touch[i], now);
     for (int i = 0; !st && i < s->n_memo; i++)
         st = index_memo_put(c->index, &s->memo[i].source, &s->memo[i].memo, now);
@@ -108,10 +108,10 @@ static status add_side(struct cache *c, const struct side *s, uint64_t now)
     return st;
 }
 
-static status commit_batch(struct cache *c, const struct batch *b, bool with_rows)
+static status commit_with(struct cache *c, const struct batch *b, bool with_rows, bool touches)
 {
     const struct side *s = b->side;
-    if (!with_rows && s->n_touch + s->n_memo + s->n_file == 0)
+    if (!with_rows && (touches ? s->n_touch : 0) + s->n_memo + s->n_file == 0)
         return STATUS_OK;
     uint64_t now = 0;
     status st = index_begin(c->index);
@@ -120,11 +120,21 @@ static status commit_batch(struct cache *c, const struct batch *b, bool with_row
     if (!st && with_rows)
         st = add_rows(c, b, now);
     if (!st)
-        st = add_side(c, b->side, now);
+        st = add_side(c, s, touches, now);
     if (!st)
         st = index_commit(c->index);
     index_rollback(c->index);
     return st;
+}
+
+/* On a full disk without what was only read: that changes thousands of rows, and is only a wish. */
+static status commit_batch(struct cache *c, const struct batch *b, bool with_rows)
+{
+    status st = commit_with(c, b, with_rows, true);
+    if (st != STATUS_NO_SPACE)
+        return st;
+    log_shorten(c);
+    return commit_with(c, b, with_rows, false);
 }
 
 static status store_objects(struct cache *c, struct batch *b, uint64_t bytes)
@@ -173,6 +183,12 @@ static struct results write_batch(struct cache *c, struct batch *b)
 {
     uint64_t bytes = 0;
     status st = drop_damaged(c, b->side);
+    if (st == STATUS_NO_SPACE) {
+        log_shorten(c);
+        st = drop_damaged(c, b->side);
+    }
+    if (st == STATUS_NO_SPACE && b->n_puts == 0)
+        st = STATUS_OK; /* they will be found damaged again */
     if (!st)
         st = choose(c, b, &bytes);
     if (st)
@@ -201,6 +217,7 @@ static void process(struct cache *c, struct batch *b)
     if (r.puts == STATUS_CORRUPT || r.side == STATUS_CORRUPT)
         r = try_batch(c, b, true);
     set_results(c, b, r.puts);
+    log_relax(c);
     files_sweep(c);
     pthread_mutex_unlock(&c->write_lock);
     queue_settle(c, b, r.side);

@@ -18,8 +18,8 @@ static status must_be_cache(const char *dir, struct errmsg *e)
                : errmsg_set(e, STATUS_NOT_FOUND, "%s is no cache (name one with --cache)", dir);
 }
 
-static status open_cache(const struct cache_call *call, bool writes, struct cache **out,
-                         struct errmsg *e)
+static status open_cache(const struct cache_call *call, bool writes, bool makes_room,
+                         struct cache **out, struct errmsg *e)
 {
     AUTO(mem_free) char *standard = NULL;
     if (!call->dir) {
@@ -28,7 +28,11 @@ static status open_cache(const struct cache_call *call, bool writes, struct cach
             return errmsg_set(e, st, "cannot tell where the cache is (name it with --cache)");
     }
     const char *dir = call->dir ? call->dir : standard;
-    const struct cache_options opt = {.max_bytes = call->limit, .read_only = !writes};
+    const struct cache_options opt = {.max_bytes = call->limit ? call->limit : CACHE_NO_LIMIT,
+                                      .min_free_bytes = CACHE_NO_LIMIT,
+                                      .read_only = !writes,
+                                      .must_write = true,
+                                      .make_room = makes_room};
     status st = must_be_cache(dir, e);
     if (!st)
         st = cache_open(dir, &opt, out, e);
@@ -106,7 +110,7 @@ static int work_on_cache(const struct cache_subcommand *sub, struct cache_call *
     struct errmsg e = {""};
     status st = parse_words(call, word, n, &e);
     if (!st)
-        st = open_cache(call, sub->writes || call->repair, &c, &e);
+        st = open_cache(call, sub->writes || call->repair, sub->makes_room, &c, &e);
     if (st)
         return cli_fail(st, &e);
     return sub->work(call, c);

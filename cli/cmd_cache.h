@@ -36,7 +36,8 @@ typedef int cache_work_fn(const struct cache_call *call, struct cache *c);
 struct cache_subcommand {
     const char *command, *usage, *about; /* as in struct cli_spec */
     unsigned takes;
-    bool writes; /* else it is opened read-only, unless with --repair */
+    bool writes;     /* else it is opened read-only, unless with --repair */
+    bool makes_room; /* what it is for is to free space: it may evict to get in */
     cache_work_fn *work;
 };
 

@@ -92,7 +92,9 @@ static void whole_cache(const uint8_t *bytes, size_t len)
     struct cache *c = NULL;
     uint64_t objects;
     const struct cache_key key = {{{1}}, {{2}}};
-    CHECK(!cache_open(dir, NULL, &c, NULL));
+    const struct cache_options opt = {.max_bytes = CACHE_NO_LIMIT,
+                                      .min_free_bytes = CACHE_NO_LIMIT};
+    CHECK(!cache_open(dir, &opt, &c, NULL));
     CHECK(!cache_list(c, get_one, c));
     CHECK(!cache_put(c, &key, (struct cache_shape){1, 1, 1}, "x", 1, NULL, NULL));
     CHECK(!cache_flush(c));
