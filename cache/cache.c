@@ -19,7 +19,7 @@ struct cache_limits cache_default_limits(const char *dir)
 {
     const uint64_t max_most = 512ull << 30, max_unknown = 50ull << 30, floor_most = 8ull << 30;
     uint64_t space, size;
-    if (place_space(dir, &space, &size) || size == 0)
+    if (site_space(dir, &space, &size) || size == 0)
         return (struct cache_limits){max_unknown, 0};
     return (struct cache_limits){.max_bytes = size / 4 < max_most ? size / 4 : max_most,
                                  .min_free_bytes = size / 20 < floor_most ? size / 20 : floor_most};
@@ -50,7 +50,7 @@ static status set_dir(struct cache *c, const char *dir, struct errmsg *e)
 {
     char absolute[PATH_MAX];
     if (!c->opt.read_only && access(dir, F_OK) < 0 && errno == ENOENT) {
-        status st = place_local(dir, e); /* nothing is made where it may not be */
+        status st = site_local(dir, e); /* nothing is made where it may not be */
         if (!st)
             st = io_mkdirs(dir, 1, e);
         if (st)
@@ -69,11 +69,11 @@ static status set_dir(struct cache *c, const char *dir, struct errmsg *e)
 static status open_to_read(struct cache *c, struct errmsg *e)
 {
     struct index *x = NULL;
-    struct place place;
-    status st = place_check(c->dir, &place, e);
+    struct site site;
+    status st = site_check(c->dir, &site, e);
     if (st)
         return st;
-    c->read_mode = place.network ? DB_STILL : DB_READ;
+    c->read_mode = site.network ? DB_STILL : DB_READ;
     st = index_open(c->dir, c->read_mode, &x, e);
     index_close(x);
     return st;
@@ -93,10 +93,9 @@ static status open_to_write(struct cache *c, struct errmsg *e)
 /* Where it cannot be written, but was. */
 static status fall_back(struct cache *c, status why, struct errmsg *said)
 {
-    struct place place;
+    struct site site;
     struct errmsg e;
-    bool network =
-        why == STATUS_UNSUPPORTED && !place_check(c->dir, &place, NULL) && place.read_only;
+    bool network = why == STATUS_UNSUPPORTED && !site_check(c->dir, &site, NULL) && site.read_only;
     if (c->opt.must_write || !(network || why == STATUS_NO_SPACE || why == STATUS_DENIED) ||
         open_to_read(c, &e))
         return why;

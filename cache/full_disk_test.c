@@ -1,7 +1,7 @@
 /* A disk with not a byte left: a file system in memory of a few MiB, filled up. */
 #include "testing.h"
 
-#include "place.h"
+#include "site.h"
 
 #include <errno.h>
 #include <sys/mount.h>
@@ -37,7 +37,7 @@ static void unmount(char *dir)
 static uint64_t free_bytes(const char *dir)
 {
     uint64_t space, size;
-    assert_ok(place_space(dir, &space, &size));
+    assert_ok(site_space(dir, &space, &size));
     return space;
 }
 

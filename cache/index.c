@@ -26,7 +26,7 @@
  * of another file by then.
  */
 #include "index_file.h"
-#include "place.h"
+#include "site.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -148,7 +148,7 @@ static status lock_dir(const char *dir, int op, int *out_fd, struct errmsg *e)
     AUTO(fd_close) int fd = -1;
     if (!path)
         return errmsg_set(e, STATUS_NOMEM, "cannot lock %s: out of memory", dir);
-    status st = place_open(path, op == LOCK_EX ? O_RDWR | O_CREAT : O_RDONLY, &fd, e);
+    status st = site_open(path, op == LOCK_EX ? O_RDWR | O_CREAT : O_RDONLY, &fd, e);
     if (st)
         return st;
     uint64_t limit_ns = op == LOCK_EX ? INDEX_LOCK_NS : INDEX_LOOK_NS;
@@ -171,7 +171,7 @@ static status check_files(const char *dir, struct errmsg *e)
     status st = STATUS_OK;
     for (size_t i = 0; !st && i < ARRAY_LEN(all); i++) {
         AUTO(mem_free) char *path = mem_printf("%s/index.sqlite%s", dir, all[i]);
-        st = path ? place_check_file(path, e)
+        st = path ? site_check_file(path, e)
                   : errmsg_set(e, STATUS_NOMEM, "cannot open the index in %s: out of memory", dir);
     }
     return st;
@@ -308,7 +308,7 @@ static status create_file(const char *dir, struct errmsg *e)
     struct stat sb;
     if (lstat(path, &sb) == 0 && S_ISREG(sb.st_mode) && sb.st_size > 0) {
         if (sb.st_uid == geteuid() && sb.st_mode & 077)
-            (void)chmod(path, PLACE_FILE_MODE); /* SQLite gives its log the same */
+            (void)chmod(path, SITE_FILE_MODE); /* SQLite gives its log the same */
         return STATUS_OK;
     }
     if (access(wal, F_OK) == 0) {
@@ -317,7 +317,7 @@ static status create_file(const char *dir, struct errmsg *e)
             return st;
     }
     AUTO(fd_close) int fd = -1;
-    return place_open(path, O_RDWR | O_CREAT, &fd, e);
+    return site_open(path, O_RDWR | O_CREAT, &fd, e);
 }
 
 static status attach_locked(const char *dir, struct index **out, bool *out_fresh, struct errmsg *e)

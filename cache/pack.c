@@ -1,6 +1,6 @@
 /* Reading and writing one pack file. The bytes are described in record.c. */
 #include "pack.h"
-#include "place.h"
+#include "site.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -65,7 +65,7 @@ status pack_create(const char *dir, uint32_t id, struct pack *out)
     if (!path)
         return STATUS_NOMEM;
     AUTO(pack_done) struct pack p = {.fd = -1, .id = id};
-    status st = place_open(path, O_RDWR | O_CREAT | O_EXCL, &p.fd, NULL);
+    status st = site_open(path, O_RDWR | O_CREAT | O_EXCL, &p.fd, NULL);
     if (st)
         return st;
     uint64_t size;
@@ -90,7 +90,7 @@ status pack_lock(const char *dir, uint32_t id, struct pack *out)
     if (!path)
         return STATUS_NOMEM;
     AUTO(pack_done) struct pack p = {.fd = -1, .id = id};
-    status st = place_open(path, O_RDWR, &p.fd, NULL);
+    status st = site_open(path, O_RDWR, &p.fd, NULL);
     if (!st)
         st = lock_open_file(p.fd, &p.end);
     if (st)

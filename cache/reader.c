@@ -125,7 +125,7 @@ status files_take(struct cache *c, uint32_t id, struct file_use *out)
     if (!path)
         return STATUS_NOMEM;
     struct file_use use = {-1, -1};
-    status st = place_open(path, O_RDONLY, &use.fd, NULL);
+    status st = site_open(path, O_RDONLY, &use.fd, NULL);
     if (st)
         return st;
     keep_file(f, id, &use);

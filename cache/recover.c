@@ -281,15 +281,15 @@ status recover_packs(struct cache *c, bool every, cache_progress_fn *progress, v
 
 static status make_dirs(struct cache *c, struct errmsg *e)
 {
-    struct place place = {0};
+    struct site site = {0};
     AUTO(mem_free) char *packs = mem_printf("%s/packs", c->dir);
     if (!packs)
         return errmsg_set(e, STATUS_NOMEM, "cannot open %s: out of memory", c->dir);
-    status st = place_local(c->dir, e);
+    status st = site_local(c->dir, e);
     if (!st)
         st = io_mkdirs(c->dir, 1, e);
     if (!st)
-        st = place_check(c->dir, &place, e);
+        st = site_check(c->dir, &site, e);
     return st ? st : io_mkdirs(packs, 1, e);
 }
 

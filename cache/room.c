@@ -274,7 +274,7 @@ static status reclaim_until_fit(struct cache *c, uint64_t need, uint64_t max,
 uint64_t room_limit(struct cache *c, uint64_t disk_bytes)
 {
     uint64_t space, size, max = c->opt.max_bytes, floor = c->opt.min_free_bytes;
-    if (floor == CACHE_NO_LIMIT || place_space(c->dir, &space, &size))
+    if (floor == CACHE_NO_LIMIT || site_space(c->dir, &space, &size))
         return max;
     uint64_t more = space > floor ? space - floor : 0;
     return disk_bytes < max && more < max - disk_bytes ? disk_bytes + more : max;
@@ -370,7 +370,7 @@ void log_shorten(struct cache *c)
 void log_relax(struct cache *c)
 {
     uint64_t space, size;
-    if (!c->log_is_short || !c->index || place_space(c->dir, &space, &size) || space < LOG_ROOM)
+    if (!c->log_is_short || !c->index || site_space(c->dir, &space, &size) || space < LOG_ROOM)
         return;
     c->log_is_short = index_long_log(c->index) != STATUS_OK;
 }

@@ -14,7 +14,7 @@
  */
 #include "index.h"
 #include "pack.h"
-#include "place.h"
+#include "site.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

@@ -248,9 +248,9 @@ struct rig {
 UNUSED static void rig_start(struct rig *r, const struct pipeline_options *opt)
 {
     fake_start(&r->fake);
-    const struct cache_options opt = {.max_bytes = CACHE_NO_LIMIT,
-                                      .min_free_bytes = CACHE_NO_LIMIT};
-    assert_ok(cache_open(r->cache_dir, &opt, &r->cache, NULL));
+    const struct cache_options limits = {.max_bytes = CACHE_NO_LIMIT,
+                                         .min_free_bytes = CACHE_NO_LIMIT};
+    assert_ok(cache_open(r->cache_dir, &limits, &r->cache, NULL));
     struct pipeline_options o = opt ? *opt : (struct pipeline_options){.threads = 2};
     o.cache = r->cache;
     o.purifier = (struct pipeline_purifier){.ctx = &r->fake,

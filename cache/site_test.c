@@ -2,7 +2,7 @@
 #include "testing.h"
 
 #include "index.h"
-#include "place.h"
+#include "site.h"
 
 #include <sys/file.h>
 #include <sys/mount.h>
@@ -328,16 +328,16 @@ static void a_handle_that_writes_says_so(void **state)
 static void network_file_systems_have_names(void **state)
 {
     (void)state;
-    assert_string_equal("NFS", place_network(0x6969));
-    assert_string_equal("FUSE", place_network(0x65735546));
-    assert_string_equal("Lustre", place_network(0x0bd00bd0));
-    assert_string_equal("9p", place_network(0x01021997));
-    assert_string_equal("CIFS", place_network(0xff534d42));
+    assert_string_equal("NFS", site_network(0x6969));
+    assert_string_equal("FUSE", site_network(0x65735546));
+    assert_string_equal("Lustre", site_network(0x0bd00bd0));
+    assert_string_equal("9p", site_network(0x01021997));
+    assert_string_equal("CIFS", site_network(0xff534d42));
     static const uint32_t local[] = {0xef53 /* ext4 */,        0x58465342 /* XFS */,
                                      0x9123683e /* btrfs */,   0x01021994 /* tmpfs */,
                                      0x794c7630 /* overlay */, 0x2fc12fc1 /* ZFS */};
     for (size_t i = 0; i < ARRAY_LEN(local); i++)
-        assert_null(place_network(local[i]));
+        assert_null(site_network(local[i]));
 }
 
 /* ---- limits ---- */

@@ -1,4 +1,4 @@
-#include "place.h"
+#include "site.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -54,7 +54,7 @@ static status check_file(const char *path, const struct stat *sb, struct errmsg 
     return check_owner(path, sb, e);
 }
 
-status place_check_file(const char *path, struct errmsg *e)
+status site_check_file(const char *path, struct errmsg *e)
 {
     struct stat sb;
     if (lstat(path, &sb) < 0)
@@ -64,12 +64,12 @@ status place_check_file(const char *path, struct errmsg *e)
     return check_file(path, &sb, e);
 }
 
-status place_open(const char *path, int flags, int *out_fd, struct errmsg *e)
+status site_open(const char *path, int flags, int *out_fd, struct errmsg *e)
 {
     AUTO(fd_close) int fd = -1;
     struct stat sb;
     /* O_NONBLOCK: a pipe is not waited for */
-    status st = io_open(AT_FDCWD, path, flags | O_NOFOLLOW | O_NONBLOCK, PLACE_FILE_MODE, &fd);
+    status st = io_open(AT_FDCWD, path, flags | O_NOFOLLOW | O_NONBLOCK, SITE_FILE_MODE, &fd);
     if (st) {
         status why = lstat(path, &sb) < 0 ? STATUS_OK : check_file(path, &sb, e);
         return why ? why : errmsg_set(e, st, "cannot open %s: %s", path, status_text(st));
@@ -80,7 +80,7 @@ status place_open(const char *path, int flags, int *out_fd, struct errmsg *e)
     if (st)
         return st;
     if (sb.st_uid == geteuid() && sb.st_mode & 077)
-        (void)fchmod(fd, PLACE_FILE_MODE); /* on a read-only file system it stays as it is */
+        (void)fchmod(fd, SITE_FILE_MODE); /* on a read-only file system it stays as it is */
     *out_fd = TAKE_FD(fd);
     return STATUS_OK;
 }
@@ -100,7 +100,7 @@ static const struct {
     {0x786f4256, "vboxsf"}, {0xbacbacbc, "vmhgfs"}, {0x01161970, "GFS2"},     {0x7461636f, "OCFS2"},
 };
 
-const char *place_network(uint32_t type)
+const char *site_network(uint32_t type)
 {
     for (size_t i = 0; i < ARRAY_LEN(networks); i++)
         if (networks[i].type == type)
@@ -130,30 +130,30 @@ static status statfs_above(const char *path, struct statfs *out)
     }
 }
 
-static status place_of(const char *dir, struct place *out, struct errmsg *e)
+static status site_of(const char *dir, struct site *out, struct errmsg *e)
 {
     struct statfs fs;
     status st = statfs_above(dir, &fs);
     if (st)
         return errmsg_set(e, st, "cannot look at the file system of %s: %s", dir, status_text(st));
-    *out = (struct place){.network = place_network((uint32_t)fs.f_type),
-                          .read_only = (fs.f_flags & ST_RDONLY) != 0};
+    *out = (struct site){.network = site_network((uint32_t)fs.f_type),
+                         .read_only = (fs.f_flags & ST_RDONLY) != 0};
     return STATUS_OK;
 }
 
-status place_local(const char *dir, struct errmsg *e)
+status site_local(const char *dir, struct errmsg *e)
 {
-    struct place place;
-    status st = place_of(dir, &place, e);
-    if (st || !place.network)
+    struct site site;
+    status st = site_of(dir, &site, e);
+    if (st || !site.network)
         return st;
     return errmsg_set(e, STATUS_UNSUPPORTED,
                       "%s is on a network file system (%s), whose locks and shared memory an index "
                       "cannot rely on (use a cache directory on a local disk)",
-                      dir, place.network);
+                      dir, site.network);
 }
 
-status place_check(const char *dir, struct place *out, struct errmsg *e)
+status site_check(const char *dir, struct site *out, struct errmsg *e)
 {
     status st = check_dir(dir, e);
     if (st)
@@ -164,12 +164,12 @@ status place_check(const char *dir, struct place *out, struct errmsg *e)
     struct stat sb;
     if (lstat(packs, &sb) == 0 && (st = check_dir(packs, e)))
         return st;
-    return place_of(dir, out, e);
+    return site_of(dir, out, e);
 }
 
 /* ---- space ---- */
 
-status place_space(const char *dir, uint64_t *out_free, uint64_t *out_size)
+status site_space(const char *dir, uint64_t *out_free, uint64_t *out_size)
 {
     struct statfs fs;
     status st = statfs_above(dir, &fs);
@@ -193,7 +193,7 @@ static status write_reserve(const char *path)
     AUTO(fd_close) int fd = -1;
     uint8_t noise[4096];
     status st =
-        io_open(AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, PLACE_FILE_MODE, &fd);
+        io_open(AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, SITE_FILE_MODE, &fd);
     for (int i = 0; !st && i < (int)(RESERVE_BYTES / sizeof noise); i++) {
         if (getrandom(noise, sizeof noise, 0) != sizeof noise)
             return STATUS_IO;
@@ -207,7 +207,7 @@ void reserve_keep(const char *dir, uint64_t room)
     AUTO(mem_free) char *path = reserve_path(dir);
     struct stat sb;
     uint64_t space, size;
-    if (!path || place_space(dir, &space, &size))
+    if (!path || site_space(dir, &space, &size))
         return;
     bool there = lstat(path, &sb) == 0;
     if (there && S_ISREG(sb.st_mode) && sb.st_size >= RESERVE_BYTES)

@@ -1,7 +1,7 @@
-#ifndef CACHE_PLACE_H
-#define CACHE_PLACE_H
+#ifndef CACHE_SITE_H
+#define CACHE_SITE_H
 /*
- * place: whether a directory may hold a cache, how its files are opened, and its space.
+ * site: whether a directory may hold a cache, how its files are opened, and its space.
  *
  * A cache is written by the user who runs the program, often root, and what is read from it decides
  * which pixels are shown. So nothing in it is followed elsewhere, and nothing is believed that
@@ -9,31 +9,31 @@
  */
 #include "cache.h"
 
-enum { PLACE_FILE_MODE = 0600 }; /* whatever the directory lets others see */
+enum { SITE_FILE_MODE = 0600 }; /* whatever the directory lets others see */
 
-struct place {
+struct site {
     const char *network; /* the kind of a file system that other machines may change, or NULL */
     bool read_only;      /* the file system is mounted so */
 };
 /* DENIED: dir or packs/ in it belongs to another user, is a link, or anybody may replace what is in
    it. NOT_FOUND: it is not there, or is no directory. A packs/ that is missing is nobody's. */
-status place_check(const char *dir, struct place *out, struct errmsg *e) MUST_USE;
+status site_check(const char *dir, struct site *out, struct errmsg *e) MUST_USE;
 /* UNSUPPORTED on a network file system. dir, or what is there of the path to it. */
-status place_local(const char *dir, struct errmsg *e) MUST_USE;
+status site_local(const char *dir, struct errmsg *e) MUST_USE;
 /* What such a file system is called; NULL when SQLite's log and locks work on it. type: f_type of
    statfs(2). */
-const char *place_network(uint32_t type);
+const char *site_network(uint32_t type);
 
 /* Opens a file of the cache: never through a link, never one that is not a regular file or that
    belongs to another user (DENIED). One of ours that others may open is closed to them. e may be
    NULL. */
-status place_open(const char *path, int flags, int *out_fd, struct errmsg *e) MUST_USE;
+status site_open(const char *path, int flags, int *out_fd, struct errmsg *e) MUST_USE;
 /* The same checks for a file that somebody else will open; one that is missing is OK. */
-status place_check_file(const char *path, struct errmsg *e) MUST_USE;
+status site_check_file(const char *path, struct errmsg *e) MUST_USE;
 
 /* Bytes that an ordinary user may still write to the file system, and all it can hold. dir, or what
    is there of the path to it. */
-status place_space(const char *dir, uint64_t *out_free, uint64_t *out_size) MUST_USE;
+status site_space(const char *dir, uint64_t *out_free, uint64_t *out_size) MUST_USE;
 
 /*
  * DIR/reserve: bytes that are kept so that an index can be opened on a full disk (SQLite needs 32
