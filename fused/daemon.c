@@ -511,6 +511,7 @@ int daemon_run(const struct daemon_options *opt)
     d.signal_fd = d.event_fd = -1;
     d.fs.root_fd = d.fs.mountinfo_fd = d.place.lock_fd = d.mount_id = -1;
     d.fs.timeout = opt->timeout;
+    d.fs.allow_other = opt->allow_other;
     d.fs.no_watch = !opt->watch;
     d.fs.sweeping = opt->sweep;
     atomic_init(&d.fs.freeze, opt->frozen ? FREEZE_INIT : FREEZE_OFF);
