@@ -84,8 +84,8 @@ static status copy_bytes(const struct item *it, int to)
     const struct fused_fetch *f = &it->fetch;
     for (uint64_t at = 0;;) {
         size_t n;
-        status st = fused_read_original(f->fd, f->id.size, f->verdict.size, chunk, sizeof chunk, at,
-                                        &n);
+        status st =
+            fused_read_original(f->fd, f->id.size, f->verdict.size, chunk, sizeof chunk, at, &n);
         if (!st && n)
             st = io_write(to, chunk, n);
         if (st || n == 0)

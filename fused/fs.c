@@ -316,7 +316,9 @@ static void remember(struct fs *fs, struct node *n, const struct cache_file_id *
         forget_notes(fs, id);
     if (other)
         fs_note(fs, id, path, verdict);
+    int64_t changed = id->mtime_ns > id->ctime_ns ? id->mtime_ns : id->ctime_ns;
     known = (struct node_known){.group = verdict->group,
+                                .unsettled = fs_is_recent(changed),
                                 .stored = fused_is_cached(fs->pipeline, verdict),
                                 .has_source = verdict->has_source,
                                 .size = verdict->size,

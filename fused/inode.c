@@ -23,7 +23,7 @@ struct node {
     uint64_t served_size;
     struct opened *opened; /* NULL until its bytes were read: most of a million never are */
     uint8_t group;
-    bool is_known, stored, has_source;
+    bool is_known, unsettled, stored, has_source;
 };
 
 /* Of files that somebody read. */
@@ -419,7 +419,8 @@ void table_remember(struct table *t, struct node *n, const struct node_version *
     pthread_mutex_lock(&t->lock);
     set_version(n, v);
     /* Whoever looked at the header only does not know what a reader of the bytes knows. */
-    if (!n->is_known || known->has_source || !n->has_source) {
+    if (!n->is_known || n->unsettled || known->has_source || !n->has_source) {
+        n->unsettled = known->unsettled;
         n->group = (uint8_t)known->group;
         n->served_size = known->size;
         n->has_source = known->has_source && opened_of(n);
@@ -435,9 +436,10 @@ status table_recall(struct table *t, struct node *n, const struct node_version *
                     struct node_known *out)
 {
     pthread_mutex_lock(&t->lock);
-    status st = !n->is_known                  ? STATUS_NOT_FOUND
-                : same_version(&n->judged, v) ? STATUS_OK
-                                              : STATUS_EXISTS;
+    status st = !n->is_known                   ? STATUS_NOT_FOUND
+                : !same_version(&n->judged, v) ? STATUS_EXISTS
+                : n->unsettled                 ? STATUS_NOT_FOUND
+                                               : STATUS_OK;
     if (!st)
         *out = (struct node_known){.group = (enum fused_group)n->group,
                                    .stored = n->stored,

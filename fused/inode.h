@@ -46,6 +46,7 @@ struct node_version node_version(const struct cache_file_id *id);
 
 struct node_known {
     enum fused_group group;
+    bool unsettled;       /* judged so soon after a change that another could look the same */
     bool stored;          /* purified pixels were in the cache when last looked at */
     bool has_source;      /* `source` is that of the judged version */
     uint64_t size;        /* served */
@@ -94,7 +95,7 @@ status table_path(struct table *t, const struct node *n, const char *name,
 /* ---- what a file is served as ---- */
 void table_remember(struct table *t, struct node *n, const struct node_version *v,
                     const struct node_known *known);
-/* NOT_FOUND: never judged. EXISTS: another version was. */
+/* NOT_FOUND: never judged, or unsettled. EXISTS: another version was. */
 status table_recall(struct table *t, struct node *n, const struct node_version *v,
                     struct node_known *out) MUST_USE;
 /* Says that this is the file's version now: 0, or a number for table_told when the kernel may

@@ -162,6 +162,16 @@ static void what_is_known_is_known_of_one_version(void **state)
     table_remember(t, f, &two, &seen);
     assert_ok(table_recall(t, f, &two, &got));
     assert_false(got.has_source);
+    /* What was judged too soon after a change is judged again, and is no other version. */
+    struct node_known soon = read;
+    soon.unsettled = true;
+    table_remember(t, f, &three, &soon);
+    assert_int_equal(table_recall(t, f, &three, &got), STATUS_NOT_FOUND);
+    uint32_t number = table_stale(t, f, &three);
+    table_remember(t, f, &three, &seen);
+    assert_int_equal(table_stale(t, f, &three), number);
+    assert_ok(table_recall(t, f, &three, &got));
+    assert_false(got.has_source);
 }
 
 /* From the moment anybody saw another version until a notice sent after it is through, the kernel

@@ -545,11 +545,36 @@ static void read_image(fuse_req_t req, struct handle *h, size_t size, off_t off)
         fused_bytes_unref(b);
 }
 
+/* What is served as it is may grow while it is read, as a log does; but what has become an image
+   meanwhile is not shown as it is to who opened something else. 0 or an errno value. */
+static int check_original(struct handle *h)
+{
+    struct stat sb;
+    if (fstat(h->fd, &sb) < 0)
+        return errno;
+    struct cache_file_id now = fused_file_id(&sb);
+    if (fused_same_file(&now, &h->id))
+        return 0;
+    struct fused_verdict v;
+    struct errmsg e = {""};
+    char path[PATH_MAX] = "";
+    status_ignore(table_path(h->fs->table, h->node, NULL, path), "it is for rules by name");
+    status st = fused_examine(h->fs->pipeline, h->fd, &now, path, &v, &e);
+    if (!st && v.group == FUSED_GROUP_IMAGE) { /* only if it is the damaged one that was opened */
+        st = h->verdict.has_source ? fused_identify(h->fs->pipeline, h->fd, &now, &v, &e)
+                                   : STATUS_AGAIN;
+        if (!st && !digest_equal(&v.source, &h->verdict.source))
+            st = STATUS_AGAIN;
+    }
+    return fs_errno(st);
+}
+
 static void read_original(fuse_req_t req, struct handle *h, size_t size, off_t off)
 {
     AUTO(mem_free) uint8_t *data = NULL;
     size_t n = 0;
-    if (h->verdict.size == h->id.size) {
+    int err = check_original(h);
+    if (!err && h->verdict.size == h->id.size) {
         struct fuse_bufvec from = FUSE_BUFVEC_INIT(size);
         from.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK | FUSE_BUF_FD_RETRY;
         from.buf[0].fd = h->fd;
@@ -557,7 +582,8 @@ static void read_original(fuse_req_t req, struct handle *h, size_t size, off_t o
         fuse_reply_data(req, &from, 0);
         return;
     }
-    int err = read_padded(h, size, off, &data, &n);
+    if (!err)
+        err = read_padded(h, size, off, &data, &n);
     if (err)
         fuse_reply_err(req, err);
     else

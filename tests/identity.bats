@@ -1,0 +1,124 @@
+#!/usr/bin/env bats
+# Which file is this, and which version of it: sources that number their files anew, that change while they are read, and
+# links that lead elsewhere.
+
+load mounts
+
+setup_file() { mounts_setup_file; }
+setup() { mounts_setup; }
+teardown() { mounts_teardown; }
+
+same() { cmp -s "$1" <(purified "$2"); }
+
+@test "identity: two images that are mounted one after the other on one device" {
+    [ "$(id -u)" -eq 0 ] || skip "needs root"
+    command -v mkfs.ext4 debugfs >/dev/null || skip "no e2fsprogs"
+    mkdir "$s"
+    for v in 1 2; do
+        mkdir -p "$w/v$v/cat"
+        for i in 1 2 3; do png "$w/v$v/cat/$i.png" 16 $((v * 10 + i)); done
+        truncate -s 2M "$w/$v.img"
+        mkfs.ext4 -q -O ^has_journal -I 128 -d "$w/v$v" "$w/$v.img"
+        for i in 1 2 3; do
+            for t in ctime mtime; do echo "sif /cat/$i.png $t 20200101000000"; done
+        done | debugfs -w -f - "$w/$v.img" >/dev/null 2>&1
+    done
+    for v in 1 2; do
+        mount -o loop,ro "$w/$v.img" "$s" || skip "no loop devices"
+        mnt
+        for i in 1 2 3; do same "$m/cat/$i.png" "$w/v$v/cat/$i.png"; done
+        relearn umount "$m"
+        umount "$s"
+    done
+}
+
+@test "identity: a source that numbers its files as they are looked up, or all alike" {
+    cc -O1 "$CLIENTS/renumber.c" -o "$w/renumber" $(pkg-config --cflags --libs fuse3) || skip "no compiler"
+    mkdir "$s" "$w/real"
+    for i in 1 2 3 4; do png "$w/real/$i.png" 16 "$i"; done
+    touch -d @1600000000 "$w/real"/*
+    for order in "1 2 3 4" "4 3 2 1"; do
+        DUP=0 ROOT=$w/real "$w/renumber" "$s"
+        for i in $order; do stat "$s/$i.png" >/dev/null; done
+        mnt
+        for i in 1 2 3 4; do same "$m/$i.png" "$w/real/$i.png"; done
+        relearn umount "$m"
+        umount "$s"
+    done
+    DUP=1 ROOT=$w/real "$w/renumber" "$s"
+    mnt
+    for round in 1 2; do
+        for i in 1 2 3 4; do same "$m/$i.png" "$w/real/$i.png"; done
+    done
+    [ "$(ls "$m" | wc -l)" -eq 4 ]
+}
+
+@test "identity: an open file stays what it was, whatever becomes of its name" {
+    for how in chmod touch link unlink rename replace rename-folder; do
+        rm -rf "$s" "$s"-*
+        mkdir -p "$s/cat"
+        cp "$DATA"/tree/cat/* "$s/cat/"
+        touch -d @1600000000 "$s"/cat/*
+        purified "$s/cat/1.png" >"$w/want"
+        mnt -o nowatch
+        "$PY" "$CLIENTS/changing.py" held "$m/cat" "$s/cat" "$w/want" "$how"
+        relearn umount "$m"
+    done
+}
+
+@test "identity: who opens a file that changes reads one version of it, whole" {
+    mkdir "$s" "$w/versions"
+    for v in 1 2 3; do
+        png "$w/versions/$v.png" $((10 + 9 * v)) "$v"
+        purified "$w/versions/$v.png" >"$w/versions/$v.out"
+    done
+    for with in nowatch watch; do
+        cp "$w/versions/1.png" "$s/x.png"
+        mnt $([ $with = watch ] || echo "-o nowatch")
+        "$PY" "$CLIENTS/changing.py" race "$m" "$s" "$w/versions" 4 $([ $with = watch ] || echo xattr)
+        relearn umount "$m"
+    done
+}
+
+@test "identity: links that stay in the source lead to purified files, others are named" {
+    mkdir -p "$s/cat" "$s/sub" "$w/pool"
+    cp "$DATA/tree/cat/1.png" "$s/cat/1.png"
+    cp "$DATA/tree/cat/2.png" "$w/pool/2.png"
+    ln -s "$s/cat/1.png" "$s/sub/absolute.png"
+    ln -s ../cat/1.png "$s/sub/relative.png"
+    ln -s "$s/cat" "$s/sub/folder"
+    ln -s "../../src/cat/1.png" "$s/sub/around.png"
+    ln -s "$w/pool/2.png" "$s/sub/outside.png"
+    mnt
+    for n in absolute.png relative.png around.png folder/1.png; do
+        same "$m/sub/$n" "$s/cat/1.png"
+    done
+    [ "$(readlink "$m/sub/relative.png")" = ../cat/1.png ]
+    [ "$(readlink "$m/sub/absolute.png")" = ../cat/1.png ]
+    cmp "$m/sub/outside.png" "$w/pool/2.png"
+    run relearn status "$m"
+    [[ "$output" = *"sub/outside.png"*"a link that leaves the source"* ]]
+}
+
+@test "identity: where others are let in, an access list shows no more than the owner's rights" {
+    [ "$(id -u)" -eq 0 ] || skip "needs root"
+    mkdir "$s"
+    cp "$DATA"/tree/cat/* "$s/"
+    chmod 640 "$s"/*
+    "$PY" - "$s/1.png" <<'PYTHON' || skip "no access lists here"
+import os, struct, sys
+entries = ((1, 6, 0xffffffff), (2, 4, 65533), (4, 0, 0xffffffff), (16, 4, 0xffffffff), (32, 0, 0xffffffff))
+os.setxattr(sys.argv[1], "system.posix_acl_access", struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *e) for e in entries))
+PYTHON
+    chown :65534 "$s"/*
+    chmod 755 "$BATS_RUN_TMPDIR" "$w" 2>/dev/null || true
+    mnt -o allow_other
+    as_nogroup() { setpriv --reuid 65532 --regid 65534 --clear-groups "$@"; }
+    run as_nogroup cat "$s/1.png"
+    [ "$status" -eq 1 ] # the group's bits are a mask here
+    run as_nogroup cat "$m/1.png"
+    [ "$status" -eq 1 ]
+    [[ "$output" = *"Permission denied"* ]]
+    as_nogroup cat "$m/2.png" >/dev/null
+    same "$m/1.png" "$s/1.png"
+}
