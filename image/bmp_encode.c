@@ -119,8 +119,7 @@ static bool is_bmp(const uint8_t *head, size_t len)
     if (len < BMP_FILE_HEAD + 4)
         return false;
     const uint8_t *size = head + BMP_FILE_HEAD;
-    return (size[0] == BMP_CORE_BYTES || (size[0] >= BMP_INFO_BYTES && size[0] <= 124)) &&
-           memcmp(size + 1, "\0\0", 3) == 0;
+    return bmp_is_head_size(size[0]) && memcmp(size + 1, "\0\0", 3) == 0;
 }
 
 const struct image_codec image_bmp_codec = {

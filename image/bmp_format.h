@@ -24,6 +24,13 @@ struct bmp_layout {
     bool grey_palette; /* the palette says of each index that it is its own grey */
 };
 
+/* Of OS/2, and of Windows' versions. */
+static inline bool bmp_is_head_size(uint32_t n)
+{
+    return n == BMP_CORE_BYTES || n == BMP_INFO_BYTES || n == 52 || n == 56 || n == 64 ||
+           n == BMP_V4_BYTES || n == 124;
+}
+
 static inline uint64_t bmp_stride(int width, int bits)
 {
     return ((uint64_t)width * (uint64_t)bits + 31) / 32 * 4;

@@ -159,7 +159,7 @@ status image_bmp_layout(struct source *s, struct bmp_layout *l, struct image_inf
         return st;
     uint32_t off = le32(p + 10), head_bytes = le32(p + 14);
     bool os2 = head_bytes == BMP_CORE_BYTES;
-    if (!os2 && (head_bytes < BMP_INFO_BYTES || head_bytes > 124))
+    if (!bmp_is_head_size(head_bytes))
         return refuse(e, "a header of bytes:", head_bytes);
     l->palette_off = BMP_FILE_HEAD + head_bytes;
     st = source_at(s, BMP_FILE_HEAD, head_bytes, &p, e);

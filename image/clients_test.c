@@ -4,7 +4,8 @@
  *
  *     clients_test corpus DIR    src/NAME a source of each kind, out/NAME what we make of it,
  *                                pixels/NAME.png what we decoded
- *     clients_test tree DIR      the files of image_tree_load, one "CLASS PATH" a line
+ *     clients_test recode DIR    for each src/NAME, what we make of it, as above; says what it
+ * refuses clients_test tree DIR      the files of image_tree_load, one "CLASS PATH" a line
  */
 #include "test_images.h"
 
@@ -139,6 +140,37 @@ static void put_sizes(const char *dir)
         }
 }
 
+static status recode_entry(const struct image_entry *entry, void *arg)
+{
+    const char *dir = arg;
+    struct image_limits lim = image_limits_default();
+    struct image img = IMAGE_INIT;
+    struct errmsg e = {""};
+    void *data = NULL;
+    struct buf file = BUF_INIT(1 << 28);
+    assert_int_equal(io_read_file_at(entry->dirfd, entry->name, 1 << 28, &data, &file.len, NULL),
+                     STATUS_OK);
+    file.data = data;
+    file.cap = file.len;
+    if (image_decode(file.data, file.len, &lim, &img, NULL, &e) == STATUS_OK) {
+        put_source(dir, entry->name, &file);
+    } else {
+        printf("%s: %s\n", entry->name, e.text);
+        buf_done(&file);
+    }
+    image_done(&img);
+    return STATUS_OK;
+}
+
+static char *recode_dir;
+
+static void test_recode(void **state)
+{
+    (void)state;
+    AUTO(mem_free) char *src = mem_printf("%s/src", recode_dir);
+    assert_int_equal(image_walk(src, NULL, recode_entry, recode_dir, NULL), STATUS_OK);
+}
+
 static int print_tree(const char *dir)
 {
     struct image_tree t = IMAGE_TREE_INIT;
@@ -175,6 +207,11 @@ static void test_corpus(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_corpus)};
+    const struct CMUnitTest recoding[] = {cmocka_unit_test(test_recode)};
+    if (argc == 3 && strcmp(argv[1], "recode") == 0) {
+        recode_dir = argv[2];
+        return cmocka_run_group_tests_name("recode", recoding, NULL, NULL);
+    }
     if (argc == 3 && strcmp(argv[1], "tree") == 0)
         return print_tree(argv[2]);
     if (argc == 3 && strcmp(argv[1], "corpus") == 0)

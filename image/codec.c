@@ -5,10 +5,9 @@
 #include <string.h>
 
 static const struct image_codec *const codecs[] = {
-    [IMAGE_PNG] = &image_png_codec,
-    [IMAGE_JPEG] = &image_jpeg_codec,
-    [IMAGE_WEBP] = &image_webp_codec,
-    [IMAGE_BMP] = &image_bmp_codec,
+    [IMAGE_PNG] = &image_png_codec,   [IMAGE_JPEG] = &image_jpeg_codec,
+    [IMAGE_WEBP] = &image_webp_codec, [IMAGE_BMP] = &image_bmp_codec,
+    [IMAGE_TIFF] = &image_tiff_codec, [IMAGE_GIF] = &image_gif_codec,
 };
 static_assert(ARRAY_LEN(codecs) == IMAGE_FORMAT_COUNT, "one row per enum image_format");
 
@@ -117,7 +116,7 @@ enum image_format image_sniff(const void *head, size_t len)
 {
     for (int i = 0; i < IMAGE_FORMAT_COUNT; i++) {
         const struct image_codec *c = codecs[i];
-        if (len >= c->magic_len && memcmp(head, c->magic, c->magic_len) == 0 &&
+        if (len >= c->magic_len && (!c->magic_len || memcmp(head, c->magic, c->magic_len) == 0) &&
             (!c->is || c->is(head, len)))
             return (enum image_format)i;
     }

@@ -38,7 +38,7 @@ enum { CODEC_HEAD_BYTES = 32 };
 
 struct image_codec {
     const char *name;
-    const uint8_t *magic; /* the file's first bytes */
+    const uint8_t *magic; /* (optional) the file's first bytes */
     size_t magic_len;
     /* (optional) what else must be true of the first bytes, which begin with magic; len may be less
        than CODEC_HEAD_BYTES. */
@@ -77,6 +77,8 @@ extern const struct image_codec image_png_codec;
 extern const struct image_codec image_jpeg_codec;
 extern const struct image_codec image_webp_codec;
 extern const struct image_codec image_bmp_codec;
+extern const struct image_codec image_gif_codec;
+extern const struct image_codec image_tiff_codec;
 
 /* Appends a piece, unless there are too many or max_metadata is reached: then it is left out. A
    piece of orientation displaces those of colour, and of these all are kept or none. */

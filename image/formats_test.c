@@ -11,8 +11,9 @@ static const struct {
     bool alpha;
     unsigned pad_least, pad_unit;
 } kinds[] = {
-    {IMAGE_WEBP, 3, false, 8, 2}, {IMAGE_WEBP, 3, true, 8, 2}, {IMAGE_BMP, 1, false, 1, 1},
-    {IMAGE_BMP, 3, false, 1, 1},  {IMAGE_BMP, 3, true, 1, 1},
+    {IMAGE_WEBP, 3, false, 8, 2}, {IMAGE_WEBP, 3, true, 8, 2},  {IMAGE_BMP, 1, false, 1, 1},
+    {IMAGE_BMP, 3, false, 1, 1},  {IMAGE_BMP, 3, true, 1, 1},   {IMAGE_TIFF, 1, false, 1, 1},
+    {IMAGE_TIFF, 1, true, 1, 1},  {IMAGE_TIFF, 3, false, 1, 1}, {IMAGE_TIFF, 3, true, 1, 1},
 };
 
 static struct buf encode_new(enum image_format format, const struct image *img)
@@ -109,6 +110,7 @@ static void test_what_cannot_be_held(void **state)
     assert_int_equal(image_info_new(IMAGE_WEBP, &grey, &info, &e), STATUS_INVALID);
     assert_non_null(strstr(e.text, "grey"));
     assert_int_equal(image_info_new(IMAGE_BMP, &grey_alpha, &info, &e), STATUS_INVALID);
+    assert_int_equal(image_info_new(IMAGE_GIF, &grey, &info, &e), STATUS_INVALID);
     assert_int_equal(image_info_new(IMAGE_JPEG, &grey_alpha, &info, &e), STATUS_INVALID);
     struct image wide = {.width = 16384, .height = 1, .channels = 3};
     assert_int_equal(image_info_new(IMAGE_WEBP, &wide, &info, &e), STATUS_INVALID);

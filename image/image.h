@@ -90,7 +90,15 @@ void image_rgb_to_grey(const uint8_t *src, size_t pixels, uint8_t *dst);
 void image_grey_to_rgb(const uint8_t *src, size_t pixels, uint8_t *dst);
 
 /* ---- files ---- */
-enum image_format { IMAGE_PNG, IMAGE_JPEG, IMAGE_WEBP, IMAGE_BMP, IMAGE_FORMAT_COUNT };
+enum image_format {
+    IMAGE_PNG,
+    IMAGE_JPEG,
+    IMAGE_WEBP,
+    IMAGE_BMP,
+    IMAGE_TIFF,
+    IMAGE_GIF,
+    IMAGE_FORMAT_COUNT
+};
 
 /* "PNG", "JPEG", "WebP" …; "?" outside the enum. */
 const char *image_format_name(enum image_format format);

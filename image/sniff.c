@@ -53,6 +53,7 @@ static const struct signature signatures[] = {
     {"a JPEG XR image", AT(0, "II\xbc\x01")},
     {"a BigTIFF image", AT(0, "II\x2b\0\x08\0\0\0")},
     {"a BigTIFF image", AT(0, "MM\0\x2b\0\x08\0\0")},
+    {"a camera's raw file", AT(8, "CR\x02\0")},
     {"an OpenEXR image", AT(0, "\x76\x2f\x31\x01")},
     {"a Radiance image", AT(0, "#?RADIANCE")},
     {"a Radiance image", AT(0, "#?RGBE")},

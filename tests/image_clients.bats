@@ -22,6 +22,28 @@ teardown() {
     [ "$status" -eq 0 ]
 }
 
+@test "image: WebP, BMP, TIFF and GIF are read as PIL and OpenCV read them, and shown with the same pixels" {
+    "$python" -c 'import PIL, numpy' 2>/dev/null || skip "no PIL"
+    "$python" tests/image_formats.py make "$dir"
+    run "$program" recode "$dir"
+    echo "$output"
+    [ "$status" -eq 0 ]
+    run "$python" tests/image_formats.py judge "$dir"
+    echo "$output"
+    [ "$status" -eq 0 ]
+}
+
+@test "image: file(1) says of each format what it is, and of a GIF that a PNG is shown" {
+    command -v file >/dev/null || skip "no file(1)"
+    "$python" -c 'import PIL, numpy' 2>/dev/null || skip "no PIL"
+    "$python" tests/image_formats.py make "$dir"
+    "$program" recode "$dir"
+    [[ "$(file -b --mime-type "$dir"/out/meta.webp)" == image/webp ]]
+    [[ "$(file -b --mime-type "$dir"/out/rgba.bmp)" == image/*bmp* ]]
+    [[ "$(file -b --mime-type "$dir"/out/rgb_raw.tiff)" == image/tiff ]]
+    [[ "$(file -b --mime-type "$dir"/out/plain.gif)" == image/png ]]
+}
+
 @test "image: a tree's order and classes are ImageFolder's" {
     "$python" -c 'import torchvision' 2>/dev/null || skip "no torchvision"
     mkdir -p "$dir"/t/{cat/{sub/deep,sub-a,sub.b},Dog,ant,éclair} "$dir"/elsewhere
