@@ -125,6 +125,9 @@ void cache_object_done(struct cache_object *o);
    pixels, so a damaged object is still "there" until it is read; does not mark it as used. */
 status cache_has(struct cache *c, const struct cache_key *key) MUST_USE;
 
+/* What an object of so many bytes of pixels takes in the packs. */
+uint64_t cache_object_bytes(uint64_t pixel_bytes);
+
 /* Called exactly once for every accepted put, on the cache's own thread and without a lock held.
    st: OK: durable (or already stored); NO_SPACE: the disk or the limit is full and nothing could
    be evicted; AGAIN: it had waited for another put of its key, which failed; IO, BUSY, ...: not

@@ -73,6 +73,11 @@ uint64_t record_bytes(uint64_t len)
     return (RECORD_HEADER_BYTES + len + RECORD_ALIGN - 1) / RECORD_ALIGN * RECORD_ALIGN;
 }
 
+uint64_t cache_object_bytes(uint64_t pixel_bytes)
+{
+    return record_bytes(pixel_bytes);
+}
+
 void pack_header_encode(uint64_t salt, uint64_t created_ns, uint8_t out[PACK_HEADER_BYTES])
 {
     memset(out, 0, PACK_HEADER_BYTES);

@@ -108,7 +108,7 @@ void cli_print_json(json_t *json);
 /* "1.5 MiB" and the like; returns out. */
 const char *cli_bytes(uint64_t n, char out[32]);
 
-cli_run_fn cmd_mount, cmd_umount, cmd_status, cmd_warm, cmd_purify, cmd_cache, cmd_profile,
+cli_run_fn cmd_mount, cmd_umount, cmd_status, cmd_warm, cmd_purify, cmd_scan, cmd_cache, cmd_profile,
     cmd_model, cmd_diffusion, cmd_train, cmd_eval, cmd_protect, cmd_unpack, cmd_report;
 
 #endif

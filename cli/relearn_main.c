@@ -12,6 +12,7 @@ static const struct cli_command commands[] = {
     {"status", cmd_status, "what a mount is doing, and what could not be purified"},
     {"warm", cmd_warm, "purify ahead, in the order a job will read"},
     {"purify", cmd_purify, "purify files or trees without a mount"},
+    {"scan", cmd_scan, "what would be purified, what not, and what it costs"},
     {"cache", cmd_cache, "look at and look after the cache of purified pixels"},
     {"profile", cmd_profile, "list, show and make purification profiles"},
     {"model", cmd_model, "show what a weights file holds"},

@@ -4,43 +4,61 @@
  *     walk (calling thread) -> fetch -> done() on the purifier's thread -> writers: aside, rename
  *
  * At most outstanding_max files are between the first and the last step; the walk waits for room.
- * Directories get their mode and time when everything in them is written, deepest first.
+ * A directory gets its mode and time when everything in it is written (into.h).
+ *
+ * What ends early ends soon: once `stopping` is set nothing is begun, what the purifier has is
+ * cancelled, and what comes back is dropped without a word, since it is not its fault.
  */
 #include "fused.h"
 
+#include "into.h"
+#include "links.h"
+#include "mounts.h"
 #include "pipeline.h"
 #include "under.h"
+#include "verbatim.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/banned.h"
 
 /* Enough for the purifier to form groups on every thread and for what waits beside it, few enough
    for the usual limit of descriptors. */
 enum { OUTSTANDING_MIN = 256, OUTSTANDING_MAX = 512, WRITERS = 2 };
+/* How often a file is read again that changed while it was read. */
+enum { READ_TRIES = 4 };
+/* How soon a wish to stop is seen while nothing else happens, and how often progress is shown. */
+static const int64_t look_up_ns = 100 * 1000000;
 
-struct made_dir {
-    struct made_dir *next; /* made before this one */
-    mode_t mode;
-    struct timespec time;
-    char path[];
+static const char changed_text[] = "changed while it was read";
+
+/* A directory of the copy that the walk is in. */
+struct open_dir {
+    struct open_dir *above;
+    struct into_dir *dir;
+    size_t path_len;
 };
 
 struct copying {
     struct fused_pipeline *pipeline;
     const struct fused_copy *copy;
     struct pool *writers;
-    int dst_fd;
-    struct made_dir *dirs; /* the walk's */
-    uint64_t total;
+    struct into *into;
+    struct open_dir *dirs; /* the walk's */
+    int src_fd;            /* O_PATH, of a tree */
+    atomic_bool stopping, written;
     pthread_mutex_t lock;
     pthread_cond_t room;
     unsigned outstanding_max;
     unsigned outstanding; /* guarded by lock, as all below */
+    status over;          /* what ended it before its end */
+    char over_path[256];
     struct fused_copy_result result;
 };
 
@@ -48,12 +66,20 @@ struct item {
     struct copying *c;
     struct fused_fetch fetch;
     struct stat sb;
+    struct into_dir *dir;
     status st;
-    char path[]; /* relative to src and dst */
+    int tries;
+    uint64_t work;
+    const char *name; /* in path */
+    char path[];      /* relative to src */
 };
+
+/* ---- what is said ---- */
 
 static void report_failure(struct copying *c, const char *path, const char *why)
 {
+    if (atomic_load(&c->stopping))
+        return;
     pthread_mutex_lock(&c->lock);
     c->result.failed++;
     if (c->copy->failed)
@@ -61,96 +87,162 @@ static void report_failure(struct copying *c, const char *path, const char *why)
     pthread_mutex_unlock(&c->lock);
 }
 
-static void item_end(struct item *it, uint64_t *counter)
+static void count_as(struct copying *c, enum fused_group group, const char *path, const char *why)
+{
+    pthread_mutex_lock(&c->lock);
+    c->result.group[group]++;
+    if (c->copy->named)
+        c->copy->named(c->copy->arg, group, path, why);
+    pthread_mutex_unlock(&c->lock);
+}
+
+/* The first reason counts. */
+static void end_early(struct copying *c, status why, const char *path)
+{
+    pthread_mutex_lock(&c->lock);
+    if (!atomic_exchange(&c->stopping, true)) {
+        c->over = why;
+        snprintf(c->over_path, sizeof c->over_path, "%s", path);
+    }
+    pthread_cond_broadcast(&c->room);
+    pthread_mutex_unlock(&c->lock);
+}
+
+/* A failure to write: of one file, or of all that would follow. */
+static void report_unwritten(struct copying *c, const char *path, status st)
+{
+    if (into_is_over(c->into, st))
+        end_early(c, st, path);
+    else if (st != STATUS_CANCELLED)
+        report_failure(c, path,
+                       st == STATUS_AGAIN    ? "its directory was exchanged while it was written"
+                       : st == STATUS_EXISTS ? "something of that name is in the way"
+                                             : status_text(st));
+}
+
+static int is_stopping(void *arg)
+{
+    struct copying *c = arg;
+    return atomic_load(&c->stopping);
+}
+
+/* ---- one file ---- */
+
+static void item_end(struct item *it)
 {
     struct copying *c = it->c;
     fused_bytes_unref(it->fetch.bytes);
     close(it->fetch.fd);
+    into_unref(it->dir);
     pthread_mutex_lock(&c->lock);
-    if (counter)
-        ++*counter;
     c->outstanding--;
+    c->result.done++;
+    c->result.work += it->work;
     pthread_cond_signal(&c->room);
     pthread_mutex_unlock(&c->lock);
     mem_free(it);
 }
 
-/* ---- writing ---- */
-
-/* A damaged image is followed by what makes up the size that a mount tells. */
-static status copy_bytes(const struct item *it, int to)
-{
-    char chunk[65536];
-    const struct fused_fetch *f = &it->fetch;
-    for (uint64_t at = 0;;) {
-        size_t n;
-        status st =
-            fused_read_original(f->fd, f->id.size, f->verdict.size, chunk, sizeof chunk, at, &n);
-        if (!st && n)
-            st = io_write(to, chunk, n);
-        if (st || n == 0)
-            return st;
-        at += n;
-    }
-}
-
-static status fill_aside(const struct item *it, int fd)
+/* *out_reading: it is the source that failed. */
+static status fill_aside(struct item *it, int fd, int *out_reading)
 {
     const struct fused_bytes *b = it->fetch.bytes;
-    status st = b ? io_write(fd, b->data, b->len) : copy_bytes(it, fd);
-    if (st)
-        return st;
-    const struct timespec times[2] = {it->sb.st_mtim, it->sb.st_mtim};
-    if (fchmod(fd, it->sb.st_mode & 07777) < 0 || futimens(fd, times) < 0)
-        return status_from_errno(errno);
-    return STATUS_OK;
+    *out_reading = 0;
+    if (b)
+        return io_write(fd, b->data, b->len);
+    const struct verbatim v = {.from = it->fetch.fd,
+                               .to = fd,
+                               .padded_size = it->fetch.verdict.size,
+                               .stop = is_stopping,
+                               .arg = it->c};
+    return verbatim_copy(&v, &it->sb, out_reading);
 }
 
-/* The name beside path that it is first written under: the same in every run, so that nothing is
-   left behind when a run that was interrupted is repeated; short, whatever the file is called. */
-static char *aside_name(const char *path)
+/* False when it was said why not. */
+static bool write_item(struct item *it)
 {
-    const char *slash = strrchr(path, '/');
-    return mem_printf("%.*s.relearn-part-%016llx", slash ? (int)(slash - path) + 1 : 0, path,
-                      (unsigned long long)checksum64(path, strlen(path)));
-}
-
-static status write_item(const struct item *it)
-{
-    int dst = it->c->dst_fd;
-    AUTO(mem_free) char *aside = aside_name(it->path);
-    if (!aside)
-        return STATUS_NOMEM;
-    int fd;
-    status st =
-        io_open(dst, aside, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600, &fd);
-    if (st)
-        return st;
-    st = fill_aside(it, fd);
-    if (close(fd) < 0 && !st)
-        st = status_from_errno(errno);
+    struct into_file f;
+    int reading = 0;
+    status st = into_file_begin(it->dir, it->name, &f);
+    if (st) {
+        report_unwritten(it->c, it->path, st);
+        return false;
+    }
+    st = fill_aside(it, f.fd, &reading);
+    if (!st && atomic_load(&it->c->stopping))
+        st = STATUS_CANCELLED;
     if (!st)
-        st = io_rename(dst, aside, it->path);
-    if (st)
-        unlinkat(dst, aside, 0);
-    return st;
+        st = into_file_end(it->dir, it->name, &f, &it->sb);
+    else
+        into_file_drop(it->dir, &f);
+    if (st && reading && st != STATUS_CANCELLED)
+        report_failure(it->c, it->path, st == STATUS_AGAIN ? changed_text : status_text(st));
+    else if (st)
+        report_unwritten(it->c, it->path, st);
+    return !st;
+}
+
+/* ---- fetching ---- */
+
+static void item_fetched(struct fused_fetch *f, status st);
+
+static uint64_t work_of(const struct copying *c, const struct fused_verdict *v)
+{
+    return v->group == FUSED_GROUP_IMAGE ? fused_work(c->copy->model, v->info.width, v->info.height)
+                                         : 0;
+}
+
+/* Looks at the file as it is now and asks for its bytes; item_fetched is called, perhaps at once.
+ */
+static void begin_fetch(struct item *it)
+{
+    struct fused_fetch *f = &it->fetch;
+    struct copying *c = it->c;
+    status st = file_settle(f->fd, &it->sb);
+    it->tries++;
+    f->id = fused_file_id(&it->sb);
+    f->err.text[0] = 0;
+    f->bytes = NULL;
+    f->name = it->path;
+    f->want_bytes = true;
+    f->same_bytes = false;
+    f->done = item_fetched;
+    f->arg = it;
+    if (!st)
+        st = fused_examine(c->pipeline, f->fd, &f->id, it->path, &f->verdict, &f->err);
+    it->work = st ? 0 : work_of(c, &f->verdict);
+    if (!st && f->verdict.group == FUSED_GROUP_IMAGE && !atomic_load(&c->stopping))
+        fused_fetch_start(c->pipeline, f, PURIFY_URGENT);
+    else
+        item_fetched(f, st);
+}
+
+static void item_written(struct item *it)
+{
+    const struct fused_verdict *v = &it->fetch.verdict;
+    count_as(it->c, v->group, it->path, v->reason);
+}
+
+/* What is not purified is not written where it has to be. */
+static bool is_refused(const struct item *it)
+{
+    return it->c->copy->strict && it->fetch.verdict.group == FUSED_GROUP_UNPURIFIED;
 }
 
 static void writer_run(void *arg)
 {
     struct item *it = arg;
     struct copying *c = it->c;
-    status st = it->st ? it->st : write_item(it);
-    if (st) {
-        bool ours = it->st && it->fetch.err.text[0];
-        report_failure(c, it->path,
-                       ours                 ? it->fetch.err.text
-                       : st == STATUS_AGAIN ? "changed while it was read"
-                                            : status_text(st));
-        item_end(it, NULL);
+    if (it->st == STATUS_AGAIN && it->tries < READ_TRIES && !atomic_load(&c->stopping)) {
+        begin_fetch(it);
         return;
     }
-    item_end(it, it->fetch.bytes ? &c->result.images : &c->result.originals);
+    if (it->st)
+        report_failure(c, it->path,
+                       it->st == STATUS_AGAIN ? changed_text : errmsg_text(&it->fetch.err, it->st));
+    else if (!atomic_load(&c->stopping) && (is_refused(it) || write_item(it)))
+        item_written(it);
+    item_end(it);
 }
 
 /* The fetch's callback. */
@@ -162,99 +254,7 @@ static void item_fetched(struct fused_fetch *f, status st)
         writer_run(it);
 }
 
-/* ---- the walk ---- */
-
-static void start_item(struct item *it)
-{
-    struct fused_verdict *v = &it->fetch.verdict;
-    struct copying *c = it->c;
-    it->fetch.id = fused_file_id(&it->sb);
-    it->fetch.bytes = NULL;
-    it->fetch.err.text[0] = 0;
-    it->fetch.name = it->path;
-    it->fetch.want_bytes = true;
-    it->fetch.same_bytes = false;
-    it->fetch.done = item_fetched;
-    it->fetch.arg = it;
-    pthread_mutex_lock(&c->lock);
-    while (c->outstanding >= c->outstanding_max)
-        pthread_cond_wait(&c->room, &c->lock);
-    c->outstanding++;
-    c->result.files++;
-    pthread_mutex_unlock(&c->lock);
-    status st =
-        fused_examine(c->pipeline, it->fetch.fd, &it->fetch.id, it->path, v, &it->fetch.err);
-    if (st || v->group != FUSED_GROUP_IMAGE)
-        item_fetched(&it->fetch, st);
-    else
-        fused_fetch_start(c->pipeline, &it->fetch, PURIFY_URGENT);
-}
-
-/* Takes fd. */
-static status copy_open_file(struct copying *c, int fd, const char *path)
-{
-    struct item *it = mem_alloc(sizeof *it + strlen(path) + 1);
-    if (!it || fstat(fd, &it->sb) < 0) {
-        close(fd);
-        mem_free(it);
-        return STATUS_NOMEM;
-    }
-    it->c = c;
-    it->fetch.fd = fd;
-    memcpy(it->path, path, strlen(path) + 1);
-    start_item(it);
-    return STATUS_OK;
-}
-
-static status copy_file(struct copying *c, const struct image_entry *entry)
-{
-    int fd, err = under_open_data(entry->dirfd, entry->name, 0, &fd);
-    if (!err)
-        return copy_open_file(c, fd, entry->path);
-    report_failure(c, entry->path, strerror(err));
-    return STATUS_OK;
-}
-
-static status copy_dir(struct copying *c, int dirfd, const char *name, const char *path)
-{
-    struct stat sb;
-    struct made_dir *d = mem_alloc(sizeof *d + strlen(path) + 1);
-    if (!d)
-        return STATUS_NOMEM;
-    if (fstatat(dirfd, name, &sb, 0) < 0 ||
-        (mkdirat(c->dst_fd, path, (sb.st_mode & 07777) | 0700) < 0 && errno != EEXIST)) {
-        report_failure(c, path, strerror(errno));
-        mem_free(d);
-        return STATUS_OK;
-    }
-    d->mode = sb.st_mode & 07777;
-    d->time = sb.st_mtim;
-    memcpy(d->path, path, strlen(path) + 1);
-    d->next = c->dirs;
-    c->dirs = d;
-    return STATUS_OK;
-}
-
-static status copy_link(struct copying *c, int dirfd, const char *name, const char *path)
-{
-    char target[PATH_MAX];
-    ssize_t n = readlinkat(dirfd, name, target, sizeof target - 1);
-    AUTO(mem_free) char *aside = aside_name(path);
-    if (!aside)
-        return STATUS_NOMEM;
-    target[n < 0 ? 0 : n] = 0;
-    struct stat sb;
-    unlinkat(c->dst_fd, aside, 0);
-    if (n < 0 || symlinkat(target, c->dst_fd, aside) < 0 ||
-        renameat(c->dst_fd, aside, c->dst_fd, path) < 0) {
-        report_failure(c, path, strerror(errno));
-        unlinkat(c->dst_fd, aside, 0);
-    } else if (fstatat(dirfd, name, &sb, AT_SYMLINK_NOFOLLOW) == 0) {
-        const struct timespec times[2] = {sb.st_mtim, sb.st_mtim};
-        utimensat(c->dst_fd, path, times, AT_SYMLINK_NOFOLLOW);
-    }
-    return STATUS_OK;
-}
+/* ---- the calling thread ---- */
 
 static void show_progress(struct copying *c)
 {
@@ -263,159 +263,442 @@ static void show_progress(struct copying *c)
     pthread_mutex_lock(&c->lock);
     struct fused_copy_result now = c->result;
     pthread_mutex_unlock(&c->lock);
-    c->copy->progress(c->copy->arg, &now, c->total);
+    c->copy->progress(c->copy->arg, &now);
 }
 
-static status copy_visit(const struct image_entry *entry, void *arg)
+/* Whether it is to go on. */
+static bool look_up(struct copying *c)
+{
+    if (c->copy->stop && c->copy->stop(c->copy->arg))
+        end_early(c, STATUS_CANCELLED, "");
+    show_progress(c);
+    return !atomic_load(&c->stopping);
+}
+
+/* Waits until at most `most` files are on their way, or it is to end. */
+static bool wait_for_room(struct copying *c, unsigned most)
+{
+    for (;;) {
+        if (!look_up(c))
+            return false;
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += look_up_ns;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        pthread_mutex_lock(&c->lock);
+        int rc = 0;
+        while (c->outstanding > most && !atomic_load(&c->stopping) && !rc)
+            rc = pthread_cond_timedwait(&c->room, &c->lock, &until);
+        bool room = c->outstanding <= most;
+        pthread_mutex_unlock(&c->lock);
+        if (room)
+            return true;
+    }
+}
+
+static void wait_all(struct copying *c)
+{
+    if (wait_for_room(c, 0))
+        return;
+    pipeline_stop(c->pipeline); /* what the purifier has comes back soon, as CANCELLED */
+    pthread_mutex_lock(&c->lock);
+    while (c->outstanding)
+        pthread_cond_wait(&c->room, &c->lock);
+    pthread_mutex_unlock(&c->lock);
+}
+
+/* Takes fd. */
+static status copy_open_file(struct copying *c, struct into_dir *dir, int fd, const char *path)
+{
+    struct stat sb;
+    if (fstat(fd, &sb) < 0 || !S_ISREG(sb.st_mode)) { /* something else took its place */
+        close(fd);
+        report_failure(c, path, changed_text);
+        return STATUS_OK;
+    }
+    struct item *it = mem_zalloc(1, sizeof *it + strlen(path) + 1);
+    if (!it || !wait_for_room(c, c->outstanding_max - 1)) {
+        close(fd);
+        mem_free(it);
+        return it ? STATUS_CANCELLED : STATUS_NOMEM;
+    }
+    it->c = c;
+    it->fetch.fd = fd;
+    it->dir = into_ref(dir);
+    memcpy(it->path, path, strlen(path) + 1);
+    it->name = strrchr(it->path, '/') ? strrchr(it->path, '/') + 1 : it->path;
+    pthread_mutex_lock(&c->lock);
+    c->outstanding++;
+    c->result.files++;
+    pthread_mutex_unlock(&c->lock);
+    begin_fetch(it);
+    return STATUS_OK;
+}
+
+static status copy_file(struct copying *c, struct into_dir *dir, const struct image_entry *en)
+{
+    int fd, err = en->linked ? under_open_linked(en->dirfd, en->name, &fd)
+                             : under_open_data(en->dirfd, en->name, 0, &fd);
+    if (!err)
+        return copy_open_file(c, dir, fd, en->path);
+    report_failure(c, en->path, strerror(err));
+    return STATUS_OK;
+}
+
+/* Why a directory of the source is not entered, or NULL. */
+static const char *barred(const struct copying *c, const struct image_entry *en,
+                          const struct stat *sb)
+{
+    if (into_is_root(c->into, sb->st_dev, sb->st_ino))
+        return "it is where the copy is written";
+    return mount_guard(en->dirfd, en->name) ? "a mount of relearnfs is not copied" : NULL;
+}
+
+static status copy_dir(struct copying *c, struct into_dir *up, const struct image_entry *en)
+{
+    struct stat sb;
+    *en->descend = false;
+    if (fstatat(en->dirfd, en->name, &sb, en->linked ? 0 : AT_SYMLINK_NOFOLLOW) < 0) {
+        report_failure(c, en->path, strerror(errno));
+        return STATUS_OK;
+    }
+    const char *why = barred(c, en, &sb);
+    if (why) {
+        report_failure(c, en->path, why);
+        return STATUS_OK;
+    }
+    struct open_dir *d = mem_alloc(sizeof *d);
+    if (!d)
+        return STATUS_NOMEM;
+    status st = into_mkdir(up, en->name, &d->dir);
+    if (st) {
+        mem_free(d);
+        report_unwritten(c, en->path, st);
+        return STATUS_OK;
+    }
+    into_like(d->dir, &sb);
+    d->path_len = strlen(en->path);
+    d->above = c->dirs;
+    c->dirs = d;
+    *en->descend = true;
+    return STATUS_OK;
+}
+
+static void count_link(struct copying *c, enum fused_group group, const char *path, const char *why)
+{
+    pthread_mutex_lock(&c->lock);
+    c->result.files++;
+    c->result.done++;
+    pthread_mutex_unlock(&c->lock);
+    count_as(c, group, path, why);
+}
+
+static status copy_link(struct copying *c, struct into_dir *dir, const struct image_entry *en)
+{
+    char text[PATH_MAX];
+    enum link_fate fate;
+    struct stat sb;
+    status st = link_resolve_at(c->src_fd, en->dirfd, en->path, &fate, text);
+    if (!st && fstatat(en->dirfd, en->name, &sb, AT_SYMLINK_NOFOLLOW) < 0)
+        st = status_from_errno(errno);
+    if (st) {
+        report_failure(c, en->path, status_text(st));
+        return st == STATUS_NOMEM ? st : STATUS_OK;
+    }
+    bool leaves = fate == LINK_OUTSIDE;
+    bool excluded = fused_rules_match(c->copy->rules, en->path) == FUSED_RULE_EXCLUDE;
+    if (!(leaves && !excluded && c->copy->strict))
+        st = into_symlink(dir, en->name, text, &sb);
+    if (st)
+        report_unwritten(c, en->path, st);
+    else if (leaves)
+        count_link(c, excluded ? FUSED_GROUP_EXCLUDED : FUSED_GROUP_UNPURIFIED, en->path,
+                   excluded ? "" : link_outside_text);
+    return STATUS_OK;
+}
+
+/* Directories that the walk has left behind are let go. */
+static struct into_dir *dir_of(struct copying *c, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    size_t len = slash ? (size_t)(slash - path) : 0;
+    while (c->dirs->path_len > len) {
+        struct open_dir *d = c->dirs;
+        c->dirs = d->above;
+        into_unref(d->dir);
+        mem_free(d);
+    }
+    return c->dirs->dir;
+}
+
+static status copy_visit(const struct image_entry *en, void *arg)
 {
     struct copying *c = arg;
-    if (c->copy->stop && c->copy->stop(c->copy->arg))
+    if (!look_up(c))
         return STATUS_CANCELLED;
-    show_progress(c);
-    switch (entry->kind) {
+    struct into_dir *dir = dir_of(c, en->path);
+    switch (en->kind) {
     case IMAGE_ENTRY_FILE:
-        return copy_file(c, entry);
+        return copy_file(c, dir, en);
     case IMAGE_ENTRY_DIR:
-        return copy_dir(c, entry->dirfd, entry->name, entry->path);
+        return copy_dir(c, dir, en);
     case IMAGE_ENTRY_SYMLINK:
-        return copy_link(c, entry->dirfd, entry->name, entry->path);
+        return copy_link(c, dir, en);
     case IMAGE_ENTRY_OTHER:
         pthread_mutex_lock(&c->lock);
         c->result.skipped++;
         pthread_mutex_unlock(&c->lock);
         return STATUS_OK;
     default:
-        report_failure(c, entry->path, status_text(entry->error));
+        report_failure(c, en->path,
+                       en->linked && en->error == STATUS_LIMIT ? link_loop_text
+                                                               : status_text(en->error));
         return STATUS_OK;
     }
 }
 
-static status count_visit(const struct image_entry *entry, void *arg)
+/* Links within the source stay links. */
+static bool copy_follows(const struct image_entry *en, void *arg)
 {
     struct copying *c = arg;
-    c->total += entry->kind == IMAGE_ENTRY_FILE;
-    return c->copy->stop && c->copy->stop(c->copy->arg) ? STATUS_CANCELLED : STATUS_OK;
-}
-
-static void finish_dirs(struct copying *c)
-{
-    for (struct made_dir *next, *d = c->dirs; d; d = next) {
-        next = d->next;
-        const struct timespec times[2] = {d->time, d->time};
-        utimensat(c->dst_fd, d->path, times, 0);
-        fchmodat(c->dst_fd, d->path, d->mode, 0);
-        mem_free(d);
-    }
-}
-
-static void wait_all(struct copying *c)
-{
-    pthread_mutex_lock(&c->lock);
-    while (c->outstanding) {
-        pthread_mutex_unlock(&c->lock);
-        show_progress(c);
-        pthread_mutex_lock(&c->lock);
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec += 1; /* how often the progress moves while only the purifier works */
-        if (c->outstanding)
-            pthread_cond_timedwait(&c->room, &c->lock, &until);
-    }
-    pthread_mutex_unlock(&c->lock);
-    show_progress(c);
+    char text[PATH_MAX];
+    enum link_fate fate;
+    return c->copy->follow &&
+           link_resolve_at(c->src_fd, en->dirfd, en->path, &fate, text) == STATUS_OK &&
+           fate == LINK_OUTSIDE;
 }
 
 /* ---- where to ---- */
 
-/* Neither directory may hold the other: the copy would be walked, or the source overwritten. */
-static status check_apart(const char *src, const char *dst, struct errmsg *e)
+static status check_dirs(const char *src, const char *dst, struct errmsg *e)
 {
-    char a[PATH_MAX], b[PATH_MAX];
-    if (!realpath(src, a) || !realpath(dst, b))
-        return errmsg_set(e, status_from_errno(errno), "%s or %s: %s", src, dst, strerror(errno));
-    size_t la = strlen(a), lb = strlen(b), n = la < lb ? la : lb;
-    if (strncmp(a, b, n) == 0 && (a[n] == 0 || a[n] == '/' || n == 1) &&
-        (b[n] == 0 || b[n] == '/' || n == 1))
-        return errmsg_set(e, STATUS_INVALID, "%s and %s: one lies in the other", src, dst);
+    bool in = false, around = false;
+    status st = mount_lies_in(dst, src, &in, e);
+    if (!st && access(dst, F_OK) == 0)
+        st = mount_lies_in(src, dst, &around, e);
+    if (st)
+        return st;
+    return in || around
+               ? errmsg_set(e, STATUS_INVALID,
+                            "%s and %s: one lies in the other (choose a DST beside SRC)", src, dst)
+               : STATUS_OK;
+}
+
+/* By their names, for what is not there yet. */
+static bool holds(const char *dir, const char *path)
+{
+    size_t n = strlen(dir);
+    while (n > 1 && dir[n - 1] == '/')
+        n--;
+    return strncmp(dir, path, n) == 0 && (path[n] == 0 || path[n] == '/');
+}
+
+static status check_cache(const char *src, const char *dst, const char *cache_dir, struct errmsg *e)
+{
+    bool in_src = false, in_dst = holds(dst, cache_dir), around = holds(cache_dir, dst);
+    status st = src ? mount_lies_in(cache_dir, src, &in_src, e) : STATUS_OK;
+    if (!st && !in_dst && access(dst, F_OK) == 0)
+        st = mount_lies_in(cache_dir, dst, &in_dst, e);
+    if (!st && !around && access(cache_dir, F_OK) == 0)
+        st = mount_lies_in(dst, cache_dir, &around, e);
+    if (st)
+        return st;
+    if (in_src)
+        return errmsg_set(e, STATUS_INVALID,
+                          "the cache %s lies in %s, which is never written (--cache DIR puts it "
+                          "elsewhere)",
+                          cache_dir, src);
+    if (in_dst || around)
+        return errmsg_set(e, STATUS_INVALID,
+                          "the cache %s and %s: one lies in the other (--cache DIR puts it "
+                          "elsewhere)",
+                          cache_dir, dst);
     return STATUS_OK;
 }
 
-static status open_dst(struct copying *c, const char *dst, struct errmsg *e)
+static char *place_of_one(const char *src, const char *dst)
 {
-    status st = io_open(AT_FDCWD, dst, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, &c->dst_fd);
-    return st ? errmsg_set(e, st, "%s: %s", dst, status_text(st)) : STATUS_OK;
+    struct stat sb;
+    const char *name = strrchr(src, '/') ? strrchr(src, '/') + 1 : src;
+    if (stat(dst, &sb) < 0 || !S_ISDIR(sb.st_mode))
+        return mem_strdup(dst);
+    return mem_printf("%s/%s", dst, name);
 }
 
-static status copy_one_file(struct copying *c, struct errmsg *e)
+status fused_copy_check(const char *src, const char *dst, const char *cache_dir, char **out_to,
+                        bool *out_tree, struct errmsg *e)
 {
-    const char *src = c->copy->src, *dst = c->copy->dst;
-    const char *name = strrchr(src, '/') ? strrchr(src, '/') + 1 : src;
-    struct stat sb;
-    bool into = stat(dst, &sb) == 0 && S_ISDIR(sb.st_mode);
-    const char *slash = strrchr(dst, '/');
+    struct stat sb, there;
+    if (stat(src, &sb) < 0)
+        return errmsg_set(e, status_from_errno(errno), "%s: %s", src, strerror(errno));
+    bool tree = S_ISDIR(sb.st_mode);
+    if (!tree && !S_ISREG(sb.st_mode))
+        return errmsg_set(e, STATUS_INVALID, "%s: neither a file nor a directory", src);
+    AUTO(mem_free) char *to = tree ? mem_strdup(dst) : place_of_one(src, dst);
+    AUTO(mem_free) char *cache = NULL;
+    status st = !to ? STATUS_NOMEM : cache_dir ? STATUS_OK : path_cache_dir(&cache);
+    if (!st && tree)
+        st = check_dirs(src, dst, e);
+    if (!st && !tree && stat(to, &there) == 0 && there.st_dev == sb.st_dev &&
+        there.st_ino == sb.st_ino)
+        st = errmsg_set(e, STATUS_INVALID, "%s and %s are the same file", src, to);
+    if (!st)
+        st = check_cache(tree ? src : NULL, to, cache_dir ? cache_dir : cache, e);
+    if (st)
+        return st;
+    *out_to = TAKE(to);
+    *out_tree = tree;
+    return STATUS_OK;
+}
+
+/* ---- how much there is to do ---- */
+
+/* Beside the copy: reading all headers takes a while, and only the time left depends on it. */
+static int need_not_count(void *arg)
+{
+    struct copying *c = arg;
+    return atomic_load(&c->written) || atomic_load(&c->stopping);
+}
+
+static void *count_main(void *arg)
+{
+    struct copying *c = arg;
+    struct fused_scan_result all;
+    const struct fused_scan scan = {.src = c->copy->src,
+                                    .rules = c->copy->rules,
+                                    .model = c->copy->model,
+                                    .max_pixels = c->copy->max_pixels,
+                                    .follow = c->copy->follow,
+                                    .stop = need_not_count,
+                                    .arg = c};
+    pthread_setname_np(pthread_self(), "count");
+    if (fused_scan(&scan, &all, NULL))
+        return NULL;
+    pthread_mutex_lock(&c->lock);
+    c->result.files_total = all.files;
+    c->result.work_total = all.work;
+    pthread_mutex_unlock(&c->lock);
+    return NULL;
+}
+
+/* ---- all of it ---- */
+
+static status open_into(struct copying *c, const char *dir, struct errmsg *e)
+{
+    int fd;
+    struct into_dir *root;
+    status st = io_open(AT_FDCWD, dir, O_PATH | O_DIRECTORY | O_CLOEXEC, 0, &fd);
+    if (!st)
+        st = into_new(fd, &c->into, &root);
+    if (st)
+        return errmsg_set(e, st, "%s: %s", dir, status_text(st));
+    c->dirs = mem_alloc(sizeof *c->dirs);
+    if (!c->dirs) {
+        into_unref(root);
+        return STATUS_NOMEM;
+    }
+    *c->dirs = (struct open_dir){NULL, root, 0};
+    return STATUS_OK;
+}
+
+static status copy_one_file(struct copying *c, const char *to, struct errmsg *e)
+{
+    const char *slash = strrchr(to, '/'), *name = slash ? slash + 1 : to;
     AUTO(mem_free)
-    char *dir = into    ? mem_strdup(dst)
-                : slash ? mem_printf("%.*s", (int)(slash - dst) + (slash == dst), dst)
-                        : mem_strdup(".");
-    const char *to = into ? name : slash ? slash + 1 : dst;
+    char *dir = slash ? mem_printf("%.*s", (int)(slash - to) + (slash == to), to) : mem_strdup(".");
     if (!dir)
         return STATUS_NOMEM;
-    status st = open_dst(c, dir, e);
-    struct stat there, source;
-    if (!st && stat(src, &source) == 0 && fstatat(c->dst_fd, to, &there, 0) == 0 &&
-        there.st_dev == source.st_dev && there.st_ino == source.st_ino)
-        st = errmsg_set(e, STATUS_INVALID, "%s and %s are the same file", src, dst);
-    c->total = 1;
+    status st = open_into(c, dir, e);
     int fd = -1;
     if (!st) {
-        st = io_open(AT_FDCWD, src, O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0, &fd);
-        errmsg_set(st ? e : NULL, st, "%s: %s", src, status_text(st));
+        int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+        st = io_open(AT_FDCWD, c->copy->src, flags, 0, &fd);
+        errmsg_set(st ? e : NULL, st, "%s: %s", c->copy->src, status_text(st));
     }
-    return st ? st : copy_open_file(c, fd, to);
+    return st ? st : copy_open_file(c, c->dirs->dir, fd, name);
 }
 
 static status copy_whole_tree(struct copying *c, struct errmsg *e)
 {
-    status st = io_mkdirs(c->copy->dst, 0, e);
+    struct stat sb;
+    const struct image_walk_opts opts = {.follow = copy_follows};
+    const char *src = c->copy->src;
+    status st = io_open(AT_FDCWD, src, O_PATH | O_DIRECTORY | O_CLOEXEC, 0, &c->src_fd);
+    if (!st && fstat(c->src_fd, &sb) < 0)
+        st = status_from_errno(errno);
+    if (st)
+        return errmsg_set(e, st, "%s: %s", src, status_text(st));
+    st = io_mkdirs(c->copy->dst, 1, e);
     if (!st)
-        st = check_apart(c->copy->src, c->copy->dst, e);
-    if (!st)
-        st = open_dst(c, c->copy->dst, e);
-    if (!st)
-        st = image_walk(c->copy->src, NULL, count_visit, c, e);
-    if (!st)
-        st = copy_dir(c, AT_FDCWD, c->copy->src, ".");
-    return st ? st : image_walk(c->copy->src, NULL, copy_visit, c, e);
+        st = open_into(c, c->copy->dst, e);
+    if (st)
+        return st;
+    into_like(c->dirs->dir, &sb);
+    return image_walk(src, &opts, copy_visit, c, e);
+}
+
+static status why_over(const struct copying *c, struct errmsg *e)
+{
+    if (c->over == STATUS_CANCELLED)
+        return c->over;
+    char shown[512];
+    return errmsg_set(e, c->over, "%s: %s: stopped at %s (what is there stays; --force goes on)",
+                      c->copy->dst,
+                      c->over == STATUS_DENIED ? "a read-only file system" : status_text(c->over),
+                      text_shown(c->over_path, shown, sizeof shown));
+}
+
+static status sync_all(const struct copying *c, struct errmsg *e)
+{
+    status st = into_sync(c->into);
+    return st ? errmsg_set(e, st, "%s: %s", c->copy->dst, status_text(st)) : STATUS_OK;
+}
+
+static status run(struct copying *c, const char *to, bool tree, struct errmsg *e)
+{
+    pthread_t counter;
+    bool counting = c->copy->progress && pthread_create(&counter, NULL, count_main, c) == 0;
+    status st = tree ? copy_whole_tree(c, e) : copy_one_file(c, to, e);
+    wait_all(c);
+    if (counting) {
+        atomic_store(&c->written, true);
+        pthread_join(counter, NULL);
+    }
+    if (c->dirs) {
+        dir_of(c, "");
+        into_unref(c->dirs->dir);
+        mem_free(c->dirs);
+    }
+    if (c->over)
+        return why_over(c, e);
+    return st ? st : sync_all(c, e);
 }
 
 status fused_copy_tree(struct fused_pipeline *p, const struct fused_copy *copy,
                        struct fused_copy_result *out, struct errmsg *e)
 {
-    struct copying c = {.pipeline = p, .copy = copy, .dst_fd = -1};
+    struct copying c = {.pipeline = p, .copy = copy, .src_fd = -1};
+    AUTO(mem_free) char *to = NULL;
+    bool tree = false;
+    status st = fused_copy_check(copy->src, copy->dst, copy->cache_dir, &to, &tree, e);
+    if (st)
+        return st;
     c.outstanding_max = pipeline_ahead(p) + WRITERS;
     if (c.outstanding_max < OUTSTANDING_MIN)
         c.outstanding_max = OUTSTANDING_MIN;
     if (c.outstanding_max > OUTSTANDING_MAX)
         c.outstanding_max = OUTSTANDING_MAX;
-    struct stat sb;
-    if (stat(copy->src, &sb) < 0)
-        return errmsg_set(e, status_from_errno(errno), "%s: %s", copy->src, strerror(errno));
-    if (!S_ISDIR(sb.st_mode) && !S_ISREG(sb.st_mode))
-        return errmsg_set(e, STATUS_INVALID, "%s: neither a file nor a directory", copy->src);
-    status st = pool_new("writer", WRITERS, (int)c.outstanding_max, &c.writers);
+    st = pool_new("writer", WRITERS, (int)c.outstanding_max, &c.writers);
     if (st)
         return st;
     pthread_mutex_init(&c.lock, NULL);
     pthread_cond_init(&c.room, NULL);
-    st = S_ISDIR(sb.st_mode) ? copy_whole_tree(&c, e) : copy_one_file(&c, e);
-    wait_all(&c);
+    st = run(&c, to, tree, e);
     pool_free(c.writers);
-    finish_dirs(&c);
-    if (c.dst_fd >= 0) {
-        if (syncfs(c.dst_fd) < 0 && !st)
-            st = errmsg_set(e, status_from_errno(errno), "%s: %s", copy->dst, strerror(errno));
-        close(c.dst_fd);
-    }
+    into_free(c.into);
+    if (c.src_fd >= 0)
+        close(c.src_fd);
     pthread_cond_destroy(&c.room);
     pthread_mutex_destroy(&c.lock);
     *out = c.result;

@@ -207,32 +207,96 @@ status fused_fetch_now(struct fused_pipeline *p, int fd, const struct cache_file
 
 /* ================================ a tree without a mount ================================ */
 
+/* What an image of this size costs the purifier, in tiles; in pixels without a model. */
+uint64_t fused_work(const struct purify_model *model, int width, int height);
+
+/* Called for each file that is not in FUSED_GROUP_IMAGE or FUSED_GROUP_OTHER, with the reason for
+   those that are not purified, else "". path is relative to the source: bytes, not text. */
+typedef void fused_named_fn(void *arg, enum fused_group group, const char *path, const char *why);
+/* Called for each file that could not be read or written. */
+typedef void fused_failed_fn(void *arg, const char *path, const char *why);
+
 struct fused_copy_result {
-    uint64_t files;     /* regular files seen */
-    uint64_t images;    /* of them written purified */
-    uint64_t originals; /* copied byte for byte */
-    uint64_t skipped;   /* sockets, FIFOs, devices */
-    uint64_t failed;
+    uint64_t files;                    /* regular files, and links that leave src, seen so far */
+    uint64_t group[FUSED_GROUP_COUNT]; /* what was written, or, when strict, left out */
+    uint64_t skipped;                  /* sockets, FIFOs, devices */
+    uint64_t failed;                   /* files and directories; named */
+    uint64_t done;                     /* files, whatever became of them */
+    uint64_t work;                     /* of them, fused_work */
+    uint64_t files_total, work_total;  /* 0 while they are not known */
 };
 struct fused_copy {
     const char *src; /* a file, or a directory whose contents are copied */
     const char
         *dst; /* file: the new file, or an existing directory to put it in; tree: the new root */
-    /* Called from the calling thread, now and then; may be NULL. total is 0 while it is unknown. */
-    void (*progress)(void *arg, const struct fused_copy_result *now, uint64_t total);
-    /* Called for each file that failed, from any thread, one at a time; may be NULL. */
-    void (*failed)(void *arg, const char *path, const char *why);
+    const char *cache_dir;            /* NULL: path_cache_dir(); may not lie in either */
+    const struct fused_rules *rules;  /* those of the pipeline; NULL: none */
+    const struct purify_model *model; /* what work is told by; NULL: pixels */
+    uint64_t max_pixels;              /* those of the pipeline; 0: all that can be purified */
+    bool follow; /* links that leave src: what they lead to is copied, purified */
+    bool strict; /* what is an image and cannot be purified is not copied */
+    /* Called from the calling thread, now and then; may be NULL. */
+    void (*progress)(void *arg, const struct fused_copy_result *now);
+    /* From any thread, one at a time; may be NULL. */
+    fused_named_fn *named;
+    fused_failed_fn *failed;
     int (*stop)(void *arg); /* nonzero: ends early with CANCELLED; may be NULL */
     void *arg;
 };
 /*
- * Writes what a mount of src would show: the same bytes, modes, times and symlinks. Every file is
- * written aside and renamed. A run that is repeated writes every file again but purifies nothing
- * twice: what the first run purified is in the cache. OK even when single files failed: see the
- * result. INVALID when dst lies in src or the other way round.
+ * Whether src can be copied to dst, before anything is made: neither lies in the other, nor the
+ * cache in one of them, by whatever way (links, bind mounts). *out_to, for mem_free, is what will
+ * be written: for a file that goes into a directory, its path there. INVALID, NOT_FOUND, DENIED.
+ */
+status fused_copy_check(const char *src, const char *dst, const char *cache_dir, char **out_to,
+                        bool *out_tree, struct errmsg *e) MUST_USE;
+/*
+ * Writes what a mount of src would show: the same bytes, times, links and modes (but no
+ * set-user-id, set-group-id or sticky bit). Symbolic links that lead into src are links in dst,
+ * relative ones where they have to be; those that leave it are copied as they are, counted and
+ * named, or followed. Hard links become files of their own; holes stay holes.
+ *
+ * Every file is one version of its source, or named as one that changed while it was read. It is
+ * written aside and renamed; nothing that stands in dst is followed (into.h). A run that is
+ * repeated writes every file again but purifies nothing twice: what the first run purified is in
+ * the cache.
+ *
+ * OK even when single files failed: see the result. CANCELLED, NO_SPACE, or DENIED for a read-only
+ * file system: it ended early, at once, and the pipeline is stopped. Otherwise as fused_copy_check.
  */
 status fused_copy_tree(struct fused_pipeline *p, const struct fused_copy *copy,
                        struct fused_copy_result *out, struct errmsg *e) MUST_USE;
+
+/* ---- looking at a tree ---- */
+
+struct fused_scan_result {
+    uint64_t files; /* regular files, and links that leave the source */
+    uint64_t group[FUSED_GROUP_COUNT];
+    uint64_t skipped, failed; /* as of fused_copy_result */
+    uint64_t bytes;           /* of all files */
+    uint64_t pixels, work;    /* of FUSED_GROUP_IMAGE; fused_work */
+    uint64_t largest_work;    /* of a single one */
+    uint64_t cache_bytes;     /* what their purified pixels take in a cache, if no two are alike */
+    bool whole;               /* nothing was left out */
+};
+struct fused_scan {
+    const char *src; /* a directory or a file */
+    const struct fused_rules *rules;
+    const struct purify_model *model; /* what work is told by; NULL: pixels */
+    uint64_t max_pixels;              /* larger images are not purified; 0: the purifier's limit */
+    uint64_t entries_max;             /* of the walk; 0: all */
+    bool follow;                      /* as of fused_copy */
+    void (*progress)(void *arg, const struct fused_scan_result *now); /* may be NULL, as all */
+    fused_named_fn *named;
+    fused_failed_fn *failed;
+    int (*stop)(void *arg); /* nonzero: CANCELLED */
+    void *arg;
+};
+/* What would be purified of src, told by headers and names; no purifier is needed. Callbacks come
+   from the calling thread. The result counts as a copy or a mount does, but for images whose damage
+   only decoding finds. */
+status fused_scan(const struct fused_scan *scan, struct fused_scan_result *out,
+                  struct errmsg *e) MUST_USE;
 
 /* ================================ mounts ================================ */
 

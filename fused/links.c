@@ -16,6 +16,9 @@
 
 #include "base/banned.h"
 
+const char link_outside_text[] = "a link that leaves the source";
+const char link_loop_text[] = "a link back to a directory that it lies in";
+
 enum { LINKS_MAX = 40 /* as the kernel */, REST_MAX = 2 * PATH_MAX, INNER_MAX = 1 << 20 };
 
 /* Not an errno value: the way ends where nobody should look. */

@@ -24,6 +24,9 @@ enum link_fate {
     LINK_DANGLING,  /* leads to nothing, or in a circle */
 };
 
+/* What is said of LINK_OUTSIDE, and of a link that is followed and leads to where it is. */
+extern const char link_outside_text[], link_loop_text[];
+
 /* path: of the link, relative to the root. out_text: what to show: the link's own text, or when
    LINK_REWRITTEN a relative one from the link's directory to what it leads to. NOT_FOUND, DENIED,
    INVALID (no link), LIMIT (a path that is too long). */

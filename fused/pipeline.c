@@ -29,6 +29,7 @@
 #include "pipeline.h"
 
 #include "bytes.h"
+#include "examine.h"
 #include "locks.h"
 #include <pthread.h>
 #include <string.h>
@@ -735,52 +736,6 @@ void fused_fetch_abandon(struct fused_pipeline *p, struct fused_fetch *f)
 
 /* ---- examine ---- */
 
-const char *fused_group_name(enum fused_group g)
-{
-    static const char *const names[] = {
-        [FUSED_GROUP_IMAGE] = "image",
-        [FUSED_GROUP_LABEL] = "label",
-        [FUSED_GROUP_EXCLUDED] = "excluded",
-        [FUSED_GROUP_OTHER] = "other",
-        [FUSED_GROUP_UNPURIFIED] = "not_purified",
-    };
-    _Static_assert(ARRAY_LEN(names) == FUSED_GROUP_COUNT, "one name per group");
-    return (unsigned)g < FUSED_GROUP_COUNT ? names[g] : "?";
-}
-
-/* A file that no decoder of ours reads: an image or a file of images all the same? */
-static void judge_unreadable(int fd, const char *path, const char *why, struct fused_verdict *v)
-{
-    uint8_t head[IMAGE_SNIFF_BYTES];
-    size_t n;
-    if (io_pread(fd, head, sizeof head, 0, &n))
-        n = 0;
-    const char *kind = image_kind_of_unsupported(head, n, path);
-    if (image_sniff(head, n) != IMAGE_FORMAT_COUNT)
-        verdict_unpurified(v, why);
-    else if (kind)
-        verdict_unpurified(v, kind);
-    else if (image_name_is_image(path))
-        verdict_unpurified(v, n ? "not what its name says" : "empty");
-    else
-        v->group = FUSED_GROUP_OTHER;
-}
-
-/* What the header says, under the rules. */
-static void judge(struct fused_pipeline *p, int fd, const char *path, status probed,
-                  const struct errmsg *why, struct fused_verdict *v)
-{
-    enum fused_rule rule = fused_rules_match(p->opt.rules, path);
-    if (rule == FUSED_RULE_EXCLUDE)
-        v->group = FUSED_GROUP_EXCLUDED;
-    else if (probed)
-        judge_unreadable(fd, path, errmsg_text(why, probed), v);
-    else if ((v->info.is_label || v->info.source_bits > 8) && rule != FUSED_RULE_INCLUDE)
-        v->group = FUSED_GROUP_LABEL;
-    else if (v->info.source_bits > 8)
-        verdict_unpurified(v, "16 bits a sample, which purifying would halve");
-}
-
 /* What another mount of an immutable source learned. */
 static void recall(struct fused_pipeline *p, const struct cache_file_id *id,
                    struct fused_verdict *v)
@@ -794,13 +749,10 @@ static void recall(struct fused_pipeline *p, const struct cache_file_id *id,
 status fused_examine(struct fused_pipeline *p, int fd, const struct cache_file_id *id,
                      const char *path, struct fused_verdict *out, struct errmsg *e)
 {
-    struct fused_verdict v = {.group = FUSED_GROUP_IMAGE};
-    struct errmsg why = {""};
-    status st = image_probe_fd(fd, id->size, &p->limits, &v.info, &why);
-    if (st && !source_is_at_fault(st))
-        return errmsg_set(e, st, "%s", errmsg_text(&why, st));
-    judge(p, fd, path, st, &why, &v);
-    v.size = v.group == FUSED_GROUP_IMAGE ? v.info.encoded_size : id->size;
+    struct fused_verdict v;
+    status st = examine_file(&p->limits, p->opt.rules, fd, id, path, &v, e);
+    if (st)
+        return st;
     if (v.group == FUSED_GROUP_IMAGE)
         recall(p, id, &v);
     *out = v;
@@ -867,9 +819,7 @@ status pipeline_new(const struct pipeline_options *opt, struct fused_pipeline **
         p->opt.encoded_bytes = default_encoded_bytes;
     if (!p->opt.inflight_bytes)
         p->opt.inflight_bytes = default_inflight_bytes;
-    p->limits = image_limits_default();
-    if (opt->max_pixels && opt->max_pixels < p->limits.max_pixels)
-        p->limits.max_pixels = opt->max_pixels;
+    p->limits = examine_limits(opt->max_pixels);
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->work, NULL);
     for (int i = 0; i < PURIFY_PRIORITY_COUNT; i++)

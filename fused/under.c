@@ -112,3 +112,15 @@ int under_reaches(int root_fd, const char *path, int *out_fd)
         return ENOSYS;
     return open_beneath(root_fd, path, O_PATH, RESOLVE_NO_XDEV, out_fd);
 }
+
+int under_open_linked(int dir_fd, const char *name, int *out_fd)
+{
+    int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+    int fd = openat(dir_fd, name, flags | O_NOATIME);
+    if (fd < 0 && errno == EPERM)
+        fd = openat(dir_fd, name, flags);
+    if (fd < 0)
+        return errno;
+    *out_fd = fd;
+    return 0;
+}

@@ -21,6 +21,9 @@ int under_open_following(int base_fd, const char *path, int flags, int *out_fd);
 /* Whether path, a symbolic link, leads to something below root_fd without leaving it, or the file
    system it is on, anywhere: an O_PATH descriptor of that. ENOSYS where there is no openat2. */
 int under_reaches(int root_fd, const char *path, int *out_fd);
+/* For reading a regular file through the link `name` of dir_fd, wherever it leads: as
+   under_open_data otherwise. */
+int under_open_linked(int dir_fd, const char *name, int *out_fd);
 /* Only for tests: as if the kernel had no openat2. */
 void under_force_fallback(int on);
 

@@ -214,7 +214,8 @@ struct image_entry {
     int dirfd;        /* the directory that holds name, for openat; the walk closes it. -1 in the
                          error of a directory that was moved away while it was walked */
     status error;     /* STATUS_OK unless kind is IMAGE_ENTRY_ERROR */
-    bool linked;      /* reached through a symbolic link of this name */
+    bool linked;      /* reached through a symbolic link of this name; of an error with LIMIT: a
+                         directory that is being walked, come back to by links */
     bool *descend;    /* IMAGE_ENTRY_DIR: true; set to false, the directory is not entered */
 };
 

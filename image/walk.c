@@ -318,11 +318,17 @@ static status visit_dir(struct walk *w, struct image_entry *en)
     st = open_dir(en->dirfd, en->name, en->linked, &fd, &sb);
     if (!st && (en->linked || w->links) && is_walked(w, &sb)) {
         close(fd);
+        en->linked = true;
         st = STATUS_LIMIT;
-    }
-    if (!st)
+    } else if (!st) {
         st = push(w, fd, en->linked, &sb);
-    return st && st != STATUS_NOMEM ? report_error(w, en->dirfd, en->name, st) : st;
+    }
+    if (!st || st == STATUS_NOMEM)
+        return st;
+    en->kind = IMAGE_ENTRY_ERROR;
+    en->error = st;
+    en->descend = NULL;
+    return w->fn(en, w->arg);
 }
 
 static status visit_next(struct walk *w)

@@ -1,6 +1,7 @@
 #include "model.h"
 
 #include "profile.h"
+#include "tiles.h"
 
 /* Opens the weights and makes sure that they are those the profile's id was made of. */
 static status open_weights(const char *value, const struct digest *expected, struct nn_file **out,
@@ -104,4 +105,10 @@ const struct purify_profile *purify_model_profile(const struct purify_model *m)
 int purify_model_size(const struct purify_model *m)
 {
     return m->unet.size;
+}
+
+int64_t purify_model_tiles(const struct purify_model *m, int width, int height)
+{
+    int size = m->unet.size, overlap = m->profile.overlap;
+    return (int64_t)tile_count(width, size, overlap) * tile_count(height, size, overlap);
 }

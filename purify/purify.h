@@ -277,6 +277,8 @@ DEFINE_FREEP(struct purify_model *, purify_model_free)
 const struct purify_profile *purify_model_profile(const struct purify_model *m);
 /* Side of the tiles. */
 int purify_model_size(const struct purify_model *m);
+/* How many tiles an image is cut into: what it costs, in tiles (purify_engine_measure). */
+int64_t purify_model_tiles(const struct purify_model *m, int width, int height);
 /* The largest image (pixels) that will be accepted; larger ones are STATUS_LIMIT. */
 int64_t purify_max_pixels(void);
 

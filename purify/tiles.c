@@ -34,13 +34,16 @@ void tile_weights(const struct tile_axis *a, const double *window, int i, float 
     }
 }
 
+int tile_count(int length, int tile, int overlap)
+{
+    int step = tile - overlap;
+    return length > tile ? 1 + (int)(((int64_t)length - tile + step - 1) / step) : 1;
+}
+
 static struct tile_axis axis(int length, int tile, int overlap)
 {
-    struct tile_axis a = {.length = length, .tile = tile, .count = 1};
-    int step = tile - overlap;
-    if (length > tile)
-        a.count += (int)(((int64_t)length - tile + step - 1) / step);
-    return a;
+    return (struct tile_axis){
+        .length = length, .tile = tile, .count = tile_count(length, tile, overlap)};
 }
 
 int64_t tiling_count(int width, int height, int tile, int overlap)

@@ -28,6 +28,8 @@ struct tiling {
     float *wx, *wy; /* (tile) weights of the tile at hand */
 };
 
+/* Tiles along an axis of this length. */
+int tile_count(int length, int tile, int overlap);
 /* First pixel of tile i; negative in the reflected margin. */
 int tile_origin(const struct tile_axis *a, int i);
 /* Weights of tile i, (tile). */

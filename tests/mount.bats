@@ -16,7 +16,8 @@ setup_file() {
     printf '[purify]\nmodel = %s\nt_start = 4\nrounds = 1\nsteps = 2\nguidance = none\n' "$DATA/m.safetensors" >"$DATA/p.ini"
     # About two seconds for a small image.
     printf '[purify]\nmodel = %s\nt_start = 900\nrounds = 40\nsteps = 100\nguidance = none\n' "$DATA/m.safetensors" >"$DATA/slow.ini"
-    relearn purify -q --profile "$DATA/p.ini" --cache "$DATA/shared" "$TREE" "$DATA/golden" >&2
+    relearn purify -q --profile "$DATA/p.ini" --cache "$DATA/shared" "$TREE" "$DATA/golden" >&2 ||
+        [ $? -eq 1 ] # some of its images are damaged
 }
 
 setup() {
@@ -105,7 +106,7 @@ has_ended() { ! kill -0 "$1" 2>/dev/null || grep -q '^State:.Z' "/proc/$1/status
     cmp "$m/png/rgb.png" "$BATS_TEST_TMPDIR/one.png"
     run relearn purify -q --profile "$DATA/p.ini" --cache "$c" "$TREE" "$TREE/inside"
     [ "$status" -eq 2 ]
-    rmdir "$TREE/inside"
+    [ ! -e "$TREE/inside" ]
     touch -d @1600000000 "$TREE"
 }
 
@@ -198,7 +199,7 @@ has_ended() { ! kill -0 "$1" 2>/dev/null || grep -q '^State:.Z' "/proc/$1/status
     sleep 2.5 # nothing counts as just changed any more: names are believed for an hour
     cat "$m"/*/*.png >/dev/null
     ls "$m/cat" "$m/cat/new.png" >/dev/null 2>&1 || true
-    same() { relearn purify -q --profile "$DATA/p.ini" --cache "$c" "$1" "$BATS_TEST_TMPDIR/x" >/dev/null && cmp -s "$BATS_TEST_TMPDIR/x" "$2"; }
+    same() { relearn purify -q --force --profile "$DATA/p.ini" --cache "$c" "$1" "$BATS_TEST_TMPDIR/x" >/dev/null && cmp -s "$BATS_TEST_TMPDIR/x" "$2"; }
     # written in place
     cp "$DATA/tree/png/rgb.png" "$TREE/cat/1.png"
     wait_until 5 same "$TREE/cat/1.png" "$m/cat/1.png"
@@ -488,7 +489,7 @@ status.json" ]
     mnt
     "$PY" "$CLIENTS/served.py" sizes "$m"
     dd if=/dev/zero of="$c/fill" bs=1k count=1000 2>/dev/null || true
-    relearn purify -q --profile "$DATA/p.ini" --cache "$DATA/shared" "$TREE/jpeg" "$BATS_TEST_TMPDIR/jpeg"
+    relearn purify -q --profile "$DATA/p.ini" --cache "$DATA/shared" "$TREE/jpeg" "$BATS_TEST_TMPDIR/jpeg" || [ $? -eq 1 ]
     "$PY" "$CLIENTS/served.py" compare "$BATS_TEST_TMPDIR/jpeg" "$m/jpeg"
     relearn umount "$m"
     umount "$c"

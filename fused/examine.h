@@ -1,0 +1,14 @@
+#ifndef FUSED_EXAMINE_H
+#define FUSED_EXAMINE_H
+/* What a file is, told by its header, its name and the user's rules: the one place where files fall
+   into groups, for whoever serves them and for whoever only counts. */
+#include "pipeline.h"
+
+/* max_pixels 0: the decoder's limit. */
+struct image_limits examine_limits(uint64_t max_pixels);
+/* As fused_examine, but that nothing is remembered. */
+status examine_file(const struct image_limits *lim, const struct fused_rules *rules, int fd,
+                    const struct cache_file_id *id, const char *path, struct fused_verdict *out,
+                    struct errmsg *e) MUST_USE;
+
+#endif

@@ -1,0 +1,192 @@
+/*
+ * Looking at a tree by headers and names: what will be purified, and what it costs. Also a copy's
+ * notion of how much there is to do, on a thread of its own.
+ */
+#include "fused.h"
+
+#include "examine.h"
+#include "links.h"
+#include "mounts.h"
+#include "pipeline.h"
+#include "under.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/banned.h"
+
+struct scanning {
+    const struct fused_scan *scan;
+    struct image_limits limits;
+    int src_fd; /* O_PATH, of a tree */
+    uint64_t entries;
+    struct fused_scan_result result;
+};
+
+uint64_t fused_work(const struct purify_model *model, int width, int height)
+{
+    return model ? (uint64_t)purify_model_tiles(model, width, height)
+                 : (uint64_t)width * (uint64_t)height;
+}
+
+static void fail(struct scanning *s, const char *path, const char *why)
+{
+    s->result.failed++;
+    if (s->scan->failed)
+        s->scan->failed(s->scan->arg, path, why);
+}
+
+static void count_as(struct scanning *s, enum fused_group group, const char *path, const char *why)
+{
+    s->result.files++;
+    s->result.group[group]++;
+    if (s->scan->named && group != FUSED_GROUP_IMAGE && group != FUSED_GROUP_OTHER)
+        s->scan->named(s->scan->arg, group, path, why);
+}
+
+static void add_image(struct scanning *s, const struct image_info *info)
+{
+    struct fused_scan_result *r = &s->result;
+    uint64_t pixels = (uint64_t)info->width * (uint64_t)info->height;
+    uint64_t work = fused_work(s->scan->model, info->width, info->height);
+    r->pixels += pixels;
+    r->work += work;
+    if (work > r->largest_work)
+        r->largest_work = work;
+    r->cache_bytes += cache_object_bytes(pixels * (uint64_t)info->channels);
+}
+
+static void scan_open_file(struct scanning *s, int fd, const char *path)
+{
+    struct stat sb;
+    struct fused_verdict v;
+    struct errmsg e = {""};
+    if (fstat(fd, &sb) < 0 || !S_ISREG(sb.st_mode)) {
+        fail(s, path, "changed while it was looked at");
+        return;
+    }
+    struct cache_file_id id = fused_file_id(&sb);
+    status st = examine_file(&s->limits, s->scan->rules, fd, &id, path, &v, &e);
+    if (st) {
+        fail(s, path, errmsg_text(&e, st));
+        return;
+    }
+    s->result.bytes += (uint64_t)sb.st_size;
+    if (v.group == FUSED_GROUP_IMAGE)
+        add_image(s, &v.info);
+    count_as(s, v.group, path, v.reason);
+}
+
+static void scan_file(struct scanning *s, const struct image_entry *en)
+{
+    int fd, err = en->linked ? under_open_linked(en->dirfd, en->name, &fd)
+                             : under_open_data(en->dirfd, en->name, 0, &fd);
+    if (err) {
+        fail(s, en->path, strerror(err));
+        return;
+    }
+    scan_open_file(s, fd, en->path);
+    close(fd);
+}
+
+static status link_fate_of(const struct scanning *s, const struct image_entry *en,
+                           enum link_fate *out)
+{
+    char text[PATH_MAX];
+    return link_resolve_at(s->src_fd, en->dirfd, en->path, out, text);
+}
+
+static void scan_link(struct scanning *s, const struct image_entry *en)
+{
+    enum link_fate fate;
+    status st = link_fate_of(s, en, &fate);
+    if (st) {
+        fail(s, en->path, status_text(st));
+    } else if (fate == LINK_OUTSIDE) {
+        bool excluded = fused_rules_match(s->scan->rules, en->path) == FUSED_RULE_EXCLUDE;
+        count_as(s, excluded ? FUSED_GROUP_EXCLUDED : FUSED_GROUP_UNPURIFIED, en->path,
+                 excluded ? "" : link_outside_text);
+    }
+}
+
+static bool scan_follows(const struct image_entry *en, void *arg)
+{
+    struct scanning *s = arg;
+    enum link_fate fate;
+    return s->scan->follow && link_fate_of(s, en, &fate) == STATUS_OK && fate == LINK_OUTSIDE;
+}
+
+static status scan_visit(const struct image_entry *en, void *arg)
+{
+    struct scanning *s = arg;
+    const struct fused_scan *scan = s->scan;
+    if (scan->stop && scan->stop(scan->arg))
+        return STATUS_CANCELLED;
+    if (scan->entries_max && s->entries++ == scan->entries_max) {
+        s->result.whole = false;
+        return STATUS_EXISTS; /* enough was seen */
+    }
+    switch (en->kind) {
+    case IMAGE_ENTRY_FILE:
+        scan_file(s, en);
+        break;
+    case IMAGE_ENTRY_DIR:
+        if (mount_guard(en->dirfd, en->name)) {
+            *en->descend = false;
+            fail(s, en->path, "a mount of relearnfs");
+        }
+        break;
+    case IMAGE_ENTRY_SYMLINK:
+        scan_link(s, en);
+        break;
+    case IMAGE_ENTRY_OTHER:
+        s->result.skipped++;
+        break;
+    default:
+        fail(s, en->path,
+             en->linked && en->error == STATUS_LIMIT ? link_loop_text : status_text(en->error));
+    }
+    if (scan->progress)
+        scan->progress(scan->arg, &s->result);
+    return STATUS_OK;
+}
+
+static status scan_tree(struct scanning *s, struct errmsg *e)
+{
+    const struct image_walk_opts opts = {.follow = scan_follows};
+    const char *src = s->scan->src;
+    status st = io_open(AT_FDCWD, src, O_PATH | O_DIRECTORY | O_CLOEXEC, 0, &s->src_fd);
+    if (st)
+        return errmsg_set(e, st, "%s: %s", src, status_text(st));
+    st = image_walk(src, &opts, scan_visit, s, e);
+    close(s->src_fd);
+    return st == STATUS_EXISTS && !s->result.whole ? STATUS_OK : st;
+}
+
+static status scan_one(struct scanning *s, struct errmsg *e)
+{
+    const char *src = s->scan->src, *slash = strrchr(src, '/');
+    int fd, err = under_open_linked(AT_FDCWD, src, &fd);
+    if (err)
+        return errmsg_set(e, status_from_errno(err), "%s: %s", src, strerror(err));
+    scan_open_file(s, fd, slash ? slash + 1 : src);
+    close(fd);
+    return STATUS_OK;
+}
+
+status fused_scan(const struct fused_scan *scan, struct fused_scan_result *out, struct errmsg *e)
+{
+    struct scanning s = {.scan = scan, .limits = examine_limits(scan->max_pixels), .src_fd = -1};
+    struct stat sb;
+    s.result.whole = true;
+    if (stat(scan->src, &sb) < 0)
+        return errmsg_set(e, status_from_errno(errno), "%s: %s", scan->src, strerror(errno));
+    if (!S_ISDIR(sb.st_mode) && !S_ISREG(sb.st_mode))
+        return errmsg_set(e, STATUS_INVALID, "%s: neither a file nor a directory", scan->src);
+    status st = S_ISDIR(sb.st_mode) ? scan_tree(&s, e) : scan_one(&s, e);
+    if (!st)
+        *out = s.result;
+    return st;
+}
