@@ -1,8 +1,9 @@
 #ifndef IMAGE_IMAGE_H
 #define IMAGE_IMAGE_H
 /*
- * image: PNG and JPEG files in and out at a size known in advance, directory walks, ImageFolder
- * trees, and the array files (IDX, CIFAR binary) that data sets are published in.
+ * image: PNG, JPEG, WebP, BMP and TIFF files in and out at a size known in advance, GIF files in,
+ * directory walks, ImageFolder trees, and the array files (IDX, CIFAR binary) that data sets are
+ * published in.
  *
  * Invariants
  * - Pixels are 8-bit, interleaved, row-major, without padding: (H,W,C), C = 1 (grey) or 3 (RGB).
@@ -19,7 +20,9 @@
  * What is kept, verbatim and up to max_metadata_bytes (what is more is left out, colour first):
  * - PNG iCCP, sRGB, gAMA, cHRM, eXIf when they stand before the image data;
  * - JPEG EXIF and XMP (APP1; not the extensions of XMP), and ICC (APP2, not from CMYK files: the
- *   output is RGB), before the first scan.
+ *   output is RGB), before the first scan;
+ * - WebP EXIF, XMP and ICC chunks that its header announces;
+ * - TIFF orientation and ICC (not of inks).
  * Pixels are not turned and gamma is not applied, so that the kept EXIF and ICC stay true. Where
  * else a PNG says how it is to be turned (eXIf behind the image data, XMP, ImageMagick's "Raw
  * profile type exif"), the file that is written says so in the same way, so that each reader turns
@@ -35,6 +38,13 @@
  * - JPEG: baseline 4:4:4, standard Huffman tables, the highest quality <= 95 whose bytes fit a
  *   budget of 80 (colour) or 56 (grey) bytes per 8x8 block, then padded with COM segments.
  *   Quality 1 fits for any pixels (the proof is in jpeg_encode.c); photographs fit at 95.
+ * - WebP: lossless (VP8L), every literal of eight bits, RGB or RGBA; padded with a JUNK chunk.
+ *   Of an animation the first frame, on a canvas that is transparent (or black) around it.
+ * - BMP: uncompressed, 8-bit grey, 24-bit, or 32-bit with masks that say alpha.
+ * - TIFF: uncompressed, 8-bit grey, grey+alpha, RGB or RGBA; of several pages the first.
+ * - GIF: not written, since 256 colours cannot hold purified pixels. The first frame is shown as a
+ *   PNG, under the name it has: loaders (PIL, OpenCV, torchvision) go by the content, and file(1)
+ *   says PNG. image_info.format is then not source_format.
  *
  * Threads: every call is reentrant; one object belongs to one thread at a time.
  * Blocking: image_probe_fd, image_load_at, walks, trees and arrays read files; the others compute.
@@ -131,8 +141,9 @@ struct image_info {
 
 /*
  * Reads the header of a file of file_size bytes, of which data is the whole or a prefix that
- * reaches the image data (PNG IDAT, JPEG SOS); `complete` is then about the prefix.
- * UNSUPPORTED: no PNG or JPEG, or a kind of them that is not decoded (lossless JPEG, 12 bit).
+ * reaches the image data (header_bytes of it); `complete` is then about the prefix.
+ * UNSUPPORTED: of no format that is read, or of a kind of it that is not (12-bit JPEG, floating
+ * point TIFF).
  * CORRUPT: damaged or cut within the header. LIMIT: over one of the limits.
  */
 status image_probe(const void *data, size_t len, uint64_t file_size, const struct image_limits *lim,
@@ -193,7 +204,7 @@ enum image_format image_sniff(const void *head, size_t len);
 const char *image_kind_of_unsupported(const void *head, size_t len, const char *name);
 
 /* True for the names torchvision's ImageFolder takes: .jpg .jpeg .png .ppm .bmp .pgm .tif .tiff
-   .webp, in any case. (Of these only PNG and JPEG are decoded.) */
+   .webp, in any case. (Of these .ppm and .pgm are not decoded.) */
 bool image_name_is_image(const char *name);
 
 /* ---- directory walk ---- */
