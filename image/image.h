@@ -130,8 +130,10 @@ struct image_info {
     /* The file ends with its end mark (IEND, EOI). When false it is cut short, or other bytes
        follow the image; only image_decode can tell, so decode before promising a size. */
     bool complete;
-    int source_bits;       /* per sample: 1, 2, 4, 8, 16 */
-    bool is_label;         /* a palette, or fewer than 8 bits per sample: likely no photograph */
+    int source_bits; /* per sample: 1, 2, 4, 8, 16 */
+    /* A palette without transparency, or fewer than 8 bits per sample: likely no photograph but a
+       mask, whose values have a meaning of their own. */
+    bool is_label;
     int orientation;       /* EXIF 1..8; 1 when the file says nothing */
     size_t header_bytes;   /* leading bytes of the file that image_probe needs to see */
     size_t metadata_bytes; /* what image_metadata gives and image_encode wants */

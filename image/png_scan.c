@@ -209,6 +209,9 @@ static status scan(struct source *s, struct png_scan *ps, struct errmsg *e)
         return errmsg_set(e, STATUS_CORRUPT, "PNG: no IHDR");
     h->info.format = IMAGE_PNG;
     h->info.has_alpha = ps->color == PNG_GREY_ALPHA || ps->color == PNG_RGBA || ps->trns;
+    if (ps->color == PNG_PALETTE &&
+        ps->trns) /* masks are opaque; pictures that were reduced are not */
+        h->info.is_label = false;
     h->info.header_bytes = (size_t)off + PNG_CHUNK_HEAD;
     h->info.metadata_bytes += PNG_SLOT;
     h->least_bytes = least_bytes(&h->info);

@@ -96,17 +96,19 @@ static void test_labels(void **state)
     (void)state;
     static const struct {
         int color, depth;
-        bool label;
+        bool label, trns;
     } kinds[] = {
         {PNG_COLOR_TYPE_GRAY, 1, true},       {PNG_COLOR_TYPE_GRAY, 2, true},
         {PNG_COLOR_TYPE_GRAY, 4, true},       {PNG_COLOR_TYPE_GRAY, 8, false},
         {PNG_COLOR_TYPE_GRAY, 16, false},     {PNG_COLOR_TYPE_RGB, 8, false},
         {PNG_COLOR_TYPE_RGB, 16, false},      {PNG_COLOR_TYPE_PALETTE, 1, true},
         {PNG_COLOR_TYPE_PALETTE, 8, true},    {PNG_COLOR_TYPE_GRAY_ALPHA, 8, false},
-        {PNG_COLOR_TYPE_RGB_ALPHA, 8, false},
+        {PNG_COLOR_TYPE_RGB_ALPHA, 8, false}, {PNG_COLOR_TYPE_PALETTE, 8, false, true},
+        {PNG_COLOR_TYPE_GRAY, 2, true, true},
     };
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-        struct png_kind k = {.color = kinds[i].color, .depth = kinds[i].depth};
+        struct png_kind k = {
+            .color = kinds[i].color, .depth = kinds[i].depth, .trns = kinds[i].trns};
         struct image_limits lim = image_limits_default();
         struct image_info info;
         struct rng r = {i};
