@@ -146,8 +146,8 @@ static status find_end(struct source *s, const struct image_codec *c, bool *out_
                        struct errmsg *e)
 {
     const uint8_t *p;
-    *out_complete = false;
-    if (s->size < c->end_mark_len)
+    *out_complete = !c->end_mark; /* a format without one tells nothing */
+    if (!c->end_mark || s->size < c->end_mark_len)
         return STATUS_OK;
     status st = source_at(s, s->size - c->end_mark_len, c->end_mark_len, &p, e);
     if (st)
