@@ -98,12 +98,12 @@ static void test_labels(void **state)
         int color, depth;
         bool label, trns;
     } kinds[] = {
-        {PNG_COLOR_TYPE_GRAY, 1, true},       {PNG_COLOR_TYPE_GRAY, 2, true},
-        {PNG_COLOR_TYPE_GRAY, 4, true},       {PNG_COLOR_TYPE_GRAY, 8, false},
-        {PNG_COLOR_TYPE_GRAY, 16, false},     {PNG_COLOR_TYPE_RGB, 8, false},
-        {PNG_COLOR_TYPE_RGB, 16, false},      {PNG_COLOR_TYPE_PALETTE, 1, true},
-        {PNG_COLOR_TYPE_PALETTE, 8, true},    {PNG_COLOR_TYPE_GRAY_ALPHA, 8, false},
-        {PNG_COLOR_TYPE_RGB_ALPHA, 8, false}, {PNG_COLOR_TYPE_PALETTE, 8, false, true},
+        {PNG_COLOR_TYPE_GRAY, 1, true, false},       {PNG_COLOR_TYPE_GRAY, 2, true, false},
+        {PNG_COLOR_TYPE_GRAY, 4, true, false},       {PNG_COLOR_TYPE_GRAY, 8, false, false},
+        {PNG_COLOR_TYPE_GRAY, 16, false, false},     {PNG_COLOR_TYPE_RGB, 8, false, false},
+        {PNG_COLOR_TYPE_RGB, 16, false, false},      {PNG_COLOR_TYPE_PALETTE, 1, true, false},
+        {PNG_COLOR_TYPE_PALETTE, 8, true, false},    {PNG_COLOR_TYPE_GRAY_ALPHA, 8, false, false},
+        {PNG_COLOR_TYPE_RGB_ALPHA, 8, false, false}, {PNG_COLOR_TYPE_PALETTE, 8, false, true},
         {PNG_COLOR_TYPE_GRAY, 2, true, true},
     };
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
