@@ -144,8 +144,13 @@ status cache_put(struct cache *c, const struct cache_key *key, struct cache_shap
 /* The same, but AGAIN instead of waiting. A caller that goes on without storing is right. */
 status cache_try_put(struct cache *c, const struct cache_key *key, struct cache_shape shape,
                      const void *pixels, size_t len, cache_done_fn *done, void *arg) MUST_USE;
-/* Waits until everything that was queued before the call is settled. OK: all of it is durable;
-   otherwise the first failure since the last flush. Objects and done callbacks alike. */
+/* Waits until everything that was queued before the call is settled: on disk or given up, its done
+   callback returned. It does not wait for what others queue meanwhile, and not for room: on a full
+   disk or cache a put is settled, with NO_SPACE. OK: all of it is durable; otherwise the first
+   failure since the last flush, told to one caller only.
+   So whoever must know what is stored asks per object: after cache_flush, whatever it said, done
+   callbacks have told which puts are durable (OK), and cache_has is OK for exactly what has a row,
+   apart from puts that are younger than the flush. What is stored may still be evicted later. */
 status cache_flush(struct cache *c) MUST_USE;
 
 /* ---- memo: a source file's bytes -> what decoding and hashing its pixels gave ---- */
@@ -236,7 +241,8 @@ typedef status cache_list_fn(void *arg, const struct cache_entry *entry);
 /* Every stored object, in the order of storing. Objects that come or go meanwhile may be missed. */
 status cache_list(struct cache *c, cache_list_fn *fn, void *arg) MUST_USE;
 
-/* done of total (bytes, or packs for rebuild); other than OK ends the work with that status. */
+/* done of total (bytes, or packs for rebuild), several times a second and often with the same
+   numbers; other than OK ends the work soon, with that status. */
 typedef status cache_progress_fn(void *arg, uint64_t done, uint64_t total);
 
 struct cache_verify_options {

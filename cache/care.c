@@ -26,12 +26,29 @@ static status begin(struct cache *c)
 
 static status end(struct cache *c, status st)
 {
+    c->asking = (struct asking){0};
     files_sweep(c);
     reserve_keep(c->dir, RESERVE_ROOM);
     pthread_mutex_unlock(&c->write_lock);
     if (st == STATUS_CORRUPT)
         queue_index_bad(c);
     return st;
+}
+
+/* begin, for what takes long; end forgets who asks. */
+static status begin_asking(struct cache *c, cache_progress_fn *fn, void *arg, uint64_t done,
+                           uint64_t total)
+{
+    status st = begin(c);
+    if (!st)
+        c->asking = (struct asking){fn, arg, done, total};
+    return st;
+}
+
+status ask(struct cache *c)
+{
+    const struct asking *a = &c->asking;
+    return a->fn ? a->fn(a->arg, a->done, a->total) : STATUS_OK;
 }
 
 /* Like readers_take, but waits while the index is being replaced. */
@@ -183,9 +200,10 @@ status cache_verify(struct cache *c, const struct cache_verify_options *opt,
 
 /* ---- gc ---- */
 
-static status recover_and_fit(struct cache *c, struct cache_gc_result *r)
+static status recover_and_fit(struct cache *c, const struct cache_gc_options *opt,
+                              struct cache_gc_result *r)
 {
-    status st = begin(c);
+    status st = begin_asking(c, opt->progress, opt->arg, 0, 1);
     if (st)
         return st;
     st = recover_packs(c, false, NULL, NULL);
@@ -224,7 +242,7 @@ static status compact(struct cache *c, const struct cache_gc_options *opt,
     for (size_t i = 0; !st && i < n; i++) {
         uint64_t dead = packs[i].bytes - packs[i].live_bytes;
         if (dead > packs[i].bytes / 100 * DEAD_PERCENT && packs[i].live_count > 0) {
-            st = begin(c);
+            st = begin_asking(c, opt->progress, opt->arg, i, n);
             if (!st)
                 st = end(c, room_reclaim(c, packs[i].id, r));
         }
@@ -275,7 +293,7 @@ status cache_gc(struct cache *c, const struct cache_gc_options *opt, struct cach
     struct cache_gc_result r = {0};
     if (!opt)
         opt = &nothing;
-    status st = recover_and_fit(c, &r);
+    status st = recover_and_fit(c, opt, &r);
     if (!st)
         st = compact(c, opt, &r);
     if (!st)
@@ -294,6 +312,7 @@ static status rebuild(struct cache *c, cache_progress_fn *progress, void *arg,
 {
     struct index_totals t;
     active_drop(c); /* else it would look like another process's */
+    c->asking = (struct asking){progress, arg, 0, 1};
     status st = recover_packs(c, true, progress, arg);
     if (!st)
         st = index_totals(c->index, &t);

@@ -2,6 +2,8 @@
 
 #include "db.h"
 
+#include <unistd.h>
+
 enum { APP = 0x1234 };
 static const char *const sql[] = {"SELECT a FROM t", "INSERT INTO t (a) VALUES (?1)",
                                   "SELECT a, b FROM t"};
@@ -125,6 +127,68 @@ static void open_modes(void **state)
     remove_dir(dir);
 }
 
+/* Opening writes nothing into a file that is there: a full disk has no room for that. */
+static void opening_writes_nothing(void **state)
+{
+    (void)state;
+    char *dir = temp_dir();
+    AUTO(mem_free) char *path = in_dir(dir, "x.sqlite");
+    struct db *d = open_db(path);
+    assert_ok(db_migrate(d, APP, steps, 2, NULL));
+    assert_ok(db_short_log(d)); /* the log is empty now */
+    for (int mode = DB_CREATE; mode <= DB_READ; mode++) {
+        struct db *other = NULL;
+        assert_ok(db_open(path, (enum db_mode)mode, sql, 1, &other, NULL));
+        assert_ok(db_check_version(other, APP, 2));
+        db_close(other);
+        size_t len;
+        mem_free(load_file(dir, "x.sqlite-wal", &len));
+        assert_int_equal(0, len);
+    }
+    db_close(d);
+    remove_dir(dir);
+}
+
+static void still_reads_the_log_without_touching_anything(void **state)
+{
+    (void)state;
+    char *dir = temp_dir(), *copy = temp_dir();
+    AUTO(mem_free) char *path = in_dir(dir, "x.sqlite");
+    struct db *d = open_db(path), *still = NULL;
+    assert_ok(db_migrate(d, APP, steps, 2, NULL));
+    assert_ok(db_exec(d, "INSERT INTO t VALUES (x'02', 6)"));
+    copy_dir(dir, copy);
+    delete_file(copy, "x.sqlite-shm");
+    db_close(d);
+    AUTO(mem_free) char *copied = in_dir(copy, "x.sqlite");
+    assert_ok(db_open(copied, DB_STILL, sql, (int)ARRAY_LEN(sql), &still, NULL));
+    unsigned rows = 0;
+    assert_ok(db_start(still, 0, ""));
+    while (!db_step(still, 0))
+        rows++;
+    assert_int_equal(2, rows);
+    assert_true(db_exec(still, "INSERT INTO t VALUES (x'03', 6)") != STATUS_OK);
+    db_close(still);
+    assert_false(exists(copy, "x.sqlite-shm"));
+    assert_true(exists(copy, "x.sqlite-wal"));
+    remove_dir(dir);
+    remove_dir(copy);
+}
+
+static void links_are_refused(void **state)
+{
+    (void)state;
+    char *dir = temp_dir();
+    AUTO(mem_free) char *path = in_dir(dir, "x.sqlite");
+    AUTO(mem_free) char *link = in_dir(dir, "link.sqlite");
+    struct db *d = open_db(path);
+    db_close(d);
+    assert_int_equal(0, symlink(path, link));
+    for (int mode = 0; mode < DB_MODE_COUNT; mode++)
+        assert_status(STATUS_DENIED, db_open(link, (enum db_mode)mode, sql, 1, &d, NULL));
+    remove_dir(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -133,6 +197,9 @@ int main(void)
         cmocka_unit_test(refuses_later_and_foreign),
         cmocka_unit_test(transactions),
         cmocka_unit_test(open_modes),
+        cmocka_unit_test(opening_writes_nothing),
+        cmocka_unit_test(still_reads_the_log_without_touching_anything),
+        cmocka_unit_test(links_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

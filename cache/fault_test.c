@@ -1,6 +1,8 @@
 /* Every call of the seam fails once; every sync is the last thing a process does; kill -9. */
 #include "testing.h"
 
+#include <errno.h>
+
 #include <signal.h>
 #include <sys/mman.h>
 
@@ -144,7 +146,7 @@ static char *make_before(enum before how)
 
 typedef void scenario_fn(const char *dir, struct promise *p);
 
-static void fail_each(enum fault_kind kind, enum before how, scenario_fn *fn)
+static void fail_each_with(enum fault_kind kind, int err, enum before how, scenario_fn *fn)
 {
     char *before = make_before(how);
     unsigned long n = 1;
@@ -154,16 +156,21 @@ static void fail_each(enum fault_kind kind, enum before how, scenario_fn *fn)
         copy_dir(before, dir);
         promise_all(&p, 0, OLD);
         unsigned long calls = fault_calls(kind);
-        fault_set(kind, n, 0, 0);
+        fault_set(kind, n, 0, err);
         fn(dir, &p);
         fault_clear();
         hit = fault_calls(kind) - calls >= n;
-        check_after(dir, &p, kind == FAULT_READ);
+        check_after(dir, &p, kind == FAULT_READ || err == ENOSPC); /* it makes room */
         remove_dir(dir);
         assert_true(n < MOST);
     }
     print_message("# %lu calls failed once each\n", n - 2);
     remove_dir(before);
+}
+
+static void fail_each(enum fault_kind kind, enum before how, scenario_fn *fn)
+{
+    fail_each_with(kind, 0, how, fn);
 }
 
 static void fail_memory(void **state)
@@ -196,6 +203,15 @@ static void fail_write(void **state)
 {
     (void)state;
     fail_each(FAULT_WRITE, TORN, scenario);
+}
+
+static void no_space(void **state)
+{
+    (void)state;
+    static const enum fault_kind kinds[] = {FAULT_OPEN, FAULT_WRITE, FAULT_SYNC};
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        fail_each_with(kinds[i], ENOSPC, TORN, scenario);
+    fail_each_with(FAULT_OPEN, ENOSPC, BAD_INDEX, just_open);
 }
 
 static void fail_sync(void **state)
@@ -343,6 +359,7 @@ int main(void)
         cmocka_unit_test(fail_open),          cmocka_unit_test(fail_read),
         cmocka_unit_test(fail_write),         cmocka_unit_test(fail_sync),
         cmocka_unit_test(fail_rename),        cmocka_unit_test(fail_all_then_none),
+        cmocka_unit_test(no_space),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

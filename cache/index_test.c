@@ -42,6 +42,26 @@ static void memos_of_version_1_are_dropped(void **state)
     remove_dir(dir);
 }
 
+static void version_1_is_read_as_it_is(void **state)
+{
+    (void)state;
+    char *dir = dir_with(20);
+    write_version_1(dir);
+    struct index *x = NULL;
+    struct index_totals t;
+    struct cache_memo m;
+    struct digest source = {{0}};
+    const struct cache_file_id id = {1, 2, 3, 4, 5};
+    assert_ok(index_open(dir, DB_READ, &x, NULL));
+    assert_ok(index_totals(x, &t));
+    assert_int_equal(1, t.pins);
+    assert_status(STATUS_NOT_FOUND, index_memo_get(x, &source, &m));
+    assert_status(STATUS_NOT_FOUND, index_file_get(x, &id, &source));
+    index_close(x);
+    assert_status(STATUS_NOT_FOUND, index_open(dir, DB_WRITE, &x, NULL));
+    remove_dir(dir);
+}
+
 static void prune_leaves_the_latest(void **state)
 {
     (void)state;
@@ -82,6 +102,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memos_of_version_1_are_dropped),
+        cmocka_unit_test(version_1_is_read_as_it_is),
         cmocka_unit_test(prune_leaves_the_latest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -71,7 +71,9 @@ static status check_rows(struct cache *c, const struct pack *p)
     int n = PAGE_ROWS;
     status st = STATUS_OK;
     for (uint64_t from = 0; !st && n == PAGE_ROWS; from = n ? rows[n - 1].offset + 1 : 0) {
-        st = index_pack_page(c->index, p->id, from, rows, PAGE_ROWS, &n);
+        st = ask(c);
+        if (!st)
+            st = index_pack_page(c->index, p->id, from, rows, PAGE_ROWS, &n);
         if (st)
             return st;
         st = index_begin(c->index);
@@ -140,7 +142,9 @@ static status scan_tail(struct cache *c, const struct pack *p, uint64_t from, ui
     if (!st)
         st = pack_scan_init(&s, p, from);
     while (!st && n == PAGE_ROWS) {
-        st = next_records(&s, p->id, rows, &n);
+        st = ask(c);
+        if (!st)
+            st = next_records(&s, p->id, rows, &n);
         if (!st && n > 0)
             st = add_rows(c, rows, n, s.good > from ? s.good : from);
     }
@@ -269,6 +273,8 @@ status recover_packs(struct cache *c, bool every, cache_progress_fn *progress, v
     if (!st)
         st = list_packs(c->dir, &ids, &n_ids);
     for (size_t i = 0; !st && i < n_ids; i++) {
+        if (progress)
+            c->asking = (struct asking){progress, arg, i, n_ids};
         if (every || !up_to_date(c, packs, n_packs, ids[i]))
             st = recover_pack(c, ids[i], every);
         if (!st && progress)

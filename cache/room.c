@@ -182,6 +182,11 @@ static status move_all(struct compaction *m, const struct pack *from)
     uint64_t next = 0;
     status st = STATUS_OK;
     while (!st && n == MOVE_ROWS) {
+        status stop = ask(m->c);
+        if (stop) { /* what was moved is whole */
+            st = finish_moves(m);
+            return st ? st : stop;
+        }
         st = index_pack_page(m->c->index, from->id, next, rows, MOVE_ROWS, &n);
         for (int i = 0; !st && i < n; i++) {
             st = move_one(m, from, &rows[i]);
@@ -219,7 +224,9 @@ static status evict_to(struct cache *c, uint64_t target, struct cache_gc_result 
             return st;
         uint64_t mean = t.live_bytes / t.objects + 1;
         uint64_t rows = (t.live_bytes - target) / mean + 1, gone = 0;
-        st = index_evict(c->index, rows < EVICT_ROWS ? (int)rows : EVICT_ROWS, &gone);
+        st = ask(c);
+        if (!st)
+            st = index_evict(c->index, rows < EVICT_ROWS ? (int)rows : EVICT_ROWS, &gone);
         if (st || gone == 0) /* the rest is pinned */
             return st;
         r->evicted += gone;
@@ -381,8 +388,11 @@ static status make_by_deleting(struct cache *c, uint64_t need, uint64_t max,
     bool fit = false;
     log_shorten(c);
     status st = fits(c, need, max, &fit);
-    while (!st && !fit && delete_some_pack(c, r))
+    while (!st && !fit && delete_some_pack(c, r)) {
         st = fits(c, need, max, &fit);
+        if (!st)
+            st = ask(c);
+    }
     return st ? st : fit ? STATUS_OK : STATUS_LIMIT;
 }
 

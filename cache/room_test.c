@@ -286,6 +286,129 @@ static void full_disk_spares_pins(void **state)
     remove_dir(dir);
 }
 
+/* ---- the floor ---- */
+
+/* As on a disk that others have filled. */
+static const struct cache_options no_floor = {.max_bytes = LIMIT, .pack_bytes = 16 << 10};
+static const struct cache_options below_the_floor = {
+    .max_bytes = LIMIT, .pack_bytes = 16 << 10, .min_free_bytes = CACHE_NO_LIMIT - 1};
+
+static void below_the_floor_nothing_begins(void **state)
+{
+    (void)state;
+    char *dir = temp_dir();
+    struct cache *c = open_with(dir, below_the_floor);
+    assert_int_equal(0, stats_of(c).room_bytes);
+    for (unsigned i = 0; i < 10; i++)
+        assert_ok(put(c, i));
+    assert_status(STATUS_NO_SPACE, cache_flush(c));
+    assert_int_equal(10, stats_of(c).no_space);
+    assert_int_equal(0, stats_of(c).objects);
+    assert_ok(cache_close(c));
+    remove_dir(dir);
+}
+
+static void below_the_floor_the_new_replaces_the_old(void **state)
+{
+    (void)state;
+    char *dir = temp_dir();
+    struct cache *c = open_with(dir, no_floor);
+    assert_true(stats_of(c).room_bytes <= LIMIT && stats_of(c).room_bytes > LIMIT / 2);
+    for (unsigned i = 0; i < 500; i++)
+        assert_ok(put(c, i));
+    assert_ok(cache_flush(c));
+    uint64_t before = stats_of(c).disk_bytes;
+    assert_int_equal(500, stats_of(c).objects);
+    assert_ok(cache_close(c));
+    c = open_with(dir, below_the_floor);
+    assert_true(stats_of(c).room_bytes < before);
+    for (unsigned i = 500; i < 900; i++) {
+        assert_ok(put(c, i));
+        if (i % 50 == 49)
+            assert_ok(cache_flush(c));
+    }
+    assert_ok(cache_flush(c));
+    assert_in_range(stats_of(c).disk_bytes, before / 4, before);
+    assert_true(stats_of(c).evicted > 0);
+    assert_ok(get(c, 899));
+    assert_ok(cache_close(c));
+    remove_dir(dir);
+}
+
+/* What is said to have room is stored without anything being evicted. */
+static void room_is_what_it_says(void **state)
+{
+    (void)state;
+    char *dir = temp_dir();
+    struct cache *c = open_with(dir, no_floor);
+    unsigned n = 0;
+    while (stats_of(c).room_bytes > 1024) {
+        assert_ok(put(c, n++));
+        assert_ok(cache_flush(c));
+        assert_int_equal(0, stats_of(c).evicted);
+        assert_int_equal(n, stats_of(c).objects);
+    }
+    assert_true(stats_of(c).disk_bytes > LIMIT / 2);
+    for (unsigned i = 0; i < 20; i++)
+        assert_ok(put(c, n + i));
+    assert_ok(cache_flush(c));
+    assert_true(stats_of(c).evicted > 0);
+    assert_ok(cache_close(c));
+    remove_dir(dir);
+}
+
+/* ---- stopping ---- */
+
+struct stopper {
+    unsigned asked, stop_at;
+};
+
+static status ask_stopper(void *arg, uint64_t done, uint64_t total)
+{
+    struct stopper *s = arg;
+    assert_true(done <= total);
+    return ++s->asked == s->stop_at ? STATUS_CANCELLED : STATUS_OK;
+}
+
+/* One large pack is long work: whoever watches is asked in between, and may stop it anywhere. */
+static void long_work_can_be_stopped(void **state)
+{
+    (void)state;
+    char *dir = temp_dir();
+    struct cache *c = open_dir(dir);
+    for (unsigned i = 0; i < 2000; i++)
+        assert_ok(put(c, i));
+    assert_ok(cache_flush(c));
+    assert_int_equal(1, stats_of(c).packs);
+    struct stopper s = {0};
+    uint64_t objects;
+    assert_ok(cache_rebuild(c, ask_stopper, &s, &objects));
+    assert_true(s.asked > 8);
+    for (unsigned at = 1, most = s.asked; at < most; at++) {
+        s = (struct stopper){.stop_at = at};
+        assert_status(STATUS_CANCELLED, cache_rebuild(c, ask_stopper, &s, &objects));
+        assert_int_equal(at, s.asked);
+    }
+    assert_ok(cache_close(c));
+    c = open_with(dir, (struct cache_options){.max_bytes = LIMIT});
+    struct cache_gc_result r;
+    unsigned at = 1;
+    status st = STATUS_CANCELLED;
+    for (; st == STATUS_CANCELLED; at++) {
+        s = (struct stopper){.stop_at = at};
+        st = cache_gc(c, &(struct cache_gc_options){.progress = ask_stopper, .arg = &s}, &r);
+        assert_int_equal(stats_of(c).objects, count_there(c, 0, 2000));
+    }
+    assert_ok(st);
+    assert_true(at > 3);
+    assert_in_range(on_disk(dir), 1, LIMIT);
+    struct cache_verify_result v;
+    assert_ok(cache_verify(c, NULL, &v));
+    assert_int_equal(0, v.bad);
+    assert_ok(cache_close(c));
+    remove_dir(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -298,6 +421,10 @@ int main(void)
         cmocka_unit_test(gc_after_a_lower_limit),
         cmocka_unit_test(full_disk),
         cmocka_unit_test(full_disk_spares_pins),
+        cmocka_unit_test(below_the_floor_nothing_begins),
+        cmocka_unit_test(below_the_floor_the_new_replaces_the_old),
+        cmocka_unit_test(room_is_what_it_says),
+        cmocka_unit_test(long_work_can_be_stopped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

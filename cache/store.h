@@ -130,6 +130,13 @@ struct counters {
         no_space, failed, rebuilds;
 };
 
+/* Who may stop the work that is being done, and how far it is. */
+struct asking {
+    cache_progress_fn *fn; /* or NULL */
+    void *arg;
+    uint64_t done, total;
+};
+
 struct cache {
     char *dir;                /* absolute */
     struct cache_options opt; /* with the defaults filled in */
@@ -149,6 +156,7 @@ struct cache {
     uint64_t no_space_until_ns; /* until then a full disk is believed to be still full */
     uint64_t no_replace_until_ns;
     bool log_is_short;
+    struct asking asking;
 };
 
 /* reader.c */
@@ -197,6 +205,10 @@ status writer_start(struct cache *c) MUST_USE;
 void writer_stop(struct cache *c);
 
 /* Everything below: write_lock is held. */
+
+/* care.c */
+/* Asks whoever watches what is being done, several times a second; other than OK: stop. */
+status ask(struct cache *c) MUST_USE;
 
 /* recover.c */
 /* c->index is open, and is the file at the path; one that was opened just now agrees with the

@@ -63,13 +63,14 @@ static void print_profiles(struct listing *l)
         char hex[DIGEST_HEX_LEN + 1], bytes[32];
         digest_hex(&row[i].id, hex);
         if (all)
-            json_array_append_new(
-                all, json_pack("{s:s, s:s, s:o, s:o, s:o}", "id", hex, "name", row[i].name,
-                               "objects", cache_count(row[i].objects), "bytes",
-                               cache_count(row[i].bytes), "pinned", cache_count(row[i].pinned)));
+            json_array_append_new(all, json_pack("{s:s, s:s, s:o, s:o, s:o}", "id", hex, "name",
+                                                 TEXT_SHOWN(row[i].name), "objects",
+                                                 cache_count(row[i].objects), "bytes",
+                                                 cache_count(row[i].bytes), "pinned",
+                                                 cache_count(row[i].pinned)));
         else
             printf("%s  %-12s %10" PRIu64 " objects  %10s%s\n", hex,
-                   row[i].name[0] ? row[i].name : "-", row[i].objects,
+                   row[i].name[0] ? TEXT_SHOWN(row[i].name) : "-", row[i].objects,
                    cli_bytes(row[i].bytes, bytes), row[i].pinned ? "  pinned" : "");
     }
     if (all)
