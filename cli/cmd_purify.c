@@ -117,7 +117,7 @@ int cmd_purify(int argc, char **argv)
         {"exclude", 'x', CLI_LIST, &exclude, "GLOBS",
          "copy as they are (again, or a:b, for more; without a / any part of a path)"},
         {"include", 'i', CLI_LIST, &include, "GLOBS",
-         "purify all the same, label images of 8 bits or fewer too"},
+         "purify all the same; label images, too, when it matches their own names"},
         {"max-pixels", 0, CLI_U64, &max_pixels, "N", "images of more are not purified"},
         {"follow", 'L', CLI_FLAG, &follow, NULL, "copy what links out of SRC lead to, purified"},
         {"strict", 0, CLI_FLAG, &strict, NULL, "leave out images that cannot be purified"},

@@ -46,7 +46,7 @@ static void judge(const struct fused_rules *rules, int fd, const char *path, sta
         v->group = FUSED_GROUP_EXCLUDED;
     else if (probed)
         judge_unreadable(fd, path, errmsg_text(why, probed), v);
-    else if ((v->info.is_label || v->info.source_bits > 8) && rule != FUSED_RULE_INCLUDE)
+    else if ((v->info.is_label || v->info.source_bits > 8) && rule != FUSED_RULE_INSIST)
         v->group = FUSED_GROUP_LABEL;
     else if (v->info.source_bits > 8)
         verdict_unpurified(v, "16 bits a sample, which purifying would halve");

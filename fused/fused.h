@@ -43,7 +43,12 @@ struct fused_rules {
     struct fused_rule_row **row; /* [n], owned */
     size_t n;
 };
-enum fused_rule { FUSED_RULE_NONE, FUSED_RULE_INCLUDE, FUSED_RULE_EXCLUDE };
+enum fused_rule {
+    FUSED_RULE_NONE,
+    FUSED_RULE_EXCLUDE,
+    FUSED_RULE_INCLUDE, /* by a folder that it is in: as if there were no exclude */
+    FUSED_RULE_INSIST,  /* by its own name: purified although it looks like an image of labels */
+};
 /* globs: one or more, separated by ':' (a backslash before it takes it as it is). INVALID: an empty
    one. What was added before stays. */
 status fused_rules_add(struct fused_rules *r, bool include, const char *globs,

@@ -102,17 +102,24 @@ static bool row_matches(const struct fused_rule_row *row, const char *path)
                       : any_component(row->glob, path);
 }
 
+/* Not only a folder that it is in. */
+static bool names_file(const struct fused_rule_row *row, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return row->whole ? fnmatch(row->glob, path, FNM_PATHNAME) == 0
+                      : any_component(row->glob, slash ? slash + 1 : path);
+}
+
 enum fused_rule fused_rules_match(const struct fused_rules *r, const char *path)
 {
     enum fused_rule found = FUSED_RULE_NONE;
     for (size_t i = 0; r && i < r->n; i++) {
-        if (found == FUSED_RULE_EXCLUDE && !r->row[i]->include)
+        const struct fused_rule_row *row = r->row[i];
+        if ((!row->include && found != FUSED_RULE_NONE) || !row_matches(row, path))
             continue;
-        if (!row_matches(r->row[i], path))
-            continue;
-        if (r->row[i]->include)
-            return FUSED_RULE_INCLUDE;
-        found = FUSED_RULE_EXCLUDE;
+        if (row->include && names_file(row, path))
+            return FUSED_RULE_INSIST;
+        found = row->include ? FUSED_RULE_INCLUDE : FUSED_RULE_EXCLUDE;
     }
     return found;
 }

@@ -64,7 +64,13 @@ static void include_wins(void **state)
     check("keep", "*", "a/keep/1.png", FUSED_RULE_INCLUDE);
     check("keep", "*", "a/other/1.png", FUSED_RULE_EXCLUDE);
     check("keep", NULL, "a/other/1.png", FUSED_RULE_NONE);
-    check("a/keep/1.png", "keep:a:1.png", "a/keep/1.png", FUSED_RULE_INCLUDE);
+    check("a/keep/1.png", "keep:a:1.png", "a/keep/1.png", FUSED_RULE_INSIST);
+    /* A folder is let in with what is usual there; a file that is named itself is meant. */
+    check("a/keep", "*", "a/keep/1.png", FUSED_RULE_INCLUDE);
+    check("a/keep/*", "*", "a/keep/1.png", FUSED_RULE_INSIST);
+    check("keep:*.png", "*", "a/keep/1.png", FUSED_RULE_INSIST);
+    check("*.png", NULL, "a.png/1.jpg", FUSED_RULE_INCLUDE);
+    check("/keep", NULL, "keep", FUSED_RULE_INSIST);
     assert_int_equal(fused_rules_match(NULL, "x"), FUSED_RULE_NONE);
 }
 
