@@ -13,6 +13,7 @@
 #include "shown.h"
 #include "status.h"
 #include "stop.h"
+#include "version.h"
 
 #include "banned.h"
 #endif

@@ -4,8 +4,6 @@
 
 #include "base/banned.h"
 
-#define RELEARN_VERSION "0.1.0"
-
 static const struct cli_command commands[] = {
     {"mount", cmd_mount, "mount a purified view of an image directory"},
     {"umount", cmd_umount, "unmount it"},

@@ -138,6 +138,7 @@ status report_json(struct fs *fs, struct buf *out)
     struct figures f;
     collect(fs, &f);
     json_t *j = json_mount(fs);
+    json_object_set_new(j, "version", json_string(RELEARN_VERSION));
     json_object_set_new(j, "work", json_work(&f));
     json_object_set_new(j, "cache", json_cache(&f));
     json_object_set_new(j, "kernel", json_view(fs, &f));

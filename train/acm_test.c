@@ -9,6 +9,7 @@
 #include "train.h"
 
 #include <math.h>
+#include <string.h>
 
 static double acm(const float *f, const int32_t *label, int n, int c, int classes)
 {
@@ -37,6 +38,113 @@ static void has_known_answers(void **state)
     static const float h[] = {0, 0, 3, 7};
     static const int32_t uneven[] = {0, 0, 0, 1};
     assert_close(acm(h, uneven, 4, 1, 2), 27.0 / 6);
+}
+
+/* ---- a network that PyTorch trained: tests/torch/acm.py ---- */
+
+enum { STAGES = 3 };
+static const char *const kinds[] = {"clean", "protected"};
+
+static struct nn_file *open_golden(void)
+{
+    struct nn_file *f = NULL;
+    struct errmsg e = {""};
+    if (nn_file_open("tests/golden/acm.safetensors", &f, &e))
+        fail_msg("%s", e.text);
+    return f;
+}
+
+/* A tensor of the file, for mem_free. */
+static float *golden(const struct nn_file *f, const char *kind, const char *what, int *rows,
+                     int *columns)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s%s%s", kind, *kind ? "." : "", what);
+    const struct nn_file_tensor *t = nn_file_find(f, name);
+    assert_non_null(t);
+    *rows = t->shape.dim[0];
+    *columns = t->shape.rank > 1 ? t->shape.dim[1] : 1;
+    size_t n = (size_t)*rows * (size_t)*columns;
+    float *out = mem_alloc(n * sizeof *out);
+    assert_int_equal(nn_file_read_f32(t, out, n), STATUS_OK);
+    return out;
+}
+
+static double golden_number(const struct nn_file *f, const char *key)
+{
+    assert_non_null(nn_file_meta(f, key));
+    return strtod(nn_file_meta(f, key), NULL);
+}
+
+/* There the scatter is counted from the distances of all pairs: no mean of a class enters. */
+static void agrees_on_activations_of_a_trained_network(void **state)
+{
+    (void)state;
+    struct nn_file *f = open_golden();
+    int n, one;
+    float *class = golden(f, "", "label", &n, &one);
+    int32_t *label = mem_alloc((size_t)n * sizeof *label);
+    for (int i = 0; i < n; i++)
+        label[i] = (int32_t) class[i];
+    for (size_t k = 0; k < ARRAY_LEN(kinds); k++)
+        for (int s = 0; s < STAGES; s++) {
+            char stage[8], key[32];
+            int rows, columns;
+            snprintf(stage, sizeof stage, "%d", s);
+            snprintf(key, sizeof key, "%s.%d", kinds[k], s);
+            float *feature = golden(f, kinds[k], stage, &rows, &columns);
+            assert_int_equal(rows, n);
+            double want = golden_number(f, key), got = acm(feature, label, n, columns, 4);
+            if (!(fabs(got / want - 1) < 1e-9))
+                fail_msg("%s: %.15g, not %.15g", key, got, want);
+            mem_free(feature);
+        }
+    mem_free(label);
+    mem_free(class);
+    nn_file_close(f);
+}
+
+static void controls_a_trained_networks_course_as_written(void **state)
+{
+    (void)state;
+    struct nn_file *f = open_golden();
+    struct train_staged_options o = {.rise = golden_number(f, "rise"),
+                                     .slow = golden_number(f, "slow"),
+                                     .floor = golden_number(f, "floor"),
+                                     .probe = 10};
+    int signals = 0, quiet = 0;
+    for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+        int lines, epochs, stages;
+        float *course = golden(f, kinds[k], "acm", &lines, &stages);
+        float *scale = golden(f, kinds[k], "scale", &epochs, &stages);
+        float *signal = golden(f, kinds[k], "signal", &epochs, &stages);
+        assert_int_equal(lines, epochs + 1);
+        assert_int_equal(stages, STAGES);
+        struct train_staged s;
+        double now[STAGES];
+        for (int e = 0; e < lines; e++) {
+            for (int i = 0; i < STAGES; i++)
+                now[i] = course[e * STAGES + i];
+            if (e == 0) {
+                train_staged_init(&s, &o, STAGES, now);
+                continue;
+            }
+            struct train_staged_verdict v = train_staged_step(&s, now);
+            for (int i = 0; i < STAGES; i++) {
+                int at = (e - 1) * STAGES + i;
+                if (v.signal[i] != (signal[at] != 0) || fabs(s.scale[i] / scale[at] - 1) > 1e-6)
+                    fail_msg("%s, epoch %d, stage %d: signal %d, factor %g, not %g", kinds[k], e, i,
+                             v.signal[i], s.scale[i], (double)scale[at]);
+                signals += v.signal[i];
+                quiet += i < STAGES - 1 && !v.signal[i];
+            }
+        }
+        mem_free(course);
+        mem_free(scale);
+        mem_free(signal);
+    }
+    assert_true(signals >= 4 && quiet >= 4); /* both are there to be told apart */
+    nn_file_close(f);
 }
 
 static void extremes(void **state)
@@ -156,6 +264,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(has_known_answers),
+        cmocka_unit_test(agrees_on_activations_of_a_trained_network),
+        cmocka_unit_test(controls_a_trained_networks_course_as_written),
         cmocka_unit_test(extremes),
         cmocka_unit_test(does_not_see_scale_shift_or_order),
         cmocka_unit_test(quiet_courses_change_nothing),

@@ -49,95 +49,146 @@ void train_html_base64(struct html *h, const void *data, size_t len)
 
 /* ---- charts ---- */
 
-enum { CHART_W = 640, CHART_H = 320, LEFT = 52, RIGHT = 12, TOP = 12, BOTTOM = 36, TICKS = 5 };
+enum { CHART_W = 640, CHART_H = 320, LEFT = 52, RIGHT = 16, TOP = 12, BOTTOM = 40, COLOURS = 8 };
 
-/* Distinguishable also with the common kinds of colour blindness (Okabe & Ito). */
-static const char *const colours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
-                                      "#e69f00", "#56b4e9", "#000000", "#999999"};
+/* Distinguishable also with the common kinds of colour blindness (Okabe & Ito); the two that are
+   none of their own follow the page, which may be light or dark. */
+const char train_html_chart_style[] =
+    "svg{max-width:100%;height:auto}svg text{font-size:12px;fill:currentColor;opacity:.75}"
+    "svg .g{stroke:currentColor;opacity:.15}svg polyline{fill:none;stroke-width:2}"
+    ".c0{color:#0072b2}.c1{color:#d55e00}.c2{color:#009e73}.c3{color:#cc79a7}"
+    ".c4{color:#e69f00}.c5{color:#56b4e9}.c6{color:inherit}.c7{color:#888}"
+    "polyline,circle{stroke:currentColor}circle{fill:currentColor}"
+    "figure{margin:1.5em 0}figcaption{font-weight:600}.key{list-style:none;padding:0}"
+    ".key li{display:inline-block;margin-right:1.2em}.key i{display:inline-block;width:1em;"
+    "height:.3em;margin-right:.4em;vertical-align:middle;background:currentColor}";
 
-struct range {
-    double lo, hi;
+struct axis {
+    double lo, hi, step; /* a mark at lo, lo + step, ... */
 };
 
-static void widen(struct range *r, double v)
+/* 1, 2 or 5 times a power of ten, so that at most `marks` of them cover the span. */
+static double nice_step(double span, int marks)
 {
-    if (!isfinite(v))
-        return;
-    r->lo = v < r->lo ? v : r->lo;
-    r->hi = v > r->hi ? v : r->hi;
+    double raw = span / marks, power = pow(10, floor(log10(raw))), part = raw / power;
+    return power * (part <= 1 ? 1 : part <= 2 ? 2 : part <= 5 ? 5 : 10);
 }
 
-static struct range fit(struct range r)
+static struct axis axis_over(double lo, double hi, int marks, bool whole)
 {
-    if (!(r.lo <= r.hi))
-        return (struct range){0, 1};
-    if (r.lo == r.hi)
-        return (struct range){r.lo - .5, r.hi + .5};
-    return r;
+    if (!(hi > lo))
+        hi = lo + 1;
+    double step = nice_step(hi - lo, marks);
+    step = whole && step < 1 ? 1 : step;
+    double from = floor(lo / step) * step;
+    /* The last epoch ends the axis, marked or not; other axes end with a mark. */
+    return (struct axis){from, whole ? hi : ceil(hi / step - 1e-9) * step, step};
 }
 
-static double across(struct range r, double v)
+static double across(struct axis x, double v)
 {
-    return LEFT + (v - r.lo) / (r.hi - r.lo) * (CHART_W - LEFT - RIGHT);
+    return LEFT + (v - x.lo) / (x.hi - x.lo) * (CHART_W - LEFT - RIGHT);
 }
 
-static double down(struct range r, double v)
+static double down(struct axis y, double v)
 {
-    return CHART_H - BOTTOM - (v - r.lo) / (r.hi - r.lo) * (CHART_H - TOP - BOTTOM);
+    return CHART_H - BOTTOM - (v - y.lo) / (y.hi - y.lo) * (CHART_H - TOP - BOTTOM);
 }
 
-static void axes(struct html *h, struct range x, struct range y, const char *x_label)
+static int marks_on(struct axis a)
 {
-    for (int i = 0; i <= TICKS; i++) {
-        double vy = y.lo + (y.hi - y.lo) * i / TICKS, vx = x.lo + (x.hi - x.lo) * i / TICKS;
+    return (int)floor((a.hi - a.lo) / a.step + 1e-9) + 1;
+}
+
+static void draw_axes(struct html *h, struct axis x, struct axis y, const struct chart *c)
+{
+    for (int i = 0; i < marks_on(y); i++) {
+        double v = y.lo + i * y.step;
         train_html_raw(h,
                        "<line x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\" class=\"g\"/>"
-                       "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.3g</text>"
-                       "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.3g</text>\n",
-                       LEFT, CHART_W - RIGHT, down(y, vy), down(y, vy), LEFT - 6, down(y, vy) + 4,
-                       vy, across(x, vx), CHART_H - BOTTOM + 16, vx);
+                       "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.4g%s</text>\n",
+                       LEFT, CHART_W - RIGHT, down(y, v), down(y, v), LEFT - 6, down(y, v) + 4,
+                       c->percent ? 100 * v : v, c->percent ? " %" : "");
     }
-    train_html_raw(h, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">", (CHART_W + LEFT) / 2,
-                   CHART_H - 4);
-    train_html_text(h, x_label);
+    for (int i = 0; i < marks_on(x); i++) {
+        double v = x.lo + i * x.step;
+        train_html_raw(h, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.6g</text>\n",
+                       across(x, v), CHART_H - BOTTOM + 18, v);
+    }
+    train_html_raw(h, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">",
+                   (CHART_W - RIGHT + LEFT) / 2, CHART_H - 4);
+    train_html_text(h, c->x_label);
     train_html_raw(h, "</text>\n");
 }
 
-static void polyline(struct html *h, struct range x, struct range y, const struct chart_line *l,
-                     const char *colour)
+static int count_finite(const struct chart_line *l)
 {
-    train_html_raw(h, "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"2\" points=\"", colour);
+    int n = 0;
     for (int i = 0; i < l->n; i++)
-        if (isfinite(l->y[i]))
-            train_html_raw(h, "%.1f,%.1f ", across(x, l->x[i]), down(y, l->y[i]));
-    train_html_raw(h, "\"/>\n");
+        n += isfinite(l->y[i]);
+    return n;
 }
 
-void train_html_chart(struct html *h, const char *title, const char *x_label,
-                      const struct chart_line *line, int n)
+/* Few points are dots as well, so that one alone is seen, and where measurements were. */
+static void draw_line(struct html *h, struct axis x, struct axis y, const struct chart_line *l,
+                      int colour)
 {
-    struct range x = {INFINITY, -INFINITY}, y = x;
-    for (int i = 0; i < n; i++)
-        for (int k = 0; k < line[i].n; k++)
-            if (isfinite(line[i].y[k])) {
-                widen(&x, line[i].x[k]);
-                widen(&y, line[i].y[k]);
-            }
-    x = fit(x);
-    y = fit(y);
+    enum { DOTS_MAX = 20 };
+    int n = count_finite(l);
+    train_html_raw(h, "<g class=\"c%d\">", colour);
+    if (n > 1)
+        train_html_raw(h, "<polyline points=\"");
+    for (int i = 0; i < l->n && n > 1; i++)
+        if (isfinite(l->y[i]))
+            train_html_raw(h, "%.1f,%.1f ", across(x, l->x[i]), down(y, l->y[i]));
+    if (n > 1)
+        train_html_raw(h, "\"/>");
+    for (int i = 0; i < l->n && n <= DOTS_MAX; i++)
+        if (isfinite(l->y[i]))
+            train_html_raw(h, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%d\"/>", across(x, l->x[i]),
+                           down(y, l->y[i]), n == 1 ? 4 : 2);
+    train_html_raw(h, "</g>\n");
+}
+
+static void fit(const struct chart *c, struct axis *out_x, struct axis *out_y)
+{
+    enum { MARKS_X = 10, MARKS_Y = 5 };
+    double last = 1, lo = 0, hi = -INFINITY;
+    for (int i = 0; i < c->n; i++)
+        for (int k = 0; k < c->line[i].n; k++) {
+            /* An epoch that measured nothing is one all the same. */
+            last = c->line[i].x[k] > last ? c->line[i].x[k] : last;
+            if (!isfinite(c->line[i].y[k]))
+                continue;
+            lo = c->line[i].y[k] < lo ? c->line[i].y[k] : lo;
+            hi = c->line[i].y[k] > hi ? c->line[i].y[k] : hi;
+        }
+    *out_x = axis_over(0, last, MARKS_X, true);
+    *out_y = c->percent ? (struct axis){0, 1, .2} : axis_over(lo, hi, MARKS_Y, false);
+}
+
+void train_html_chart(struct html *h, const struct chart *c)
+{
+    struct axis x, y;
+    fit(c, &x, &y);
     train_html_raw(h, "<figure><figcaption>");
-    train_html_text(h, title);
+    train_html_text(h, c->title);
     train_html_raw(
-        h, "</figcaption><svg viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" role=\"img\">\n",
+        h,
+        "</figcaption><svg viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" role=\"img\" "
+        "aria-label=\"",
         CHART_W, CHART_H, CHART_W, CHART_H);
-    axes(h, x, y, x_label);
-    for (int i = 0; i < n; i++)
-        polyline(h, x, y, &line[i], colours[(size_t)i % ARRAY_LEN(colours)]);
+    train_html_text(h, c->title);
+    train_html_raw(h, "\">\n");
+    draw_axes(h, x, y, c);
+    for (int i = 0; i < c->n; i++)
+        draw_line(h, x, y, &c->line[i], i % COLOURS);
     train_html_raw(h, "</svg><ul class=\"key\">");
-    for (int i = 0; i < n; i++) {
-        train_html_raw(h, "<li><i style=\"background:%s\"></i>",
-                       colours[(size_t)i % ARRAY_LEN(colours)]);
-        train_html_text(h, line[i].name);
+    for (int i = 0; i < c->n; i++) {
+        if (!count_finite(&c->line[i]))
+            continue;
+        train_html_raw(h, "<li><i class=\"c%d\"></i>", i % COLOURS);
+        train_html_text(h, c->line[i].name);
         train_html_raw(h, "</li>");
     }
     train_html_raw(h, "</ul></figure>\n");

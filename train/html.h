@@ -3,6 +3,8 @@
 /* Writing HTML into a buf that remembers its first failure, and line charts as inline SVG. */
 #include "base/base.h"
 
+#include <stdbool.h>
+
 struct html {
     struct buf text;
     status st; /* the first failure; later calls do nothing */
@@ -16,8 +18,17 @@ struct chart_line {
     const double *x, *y; /* (n); y NAN: not drawn */
     int n;
 };
-/* Axes fit the data; at most eight lines have colours of their own. */
-void train_html_chart(struct html *h, const char *title, const char *x_label,
-                      const struct chart_line *line, int n);
+/* What there is one of is a dot. x are whole numbers, and the axis runs over all of them from 0;
+   percent: y are parts of 1 and that axis runs from 0 to 100 %, else from 0 (or what is below it)
+   up to the largest. Eight lines have colours of their own. The page's style must hold
+   train_html_chart_style. */
+struct chart {
+    const char *title, *x_label;
+    bool percent;
+    const struct chart_line *line;
+    int n;
+};
+void train_html_chart(struct html *h, const struct chart *c);
+extern const char train_html_chart_style[];
 
 #endif

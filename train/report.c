@@ -124,15 +124,14 @@ static void run_done(struct report_run *r)
 /* ---- writing ---- */
 
 static const char style[] =
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 "
-    "1em;color:#222}"
-    "table{border-collapse:collapse;margin:1em 0}td,th{padding:.3em .8em;border-bottom:1px solid "
-    "#ddd;"
-    "text-align:right}td:first-child,th:first-child{text-align:left}svg{max-width:100%;height:auto}"
-    "svg text{font-size:11px;fill:#555}svg .g{stroke:#e5e5e5}figure{margin:1.5em 0}"
-    "figcaption{font-weight:600}.key{list-style:none;padding:0}.key li{display:inline-block;"
-    "margin-right:1.2em}.key i{display:inline-block;width:1em;height:.3em;margin-right:.4em;"
-    "vertical-align:middle}img{max-width:100%;image-rendering:pixelated}";
+    ":root{color-scheme:light dark}"
+    "body{font:15px/1.5 system-ui,sans-serif;max-width:80em;margin:2em auto;padding:0 "
+    "1em;color:#222;background:#fff}"
+    "@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}}"
+    ".wide{overflow-x:auto}table{border-collapse:collapse;margin:1em 0}"
+    "td,th{padding:.3em .6em;border-bottom:1px solid #8884;text-align:right}td{white-space:nowrap}"
+    "td.left{white-space:normal;min-width:9em}td:first-child,th:first-child,.left{text-align:left}"
+    "img{max-width:100%;image-rendering:pixelated}";
 
 static void put_cell(struct html *h, const char *text)
 {
@@ -155,7 +154,7 @@ static void put_facts(struct html *h, const struct train_report_options *o)
 {
     if (o->n_facts == 0)
         return;
-    train_html_raw(h, "<table>\n");
+    train_html_raw(h, "<div class=\"wide\"><table>\n");
     for (int i = 0; i < o->n_facts; i++) {
         const char *eq = strchr(o->facts[i], '=');
         AUTO(mem_free)
@@ -166,7 +165,28 @@ static void put_facts(struct html *h, const struct train_report_options *o)
         put_cell(h, eq ? eq + 1 : "");
         train_html_raw(h, "</tr>\n");
     }
-    train_html_raw(h, "</table>\n");
+    train_html_raw(h, "</table></div>\n");
+}
+
+/* Which profile of which version made the images that were trained on; "no" for other images. */
+static void put_origin(struct html *h, const struct report_run *r)
+{
+    const json_t *by = json_object_get(r->config, "purified_by");
+    const char *profile = json_string_value(json_object_get(by, "profile"));
+    const char *id = json_string_value(json_object_get(by, "profile_id"));
+    const char *version = json_string_value(json_object_get(by, "version"));
+    train_html_raw(h, "<td class=\"left\">");
+    if (by)
+        train_html_text(h, profile ? profile : "by a mount");
+    else
+        train_html_raw(h, "no");
+    if (id)
+        train_html_raw(h, " <small>%.12s</small>", id);
+    if (version) {
+        train_html_raw(h, ", relearnfs ");
+        train_html_text(h, version);
+    }
+    train_html_raw(h, "</td>");
 }
 
 static const char *option_text(const struct report_run *r, const char *key, const char *absent)
@@ -177,15 +197,16 @@ static const char *option_text(const struct report_run *r, const char *key, cons
 
 static void put_table(struct html *h, const struct report_run *run, int n)
 {
-    train_html_raw(
-        h,
-        "<table>\n<tr><th>run</th><th>network</th><th>recipe</th><th>precision</th><th>images</th>"
-        "<th>epochs</th><th>train</th><th>test, last</th><th>test, best</th>"
-        "<th>at epoch</th><th>images/s</th><th>seconds</th></tr>\n");
+    train_html_raw(h,
+                   "<div class=\"wide\"><table>\n<tr><th>run</th><th class=\"left\">purified</th>"
+                   "<th>network</th><th>recipe</th><th>precision</th><th>images</th>"
+                   "<th>epochs</th><th>train</th><th>test, last</th><th>test, best</th>"
+                   "<th>at epoch</th><th>images/s</th><th>seconds</th></tr>\n");
     for (int i = 0; i < n; i++) {
         const struct report_run *r = &run[i];
         train_html_raw(h, "<tr>");
         put_cell(h, r->name);
+        put_origin(h, r);
         put_cell(h, option_text(r, "arch", ""));
         put_cell(h, option_text(r, "recipe", ""));
         put_cell(h, option_text(r, "precision", nn_precision_names[TRAIN_PRECISION_UNNAMED]));
@@ -199,7 +220,7 @@ static void put_table(struct html *h, const struct report_run *run, int n)
         put_number(h, NULL, r->seconds);
         train_html_raw(h, "</tr>\n");
     }
-    train_html_raw(h, "</table>\n");
+    train_html_raw(h, "</table></div>\n");
 }
 
 static status put_curves(struct html *h, const struct report_run *run, int n)
@@ -209,21 +230,23 @@ static status put_curves(struct html *h, const struct report_run *run, int n)
         return STATUS_NOMEM;
     for (int i = 0; i < n; i++)
         line[i] = (struct chart_line){run[i].name, run[i].epoch, run[i].test, run[i].n};
-    train_html_chart(h, "Accuracy on the test images", "epoch", line, n);
+    train_html_chart(h, &(struct chart){"Accuracy on the test images", "epoch", true, line, n});
     for (int i = 0; i < n; i++)
         line[i].y = run[i].train;
-    train_html_chart(h, "Accuracy on the training images", "epoch", line, n);
+    train_html_chart(h, &(struct chart){"Accuracy on the training images", "epoch", true, line, n});
     for (int s = 0; s < TRAIN_STAGES_MAX; s++) {
         int with = 0;
-        for (int i = 0; i < n; i++)
-            if (run[i].stages > s)
-                line[with++] =
-                    (struct chart_line){run[i].name, run[i].epoch, run[i].acm[s], run[i].n};
+        for (int i = 0; i < n; i++) {
+            bool has = run[i].stages > s;
+            line[i] =
+                (struct chart_line){run[i].name, run[i].epoch, run[i].acm[s], has ? run[i].n : 0};
+            with += has;
+        }
         char title[96];
         snprintf(title, sizeof title, "Activation cluster measurement (ours, ST-style), stage %d",
                  s + 1);
         if (with)
-            train_html_chart(h, title, "epoch", line, with);
+            train_html_chart(h, &(struct chart){title, "epoch", false, line, n});
     }
     return STATUS_OK;
 }
@@ -253,7 +276,11 @@ static status write_page(const struct train_report_options *o, const struct repo
     const char *title = o->title ? o->title : "relearn report";
     train_html_raw(&h, "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>");
     train_html_text(&h, title);
-    train_html_raw(&h, "</title><style>%s</style>\n<h1>", style);
+    train_html_raw(
+        &h,
+        "</title><meta name=\"viewport\" content=\"width=device-width\"><style>%s%s</style>"
+        "\n<h1>",
+        style, train_html_chart_style);
     train_html_text(&h, title);
     train_html_raw(&h, "</h1>\n");
     put_facts(&h, o);

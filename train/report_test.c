@@ -40,12 +40,67 @@ static void charts_survive_odd_data(void **state)
     (void)state;
     static const double x[] = {1, 2, 3}, y[] = {NAN, INFINITY, NAN}, flat[] = {.5, .5, .5};
     struct html h = {.text = BUF_INIT(1 << 16)};
-    train_html_chart(&h, "t", "x", &(struct chart_line){"odd", x, y, 3}, 1);
-    train_html_chart(&h, "t", "x", &(struct chart_line){"flat", x, flat, 3}, 1);
-    train_html_chart(&h, "t", "x", &(struct chart_line){"none", x, flat, 0}, 1);
+    const struct chart_line odd = {"odd", x, y, 3}, level = {"flat", x, flat, 3},
+                            none = {"none", x, flat, 0};
+    for (int percent = 0; percent < 2; percent++) {
+        train_html_chart(&h, &(struct chart){"t", "x", percent, &odd, 1});
+        train_html_chart(&h, &(struct chart){"t", "x", percent, &level, 1});
+        train_html_chart(&h, &(struct chart){"t", "x", percent, &none, 1});
+    }
     assert_int_equal(h.st, STATUS_OK);
     assert_null(strstr(h.text.data, "nan"));
     assert_null(strstr(h.text.data, "inf"));
+    buf_done(&h.text);
+}
+
+/* How often part is in text. */
+static int count(const char *text, const char *part)
+{
+    int n = 0;
+    for (; (text = strstr(text, part)); text += strlen(part))
+        n++;
+    return n;
+}
+
+static void axes_run_over_whole_epochs_and_percent(void **state)
+{
+    (void)state;
+    static const double x[] = {1, 2, 3, 4, 5, 6, 7}, y[] = {NAN, NAN, NAN, NAN, NAN, .75, NAN};
+    const struct chart_line once = {"once", x, y, 7};
+    struct html h = {.text = BUF_INIT(1 << 16)};
+    train_html_chart(&h, &(struct chart){"t", "epoch", true, &once, 1});
+    assert_int_equal(h.st, STATUS_OK);
+    for (int percent = 0; percent <= 100; percent += 20) {
+        char mark[32];
+        snprintf(mark, sizeof mark, ">%d %%</text>", percent);
+        assert_int_equal(count(h.text.data, mark), 1);
+    }
+    for (int epoch = 0; epoch <= 7; epoch++) {
+        char mark[32];
+        snprintf(mark, sizeof mark, ">%d</text>", epoch);
+        assert_int_equal(count(h.text.data, mark), 1);
+    }
+    assert_int_equal(count(h.text.data, "<text"), 6 + 8 + 1);
+    /* The one test is a dot, at 6 of 7 across and three quarters up: 52 + 572 * 6/7, 280 - 268 *
+     * .75 */
+    assert_int_equal(count(h.text.data, "<circle cx=\"542.3\" cy=\"79.0\""), 1);
+    assert_int_equal(count(h.text.data, "<circle"), 1);
+    assert_int_equal(count(h.text.data, "<polyline"), 0);
+    buf_done(&h.text);
+
+    /* Long runs have few marks, all of them whole. */
+    static double many[1000], flat[1000];
+    for (int i = 0; i < 1000; i++) {
+        many[i] = i + 1;
+        flat[i] = 3.1;
+    }
+    const struct chart_line line = {"long", many, flat, 1000};
+    h = (struct html){.text = BUF_INIT(1 << 20)};
+    train_html_chart(&h, &(struct chart){"t", "epoch", false, &line, 1});
+    assert_int_equal(count(h.text.data, ">100</text>"), 1);
+    assert_int_equal(count(h.text.data, ">1000</text>"), 1);
+    assert_int_equal(count(h.text.data, ">4</text>"), 1); /* up to the next mark */
+    assert_int_equal(count(h.text.data, "<circle"), 0);
     buf_done(&h.text);
 }
 
@@ -55,10 +110,13 @@ static void write_run(const char *name, const char *precision, const char *log)
     char path[128];
     toy_mkdir(name);
     snprintf(path, sizeof path, "%s/config.json", name);
-    char config[160];
+    char config[300];
     snprintf(config, sizeof config,
-             "{\"options\": {\"arch\": \"resnet8\", \"recipe\": \"staged\", \"samples\": 60%s}}",
-             precision);
+             "{\"options\": {\"arch\": \"resnet8\", \"recipe\": \"staged\", \"samples\": 60%s}%s}",
+             precision,
+             *precision ? ", \"purified_by\": {\"profile\": \"my<own\", \"profile_id\": "
+                          "\"0123456789abcdef\", \"version\": \"9.8\"}"
+                        : "");
     toy_write(path, config, strlen(config));
     snprintf(path, sizeof path, "%s/log.jsonl", name);
     toy_write(path, log, strlen(log));
@@ -111,6 +169,8 @@ static void a_page_holds_runs_facts_and_images(void **state)
         "<th>precision</th>",
         "<td>bf16</td>",
         "<td>f32</td>", /* the run that names none */
+        "<td class=\"left\">my&lt;own <small>0123456789ab</small>, relearnfs 9.8</td>",
+        "<td class=\"left\">no</td>",
         "62.50 %",
         "75.00 %",
         "<svg",
@@ -123,6 +183,9 @@ static void a_page_holds_runs_facts_and_images(void **state)
     assert_null(strstr(page, "http://"));
     assert_null(strstr(page, "https://"));
     assert_null(strstr(page, "stage 3"));
+    /* The second run measured nothing: it has no line, and is not named among those that have. */
+    assert_int_equal(count(page, "two</li>"), 0);
+    assert_int_equal(count(page, "<i class=\"c0\"></i>one</li>"), 4);
     mem_free(page);
 }
 
@@ -168,6 +231,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(base64_has_known_answers),
         cmocka_unit_test(text_is_escaped),
+        cmocka_unit_test(axes_run_over_whole_epochs_and_percent),
         cmocka_unit_test(charts_survive_odd_data),
         cmocka_unit_test(a_page_holds_runs_facts_and_images),
         cmocka_unit_test(damaged_runs_are_named),

@@ -5,6 +5,8 @@
  */
 #include "run.h"
 
+#include "origin.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -73,6 +75,10 @@ static json_t *config_json(const struct run *r, const char *digest)
         json_object_set(j, "class_names", names);
         json_object_set_new(j, "parameters",
                             json_integer(nn_params_elements(r->model->params, true)));
+        json_object_set_new(j, "version", json_string(RELEARN_VERSION));
+        json_t *origin = train_origin(o->data_dir);
+        if (origin)
+            json_object_set_new(j, "purified_by", origin);
         if (digest)
             json_object_set_new(j, "data_digest", json_string(digest));
     }

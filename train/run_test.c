@@ -469,6 +469,32 @@ static void a_runs_options_are_in_its_config(void **state)
     assert_int_equal(train_config_open(toy_path("nowhere"), &c, &e), STATUS_NOT_FOUND);
 }
 
+/* As a mount shows it, in its root only. */
+static void a_run_records_what_purified_its_images(void **state)
+{
+    (void)state;
+    static const char said[] =
+        "{\"mountpoint\":\"/m\",\"source\":\"/s\",\"version\":\"7.7\",\"pid\":1,"
+        "\"profile\":{\"name\":\"mine\",\"id\":\"abc\"}}";
+    toy_tree("mount/sub/train", 4, 6, 12, 1, 1);
+    toy_mkdir("mount/.relearn");
+    toy_write("mount/.relearn/status.json", said, sizeof said - 1);
+    struct train_options o = options("origin");
+    o.data_dir = toy_path("mount/sub/train");
+    o.epochs = 1;
+    run_ok(o);
+    json_t *c = json_load_file(toy_path("origin/config.json"), 0, NULL);
+    json_t *by = json_object_get(c, "purified_by");
+    assert_string_equal(json_string_value(json_object_get(by, "profile")), "mine");
+    assert_string_equal(json_string_value(json_object_get(by, "profile_id")), "abc");
+    assert_string_equal(json_string_value(json_object_get(by, "version")), "7.7");
+    json_decref(c);
+    c = json_load_file(toy_path("whole/config.json"), 0, NULL);
+    assert_null(json_object_get(c, "purified_by"));
+    assert_string_equal(json_string_value(json_object_get(c, "version")), RELEARN_VERSION);
+    json_decref(c);
+}
+
 /* A precision other than that of the tests at present. */
 static enum nn_precision another(void)
 {
@@ -613,6 +639,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_fails_leaves_nothing),
         cmocka_unit_test(a_full_disk_leaves_nothing),
         cmocka_unit_test(a_runs_options_are_in_its_config),
+        cmocka_unit_test(a_run_records_what_purified_its_images),
         cmocka_unit_test(diverging_training_stops),
         cmocka_unit_test(the_precision_is_recorded_and_kept),
         cmocka_unit_test(runs_that_name_no_precision_were_f32),

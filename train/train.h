@@ -270,7 +270,8 @@ struct train_staged_verdict train_staged_step(struct train_staged *s, const doub
 /*
  * What a run keeps in RUNDIR:
  *
- * - config.json: every option and what was found (classes, shape, digest of the data);
+ * - config.json: every option and what was found (classes, shape, digest of the data; the profile
+ * and version that purified the training images, when they lie in a mount of ours);
  *
  * - log.jsonl: one line per epoch, in order; epoch 0 (ACM of the random network) when it is
  * measured;
