@@ -91,7 +91,7 @@ static void count_as(struct copying *c, enum fused_group group, const char *path
 {
     pthread_mutex_lock(&c->lock);
     c->result.group[group]++;
-    if (c->copy->named)
+    if (c->copy->named && group != FUSED_GROUP_IMAGE && group != FUSED_GROUP_OTHER)
         c->copy->named(c->copy->arg, group, path, why);
     pthread_mutex_unlock(&c->lock);
 }

@@ -495,7 +495,7 @@ status mount_lies_in(const char *path, const char *dir, bool *out, struct errmsg
     st = look(real, false, &inner);
     status st2 = look(real_dir, true, &outer);
     bool in = is_prefix(real_dir, real);
-    for (size_t i = 0; inner.found && i < outer.n; i++)
+    for (size_t i = 0; !st && !st2 && inner.found && i < outer.n; i++)
         in |= outer.region[i].device == inner.region[0].device &&
               is_prefix(outer.region[i].path, inner.region[0].path);
     look_done(&inner);
