@@ -2,7 +2,8 @@
 #define CLI_CLI_H
 /*
  * cli: the command `relearn`. One file per subcommand (cli/cmd_NAME.c), one row in the table of
- * cli/relearn_main.c. A command parses, calls the library that does XX
+ * cli/relearn_main.c. A command parses, calls the library that does the work, prints, and returns
+ * its exit status: that of status.h. Results go to stdout, talk and progress to stderr.
  *
  *     int cmd_eval(int argc, char **argv)          // argv[0] is "eval"
  *     {

@@ -324,14 +324,17 @@ a, b = open("src/a/late.png", "rb").read(), open("late.png", "rb").read()
 assert len(b) > len(a) and b[:300] == a and set(b[300:]) == {255}'
     rm src/a/late.png
 
-    # An include wins, and makes label images of 8 bits and fewer images.
+    # An include wins: a folder lets its files in as what they are, a file's name insists on them.
     run purify --json -i masks -x '*' src included
     echo "$output" >json
-    [ "$(in_json json '[j[g]["count"] for g in ("image", "label", "excluded")]')" = "[2, 0, 6]" ]
-    [ "$(in_json json '[f["path"] for f in j["not_purified"]["files"]]')" = "['masks/deep.png']" ]
-    cmp src/masks/deep.png included/masks/deep.png
+    [ "$status" -eq 0 ] && [ "$(in_json json '[j[g]["count"] for g in ("image", "label", "excluded")]')" = "[0, 3, 6]" ]
+    cmp src/masks/palette.png included/masks/palette.png
     cmp src/a/1.png included/a/1.png
-    ! cmp -s src/masks/palette.png included/masks/palette.png
+    run purify --json -i 'palette.png:deep.png' src insisted
+    echo "$output" >json
+    [ "$(in_json json '[j[g]["count"] for g in ("image", "label", "not_purified")]')" = "[4, 1, 3]" ]
+    ! cmp -s src/masks/palette.png insisted/masks/palette.png
+    cmp src/masks/deep.png insisted/masks/deep.png # 16 bits stay
 
     run purify --strict src strict
     [ "$status" -eq 1 ] && [[ $output == *"2 images NOT PURIFIED"* ]]
