@@ -209,7 +209,6 @@ static status recover_and_fit(struct cache *c, const struct cache_gc_options *op
     st = recover_packs(c, false, NULL, NULL);
     if (st == STATUS_NO_SPACE) {
         log_shorten(c);
-        (void)reserve_spend(c->dir);
         st = recover_packs(c, false, NULL, NULL);
     }
     if (!st || st == STATUS_NO_SPACE)

@@ -299,6 +299,13 @@ static status make_dirs(struct cache *c, struct errmsg *e)
     return st ? st : io_mkdirs(packs, 1, e);
 }
 
+/* Somebody else's -shm may be there, and nothing for the log. */
+static bool no_room_to_work(struct cache *c)
+{
+    uint64_t space, size;
+    return c->opt.must_write && !site_space(c->dir, &space, &size) && space < RESERVE_BYTES;
+}
+
 /* A full disk may be one that the reserve helps with: little is needed, unless there is no index.
  */
 static status attach_index(struct cache *c, struct errmsg *e)
@@ -307,7 +314,7 @@ static status attach_index(struct cache *c, struct errmsg *e)
     status st = index_attach(c->dir, &c->index, &fresh, e);
     if (st == STATUS_NO_SPACE && (spent = reserve_spend(c->dir)))
         st = index_attach(c->dir, &c->index, &fresh, e);
-    if (!st && spent)
+    if (!st && (spent || no_room_to_work(c)))
         log_shorten(c);
     if (!st && fresh)
         atomic_fetch_add(&c->n.rebuilds, 1);

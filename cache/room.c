@@ -370,6 +370,7 @@ static bool delete_some_pack(struct cache *c, struct cache_gc_result *r)
 
 void log_shorten(struct cache *c)
 {
+    (void)reserve_spend(c->dir);
     status_ignore(index_short_log(c->index), "then it takes what it takes");
     c->log_is_short = true;
 }

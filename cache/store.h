@@ -234,7 +234,8 @@ void active_drop(struct cache *c);
 void active_undo(struct cache *c, uint64_t start);
 
 /* room.c */
-/* The disk is full: the index's log gives its space back and stays short, until there is room. */
+/* The disk is full: the reserve goes, and the index's log gives its space back and stays short
+   until there is room. */
 void log_shorten(struct cache *c);
 void log_relax(struct cache *c);
 /* Bytes that packs may take up in all now that they take up disk_bytes. */
