@@ -118,8 +118,10 @@ struct option_row {
 
 static status take_limit(struct daemon_options *o, const char *value)
 {
-    o->no_limit = strcmp(value, "none") == 0;
-    return o->no_limit ? STATUS_OK : take_size(&o->cache_bytes, value);
+    if (strcmp(value, "none") != 0)
+        return take_size(&o->cache_bytes, value);
+    o->cache_bytes = CACHE_NO_LIMIT;
+    return STATUS_OK;
 }
 
 static status take_value(struct daemon_options *o, const struct option_row *row, const char *value,

@@ -10,7 +10,6 @@ struct daemon_options {
     char *log_path;          /* NULL: in the cache directory; only without -f */
     uint64_t cache_bytes;    /* 0: the cache's default */
     uint64_t min_free_bytes; /* the same */
-    bool no_limit;           /* cache_size=none */
     uint64_t encoded_bytes;
     uint64_t max_pixels; /* of an image that is purified; 0: the purifier's default */
     int threads;

@@ -160,3 +160,22 @@ objects() { relearn cache stats --json --cache "$1" | "$PY" -c 'import json,sys;
     [ "$status" -eq 1 ]
     [[ $output != *$'\033'* ]]
 }
+
+@test "cache: a mount has a limit unless it is told none" {
+    max() { relearn status --json m | "$PY" -c 'import json,sys
+j = json.load(sys.stdin)
+j = j[0] if isinstance(j, list) else j
+print(j["cache"]["max_bytes"])'; }
+    size=$(($(stat -f -c '%b * %S' .)))
+    mnt "$PWD/c"
+    n=$(max)
+    [ "$n" -gt 0 ]
+    [ "$n" -le $((size / 4)) ]
+    relearn umount m
+    mnt "$PWD/c" -o cache_size=3M
+    [ "$(max)" = 3145728 ]
+    relearn umount m
+    mnt "$PWD/c" -o cache_size=none
+    n=$(max)
+    [ "$n" = -1 ] || [ "$n" = 18446744073709551615 ] || [ "$n" = null ] || [ "$n" = None ]
+}
