@@ -411,3 +411,19 @@ assert len(b) > len(a) and b[:300] == a and set(b[300:]) == {255}'
     [ "$status" -eq 1 ] && [[ $output == *"mnt: a mount of relearnfs"* ]]
     [ -f out/1.png ] && [ ! -e out/mnt/2.png ]
 }
+
+@test "purify: a link into a mount that does not answer holds nobody up" {
+    [ -c /dev/fuse ] || skip "no /dev/fuse"
+    mkdir mnt other
+    image src/1.png
+    image other/2.png
+    ln -s "$PWD/mnt/2.png" src/view.png
+    relearn mount -o nosweep --profile "$DATA/p.ini" --cache mounted other mnt || skip "no mounts here"
+    pid=$(relearn status --json mnt | "$PY" -c 'import json,sys; print(json.load(sys.stdin)[0]["pid"])')
+    kill -STOP "$pid"
+    run timeout 60 relearn purify -q --profile "$DATA/p.ini" --cache cache src out
+    kill -CONT "$pid"
+    relearn umount mnt
+    [ "$status" -eq 1 ] && [[ $output == *"view.png: a link that leaves the source"* ]]
+    [ -f out/1.png ] && [ -L out/view.png ]
+}
