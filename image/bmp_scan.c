@@ -81,6 +81,7 @@ static status scan_palette(struct source *s, struct bmp_layout *l, struct errmsg
         l->colors = 1u << l->bits;
     if (l->colors > 256)
         return refuse(e, "a palette of colours:", l->colors);
+    l->off = l->palette_off + l->colors * (uint32_t)l->entry_bytes; /* unless the file says */
     status st = source_at(s, l->palette_off, l->colors * (uint32_t)l->entry_bytes, &p, e);
     if (st)
         return st;
@@ -144,6 +145,7 @@ static status scan_pixels(struct source *s, uint32_t head_bytes, struct bmp_layo
     }
     if (l->bits > 8) {
         l->colors = 0; /* a hint to displays of few colours */
+        l->off = l->palette_off;
         return STATUS_OK;
     }
     return scan_palette(s, l, e);
@@ -171,12 +173,10 @@ status image_bmp_layout(struct source *s, struct bmp_layout *l, struct image_inf
         st = scan_pixels(s, head_bytes, l, e);
     if (st)
         return st;
-    uint32_t behind = l->palette_off + l->colors * (uint32_t)l->entry_bytes;
     /* Some writers forget the palette, or the offset altogether. */
-    l->off = off && !(l->colors && off == BMP_FILE_HEAD + head_bytes) ? off : behind;
-    if (l->off < BMP_FILE_HEAD + head_bytes)
-        return errmsg_set(e, STATUS_CORRUPT, "BMP: the rows begin within the header");
-    i->header_bytes = behind;
+    if (off && !(l->colors && off == BMP_FILE_HEAD + head_bytes))
+        l->off = off;
+    i->header_bytes = l->palette_off + l->colors * (uint32_t)l->entry_bytes;
     return STATUS_OK;
 }
 

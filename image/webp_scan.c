@@ -82,7 +82,7 @@ static status scan_bitstream(struct source *s, const struct chunk *c, struct web
     uint32_t sizes = lossless ? le32(p + 1) : 0;
     int width = lossless ? (int)(sizes & 0x3fff) + 1 : (int)(le16(p + 6) & 0x3fff);
     int height = lossless ? (int)(sizes >> 14 & 0x3fff) + 1 : (int)(le16(p + 8) & 0x3fff);
-    if ((ws->extended || i->animated) && (width != i->width || height != i->height))
+    if (ws->extended && !i->animated && (width != i->width || height != i->height))
         return errmsg_set(e, STATUS_CORRUPT, "WebP: the image is not of the size it is said to be");
     i->width = width;
     i->height = height;
@@ -131,14 +131,15 @@ static status scan_frame(struct source *s, const struct chunk *c, struct webp_sc
         return st;
     i->x = (int)(2 * le24(p));
     i->y = (int)(2 * le24(p + 3));
-    i->width = (int)le24(p + 6) + 1;
-    i->height = (int)le24(p + 9) + 1;
+    /* as for libwebp, the size in the frame's head is nothing against the image's own */
+    st = scan_image(s, c->off + RIFF_CHUNK_HEAD + ANMF_BYTES, ws, e);
+    if (st)
+        return st;
     const struct image_info *canvas = &ws->h->info;
     if (i->x > canvas->width || i->width > canvas->width - i->x || i->y > canvas->height ||
         i->height > canvas->height - i->y)
         return errmsg_set(e, STATUS_CORRUPT, "WebP: a frame reaches over the canvas");
-    st = scan_image(s, c->off + RIFF_CHUNK_HEAD + ANMF_BYTES, ws, e);
-    if (!st && i->end > c->off + RIFF_CHUNK_HEAD + (uint64_t)c->len)
+    if (i->end > c->off + RIFF_CHUNK_HEAD + (uint64_t)c->len)
         return errmsg_set(e, STATUS_CORRUPT, "WebP: an image reaches over its frame");
     return st;
 }

@@ -71,13 +71,13 @@ def webp_chunks(path):
     return out
 
 
-def small_frame_webp(folder, put_bytes, source, flags, name):
+def small_frame_webp(folder, put_bytes, source, flags, name, width=60):
     """An animation whose first frame covers a part of the canvas."""
     image = [chunk(n, d) for n, d in webp_chunks(os.path.join(folder, source))
              if n in (b"VP8 ", b"VP8L", b"ALPH")]
     def u24(v):
         return struct.pack("<I", v)[:3]
-    frame = u24(4 // 2) + u24(6 // 2) + u24(59) + u24(40) + u24(100) + b"\0" + b"".join(image)
+    frame = u24(4 // 2) + u24(6 // 2) + u24(width - 1) + u24(40) + u24(100) + b"\0" + b"".join(image)
     body = b"WEBP" + chunk(b"VP8X", bytes([flags, 0, 0, 0]) + u24(79) + u24(69))
     body += chunk(b"ANIM", b"\0\0\0\0\0\0") + chunk(b"ANMF", frame) + chunk(b"ANMF", frame)
     put_bytes(name, b"RIFF" + struct.pack("<I", len(body)) + body)
@@ -134,6 +134,9 @@ def make_bmp(put, put_bytes):
     put_bytes("gap.bmp", bmp(12, 9, 24, pixels24, gap=77))
     pixels32 = rng.randint(0, 256, (9, 12, 4)).astype(np.uint8).tobytes()
     put_bytes("x888.bmp", bmp(12, 9, 32, pixels32))
+    inside = bytearray(bmp(12, 9, 32, pixels32))
+    inside[10] = 30  # the rows begin within the header
+    put_bytes("inside.bmp", bytes(inside))
     for name, masks in {"bgra": (0xff0000, 0xff00, 0xff, 0xff000000),
                         "rgba": (0xff, 0xff00, 0xff0000, 0xff000000),
                         "abgr": (0xff000000, 0xff0000, 0xff00, 0xff),
@@ -279,6 +282,7 @@ def make(folder):
     make_webp(put)
     small_frame_webp(src, put_bytes, "lossless_alpha.webp", 0x12, "part_alpha.webp")
     small_frame_webp(src, put_bytes, "lossy.webp", 0x02, "part.webp")
+    small_frame_webp(src, put_bytes, "lossy.webp", 0x02, "part_odd.webp", width=9)
     make_bmp(put, put_bytes)
     make_tiff(put, put_bytes)
     make_gif(put, put_bytes)
