@@ -4,6 +4,7 @@
 #include "buf.h"
 #include "check.h"
 #include "cleanup.h"
+#include "cpu.h"
 #include "digest.h"
 #include "log.h"
 #include "paths.h"

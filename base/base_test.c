@@ -170,6 +170,8 @@ static void mkdirs_makes_parents_and_refuses_files(void **state)
     assert_int_equal(io_write_file(in_dir("file"), "", 0, NULL), STATUS_OK);
     assert_int_not_equal(io_mkdirs(in_dir("file/x"), 0, &e), STATUS_OK);
     assert_int_equal(io_mkdirs(in_dir("file"), 0, &e), STATUS_EXISTS);
+    assert_int_equal(io_mkdirs("", 0, &e), STATUS_INVALID);
+    assert_int_equal(io_mkdirs("/", 0, &e), STATUS_OK);
 }
 
 /* ---- digest ---- */
@@ -239,6 +241,57 @@ static void a_full_queue_says_again(void **state)
     assert_in_range(accepted, 2, 3); /* two queued, one perhaps already taken */
     pthread_mutex_unlock(&gate);
     pool_free(p);
+}
+
+/* Both threads of a pool with room for one job submit many, which submit more. */
+static struct pool *small_pool;
+static atomic_int submitted;
+static void submit_more(void *arg)
+{
+    int depth = *(int *)arg;
+    static int deeper[] = {0, 1};
+    atomic_fetch_add(&ran, 1);
+    for (int i = 0; i < 20 && depth > 0; i++) {
+        atomic_fetch_add(&submitted, 1);
+        assert_int_equal(pool_submit(small_pool, submit_more, &deeper[depth - 1]), STATUS_OK);
+    }
+}
+
+static void a_job_may_submit_to_a_full_queue(void **state)
+{
+    (void)state;
+    int depth = 2;
+    atomic_store(&ran, 0);
+    atomic_store(&submitted, 0);
+    assert_int_equal(pool_new("small", 2, 1, &small_pool), STATUS_OK);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pool_submit(small_pool, submit_more, &depth), STATUS_OK);
+    pool_free(small_pool);
+    assert_int_equal(atomic_load(&submitted), 4 * (20 + 20 * 20));
+    assert_int_equal(atomic_load(&ran), 4 + atomic_load(&submitted));
+}
+
+static void a_cpu_that_lacks_something_is_named(void **state)
+{
+    (void)state;
+#if defined(__x86_64__)
+    assert_null(cpu_missing()); /* these tests run on what is built for */
+    assert_int_equal(setenv("RELEARN_CPU", "sse2", 1), 0);
+    assert_string_equal(cpu_missing(), "AVX2");
+    assert_int_equal(cpu_check("base_test"), status_exit(STATUS_UNSUPPORTED));
+    assert_int_equal(unsetenv("RELEARN_CPU"), 0);
+#endif
+    assert_int_equal(cpu_check("base_test"), 0);
+}
+
+static void bytes_are_counted(void **state)
+{
+    (void)state;
+    uint64_t before = fault_mem_bytes();
+    mem_free(mem_alloc(1000));
+    mem_free(mem_zalloc(10, 100));
+    mem_free(mem_realloc(NULL, 500));
+    assert_int_equal(fault_mem_bytes() - before, 2500);
 }
 
 static void pool_survives_failing_memory(void **state)
@@ -360,6 +413,9 @@ int main(void)
         cmocka_unit_test(every_accepted_job_runs_once),
         cmocka_unit_test(a_full_queue_says_again),
         cmocka_unit_test(pool_survives_failing_memory),
+        cmocka_unit_test(a_job_may_submit_to_a_full_queue),
+        cmocka_unit_test(a_cpu_that_lacks_something_is_named),
+        cmocka_unit_test(bytes_are_counted),
         cmocka_unit_test(log_gate_counts_what_it_holds_back),
         cmocka_unit_test(paths_follow_xdg),
         cmocka_unit_test(names_cannot_disturb_a_terminal),

@@ -6,6 +6,7 @@
 #include "pool.h"
 
 #include "seam.h"
+#include <assert.h>
 #include <pthread.h>
 #include <sched.h>
 
@@ -28,9 +29,13 @@ struct pool {
     char name[16];
 };
 
+/* The pool whose thread this is; NULL: none's. */
+static _Thread_local const struct pool *own;
+
 static void *pool_thread(void *arg)
 {
     struct pool *p = arg;
+    own = p;
     pthread_setname_np(pthread_self(), p->name);
     pthread_mutex_lock(&p->lock);
     for (;;) {
@@ -122,7 +127,11 @@ static status submit(struct pool *p, pool_fn *fn, void *arg, int wait)
 
 status pool_submit(struct pool *p, pool_fn *fn, void *arg)
 {
-    return submit(p, fn, arg, 1);
+    status st = submit(p, fn, arg, own != p);
+    if (st != STATUS_AGAIN)
+        return st;
+    fn(arg);
+    return STATUS_OK;
 }
 
 status pool_try_submit(struct pool *p, pool_fn *fn, void *arg)
@@ -132,6 +141,7 @@ status pool_try_submit(struct pool *p, pool_fn *fn, void *arg)
 
 void pool_wait_idle(struct pool *p)
 {
+    assert(own != p);
     pthread_mutex_lock(&p->lock);
     while (p->count || p->busy)
         pthread_cond_wait(&p->space, &p->lock);

@@ -39,6 +39,13 @@ static void fault_from_env(void)
     }
 }
 
+static atomic_ullong asked_bytes;
+
+uint64_t fault_mem_bytes(void)
+{
+    return atomic_load(&asked_bytes);
+}
+
 /* True when this call must fail. */
 static int fault_hit(enum fault_kind kind)
 {
@@ -52,6 +59,12 @@ static int fault_hit(enum fault_kind kind)
     unsigned long every = atomic_load_explicit(&f->every, memory_order_relaxed);
     atomic_store_explicit(&f->at, every ? at + every : 0, memory_order_relaxed);
     return 1;
+}
+
+static int mem_hit(size_t bytes)
+{
+    atomic_fetch_add_explicit(&asked_bytes, bytes, memory_order_relaxed);
+    return fault_hit(FAULT_MEM);
 }
 
 static status fault_status(enum fault_kind kind)
@@ -84,7 +97,7 @@ unsigned long fault_calls(enum fault_kind kind)
 
 void *mem_alloc(size_t size)
 {
-    if (size > PTRDIFF_MAX || fault_hit(FAULT_MEM))
+    if (size > PTRDIFF_MAX || mem_hit(size))
         return NULL;
     return malloc(size ? size : 1);
 }
@@ -92,7 +105,7 @@ void *mem_alloc(size_t size)
 void *mem_zalloc(size_t n, size_t size)
 {
     size_t bytes;
-    if (__builtin_mul_overflow(n, size, &bytes) || bytes > PTRDIFF_MAX || fault_hit(FAULT_MEM))
+    if (__builtin_mul_overflow(n, size, &bytes) || bytes > PTRDIFF_MAX || mem_hit(bytes))
         return NULL;
     return calloc(1, bytes ? bytes : 1);
 }
@@ -100,7 +113,7 @@ void *mem_zalloc(size_t n, size_t size)
 void *mem_alloc_aligned(size_t size)
 {
     enum { HUGE_PAGE = 2 << 20 };
-    if (size > PTRDIFF_MAX - HUGE_PAGE || fault_hit(FAULT_MEM))
+    if (size > PTRDIFF_MAX - HUGE_PAGE || mem_hit(size))
         return NULL;
     size_t align = size < HUGE_PAGE ? 64 : HUGE_PAGE;
     size_t whole = size ? (size + align - 1) / align * align : align;
@@ -112,7 +125,7 @@ void *mem_alloc_aligned(size_t size)
 
 void *mem_realloc(void *p, size_t size)
 {
-    return fault_hit(FAULT_MEM) ? NULL : realloc(p, size ? size : 1);
+    return mem_hit(size) ? NULL : realloc(p, size ? size : 1);
 }
 
 char *mem_strdup(const char *s)
@@ -320,6 +333,8 @@ status io_write_file(const char *path, const void *data, size_t len, struct errm
 
 status io_mkdirs(const char *path, int is_private, struct errmsg *e)
 {
+    if (!*path)
+        return errmsg_set(e, STATUS_INVALID, "cannot create a directory without a name");
     AUTO(mem_free) char *p = mem_strdup(path);
     if (!p)
         return errmsg_set(e, STATUS_NOMEM, "cannot create %s: out of memory", path);

@@ -78,5 +78,8 @@ void fault_set(enum fault_kind kind, unsigned long n, unsigned long every, int e
 void fault_clear(void);
 /* Calls of this kind made so far, so that a test can iterate over all of them. */
 unsigned long fault_calls(enum fault_kind kind);
+/* Bytes asked of mem_* so far (what is freed counts on), so that a test can bound what an input
+   costs. */
+uint64_t fault_mem_bytes(void);
 
 #endif

@@ -38,6 +38,9 @@ static void spin_less(char **argv)
 
 int main(int argc, char **argv)
 {
+    int rc = cpu_check("relearn");
+    if (rc)
+        return rc;
     spin_less(argv);
     log_init("relearn");
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
