@@ -9,6 +9,7 @@
  * and as metadata: nn.optim "sgd" or "adam", nn.optim.step, nn.ema.step.
  * Loading checks everything before it changes anything.
  */
+#include "file.h"
 #include "optim.h"
 
 #include <errno.h>
@@ -133,10 +134,12 @@ static status find(const struct nn_file *f, const char *prefix, const struct nn_
     if (!nn_shape_equal(t->shape, e->shape))
         return errmsg_set(err, STATUS_INVALID, "tensor %s has another shape than the network's",
                           name);
-    if (strcmp(t->dtype, "F32") != 0 && strcmp(t->dtype, "F16") != 0 &&
-        strcmp(t->dtype, "BF16") != 0)
+    if (!file_holds_floats(t))
         return errmsg_set(err, STATUS_UNSUPPORTED, "tensor %s holds %s, not floats", name,
                           t->dtype);
+    if (!file_fits_f32(t))
+        return errmsg_set(err, STATUS_LIMIT, "tensor %s holds a value beyond the range of f32",
+                          name);
     *out = t;
     return STATUS_OK;
 }

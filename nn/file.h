@@ -30,6 +30,10 @@ status file_open(const char *path, file_parse *parse, struct nn_file **out,
 file_parse file_parse_safetensors;
 /* Bytes of one element, "F32" and the like; 0 when unknown. */
 int file_dtype_bytes(const char *name);
+/* Whether nn_file_read_f32 takes the dtype, and whether every finite value is one of f32's range.
+ */
+bool file_holds_floats(const struct nn_file_tensor *t);
+bool file_fits_f32(const struct nn_file_tensor *t);
 /* For qsort and bsearch of tensors. */
 int file_by_name(const void *a, const void *b);
 

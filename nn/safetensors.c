@@ -24,6 +24,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <limits.h>
+#include <math.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -348,10 +349,46 @@ status nn_file_digest(const struct nn_file *f, struct digest *out)
     return digest_sha256(&(struct digest_part){f->map, f->len}, 1, out);
 }
 
+bool file_holds_floats(const struct nn_file_tensor *t)
+{
+    static const char *const names[] = {"F32", "F16", "BF16", "F64"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (strcmp(t->dtype, names[i]) == 0)
+            return true;
+    return false;
+}
+
+static double f64_at(const struct nn_file_tensor *t, size_t i)
+{
+    double v;
+    memcpy(&v, (const char *)t->data + i * sizeof v, sizeof v);
+    return v;
+}
+
+bool file_fits_f32(const struct nn_file_tensor *t)
+{
+    size_t n = strcmp(t->dtype, "F64") == 0 ? t->bytes / sizeof(double) : 0;
+    for (size_t i = 0; i < n; i++)
+        if (isfinite(f64_at(t, i)) && !isfinite((float)f64_at(t, i)))
+            return false;
+    return true;
+}
+
+static status read_f64(const struct nn_file_tensor *t, float *out, size_t count)
+{
+    if (!file_fits_f32(t))
+        return STATUS_LIMIT;
+    for (size_t i = 0; i < count; i++)
+        out[i] = (float)f64_at(t, i);
+    return STATUS_OK;
+}
+
 status nn_file_read_f32(const struct nn_file_tensor *t, float *out, size_t count)
 {
     if ((uint64_t)nn_shape_count(t->shape) != count)
         return STATUS_INVALID;
+    if (strcmp(t->dtype, "F64") == 0)
+        return read_f64(t, out, count);
     if (strcmp(t->dtype, "F32") == 0) {
         memcpy(out, t->data, count * sizeof *out);
         return STATUS_OK;

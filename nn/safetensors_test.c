@@ -460,9 +460,44 @@ static void python_samples(void **state)
                         "ja");
 }
 
+/* Doubles become the nearest floats; what f32 has no room for is an error and changes nothing. */
+static void doubles_are_read(void **state)
+{
+    (void)state;
+    static const char header[] =
+        "{\"w\":{\"dtype\":\"F64\",\"shape\":[5],\"data_offsets\":[0,40]}}";
+    double v[] = {0.1, -2.5, 1e-320, -(double)INFINITY, 16777217};
+    const float want[] = {0.1f, -2.5f, 0, -INFINITY, 16777216};
+    uint64_t len = sizeof header - 1;
+    unsigned char all[8 + sizeof header - 1 + sizeof v];
+    for (int over = 0; over < 2; over++) {
+        AUTO(nn_file_close) struct nn_file *f = NULL;
+        AUTO(nn_params_free) struct nn_params *p = NULL;
+        AUTO(nn_graph_free) struct nn_graph *g = NULL;
+        struct errmsg e = {""};
+        v[3] = over ? 1e39 : v[3];
+        memcpy(all, &len, 8);
+        memcpy(all + 8, header, len);
+        memcpy(all + 8 + len, v, sizeof v);
+        put_bytes(all, sizeof all);
+        assert_int_equal(nn_file_open(path, &f, &e), STATUS_OK);
+        assert_int_equal(nn_params_new(&p), STATUS_OK);
+        assert_int_equal(nn_graph_new(p, &g), STATUS_OK);
+        nn_param(g, "w", nn_shape1(5), NN_INIT_ZERO);
+        float *got = nn_params_at(p, 0)->value;
+        memset(got, 0, 5 * sizeof *got);
+        assert_int_equal(nn_params_load(p, f, "", &e), over ? STATUS_LIMIT : STATUS_OK);
+        for (int i = 0; i < 5; i++)
+            assert_true(got[i] == (over ? 0 : want[i]));
+        if (over)
+            assert_non_null(strstr(e.text, "range of f32"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(doubles_are_read),
         cmocka_unit_test(reads_a_small_file),
         cmocka_unit_test(hostile_headers),
         cmocka_unit_test(deep_and_wide_json_is_refused),

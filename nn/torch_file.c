@@ -9,6 +9,11 @@
  *
  * A tensor is a storage, an offset, sizes and strides. Where the strides are those of rows in order
  * the tensor's bytes are used as they lie in the file, otherwise they are copied into that order.
+ *
+ * A pickle may name one storage, one tensor or one dictionary any number of times, so that a small
+ * file describes as many tensors as it likes. What they hold together, and their names, is bounded
+ * by the file's length (SHARED_MOST): neither a copy here nor a reader of all of them costs more.
+ * A storage's checksum is computed once (zip.h).
  */
 #include "file.h"
 #include "pickle.h"
@@ -21,6 +26,8 @@
 enum {
     DEPTH_MAX = 16,       /* of dictionaries in dictionaries */
     VISITS_MAX = 1 << 20, /* values walked: shared ones are walked again */
+    SHARED_MOST = 4,      /* times the file's length: tied weights, averages that are the weights */
+    SMALL_BYTES = 1 << 20, /* more than that: short names of many small tensors */
     LEGACY_VERSION = 1001,
     LEGACY_MAGIC_BYTES = 10
 };
@@ -48,6 +55,7 @@ struct reader {
     size_t index[DEPTH_MAX];
     int depth;
     int cap_tensors, visits;
+    uint64_t room; /* bytes that further tensors and names may have */
     struct errmsg *e;
 };
 
@@ -76,7 +84,7 @@ static const unsigned char *zip_storage(const struct storages *s, const struct p
                      (int)(key->text.len < 100 ? key->text.len : 100), key->text.at);
     if (n < 0 || (size_t)n >= sizeof name || key->text.len > 100)
         return NULL;
-    const struct nn_zip_member *m = nn_zip_find(s->zip, name, (size_t)n);
+    struct nn_zip_member *m = nn_zip_find(s->zip, name, (size_t)n);
     return m && m->bytes >= bytes && nn_zip_intact(m) ? m->data : NULL;
 }
 
@@ -198,6 +206,16 @@ static void copy_in_order(const struct view *v, const unsigned char *from, size_
     }
 }
 
+/* Takes what one tensor holds from the file's share. */
+static status take(struct reader *r, const char *name, uint64_t bytes)
+{
+    if (bytes > r->room)
+        return unfit(r, name, STATUS_LIMIT,
+                     "the tensors up to this one hold far more than the file does");
+    r->room -= bytes;
+    return STATUS_OK;
+}
+
 static status lay_out(struct reader *r, const struct pickle_value *t, struct nn_file_tensor *out)
 {
     const struct pickle_value *storage = t->tensor.storage;
@@ -215,8 +233,9 @@ static status lay_out(struct reader *r, const struct pickle_value *t, struct nn_
     out->shape = v.shape;
     out->bytes = (size_t)v.elements * size;
     out->data = data + (v.elements ? (size_t)v.offset * size : 0);
-    if (v.in_order)
-        return STATUS_OK;
+    st = take(r, out->name, out->bytes);
+    if (st || v.in_order)
+        return st;
     void *copy = mem_alloc(out->bytes);
     if (copy)
         copy_in_order(&v, data, size, copy);
@@ -239,7 +258,9 @@ static status add_tensor(struct reader *r, const struct pickle_value *t)
     if (st)
         return st;
     struct file_tensor q = {.t = {.name = name}};
-    st = lay_out(r, t, &q.t);
+    st = take(r, name, strlen(name) + sizeof q);
+    if (!st)
+        st = lay_out(r, t, &q.t);
     if (!st)
         f->tensors[f->count++] = q;
     return st;
@@ -285,7 +306,8 @@ static status walk(struct reader *r, const struct pickle_value *v)
 static status read_object(struct nn_file *f, const struct storages *s,
                           const struct pickle_value *root, struct errmsg *e)
 {
-    struct reader r = {.f = f, .storages = *s, .e = e};
+    struct reader r = {
+        .f = f, .storages = *s, .room = SMALL_BYTES + SHARED_MOST * (uint64_t)f->len, .e = e};
     status st = walk(&r, root);
     if (!st && f->count == 0)
         st = errmsg_set(e, STATUS_UNSUPPORTED, "it holds no tensors");
@@ -308,7 +330,7 @@ static bool ends_with(const struct nn_zip_member *m, const char *end)
 
 static status read_zip(struct nn_file *f, const struct nn_zip *zip, struct errmsg *e)
 {
-    const struct nn_zip_member *object = NULL;
+    struct nn_zip_member *object = NULL;
     for (size_t i = 0; i < zip->count; i++) {
         if (!object && ends_with(&zip->member[i], "/data.pkl"))
             object = &zip->member[i];

@@ -1,5 +1,6 @@
 /* torch.save's files: what tests/torch/files.py wrote is read, and nothing else is believed. */
 #include "nn/nn.h"
+#include "zip.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -222,6 +223,100 @@ static void shared_values_do_not_multiply(void **state)
     assert_int_equal(try_object(object, n + sizeof NO_STORAGES - 1, &e), STATUS_UNSUPPORTED);
 }
 
+/* The old format: one storage of n floats, and `item` `times` times in a list. */
+enum { FLOATS = 1000, TIMES = 20000 };
+static size_t shared_storage(unsigned char *to, bool expanded)
+{
+    static const char head[] = "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
+                               "\x80\x02M\xe9\x03."
+                               "\x80\x02}."
+                               "\x80\x02]("
+                               "ctorch._utils\n_rebuild_tensor_v2\n(";
+    static const char id[] = "(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x00"
+                             "0X\x03\x00\x00\x00"
+                             "cpuM\xe8\x03NtQK\x00";
+    static const char turned[] = "K\x0aK\x64\x86K\x01K\x0a\x86"; /* 10 x 100, strides 1 and 10 */
+    static const char plain[] = "K\x0aK\x64\x86K\x64K\x01\x86";
+    static const char end[] = "\x89"
+                              "ccollections\nOrderedDict\n)RtRq\x01";
+    size_t n = 0;
+#define ADD(bytes) (memcpy(to + n, bytes, sizeof(bytes) - 1), n += sizeof(bytes) - 1)
+    ADD(head);
+    ADD(id);
+    if (expanded)
+        ADD(turned);
+    else
+        ADD(plain);
+    ADD(end);
+    for (int i = 1; i < TIMES; i++)
+        ADD("h\x01");
+    ADD("e."
+        "\x80\x02]X\x01\x00\x00\x00"
+        "0a."
+        "\xe8\x03\x00\x00\x00\x00\x00\x00");
+#undef ADD
+    memset(to + n, 0, FLOATS * sizeof(float));
+    return n + FLOATS * sizeof(float);
+}
+
+static void shared_storages_cost_what_the_file_holds(void **state)
+{
+    (void)state;
+    enum { MOST = 8 << 20 }; /* of the 80 MB that the tensors would hold */
+    for (int expanded = 0; expanded < 2; expanded++) {
+        struct errmsg e = {""};
+        AUTO(mem_free) unsigned char *file = mem_alloc(2 * TIMES + 4 * FLOATS + 1024);
+        size_t len = shared_storage(file, expanded);
+        put(file, len);
+        uint64_t before = fault_mem_bytes();
+        assert_int_equal(try(&e), STATUS_LIMIT);
+        assert_non_null(strstr(e.text, "more than the file"));
+        assert_in_range(fault_mem_bytes() - before, 0, MOST);
+    }
+}
+
+/* A member's checksum is computed once, however often it is asked for. */
+static void a_checksum_is_computed_once(void **state)
+{
+    (void)state;
+    struct errmsg e = {""};
+    struct nn_zip z;
+    AUTO(mem_free) unsigned char *data = NULL;
+    size_t len = get(golden[0], &data);
+    assert_int_equal(nn_zip_open(data, len, &z, &e), STATUS_OK);
+    struct nn_zip_member *m = &z.member[0];
+    for (size_t i = 0; i < z.count; i++)
+        m = z.member[i].bytes > m->bytes ? &z.member[i] : m;
+    assert_true(nn_zip_intact(m));
+    data[m->data - data] ^= 1;
+    assert_true(nn_zip_intact(m)); /* remembered */
+    nn_zip_done(&z);
+    assert_int_equal(nn_zip_open(data, len, &z, &e), STATUS_OK);
+    int damaged = 0;
+    for (size_t i = 0; i < z.count; i++)
+        damaged += !nn_zip_intact(&z.member[i]);
+    assert_int_equal(damaged, 1);
+    nn_zip_done(&z);
+}
+
+/* Two entries of the directory that name one place: the work would be the entries', not the file's.
+ */
+static void members_share_no_bytes(void **state)
+{
+    (void)state;
+    struct errmsg e = {""};
+    struct nn_zip z;
+    AUTO(mem_free) unsigned char *data = NULL;
+    size_t len = get(golden[0], &data), entry[2], n = 0;
+    for (size_t i = 0; i + 46 < len && n < 2; i++)
+        if (memcmp(data + i, "PK\1\2", 4) == 0 && memcmp(data + i + 24, "\0\0\0\0", 4) != 0)
+            entry[n++] = i;
+    assert_int_equal(n, 2);
+    memcpy(data + entry[1] + 42, data + entry[0] + 42, 4); /* where it is */
+    assert_int_equal(nn_zip_open(data, len, &z, &e), STATUS_CORRUPT);
+    assert_non_null(strstr(e.text, "one place"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -232,6 +327,9 @@ int main(void)
         cmocka_unit_test(nothing_is_run),
         cmocka_unit_test(odd_objects_end_well),
         cmocka_unit_test(shared_values_do_not_multiply),
+        cmocka_unit_test(shared_storages_cost_what_the_file_holds),
+        cmocka_unit_test(a_checksum_is_computed_once),
+        cmocka_unit_test(members_share_no_bytes),
     };
     return cmocka_run_group_tests(tests, make_file, close_file);
 }

@@ -129,6 +129,27 @@ static int by_name(const void *a, const void *b)
     return order ? order : (x->name_len > y->name_len) - (x->name_len < y->name_len);
 }
 
+static int by_place(const void *a, const void *b)
+{
+    const struct nn_zip_member *x = a, *y = b;
+    return (x->data > y->data) - (x->data < y->data);
+}
+
+static bool overlapping(struct nn_zip *z)
+{
+    qsort(z->member, z->count, sizeof *z->member, by_place);
+    const unsigned char *end = NULL;
+    for (size_t i = 0; i < z->count; i++) {
+        const struct nn_zip_member *m = &z->member[i];
+        if (!m->bytes)
+            continue;
+        if (end && m->data < end)
+            return true;
+        end = m->data + m->bytes;
+    }
+    return false;
+}
+
 status nn_zip_open(const unsigned char *data, size_t len, struct nn_zip *out, struct errmsg *e)
 {
     struct directory d = {0};
@@ -144,6 +165,8 @@ status nn_zip_open(const unsigned char *data, size_t len, struct nn_zip *out, st
         st = read_member(data, len, p, room, &z.member[z.count], &n, e);
         z.count += !st;
     }
+    if (!st && overlapping(&z))
+        st = corrupt(e, "two members have one place");
     qsort(z.member, z.count, sizeof *z.member, by_name);
     for (size_t i = 1; !st && i < z.count; i++)
         if (by_name(&z.member[i - 1], &z.member[i]) == 0)
@@ -161,13 +184,15 @@ void nn_zip_done(struct nn_zip *z)
     *z = (struct nn_zip){NULL, 0};
 }
 
-const struct nn_zip_member *nn_zip_find(const struct nn_zip *z, const char *name, size_t len)
+struct nn_zip_member *nn_zip_find(const struct nn_zip *z, const char *name, size_t len)
 {
     struct nn_zip_member key = {.name = name, .name_len = len};
     return bsearch(&key, z->member, z->count, sizeof *z->member, by_name);
 }
 
-bool nn_zip_intact(const struct nn_zip_member *m)
+bool nn_zip_intact(struct nn_zip_member *m)
 {
-    return crc32_z(0, m->data, m->bytes) == m->crc32;
+    if (m->checked == ZIP_UNCHECKED)
+        m->checked = crc32_z(0, m->data, m->bytes) == m->crc32 ? ZIP_INTACT : ZIP_DAMAGED;
+    return m->checked == ZIP_INTACT;
 }

@@ -15,19 +15,21 @@ struct nn_zip_member {
     const unsigned char *data;
     size_t bytes;
     uint32_t crc32;
+    enum { ZIP_UNCHECKED, ZIP_INTACT, ZIP_DAMAGED } checked;
 };
 struct nn_zip {
     struct nn_zip_member *member;
     size_t count;
 };
-/* The members point into data. STATUS_CORRUPT, or STATUS_UNSUPPORTED for what is compressed or
+/* The members point into data, and no two of them to the same: the work of checking all is bounded
+   by len. STATUS_CORRUPT, or STATUS_UNSUPPORTED for what is compressed or
    encrypted. Nothing is read from the members yet. */
 status nn_zip_open(const unsigned char *data, size_t len, struct nn_zip *out,
                    struct errmsg *e) MUST_USE;
 void nn_zip_done(struct nn_zip *z);
 /* NULL: none of that name. */
-const struct nn_zip_member *nn_zip_find(const struct nn_zip *z, const char *name, size_t len);
-/* Whether the member's bytes have its checksum. */
-bool nn_zip_intact(const struct nn_zip_member *m);
+struct nn_zip_member *nn_zip_find(const struct nn_zip *z, const char *name, size_t len);
+/* Whether the member's bytes have its checksum: computed once, remembered in m. */
+bool nn_zip_intact(struct nn_zip_member *m);
 
 #endif

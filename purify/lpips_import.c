@@ -112,7 +112,9 @@ static status load_one_lin(const struct nn_file *f, int layer, struct nn_param_e
         return import_no_place(e, name, "has another shape than this network's");
     status st = nn_file_read_f32(t, q->value, (size_t)channels);
     if (st)
-        return import_no_place(e, name, "holds no floats");
+        return import_no_place(e, name,
+                               st == STATUS_LIMIT ? "holds a value beyond the range of f32"
+                                                  : "holds no floats");
     for (int i = 0; i < channels; i++)
         if (!(q->value[i] >= 0))
             return import_no_place(e, name, "has weights below 0: that makes no distance");

@@ -118,7 +118,9 @@ static status load_param(const struct unet_source *s, const struct unet_piece *p
         return STATUS_NOMEM;
     status st = nn_file_read_f32(t, value, count);
     if (st)
-        return import_no_place(e, full, "does not hold floating-point numbers");
+        return import_no_place(e, full,
+                               st == STATUS_LIMIT ? "holds a value beyond the range of f32"
+                                                  : "does not hold floating-point numbers");
     copy_rows(piece, value, row_elements(p->shape), p);
     *out_from = t;
     return STATUS_OK;
