@@ -59,16 +59,31 @@ const char *nn_shape_text(struct nn_shape s, char out[NN_SHAPE_TEXT])
     return out;
 }
 
-bool nn_usable(struct nn_graph *g, const char *op, const struct nn_val *v, int n)
+static bool usable(struct nn_graph *g, const char *op, const struct nn_val *v, int n,
+                   enum nn_dtype type)
 {
     if (g->st)
         return false;
-    for (int i = 0; i < n; i++)
-        if (v[i].id <= 0 || v[i].id >= g->n_values) {
+    for (int i = 0; i < n; i++) {
+        if (v[i].id <= 0 || v[i].id >= g->n_values)
             nn_fail(g, STATUS_INVALID, "%s: operand %d is not a value of this graph", op, i + 1);
+        else if (g->values[v[i].id].dtype != type)
+            nn_fail(g, STATUS_INVALID, "%s: operand %d is not %s", op, i + 1,
+                    type == NN_F32 ? "f32" : "i32");
+        if (g->st)
             return false;
-        }
+    }
     return true;
+}
+
+bool nn_usable(struct nn_graph *g, const char *op, const struct nn_val *v, int n)
+{
+    return usable(g, op, v, n, NN_F32);
+}
+
+bool nn_usable_i32(struct nn_graph *g, const char *op, struct nn_val v)
+{
+    return usable(g, op, &v, 1, NN_I32);
 }
 
 const struct nn_value *nn_value(const struct nn_graph *g, struct nn_val v)

@@ -179,8 +179,12 @@ struct nn_val nn_fail(struct nn_graph *g, status st, const char *fmt, ...) PRINT
 /* "8x32x32x3"; out holds at least NN_SHAPE_TEXT bytes. */
 enum { NN_SHAPE_TEXT = 64 };
 const char *nn_shape_text(struct nn_shape s, char out[NN_SHAPE_TEXT]);
-/* Whether the graph is in order and every v[i] is a value of it; otherwise an error naming op. */
+/* Whether the graph is in order and every v[i] is a value of it that holds floats; otherwise an
+   error naming op. Every builder asks, for all its operands: kernels take what they are given for
+   floats. */
 bool nn_usable(struct nn_graph *g, const char *op, const struct nn_val *v, int n);
+/* The same for an operand that holds integers. */
+bool nn_usable_i32(struct nn_graph *g, const char *op, struct nn_val v);
 const struct nn_value *nn_value(const struct nn_graph *g, struct nn_val v);
 /* Appends node with outputs of these shapes (rank 0: absent); fills node->out. NN_NONE on error. */
 struct nn_val nn_emit(struct nn_graph *g, struct nn_node *node, const struct nn_shape *out,

@@ -151,8 +151,151 @@ static void data_is_of_inputs_and_outputs(void **state)
     op_case_done(&c);
 }
 
+/* Every builder, with operands of the right shapes; operand `wrong` is given integers instead. */
+struct operands {
+    struct nn_graph *g;
+    int wrong, next;
+};
+static struct nn_val give(struct operands *o, struct nn_shape s)
+{
+    char name[16];
+    snprintf(name, sizeof name, "in%d", o->next);
+    return nn_input(o->g, name, o->next++ == o->wrong ? NN_I32 : NN_F32, s);
+}
+static const struct nn_shape image_s = {4, {2, 4, 4, 6}}, rows_s = {2, {2, 6, 1, 1}},
+                             each_s = {1, {6, 1, 1, 1}}, batch_s = {1, {2, 1, 1, 1}};
+static struct nn_val image_in(struct operands *o)
+{
+    return give(o, image_s);
+}
+static struct nn_val rows_in(struct operands *o)
+{
+    return give(o, rows_s);
+}
+static struct nn_val each_in(struct operands *o)
+{
+    return give(o, each_s);
+}
+static const struct nn_pool pool_2 = {2, 2, 0, false};
+#define BUILDER(name, given, ...)                                                                  \
+    static struct nn_val build_##name(struct operands *o)                                          \
+    {                                                                                              \
+        struct nn_graph *g = o->g;                                                                 \
+        struct nn_val v[5] = given;                                                                \
+        return __VA_ARGS__;                                                                        \
+    }
+#define LIST(...)                                                                                  \
+    {                                                                                              \
+        __VA_ARGS__                                                                                \
+    }
+BUILDER(conv2d, LIST(image_in(o), give(o, nn_shape4(6, 6, 3, 3)), each_in(o)),
+        nn_conv2d(g, v[0], v[1], v[2], nn_conv_same(3, 1)))
+BUILDER(linear, LIST(rows_in(o), give(o, nn_shape2(6, 6)), each_in(o)),
+        nn_linear(g, v[0], v[1], v[2]))
+BUILDER(group_norm, LIST(image_in(o), each_in(o), each_in(o)),
+        nn_group_norm(g, v[0], v[1], v[2], 2, 1e-5f))
+BUILDER(batch_norm, LIST(image_in(o), each_in(o), each_in(o), each_in(o), each_in(o)),
+        nn_batch_norm(g, v[0], v[1], v[2], v[3], v[4], 0.1f, 1e-5f, false))
+BUILDER(act, LIST(image_in(o)), nn_act(g, v[0], NN_RELU))
+BUILDER(add, LIST(image_in(o), image_in(o)), nn_add(g, v[0], v[1]))
+BUILDER(sub, LIST(image_in(o), image_in(o)), nn_sub(g, v[0], v[1]))
+BUILDER(mul, LIST(image_in(o), image_in(o)), nn_mul(g, v[0], v[1]))
+BUILDER(affine, LIST(image_in(o)), nn_affine(g, v[0], 2, 1))
+BUILDER(add_nc, LIST(image_in(o), rows_in(o)), nn_add_nc(g, v[0], v[1]))
+BUILDER(mul_nc, LIST(image_in(o), rows_in(o)), nn_mul_nc(g, v[0], v[1]))
+BUILDER(concat, LIST(image_in(o), image_in(o)), nn_concat(g, v[0], v[1]))
+BUILDER(slice_c, LIST(image_in(o)), nn_slice_c(g, v[0], 1, 2))
+BUILDER(reshape, LIST(image_in(o)), nn_reshape(g, v[0], nn_shape2(2, 96)))
+BUILDER(upsample2, LIST(image_in(o)), nn_upsample2(g, v[0]))
+BUILDER(max_pool, LIST(image_in(o)), nn_max_pool(g, v[0], pool_2))
+BUILDER(avg_pool, LIST(image_in(o)), nn_avg_pool(g, v[0], pool_2))
+BUILDER(global_avg_pool, LIST(image_in(o)), nn_global_avg_pool(g, v[0]))
+BUILDER(attention, LIST(image_in(o), image_in(o), image_in(o)),
+        nn_attention(g, v[0], v[1], v[2], 2))
+BUILDER(dropout, LIST(image_in(o)), nn_dropout(g, v[0], 0.5f))
+BUILDER(timestep, LIST(give(o, batch_s)), nn_timestep_embedding(g, v[0], 8, 1))
+BUILDER(unit_norm, LIST(image_in(o)), nn_unit_norm(g, v[0], 1e-5f))
+BUILDER(wsq_diff, LIST(image_in(o), image_in(o), each_in(o)),
+        nn_weighted_sq_diff(g, v[0], v[1], v[2]))
+BUILDER(xent, LIST(rows_in(o)), nn_softmax_xent(g, v[0], nn_input(g, "labels", NN_I32, batch_s)))
+BUILDER(mse, LIST(image_in(o), image_in(o)), nn_mse(g, v[0], v[1]))
+BUILDER(mean, LIST(image_in(o)), nn_mean(g, v[0]))
+BUILDER(sum, LIST(image_in(o)), nn_sum(g, v[0]))
+
+static struct nn_val (*const builders[])(struct operands *o) = {
+    build_conv2d,     build_linear,   build_group_norm,
+    build_batch_norm, build_act,      build_add,
+    build_sub,        build_mul,      build_affine,
+    build_add_nc,     build_mul_nc,   build_concat,
+    build_slice_c,    build_reshape,  build_upsample2,
+    build_max_pool,   build_avg_pool, build_global_avg_pool,
+    build_attention,  build_dropout,  build_timestep,
+    build_unit_norm,  build_wsq_diff, build_xent,
+    build_mse,        build_mean,     build_sum};
+
+/* Ops that a call of nn.h makes are those with a gradient, and the embedding of time; but these,
+   which gradients alone append. */
+static bool of_gradients_only(enum nn_op op)
+{
+    return op == NN_OP_COPY || op == NN_OP_DOT_HW || op == NN_OP_SPREAD_HW || op == NN_OP_PAD_C ||
+           op == NN_OP_SPREAD || (!nn_op_row(op)->gradient && op != NN_OP_TIMESTEP);
+}
+
+static void integers_are_no_operands(void **state)
+{
+    (void)state;
+    bool seen[NN_OP_COUNT] = {0};
+    for (size_t i = 0; i < ARRAY_LEN(builders); i++)
+        for (int wrong = -1, n = 0; wrong < n; wrong++) {
+            struct nn_params *params;
+            struct nn_graph *g;
+            struct errmsg e = {""};
+            assert_int_equal(nn_params_new(&params), STATUS_OK);
+            assert_int_equal(nn_graph_new(params, &g), STATUS_OK);
+            struct operands o = {.g = g, .wrong = wrong};
+            struct nn_val y = builders[i](&o);
+            if (wrong < 0) { /* all are floats */
+                n = o.next;
+                if (nn_graph_status(g, &e))
+                    fail_msg("builder %zu: %s", i, e.text);
+                for (int k = 0; k < g->n_nodes; k++)
+                    seen[g->nodes[k].op] = true;
+            } else {
+                assert_int_equal(y.id, 0);
+                if (nn_graph_status(g, &e) != STATUS_INVALID || !strstr(e.text, "not f32"))
+                    fail_msg("builder %zu, operand %d: %s", i, wrong, e.text);
+            }
+            nn_graph_free(g);
+            nn_params_free(params);
+        }
+    for (int op = 0; op < NN_OP_COUNT; op++)
+        if (!seen[op] && !of_gradients_only((enum nn_op)op))
+            fail_msg("no builder of the table makes %s", nn_op_row((enum nn_op)op)->name);
+}
+
+/* Labels are integers, and nothing is differentiated by them. */
+static void floats_are_no_labels(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct nn_params *params;
+        struct nn_graph *g;
+        struct errmsg e = {""};
+        assert_int_equal(nn_params_new(&params), STATUS_OK);
+        assert_int_equal(nn_graph_new(params, &g), STATUS_OK);
+        struct nn_val labels = nn_input(g, "labels", i ? NN_I32 : NN_F32, batch_s), grad;
+        struct nn_val loss = nn_softmax_xent(g, nn_input(g, "x", NN_F32, rows_s), labels);
+        if (i)
+            nn_gradients(g, loss, &labels, 1, &grad);
+        assert_int_equal(nn_graph_status(g, &e), STATUS_INVALID);
+        assert_non_null(strstr(e.text, i ? "not f32" : "not i32"));
+        nn_graph_free(g);
+        nn_params_free(params);
+    }
+}
+
 /* The n-th allocation fails, for every n until the whole life of a network passes. */
-static status whole_life(void)
+static status whole_life(const char *device)
 {
     AUTO(nn_params_free) struct nn_params *params = NULL;
     AUTO(nn_graph_free) struct nn_graph *g = NULL;
@@ -173,25 +316,27 @@ static status whole_life(void)
     struct nn_val dx;
     nn_param_gradients(g, nn_sum(g, y), &x, 1, &dx);
     nn_output(g, dx, "dx");
-    st = nn_plan_new(g, &(struct nn_plan_options){.device = "openblas", .threads = 1}, &p, NULL);
+    st = nn_plan_new(g, &(struct nn_plan_options){.device = device, .threads = 1}, &p, NULL);
     return st ? st : nn_plan_run(p);
 }
 
 static void every_failed_allocation_is_survived(void **state)
 {
     (void)state;
-    unsigned long n = 1;
-    for (;; n++) {
-        fault_set(FAULT_MEM, n, 0, 0);
-        status st = whole_life();
-        fault_clear();
-        if (!st)
-            break;
-        if (st != STATUS_NOMEM)
-            fail_msg("allocation %lu failed: %s", n, status_text(st));
-        assert_true(n < 10000);
+    for (const char *const *d = nn_devices(); *d; d++) {
+        unsigned long n = 1;
+        for (;; n++) {
+            fault_set(FAULT_MEM, n, 0, 0);
+            status st = whole_life(*d);
+            fault_clear();
+            if (!st)
+                break;
+            if (st != STATUS_NOMEM)
+                fail_msg("%s, allocation %lu failed: %s", *d, n, status_text(st));
+            assert_true(n < 10000);
+        }
+        assert_true(n > 30);
     }
-    assert_true(n > 30);
 }
 
 int main(void)
@@ -199,6 +344,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_error_is_kept),
         cmocka_unit_test(impossible_shapes_are_refused),
+        cmocka_unit_test(integers_are_no_operands),
+        cmocka_unit_test(floats_are_no_labels),
         cmocka_unit_test(unknown_devices_are_refused),
         cmocka_unit_test(data_is_of_inputs_and_outputs),
         cmocka_unit_test(every_failed_allocation_is_survived),

@@ -8,7 +8,7 @@ struct nn_val nn_act(struct nn_graph *g, struct nn_val x, enum nn_act_kind kind)
 {
     if (!nn_usable(g, "act", &x, 1))
         return NN_NONE;
-    if ((unsigned)kind >= NN_ACT_COUNT || nn_value(g, x)->dtype != NN_F32)
+    if ((unsigned)kind >= NN_ACT_COUNT)
         return nn_fail(g, STATUS_INVALID, "act: no such activation");
     return nn_emit1(g, NN_OP_ACT, &x, 1, (struct nn_attr){.act = kind}, nn_val_shape(g, x));
 }

@@ -9,8 +9,7 @@ static struct nn_val pairwise(struct nn_graph *g, enum nn_op op, struct nn_val a
         return NN_NONE;
     struct nn_shape as = nn_val_shape(g, a), bs = nn_val_shape(g, b);
     char ta[NN_SHAPE_TEXT], tb[NN_SHAPE_TEXT];
-    if (!nn_shape_equal(as, bs) || nn_value(g, a)->dtype != NN_F32 ||
-        nn_value(g, b)->dtype != NN_F32)
+    if (!nn_shape_equal(as, bs))
         return nn_fail(g, STATUS_INVALID, "%s: %s and %s do not fit", name, nn_shape_text(as, ta),
                        nn_shape_text(bs, tb));
     return nn_emit1(g, op, in, 2, (struct nn_attr){0}, as);
@@ -32,8 +31,6 @@ struct nn_val nn_affine(struct nn_graph *g, struct nn_val x, float scale, float 
 {
     if (!nn_usable(g, "affine", &x, 1))
         return NN_NONE;
-    if (nn_value(g, x)->dtype != NN_F32)
-        return nn_fail(g, STATUS_INVALID, "affine: x is not f32");
     return nn_emit1(g, NN_OP_AFFINE, &x, 1, (struct nn_attr){.scale = scale, .shift = shift},
                     nn_val_shape(g, x));
 }

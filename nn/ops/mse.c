@@ -8,8 +8,7 @@ struct nn_val nn_mse(struct nn_graph *g, struct nn_val a, struct nn_val b)
         return NN_NONE;
     struct nn_shape s = nn_val_shape(g, a);
     char ta[NN_SHAPE_TEXT], tb[NN_SHAPE_TEXT];
-    if (!nn_shape_equal(s, nn_val_shape(g, b)) || nn_value(g, a)->dtype != NN_F32 ||
-        nn_value(g, b)->dtype != NN_F32)
+    if (!nn_shape_equal(s, nn_val_shape(g, b)))
         return nn_fail(g, STATUS_INVALID, "mse: %s and %s do not fit", nn_shape_text(s, ta),
                        nn_shape_text(nn_val_shape(g, b), tb));
     return nn_emit1(g, NN_OP_MSE, in, 2, (struct nn_attr){0}, nn_shape1(s.dim[0]));

@@ -7,8 +7,7 @@ struct nn_val nn_reshape(struct nn_graph *g, struct nn_val x, struct nn_shape s)
         return NN_NONE;
     struct nn_shape xs = nn_val_shape(g, x);
     char tx[NN_SHAPE_TEXT], ts[NN_SHAPE_TEXT];
-    if (s.rank < 1 || s.rank > NN_RANK_MAX || nn_value(g, x)->dtype != NN_F32 ||
-        nn_shape_count(xs) != nn_shape_count(s))
+    if (s.rank < 1 || s.rank > NN_RANK_MAX || nn_shape_count(xs) != nn_shape_count(s))
         return nn_fail(g, STATUS_INVALID, "reshape: %s cannot become %s", nn_shape_text(xs, tx),
                        nn_shape_text(s, ts));
     return nn_emit1(g, NN_OP_RESHAPE, &x, 1, (struct nn_attr){0}, s);

@@ -9,8 +9,7 @@ struct nn_val nn_timestep_embedding(struct nn_graph *g, struct nn_val t, int dim
         return NN_NONE;
     struct nn_shape ts = nn_val_shape(g, t);
     char tt[NN_SHAPE_TEXT];
-    if (ts.rank != 1 || dim < 4 || dim % 2 || shift < 0 || shift > 1 ||
-        nn_value(g, t)->dtype != NN_F32)
+    if (ts.rank != 1 || dim < 4 || dim % 2 || shift < 0 || shift > 1)
         return nn_fail(g, STATUS_INVALID, "timestep_embedding: t %s into %d (want (N), even, >= 4)",
                        nn_shape_text(ts, tt), dim);
     return nn_emit1(g, NN_OP_TIMESTEP, &t, 1, (struct nn_attr){.shift = (float)shift},

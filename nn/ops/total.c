@@ -5,8 +5,6 @@ static struct nn_val total(struct nn_graph *g, const char *name, struct nn_val x
 {
     if (!nn_usable(g, name, &x, 1))
         return NN_NONE;
-    if (nn_value(g, x)->dtype != NN_F32)
-        return nn_fail(g, STATUS_INVALID, "%s: x is not f32", name);
     float scale = mean ? 1.0f / (float)nn_shape_count(nn_val_shape(g, x)) : 1;
     return nn_emit1(g, NN_OP_TOTAL, &x, 1, (struct nn_attr){.scale = scale}, nn_shape1(1));
 }

@@ -6,12 +6,12 @@
 struct nn_val nn_softmax_xent(struct nn_graph *g, struct nn_val logits, struct nn_val labels)
 {
     struct nn_val in[] = {logits, labels};
-    if (!nn_usable(g, "softmax_xent", in, 2))
+    if (!nn_usable(g, "softmax_xent", &logits, 1) ||
+        !nn_usable_i32(g, "softmax_xent labels", labels))
         return NN_NONE;
     struct nn_shape ls = nn_val_shape(g, logits), ks = nn_val_shape(g, labels);
     char tl[NN_SHAPE_TEXT], tk[NN_SHAPE_TEXT];
-    if (ls.rank != 2 || !nn_shape_equal(ks, nn_shape1(ls.dim[0])) ||
-        nn_value(g, labels)->dtype != NN_I32)
+    if (ls.rank != 2 || !nn_shape_equal(ks, nn_shape1(ls.dim[0])))
         return nn_fail(g, STATUS_INVALID,
                        "softmax_xent: logits %s, labels %s (want (N,K), (N) i32)",
                        nn_shape_text(ls, tl), nn_shape_text(ks, tk));
