@@ -57,7 +57,7 @@ static struct run new_run(enum nn_optim_kind kind, uint64_t seed)
     assert_int_equal(nn_params_init(r.p, seed), STATUS_OK);
     struct nn_optim_options opt = {.kind = kind, .momentum = 0.9f};
     assert_int_equal(nn_optim_new(r.p, &opt, &r.o), STATUS_OK);
-    assert_int_equal(nn_ema_new(r.p, 0.9f, &r.ema), STATUS_OK);
+    assert_int_equal(nn_ema_new(r.p, 0.9f, 0, &r.ema), STATUS_OK);
     return r;
 }
 

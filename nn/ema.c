@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-status nn_ema_new(struct nn_params *p, float decay, struct nn_ema **out)
+status nn_ema_new(struct nn_params *p, float decay, int threads, struct nn_ema **out)
 {
     if (!(decay >= 0 && decay < 1))
         return STATUS_INVALID;
@@ -13,6 +13,7 @@ status nn_ema_new(struct nn_params *p, float decay, struct nn_ema **out)
         return STATUS_NOMEM;
     e->params = p;
     e->decay = decay;
+    e->threads = threads;
     e->count = nn_params_count(p);
     e->value = mem_zalloc((size_t)e->count, sizeof *e->value);
     if (!e->value)
@@ -64,7 +65,7 @@ void nn_ema_update(struct nn_ema *e)
         const struct nn_param_entry *p = nn_params_at(e->params, i);
         int64_t n = nn_shape_count(p->shape);
         if (p->trainable)
-            nn_for_blocks(nn_optim_threads(n), n, NN_LINE_FLOATS, average,
+            nn_for_blocks(nn_optim_threads(e->threads, n), n, NN_LINE_FLOATS, average,
                           &(struct averaging){keep, 1 - keep, e->value[i], p->value});
         else
             memcpy(e->value[i], p->value, (size_t)n * sizeof(float));

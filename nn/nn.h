@@ -276,6 +276,7 @@ struct nn_optim_options {
     bool nesterov;           /* SGD */
     float weight_decay;      /* L2, added to the gradient, as torch's SGD and Adam */
     float beta1, beta2, eps; /* Adam, Kingma & Ba 2015; 0 means .9, .999, 1e-8 */
+    int threads;             /* of one step; 0: cpu_count(). The result does not depend on it */
 };
 struct nn_optim;
 status nn_optim_new(struct nn_params *p, const struct nn_optim_options *opt,
@@ -284,12 +285,14 @@ void nn_optim_free(struct nn_optim *o);
 DEFINE_FREEP(struct nn_optim *, nn_optim_free)
 /* One step with learning rate lr * entry.lr_scale on every trainable entry that has a gradient. */
 void nn_optim_step(struct nn_optim *o, float lr);
-/* Scales all gradients so that their joint L2 norm is at most max_norm; returns the norm before. */
-double nn_clip_grad_norm(struct nn_params *p, float max_norm);
+/* Scales all gradients so that their joint L2 norm is at most max_norm; returns the norm before.
+   One that is not finite (a gradient is infinite or NaN) leaves them as they are. threads as above.
+ */
+double nn_clip_grad_norm(struct nn_params *p, float max_norm, int threads);
 
 /* Exponential moving average of the trainable entries (buffers are copied). */
 struct nn_ema;
-status nn_ema_new(struct nn_params *p, float decay, struct nn_ema **out) MUST_USE;
+status nn_ema_new(struct nn_params *p, float decay, int threads, struct nn_ema **out) MUST_USE;
 void nn_ema_free(struct nn_ema *e);
 DEFINE_FREEP(struct nn_ema *, nn_ema_free)
 /* decay at step s is min(decay, (1+s)/(10+s)). */
@@ -333,7 +336,8 @@ int nn_file_meta_count(const struct nn_file *f);
 struct nn_meta nn_file_meta_at(const struct nn_file *f, int i);
 /* SHA-256 of the whole file as mapped. */
 status nn_file_digest(const struct nn_file *f, struct digest *out) MUST_USE;
-/* Converts F32, F16 or BF16 to floats. */
+/* Converts F32, F16, BF16 or F64 to floats, F64 rounded to nearest. STATUS_LIMIT where a finite F64
+   value is beyond the range of f32, STATUS_UNSUPPORTED for another dtype. */
 status nn_file_read_f32(const struct nn_file_tensor *t, float *out, size_t count) MUST_USE;
 
 struct nn_save_tensor {

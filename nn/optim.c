@@ -63,9 +63,9 @@ void nn_optim_free(struct nn_optim *o)
     mem_free(o);
 }
 
-int nn_optim_threads(int64_t n)
+int nn_optim_threads(int threads, int64_t n)
 {
-    return n < PARALLEL_MIN ? 1 : cpu_count();
+    return n < PARALLEL_MIN ? 1 : threads > 0 ? threads : cpu_count();
 }
 
 int nn_optim_slots(const struct nn_optim *o)
@@ -153,7 +153,7 @@ void nn_optim_step(struct nn_optim *o, float lr)
         u.decay = e->decay ? o->opt.weight_decay : 0;
         memcpy(u.slot, o->state[i].slot, sizeof u.slot);
         int64_t n = nn_shape_count(e->shape);
-        nn_for_blocks(nn_optim_threads(n), n, NN_LINE_FLOATS, fn, &u);
+        nn_for_blocks(nn_optim_threads(o->opt.threads, n), n, NN_LINE_FLOATS, fn, &u);
     }
 }
 
@@ -174,22 +174,61 @@ static double sum_of_squares(const float *x, int64_t n)
     return sum;
 }
 
-double nn_clip_grad_norm(struct nn_params *p, float max_norm)
+static bool has_gradient(const struct nn_param_entry *e)
+{
+    return e->trainable && e->grad;
+}
+
+/* Entries first.., their sums beside each other: added in order, so that threads do not matter. */
+enum { ENTRIES = 64 };
+struct entry_sums {
+    struct nn_params *p;
+    int first;
+    double sum[ENTRIES];
+};
+
+static void sum_entries(const void *ctx, int64_t first, int64_t last, int thread)
+{
+    struct entry_sums *s = *(struct entry_sums *const *)ctx;
+    (void)thread;
+    for (int64_t i = first; i < last; i++) {
+        const struct nn_param_entry *e = nn_params_at(s->p, s->first + (int)i);
+        s->sum[i] = has_gradient(e) ? sum_of_squares(e->grad, nn_shape_count(e->shape)) : 0;
+    }
+}
+
+struct scaling {
+    float *x, by;
+};
+
+static void scale_range(const void *ctx, int64_t first, int64_t last, int thread)
+{
+    const struct scaling s = *(const struct scaling *)ctx;
+    (void)thread;
+    for (int64_t i = first; i < last; i++)
+        s.x[i] *= s.by;
+}
+
+double nn_clip_grad_norm(struct nn_params *p, float max_norm, int threads)
 {
     double sum = 0;
-    for (int i = 0; i < nn_params_count(p); i++) {
-        const struct nn_param_entry *e = nn_params_at(p, i);
-        if (e->trainable && e->grad)
-            sum += sum_of_squares(e->grad, nn_shape_count(e->shape));
+    int count = nn_params_count(p), all = nn_optim_threads(threads, nn_params_elements(p, true));
+    for (int first = 0; first < count; first += ENTRIES) {
+        struct entry_sums s = {.p = p, .first = first}, *at = &s;
+        int n = count - first < ENTRIES ? count - first : ENTRIES;
+        nn_for_range(all, n, sum_entries, &at);
+        for (int i = 0; i < n; i++)
+            sum += s.sum[i];
     }
     double norm = sqrt(sum);
-    if (!(norm > max_norm))
+    if (!(norm > max_norm) || !isfinite(norm))
         return norm;
-    float scale = (float)(max_norm / norm);
-    for (int i = 0; i < nn_params_count(p); i++) {
+    for (int i = 0; i < count; i++) {
         const struct nn_param_entry *e = nn_params_at(p, i);
-        for (int64_t j = 0, n = nn_shape_count(e->shape); e->trainable && e->grad && j < n; j++)
-            e->grad[j] *= scale;
+        int64_t n = nn_shape_count(e->shape);
+        const struct scaling s = {e->grad, (float)(max_norm / norm)};
+        if (has_gradient(e))
+            nn_for_blocks(nn_optim_threads(threads, n), n, NN_LINE_FLOATS, scale_range, &s);
     }
     return norm;
 }

@@ -20,12 +20,13 @@ struct nn_optim {
 /* How many slots of a trainable entry are in use. */
 int nn_optim_slots(const struct nn_optim *o);
 
-/* How many threads a pass over n elements is worth. */
-int nn_optim_threads(int64_t n);
+/* How many of `threads` (0: cpu_count()) a pass over n elements is worth. */
+int nn_optim_threads(int threads, int64_t n);
 
 struct nn_ema {
     struct nn_params *params;
     float decay;
+    int threads;
     int64_t step; /* updates done */
     int count;
     float **value; /* one per entry, of its shape */

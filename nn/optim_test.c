@@ -140,10 +140,10 @@ static void clips_the_joint_norm(void **state)
     for (int i = 0; i < N; i++)
         sum += pow(nn_params_find(p, "w")->grad[i], 2) + pow(nn_params_find(p, "s")->grad[i], 2);
     float buffer = nn_params_find(p, "r")->grad[0];
-    assert_true(fabs(nn_clip_grad_norm(p, 1e9f) - sqrt(sum)) < 1e-5);
+    assert_true(fabs(nn_clip_grad_norm(p, 1e9f, 1) - sqrt(sum)) < 1e-5);
     assert_true(nn_params_find(p, "w")->grad[0] == (float)first);
-    assert_true(fabs(nn_clip_grad_norm(p, 2) - sqrt(sum)) < 1e-5);
-    assert_true(fabs(nn_clip_grad_norm(p, 2) - 2) < 1e-5);
+    assert_true(fabs(nn_clip_grad_norm(p, 2, 3) - sqrt(sum)) < 1e-5);
+    assert_true(fabs(nn_clip_grad_norm(p, 2, 0) - 2) < 1e-5);
     assert_true(fabs(nn_params_find(p, "w")->grad[0] - first * 2 / sqrt(sum)) < 1e-6);
     assert_true(nn_params_find(p, "r")->grad[0] == buffer);
 }
@@ -155,8 +155,8 @@ static void average_follows(void **state)
     AUTO(nn_ema_free) struct nn_ema *ema = NULL;
     struct nn_param_entry *w = nn_params_find(p, "w"), *r = nn_params_find(p, "r");
     struct nn_ema *none = NULL;
-    assert_int_equal(nn_ema_new(p, 1, &none), STATUS_INVALID);
-    assert_int_equal(nn_ema_new(p, 0.3f, &ema), STATUS_OK);
+    assert_int_equal(nn_ema_new(p, 1, 0, &none), STATUS_INVALID);
+    assert_int_equal(nn_ema_new(p, 0.3f, 0, &ema), STATUS_OK);
     double want = w->value[5];
     for (int t = 0; t < 30; t++) {
         w->value[5] = (float)t;
@@ -182,7 +182,7 @@ static void out_of_memory(void **state)
         fault_set(FAULT_MEM, n, 0, 0);
         status st = nn_optim_new(p, &(struct nn_optim_options){.kind = NN_ADAM}, &o);
         fault_set(FAULT_MEM, n, 0, 0);
-        status st2 = nn_ema_new(p, 0.9f, &ema);
+        status st2 = nn_ema_new(p, 0.9f, 0, &ema);
         fault_clear();
         assert_int_equal(st, STATUS_NOMEM);
         assert_int_equal(st2, n <= 6 ? STATUS_NOMEM : STATUS_OK);
@@ -190,11 +190,74 @@ static void out_of_memory(void **state)
     }
 }
 
+/* The plan's number of threads is the optimiser's and the average's; it changes no bits. */
+static void threads_are_as_asked_and_change_nothing(void **state)
+{
+    (void)state;
+    enum { MANY = 100003 };
+    assert_int_equal(nn_optim_threads(1, MANY), 1);
+    assert_int_equal(nn_optim_threads(3, MANY), 3);
+    assert_int_equal(nn_optim_threads(0, MANY), cpu_count());
+    assert_int_equal(nn_optim_threads(3, 100), 1);
+    static float value[2][MANY], average[2][MANY], clipped[2][MANY];
+    for (int k = 0; k < 2; k++) {
+        AUTO(nn_params_free) struct nn_params *p = NULL;
+        AUTO(nn_optim_free) struct nn_optim *o = NULL;
+        AUTO(nn_ema_free) struct nn_ema *ema = NULL;
+        AUTO(nn_graph_free) struct nn_graph *g = NULL;
+        const struct nn_optim_options adam = {.kind = NN_ADAM, .threads = k ? 3 : 1};
+        assert_int_equal(nn_params_new(&p), STATUS_OK);
+        assert_int_equal(nn_graph_new(p, &g), STATUS_OK);
+        nn_param(g, "w", nn_shape1(MANY), NN_INIT_UNIFORM_FANIN);
+        assert_int_equal(nn_params_init(p, 2), STATUS_OK);
+        struct nn_param_entry *e = nn_params_at(p, 0);
+        assert_int_equal(nn_params_need_grad(e), STATUS_OK);
+        assert_int_equal(nn_optim_new(p, &adam, &o), STATUS_OK);
+        assert_int_equal(nn_ema_new(p, 0.9f, adam.threads, &ema), STATUS_OK);
+        assert_int_equal(ema->threads, adam.threads);
+        for (int step = 0; step < 3; step++) {
+            nn_rng_normal(nn_rng(4, (uint64_t)step), 0, e->grad, MANY);
+            assert_true(nn_clip_grad_norm(p, 1, adam.threads) > 100);
+            nn_optim_step(o, 0.01f);
+            nn_ema_update(ema);
+        }
+        memcpy(value[k], e->value, sizeof value[k]);
+        memcpy(average[k], ema->value[0], sizeof average[k]);
+        memcpy(clipped[k], e->grad, sizeof clipped[k]);
+    }
+    assert_memory_equal(value[0], value[1], sizeof value[0]);
+    assert_memory_equal(average[0], average[1], sizeof average[0]);
+    assert_memory_equal(clipped[0], clipped[1], sizeof clipped[0]);
+}
+
+static void a_norm_that_is_no_number_is_told(void **state)
+{
+    (void)state;
+    static const float odd[] = {NAN, INFINITY};
+    for (int k = 0; k < 2; k++) {
+        AUTO(nn_params_free) struct nn_params *p = NULL;
+        AUTO(nn_graph_free) struct nn_graph *g = NULL;
+        assert_int_equal(nn_params_new(&p), STATUS_OK);
+        assert_int_equal(nn_graph_new(p, &g), STATUS_OK);
+        nn_param(g, "w", nn_shape1(40), NN_INIT_ZERO);
+        struct nn_param_entry *e = nn_params_at(p, 0);
+        assert_int_equal(nn_params_need_grad(e), STATUS_OK);
+        e->grad[0] = 3;
+        e->grad[33] = odd[k];
+        assert_false(isfinite(nn_clip_grad_norm(p, 1, 1)));
+        assert_true(e->grad[0] == 3);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(follows_the_definition), cmocka_unit_test(threads_change_nothing),
-        cmocka_unit_test(clips_the_joint_norm),   cmocka_unit_test(average_follows),
+        cmocka_unit_test(threads_are_as_asked_and_change_nothing),
+        cmocka_unit_test(a_norm_that_is_no_number_is_told),
+        cmocka_unit_test(follows_the_definition),
+        cmocka_unit_test(threads_change_nothing),
+        cmocka_unit_test(clips_the_joint_norm),
+        cmocka_unit_test(average_follows),
         cmocka_unit_test(out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

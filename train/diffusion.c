@@ -5,6 +5,7 @@
  *     x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps,   loss = mean (eps - net(x_t, t))^2     (Ho et
  * al., eq. 14)
  */
+#include "gradients.h"
 #include "model.h"
 #include "stream.h"
 
@@ -182,8 +183,10 @@ static status setup(struct diffusion *d, struct errmsg *e)
     if (!st)
         st = make_tables(d);
     if (!st)
-        st = nn_optim_new(d->params, &(struct nn_optim_options){.kind = NN_ADAM}, &d->optim);
-    return st ? st : nn_ema_new(d->params, d->opt->ema, &d->ema);
+        st = nn_optim_new(d->params,
+                          &(struct nn_optim_options){.kind = NN_ADAM, .threads = d->threads},
+                          &d->optim);
+    return st ? st : nn_ema_new(d->params, d->opt->ema, d->threads, &d->ema);
 }
 
 static void diffusion_done(struct diffusion *d)
@@ -351,12 +354,9 @@ static status step(struct diffusion *d, const struct train_batch *b, struct errm
     if (st)
         return st;
     double loss = d->loss[0];
-    if (!isfinite(loss))
-        return errmsg_set(e, STATUS_CORRUPT,
-                          "the loss is not a number any more at step %d: training diverged (try a "
-                          "lower --lr)",
-                          d->step);
-    nn_clip_grad_norm(d->params, 1);
+    st = train_check_gradients(d->params, loss, 1, d->threads, d->step, e);
+    if (st)
+        return st;
     nn_optim_step(d->optim, rate(d->opt, d->step));
     nn_ema_update(d->ema);
     d->window += loss;

@@ -4,6 +4,7 @@
  * follow.
  */
 #include "run.h"
+#include "gradients.h"
 
 #include "nets.h"
 
@@ -161,8 +162,10 @@ static status make_plan(struct run *r, struct errmsg *e)
     r->label = nn_plan_data(r->plan, label);
     r->loss = nn_plan_data(r->plan, loss);
     r->logits = nn_plan_data(r->plan, logits);
-    struct nn_optim_options oo = {
-        .kind = NN_SGD, .momentum = r->opt->momentum, .weight_decay = r->opt->weight_decay};
+    struct nn_optim_options oo = {.kind = NN_SGD,
+                                  .momentum = r->opt->momentum,
+                                  .weight_decay = r->opt->weight_decay,
+                                  .threads = r->threads};
     return nn_optim_new(r->model->params, &oo, &r->optim);
 }
 
@@ -263,13 +266,10 @@ static status step(struct run *r, const struct train_batch *b, struct errmsg *e)
     if (st)
         return st;
     double loss = r->loss[0];
-    if (!isfinite(loss))
-        return errmsg_set(e, STATUS_CORRUPT,
-                          "the loss is not a number any more at step %lld (epoch %d): training "
-                          "diverged (try a lower --lr)",
-                          (long long)r->at.step, r->at.epoch + 1);
-    if (r->opt->clip > 0)
-        nn_clip_grad_norm(r->model->params, r->opt->clip);
+    st = train_check_gradients(r->model->params, loss, r->opt->clip, r->threads,
+                               (long long)r->at.step, e);
+    if (st)
+        return st;
     nn_optim_step(r->optim, learning_rate(r, r->at.step));
     st = nn_plan_refresh(r->plan);
     r->at.loss_sum += loss * b->n;

@@ -12,6 +12,7 @@
  */
 #include "protect/protect.h"
 
+#include "gradients.h"
 #include "model.h"
 #include "set.h"
 #include "stream.h"
@@ -44,7 +45,7 @@ struct emn {
     float *sum;   /* (K,H,W,C) of the batch's etas */
     int *count;   /* (K) images in the batch */
     int *subset;  /* (subset_n) sample numbers */
-    int subset_n;
+    int subset_n, threads;
     int64_t step;
 };
 
@@ -103,7 +104,7 @@ static status make_surrogate(const struct protect_job *j, struct emn *m, struct 
     if (!st)
         st = train_forward_new(m->model, m->batch, &po, false, &m->forward, e);
     struct nn_optim_options o = {
-        .kind = NN_SGD, .momentum = sgd_momentum, .weight_decay = sgd_decay};
+        .kind = NN_SGD, .momentum = sgd_momentum, .weight_decay = sgd_decay, .threads = j->threads};
     return st ? st : nn_optim_new(m->model->params, &o, &m->optim);
 }
 
@@ -193,11 +194,11 @@ static status learn(struct emn *m, struct errmsg *e)
         }
         scale_input(m, m->learn.x, (size_t)m->batch * m->row);
         st = nn_plan_run(m->learn.plan);
-        if (!st && !isfinite(m->learn.loss[0]))
-            st = errmsg_set(e, STATUS_CORRUPT, "the surrogate's training diverged");
+        if (!st)
+            st = train_check_gradients(m->model->params, m->learn.loss[0], sgd_clip, m->threads,
+                                       m->step, e);
         if (st)
             break;
-        nn_clip_grad_norm(m->model->params, sgd_clip);
         nn_optim_step(m->optim, sgd_lr);
         st = nn_plan_refresh(m->learn.plan);
         m->step++;
@@ -300,6 +301,8 @@ static status measure(const struct protect_job *j, struct emn *m, double *out, s
 static status prepare(struct protect_job *j, struct errmsg *e)
 {
     struct emn *m = j->state = mem_zalloc(1, sizeof *m);
+    if (m)
+        m->threads = j->threads;
     if (!m)
         return STATUS_NOMEM;
     status st = setup(j, m, e);
