@@ -72,6 +72,7 @@ struct fused_stack_options {
     bool immutable;                  /* as struct pipeline_options */
     const struct fused_rules *rules; /* NULL: none; outlives the stack */
     bool idle_sweep;                 /* sweep jobs give way to other processes */
+    bool unconfined;                 /* images are decoded in this process, not in a jail */
 };
 
 /* Everything that serving needs, opened in order. cache_dir is owned. */
@@ -81,9 +82,12 @@ struct fused_stack {
     struct purify_service *service;
     struct cache *cache;
     struct fused_pipeline *pipeline;
+    struct jail *jail; /* NULL: none */
     char *cache_dir;
 };
-/* Loads profile and model, opens the cache, starts the threads. Not before a fork. */
+/* Starts the decoders' processes, loads profile and model, opens the cache, starts the threads. Not
+   before a fork, and on a thread that lives until it is closed. Where the system does not let
+   decoders be confined, that is logged, and they are not. */
 status fused_stack_open(const struct fused_stack_options *opt, struct fused_stack *out,
                         struct errmsg *e) MUST_USE;
 /* Ends what runs (waiting fetches are answered CANCELLED), writes what the cache has queued. The

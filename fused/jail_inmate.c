@@ -313,7 +313,7 @@ _Noreturn void jail_warden(jail_decode_fn *decode)
 {
     struct jail_call call;
     int fds[FDS_MAX];
-    prctl(PR_SET_NAME, "warden", 0, 0, 0);
+    prctl(PR_SET_NAME, "relearn-jail", 0, 0, 0);
     ignore_signals();
     if (!close_others(1))
         _exit(1);

@@ -30,6 +30,7 @@
 
 #include "bytes.h"
 #include "examine.h"
+#include "jail.h"
 #include "locks.h"
 #include <pthread.h>
 #include <string.h>
@@ -523,7 +524,10 @@ static status decode(struct fused_pipeline *p, struct fused_fetch *f,
                      const struct source_bytes *src)
 {
     struct image_info info;
-    status st = image_decode(src->data, src->len, &p->limits, &f->img, &info, &f->err);
+    status st =
+        p->opt.jail
+            ? jail_decode(p->opt.jail, src->data, src->len, &p->limits, &f->img, &info, &f->err)
+            : image_decode(src->data, src->len, &p->limits, &f->img, &info, &f->err);
     if (st)
         return st;
     if (info.encoded_size != f->verdict.size)

@@ -25,6 +25,7 @@ struct pipeline_purifier {
 struct pipeline_options {
     struct cache *cache; /* NULL: nothing is kept */
     struct pipeline_purifier purifier;
+    struct jail *jail; /* where images are decoded; NULL: in this process */
     struct digest profile;
     uint64_t max_pixels;     /* larger images pass through; 0: the decoder's limit */
     uint64_t encoded_bytes;  /* 0: 256 MiB */

@@ -2,6 +2,8 @@
    still finds its pipeline. */
 #include "pipeline.h"
 
+#include "jail.h"
+
 #include <string.h>
 #include <sys/stat.h>
 
@@ -39,9 +41,22 @@ static status check_owner(const char *dir, struct errmsg *e)
                       dir);
 }
 
+/* Its processes are started while there is little to copy of this one. As many as the pipeline's
+   threads: none waits for another's image. */
+static void start_jail(struct fused_stack *s)
+{
+    struct errmsg e = {""};
+    status st = jail_new(&(struct jail_options){.decoders = 2 * cpu_count()}, &s->jail, &e);
+    if (st)
+        log_warn("images are decoded in this process, not in one that can do nothing else: %s",
+                 errmsg_text(&e, st));
+}
+
 static status open_parts(const struct fused_stack_options *opt, struct fused_stack *s,
                          struct errmsg *e)
 {
+    if (!opt->unconfined)
+        start_jail(s);
     status st = purify_profile_load(opt->profile ? opt->profile : "default", &s->profile, e);
     if (st)
         return st;
@@ -68,6 +83,7 @@ static status open_parts(const struct fused_stack_options *opt, struct fused_sta
         return st;
     struct pipeline_options po = {
         .cache = s->cache,
+        .jail = s->jail,
         .purifier = {.ctx = s->service,
                      .submit = submit,
                      .promote = promote,
@@ -106,6 +122,7 @@ status fused_stack_close(struct fused_stack *s)
     purify_model_free(s->model);
     status st = cache_close(s->cache);
     pipeline_free(s->pipeline);
+    jail_free(s->jail);
     mem_free(s->cache_dir);
     memset(s, 0, sizeof *s);
     return st;

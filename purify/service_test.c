@@ -367,14 +367,15 @@ static void test_reader_passes(void **state)
 }
 
 /* A job that arrives waits for the turn that is under way, and no other, whatever the class of the
-   images that are many turns: two of them on two workers, two more that were put aside. */
+   images that are many turns: as many of them as workers, and more that wait. */
 static void test_waits_one_turn(void **state)
 {
     (void)state;
-    for (int prio = 0; prio < PURIFY_PRIORITY_COUNT; prio++) {
+    for (int round = 0; round < 4; round++) {
+        int prio = round % 2, threads = 1 + round / 2;
         struct fake f;
         fake_init(&f);
-        struct purify_service *s = start(&f, 2, 0);
+        struct purify_service *s = start(&f, threads, 0);
         struct task large[4], small;
         set_gate(&f, 1);
         for (int i = 0; i < 4; i++) {
@@ -382,29 +383,24 @@ static void test_waits_one_turn(void **state)
             assert_int_equal(purify_submit(s, &large[i].job, (enum purify_priority)prio),
                              STATUS_OK);
         }
-        wait_standing(&f, 2);
+        wait_standing(&f, threads);
         for (int i = 0; i < 40; i++) {
             step_gate(&f);
-            wait_standing(&f, 2);
+            wait_standing(&f, threads);
         }
         task_init(&small, 9, 1);
         int before = f.turns; /* nobody runs: both stand before the gate */
         assert_int_equal(purify_submit(s, &small.job, PURIFY_URGENT), STATUS_OK);
         for (int turns = before; turns == before;) { /* one worker moves at a time */
             step_gate(&f);
-            wait_standing(&f, 2);
+            wait_standing(&f, threads);
             turns = f.turns;
         }
         assert_int_equal(f.turn[before], 9);
         set_gate(&f, 0);
         purify_wait_idle(s);
-        assert_int_equal(f.order[0], 9);
-        int between = 0, seen = 0; /* and then it has one worker to itself */
-        for (int i = before; seen < 9; i++) {
-            seen += f.turn[i] == 9;
-            between += f.turn[i] != 9;
-        }
-        assert_true(f.turns > before + 9 + between);
+        for (int i = 0; threads == 1 && i < 9; i++)
+            assert_int_equal(f.turn[before + i], 9); /* and it goes on */
         assert_int_equal(f.runs, 0);
         purify_service_free(s);
     }
