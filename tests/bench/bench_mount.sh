@@ -4,6 +4,9 @@
 #                as `relearn purify` wrote them to the disk below
 #   warm read    the same with cat
 #   frozen ...   the same through a mount with -o frozen
+#   small beside large   a first read of 64x64 JPEGs, one after the other, while two of 8192x8192 are purified for
+#                readers; theirs: the same without those
+#   training beside sweep   an epoch of ResNet-18 beside a mount whose sweep has work to do; theirs: without the mount
 #   cold mount   a first read of all images; theirs: `relearn purify` of the same tree, its cache empty too
 # Medians of pairs that take turns. BENCH_IMAGES: how many 32x32 images (default 1000; a tenth of them for cold).
 set -eu
@@ -99,4 +102,53 @@ for kind in "" "frozen "; do
     [ ! -e "$dir/${kind}epoch.ours" ] || pair "${kind:-warm }epoch" "$dir/${kind}epoch.ours" "$dir/${kind}epoch.theirs"
     pair "${kind:-warm }read" "$dir/${kind}read.ours" "$dir/${kind}read.theirs"
 done
+"$relearn" umount "$dir/mnt"
+"$python" - "$dir" <<'END'
+import os, sys
+import numpy as np
+from PIL import Image
+top = sys.argv[1]
+rng = np.random.default_rng(2)
+for kind in ("large", "alone"):
+    os.makedirs(f"{top}/{kind}/0")
+    for i in range(5):
+        pixels = rng.integers(0, 256, (16, 16, 3)).astype(np.uint8)
+        Image.fromarray(pixels).resize((64, 64), Image.BICUBIC).save(f"{top}/{kind}/0/small{i}.jpg")
+for i in range(2):
+    pixels = rng.integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    Image.fromarray(pixels).resize((8192, 8192), Image.BICUBIC).save(f"{top}/large/0/large{i}.jpg")
+for i in range(2560):
+    os.makedirs(f"{top}/train/{i % 10}", exist_ok=True)
+    pixels = rng.integers(0, 256, (8, 8, 3)).astype(np.uint8)
+    Image.fromarray(pixels).resize((32, 32), Image.BICUBIC).save(f"{top}/train/{i % 10}/{i}.png")
+END
+evaluations() { sed -n 's/.*"evaluations": *\([0-9]*\).*/\1/p' "$dir/mnt/.relearn/status.json" | head -n 1; }
+smalls() { # FILE: the milliseconds of each
+    local f
+    for f in "$dir"/mnt/0/small*.jpg; do ms cat "$f" >>"$1"; done
+}
+"$relearn" mount --cache "$dir/alone-cache" -o nosweep,threads=2 "$dir/alone" "$dir/mnt"
+smalls "$dir/small.theirs"
+"$relearn" umount "$dir/mnt"
+"$relearn" mount --cache "$dir/large-cache" -o nosweep,threads=2 "$dir/large" "$dir/mnt"
+before=$(evaluations)
+cat "$dir"/mnt/0/large0.jpg >/dev/null 2>&1 &
+readers=$!
+cat "$dir"/mnt/0/large1.jpg >/dev/null 2>&1 &
+readers="$readers $!"
+until [ "$(evaluations)" -gt "$((before + 100))" ]; do sleep 0.5; done
+smalls "$dir/small.ours"
+# shellcheck disable=SC2086
+kill $readers 2>/dev/null || true
+"$relearn" umount "$dir/mnt"
+pair "small beside large" "$dir/small.ours" "$dir/small.theirs"
+train() { "$relearn" train --data "$dir/train" --out "$dir/run.$1" --epochs 1 2>/dev/null; }
+for k in 1 2 3; do
+    ms train "alone$k" >>"$dir/train.theirs"
+    "$relearn" mount --cache "$dir/sweep-cache$k" "$dir/warm" "$dir/mnt"
+    sleep 3 # the sweep begins two seconds after the mount
+    ms train "beside$k" >>"$dir/train.ours"
+    "$relearn" umount "$dir/mnt"
+done
+pair "training beside sweep" "$dir/train.ours" "$dir/train.theirs"
 pair "cold mount" "$dir/cold.ours" "$dir/cold.theirs"
