@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -396,6 +397,84 @@ static void a_log_line_is_one_line(void **state)
     close(p[1]);
 }
 
+/* ---- progress, stopping ---- */
+
+/* Begins to keep what goes to stderr; heard() ends it and gives the text, for mem_free. */
+static int listen_in(void)
+{
+    fflush(stderr);
+    int kept = dup(2);
+    assert_non_null(freopen(in_dir("stderr"), "w", stderr));
+    return kept;
+}
+
+static char *heard(int kept)
+{
+    fflush(stderr);
+    dup2(kept, 2);
+    close(kept);
+    void *data = NULL;
+    size_t len = 0;
+    assert_int_equal(io_read_file(in_dir("stderr"), 1 << 16, &data, &len, NULL), STATUS_OK);
+    return data;
+}
+
+/* Ten seconds ago it began, one of two images is done, and that was a tenth of the pixels. */
+static void time_left_is_told_by_the_work(void **state)
+{
+    (void)state;
+    struct progress p;
+    int kept = listen_in();
+    progress_init(&p, "x", 0, 2, 0);
+    p.start_ns -= 10000000000u;
+    p.next_ns = 0;
+    progress_update_work(&p, 1, 100, 1000, NULL);
+    char *by_work = heard(kept);
+    assert_non_null(strstr(by_work, "1/2"));
+    assert_non_null(strstr(by_work, "1:30 left"));
+    kept = listen_in();
+    progress_init(&p, "x", 0, 2, 0);
+    p.start_ns -= 10000000000u;
+    p.next_ns = 0;
+    progress_update(&p, 1, NULL);
+    char *by_count = heard(kept);
+    assert_non_null(strstr(by_count, "0:10 left"));
+    mem_free(by_work);
+    mem_free(by_count);
+}
+
+/* In a process of its own: what a signal does cannot be undone. */
+static void a_stop_that_takes_long_says_what_it_waits_for(void **state)
+{
+    (void)state;
+    int kept = listen_in();
+    pid_t pid = fork();
+    if (pid == 0) {
+        stop_install();
+        stop_waits_for("the frobnication");
+        raise(SIGINT);
+        int asked = stop_requested();
+        pause(); /* until the line was written: the alarm's handler ends it */
+        _exit(asked ? 7 : 8);
+    }
+    int ws;
+    assert_int_equal(waitpid(pid, &ws, 0), pid);
+    char *said = heard(kept);
+    assert_true(WIFEXITED(ws));
+    assert_int_equal(WEXITSTATUS(ws), 7);
+    assert_non_null(strstr(said, "relearn: stopping after the frobnication"));
+    mem_free(said);
+    pid = fork();
+    if (pid == 0) {
+        stop_install();
+        raise(SIGINT);
+        raise(SIGINT);
+        _exit(9);
+    }
+    assert_int_equal(waitpid(pid, &ws, 0), pid);
+    assert_true(WIFSIGNALED(ws) && WTERMSIG(ws) == SIGINT);
+}
+
 int main(void)
 {
     if (!mkdtemp(dir))
@@ -420,6 +499,8 @@ int main(void)
         cmocka_unit_test(paths_follow_xdg),
         cmocka_unit_test(names_cannot_disturb_a_terminal),
         cmocka_unit_test(a_log_line_is_one_line),
+        cmocka_unit_test(time_left_is_told_by_the_work),
+        cmocka_unit_test(a_stop_that_takes_long_says_what_it_waits_for),
     };
     int failed = cmocka_run_group_tests_name("base", tests, NULL, NULL);
     char cmd[64];

@@ -20,8 +20,8 @@ struct chart_line {
 };
 /* What there is one of is a dot. x are whole numbers, and the axis runs over all of them from 0;
    percent: y are parts of 1 and that axis runs from 0 to 100 %, else from 0 (or what is below it)
-   up to the largest. Eight lines have colours of their own. The page's style must hold
-   train_html_chart_style. */
+   up to the largest. A line without a point keeps its colour for itself and is not named. Eight
+   lines have colours of their own. The page's style must hold train_html_chart_style. */
 struct chart {
     const char *title, *x_label;
     bool percent;
