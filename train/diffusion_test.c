@@ -140,6 +140,29 @@ static void a_crashed_run_resumes_to_the_same_bits(void **state)
     toy_assert_same_file(toy_path("whole.safetensors"), toy_path("crash.safetensors"));
 }
 
+/* What is saved is the average, and it lags behind the weights that a checkpoint holds. */
+static void the_average_is_what_is_saved(void **state)
+{
+    (void)state;
+    static const float decay[] = {0, .5f, .99f};
+    float first[3];
+    for (int i = 0; i < 3; i++) {
+        struct train_diffusion_options o = options("average.safetensors");
+        o.ema = decay[i];
+        o.steps = 20;
+        run_ok(o);
+        struct nn_file *f = NULL;
+        assert_int_equal(nn_file_open(toy_path("average.safetensors"), &f, NULL), STATUS_OK);
+        const struct nn_file_tensor *t = nn_file_find(f, "conv_in.weight");
+        assert_non_null(t);
+        AUTO(mem_free) float *v = mem_alloc((size_t)nn_shape_count(t->shape) * sizeof *v);
+        assert_int_equal(nn_file_read_f32(t, v, (size_t)nn_shape_count(t->shape)), STATUS_OK);
+        first[i] = v[0];
+        nn_file_close(f);
+    }
+    assert_true(first[0] != first[1] && first[1] != first[2]);
+}
+
 static void resuming_with_other_options_is_refused(void **state)
 {
     (void)state;
@@ -264,6 +287,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_loss_falls_and_the_file_says_what_it_is),
         cmocka_unit_test(a_crashed_run_resumes_to_the_same_bits),
+        cmocka_unit_test(the_average_is_what_is_saved),
         cmocka_unit_test(resuming_with_other_options_is_refused),
         cmocka_unit_test(checkpoints_that_name_no_precision_are_f32),
         cmocka_unit_test(finetuning_keeps_the_network),

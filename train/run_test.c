@@ -469,6 +469,51 @@ static void a_runs_options_are_in_its_config(void **state)
     assert_int_equal(train_config_open(toy_path("nowhere"), &c, &e), STATUS_NOT_FOUND);
 }
 
+static bool same_weights(const char *a, const char *b)
+{
+    size_t na, nb;
+    void *da = toy_read(toy_path(a), &na), *db = toy_read(toy_path(b), &nb);
+    bool same = na == nb && memcmp(da, db, na) == 0;
+    mem_free(da);
+    mem_free(db);
+    return same;
+}
+
+/* The rate falls by half a cosine from what was asked for; each option of the optimiser counts. */
+static void the_optimiser_does_what_it_is_told(void **state)
+{
+    (void)state;
+    for (int e = 1; e <= 4; e++) { /* of "whole": lr .1, 4 epochs */
+        json_t *j = log_line("whole", e - 1);
+        double want = .1 * .5 * (1 + cos(3.14159265358979323846 * (e - 1) / 4));
+        double got = json_real_value(json_object_get(j, "lr"));
+        if (!(fabs(got / want - 1) < 1e-6))
+            fail_msg("epoch %d: %g, not %g", e, got, want);
+        json_decref(j);
+    }
+    struct train_options o = options("warm");
+    o.warmup = 12; /* of 24 steps: the third epoch begins at the full rate */
+    run_ok(o);
+    json_t *j = log_line("warm", 1);
+    double got = json_real_value(json_object_get(j, "lr"));
+    double want = .1 * .5 * (1 + cos(3.14159265358979323846 / 4)) * 7 / 12; /* step 6 */
+    assert_true(fabs(got / want - 1) < 1e-6);
+    json_decref(j);
+    assert_false(same_weights("warm/weights.safetensors", "whole/weights.safetensors"));
+    for (int i = 0; i < 5; i++) {
+        o = options("told");
+        o.force = true;
+        o.weight_decay = i == 0 ? .01f : o.weight_decay;
+        o.momentum = i == 1 ? .5f : o.momentum;
+        o.clip = i == 2 ? .01f : o.clip;
+        o.flip = i == 3;
+        o.pad = i == 4 ? 2 : o.pad;
+        run_ok(o);
+        if (same_weights("told/weights.safetensors", "whole/weights.safetensors"))
+            fail_msg("option %d changes nothing", i);
+    }
+}
+
 /* As a mount shows it, in its root only. */
 static void a_run_records_what_purified_its_images(void **state)
 {
@@ -639,6 +684,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_fails_leaves_nothing),
         cmocka_unit_test(a_full_disk_leaves_nothing),
         cmocka_unit_test(a_runs_options_are_in_its_config),
+        cmocka_unit_test(the_optimiser_does_what_it_is_told),
         cmocka_unit_test(a_run_records_what_purified_its_images),
         cmocka_unit_test(diverging_training_stops),
         cmocka_unit_test(the_precision_is_recorded_and_kept),

@@ -248,6 +248,17 @@ static void digest_says_what_was_read(void **state)
     toy_class_image("digest/b/001.png", 8, 1, 1, 1234);
     digest("digest", 0, &c);
     assert_int_equal(digest_equal(&a, &c), 0);
+    /* The same bytes in another shape are other images. */
+    static const uint8_t black[32];
+    for (int k = 0; k < 2; k++) {
+        toy_mkdir(k ? "shape/b" : "shape/a");
+        toy_image(k ? "shape/b/0.png" : "shape/a/0.png", 4, 8, 1, black);
+    }
+    digest("shape", 0, &a);
+    for (int k = 0; k < 2; k++)
+        toy_image(k ? "shape/b/0.png" : "shape/a/0.png", 8, 4, 1, black);
+    digest("shape", 0, &b);
+    assert_int_equal(digest_equal(&a, &b), 0);
 }
 
 int main(void)
