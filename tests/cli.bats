@@ -121,6 +121,7 @@ is_json() { "$PY" -c 'import json,sys; json.load(sys.stdin)'; }
 set.c:train,eval,protect,diffusion train
 run.c:train
 run_state.c:train
+gradients.c:train,diffusion train,diffusion finetune
 model.c:train,eval
 eval.c:eval
 unpack.c:unpack
