@@ -15,7 +15,9 @@
  *   the padding. (Design, promise 2.)
  * - The encoders' output is a pure function of (pixels, alpha, kept metadata bytes): no time, no
  *   thread count, no library version that we know of changes it.
- * - A damaged or truncated file is an error, never a partly grey image.
+ * - What PIL or OpenCV read without an error is decoded, with the same pixels (of a damaged file,
+ * too: wrong checksums, a missing end, bad codes). A file that ends before its image data does is
+ * an error, never a partly grey image.
  *
  * What is kept, verbatim and up to max_metadata_bytes (what is more is left out, colour first):
  * - PNG iCCP, sRGB, gAMA, cHRM, eXIf when they stand before the image data;

@@ -18,7 +18,7 @@ struct jpeg_scan {
     struct header *h;
     bool arithmetic;
     int components; /* 0 before SOF */
-    int n_app1;     /* of EXIF and XMP */
+    int n_app1;     /* that are kept */
     int n_icc;
 };
 
@@ -110,7 +110,8 @@ static status scan_app1(struct source *s, uint64_t off, uint32_t len, struct jpe
     status st = has_name(s, off, len, exif_name, sizeof exif_name, &exif, e);
     if (!st)
         st = has_name(s, off, len, xmp_name, sizeof xmp_name, &xmp, e);
-    if (st || !(exif || xmp) || js->n_app1 == MAX_APP1)
+    bool first = js->n_app1 == 0; /* the only one that OpenCV looks at, whatever it holds */
+    if (st || !(exif || xmp || first) || js->n_app1 == MAX_APP1)
         return st;
     int *orientation = &js->h->info.orientation, found = 0;
     if (exif && *orientation == 0)

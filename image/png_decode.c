@@ -7,8 +7,8 @@
  *
  * As PIL does it: checksums, of chunks and of the compressed data, are not looked at; reading ends
  * with the last row, whatever follows; where the compressed data ends properly between two rows,
- * the rest of the image is black; of 16 bits the upper eight are taken; colours beyond the palette
- * are grey. An image whose data is cut short is an error.
+ * the rest of the samples are zeros; of 16 bits the upper eight are taken; colours beyond the
+ * palette are grey. An image whose data is cut short is an error.
  */
 #include "png_format.h"
 
@@ -20,6 +20,7 @@ struct job {
     size_t len;
     size_t next; /* chunk */
     z_stream z;
+    bool ended; /* the stream, properly */
     struct png_look look;
     int bits;    /* per sample */
     int samples; /* per pixel */
@@ -60,14 +61,18 @@ static bool next_chunk(struct job *job)
 static status read_row(struct job *job, uint8_t *row, size_t n, bool *out_end, struct errmsg *e)
 {
     z_stream *z = &job->z;
+    *out_end = job->ended;
+    if (job->ended)
+        return STATUS_OK;
     z->next_out = row;
     z->avail_out = (uInt)n;
     while (z->avail_out) {
         if (!z->avail_in && !next_chunk(job))
             return errmsg_set(e, STATUS_CORRUPT, "PNG: the image data is cut short");
         int code = inflate(z, Z_NO_FLUSH);
-        *out_end = code == Z_STREAM_END;
-        if (*out_end && z->avail_out == n)
+        job->ended = code == Z_STREAM_END;
+        *out_end = job->ended && z->avail_out == n;
+        if (*out_end)
             return STATUS_OK;
         if (code == Z_MEM_ERROR)
             return errmsg_set(e, STATUS_NOMEM, "PNG: %s", status_text(STATUS_NOMEM));
@@ -75,7 +80,6 @@ static status read_row(struct job *job, uint8_t *row, size_t n, bool *out_end, s
             return errmsg_set(e, STATUS_CORRUPT, "PNG: the image data is damaged: %s",
                               z->msg ? z->msg : "it ends within a row");
     }
-    *out_end = false;
     return STATUS_OK;
 }
 
@@ -227,6 +231,19 @@ static status read_pass(struct job *job, const struct pass *p, struct rows *r, b
     return STATUS_OK;
 }
 
+/* What pixels are that the data says nothing of: all samples 0. */
+static void fill(struct job *job)
+{
+    struct image *img = job->img;
+    size_t n = (size_t)img->width * (size_t)img->height;
+    bool palette = job->look.color == PNG_PALETTE;
+    memset(img->pixels, 0, image_pixel_bytes(img));
+    for (size_t i = 0; palette && i < n; i++)
+        memcpy(img->pixels + 3 * i, job->palette[0], 3);
+    if (img->alpha)
+        memset(img->alpha, palette ? job->palette_alpha[0] : 0, n);
+}
+
 static status read_passes(struct job *job, struct errmsg *e)
 {
     struct image *img = job->img;
@@ -238,9 +255,7 @@ static status read_passes(struct job *job, struct errmsg *e)
     const struct pass *passes = job->look.interlaced ? adam7 : whole;
     int n = job->look.interlaced ? ARRAY_LEN(adam7) : ARRAY_LEN(whole);
     bool end = false;
-    memset(img->pixels, 0, image_pixel_bytes(img));
-    if (img->alpha)
-        memset(img->alpha, 0, w * (size_t)img->height);
+    fill(job);
     for (int i = 0; i < n && !end; i++) {
         status st = read_pass(job, &passes[i], &r, &end, e);
         if (st)

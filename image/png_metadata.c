@@ -2,11 +2,11 @@
  * What is kept of a PNG's metadata: the pieces of the header, and one chunk that tells the
  * orientation when something else does in the source than an eXIf among the pieces.
  *
- * The orientation is found as PIL finds it: the tag of the last eXIf; without an eXIf, that of the
- * text "Raw profile type exif" (ImageMagick's: a name, a length and hexadecimal digits), or of a
- * text "exif"; without the tag, what XMP says, by the same pattern. libpng's readers know eXIf
- * only, torchvision only one before the image data. So the chunk that is written is of the same
- * kind and at the same place as what was found.
+ * The orientation is found as PIL finds it: the tag of the last eXIf, or text "exif"; without
+ * either, that of the text "Raw profile type exif" (ImageMagick's: a name, a length and hexadecimal
+ * digits); without the tag, what XMP says, by the same pattern. libpng's readers know eXIf only,
+ * torchvision only one before the image data. So the chunk that is written is of the same kind and
+ * at the same place as what was found.
  */
 #include "exif.h"
 #include "png_format.h"
@@ -17,6 +17,7 @@
 #include <zlib.h>
 
 static const char key_profile[] = "Raw profile type exif";
+static const uint8_t exif_mark[6] = {'E', 'x', 'i', 'f'};
 static const char key_exif[] = "exif";
 static const char key_xmp[] = "XML:com.adobe.xmp";
 
@@ -27,11 +28,12 @@ enum {
 
 struct found {
     bool idat; /* seen */
-    bool exif_before, exif_behind;
-    bool profile;
-    int exif;      /* the orientation of the eXIf that counts, or the profile; 0: it has none */
-    int exif_kept; /* of the last one before the image data */
-    int xmp;
+    bool has_exif;
+    bool exif_behind, exif_is_text; /* the last one */
+    bool exif_marked,
+        kept_marked;        /* begins with "Exif" and two zeros, which not all readers take */
+    int exif, profile, xmp; /* what the last one says; 0: nothing */
+    int exif_kept;          /* what the last eXIf before the image data says */
 };
 
 /* ---- texts ---- */
@@ -73,9 +75,9 @@ static int text_head(const char *type, const uint8_t *p, size_t len, bool *out_p
     return (int)(translated + 1 - p);
 }
 
-/* The value of a text chunk whose key is key_len long; empty when it makes no sense. */
+/* The value of a text chunk whose key is key_len long. *out_good: it makes sense. */
 static status text_value(struct source *s, const struct png_chunk *c, size_t key_len,
-                         struct buf *out, struct errmsg *e)
+                         struct buf *out, bool *out_good, struct errmsg *e)
 {
     size_t len = c->len - key_len - 1;
     bool packed;
@@ -86,11 +88,14 @@ static status text_value(struct source *s, const struct png_chunk *c, size_t key
         st = source_copy(s, c->off + PNG_CHUNK_HEAD + key_len + 1, len, (uint8_t *)out->data, e);
     if (st)
         return st;
-    int head = text_head(c->type, (uint8_t *)out->data, len, &packed);
-    out->len = head < 0 ? 0 : len - (size_t)head;
-    memmove(out->data, out->data + (head < 0 ? 0 : head), out->len);
-    if (packed && out->len && !inflate_text(out))
-        out->len = 0;
+    int head = len ? text_head(c->type, (uint8_t *)out->data, len, &packed) : -1;
+    *out_good = head >= 0;
+    if (!*out_good)
+        return STATUS_OK;
+    out->len = len - (size_t)head;
+    memmove(out->data, out->data + head, out->len);
+    if (packed)
+        *out_good = inflate_text(out);
     return STATUS_OK;
 }
 
@@ -150,24 +155,26 @@ static status look_at_text(struct source *s, const struct png_chunk *c, struct f
     if (!zero)
         return STATUS_OK;
     bool profile = strcmp((const char *)p, key_profile) == 0;
-    bool exif = strcmp((const char *)p, key_exif) == 0, xmp = strcmp((const char *)p, key_xmp) == 0;
+    bool exif = strcmp((const char *)p, key_exif) == 0 && c->type[0] == 't';
+    bool xmp = strcmp((const char *)p, key_xmp) == 0, good;
     if (!(profile || exif || xmp))
         return STATUS_OK;
-    st = text_value(s, c, (size_t)(zero - p), &text, e);
-    if (st)
+    st = text_value(s, c, (size_t)(zero - p), &text, &good, e);
+    if (st || !good)
         return st;
     if (xmp) {
         f->xmp = xmp_orientation(&text);
         return STATUS_OK;
     }
-    if (f->exif_before || f->exif_behind)
-        return STATUS_OK;
     if (profile)
         profile_bytes(&text);
     struct source tiff;
     source_init_memory(&tiff, text.data, text.len);
-    f->profile = true;
-    return exif_orientation(&tiff, 0, text.len, &f->exif);
+    if (exif) {
+        f->has_exif = f->exif_is_text = true;
+        f->exif_marked = false;
+    }
+    return exif_orientation(&tiff, 0, text.len, profile ? &f->profile : &f->exif);
 }
 
 /* ---- chunks ---- */
@@ -182,10 +189,19 @@ static status look_at_chunk(struct source *s, const struct png_chunk *c, struct 
         return look_at_text(s, c, f, e);
     if (strcmp(c->type, "eXIf") != 0)
         return STATUS_OK;
-    *(f->idat ? &f->exif_behind : &f->exif_before) = true;
-    status st = exif_orientation(s, c->off + PNG_CHUNK_HEAD, c->len, &f->exif);
-    if (!f->idat)
+    f->has_exif = true;
+    f->exif_is_text = false;
+    f->exif_behind = f->idat;
+    const uint8_t *p;
+    size_t n = c->len < sizeof exif_mark ? 0 : sizeof exif_mark;
+    status st = source_at(s, c->off + PNG_CHUNK_HEAD, n, &p, e);
+    f->exif_marked = !st && n && memcmp(p, exif_mark, n) == 0;
+    if (!st)
+        st = exif_orientation(s, c->off + PNG_CHUNK_HEAD, c->len, &f->exif);
+    if (!f->idat) {
         f->exif_kept = f->exif;
+        f->kept_marked = f->exif_marked;
+    }
     return st;
 }
 
@@ -209,7 +225,7 @@ static status look(struct source *s, struct found *f, struct errmsg *e)
 /* ---- what is written ---- */
 
 /* A TIFF structure with the one tag. */
-static void make_exif(uint8_t out[26], int orientation)
+static void make_exif(uint8_t *out, int orientation)
 {
     static const uint8_t tiff[26] = {'M', 'M', 0, 42, 0, 0, 0, 8, 0, 1, 1, 0x12, 0, 3, 0, 0, 0, 1};
     memcpy(out, tiff, sizeof tiff);
@@ -229,6 +245,14 @@ static uint8_t *put_profile(uint8_t *p, int orientation)
     return image_png_put_chunk(p, "tEXt", text, (uint32_t)n);
 }
 
+static uint8_t *put_exif_text(uint8_t *p, const uint8_t *exif)
+{
+    uint8_t text[sizeof key_exif + 26];
+    memcpy(text, key_exif, sizeof key_exif);
+    memcpy(text + sizeof key_exif, exif, 26);
+    return image_png_put_chunk(p, "tEXt", text, sizeof text);
+}
+
 static uint8_t *put_xmp(uint8_t *p, int orientation)
 {
     char text[PNG_SLOT] = {0};
@@ -241,13 +265,19 @@ static uint8_t *put_xmp(uint8_t *p, int orientation)
 /* What PIL sees of the whole, and who else may. */
 static uint8_t *put_orientation(uint8_t *p, const struct found *f)
 {
-    uint8_t exif[26];
-    int orientation = f->exif ? f->exif : f->xmp ? f->xmp : 1;
-    if (orientation == (f->exif_kept ? f->exif_kept : 1))
+    uint8_t exif[sizeof exif_mark + 26];
+    int tag = f->has_exif ? f->exif : f->profile;
+    int orientation = tag ? tag : f->xmp ? f->xmp : 1;
+    if (orientation == (f->exif_kept ? f->exif_kept : 1) &&
+        (!f->exif_kept || f->exif_marked == f->kept_marked))
         return p;
-    make_exif(exif, orientation);
+    memcpy(exif, exif_mark, sizeof exif_mark);
+    make_exif(exif + sizeof exif_mark, orientation);
+    size_t skip = f->exif_marked ? 0 : sizeof exif_mark;
+    if (f->exif_is_text)
+        return put_exif_text(p, exif + sizeof exif_mark);
     if (f->exif_kept || (f->exif_behind && f->exif))
-        return image_png_put_chunk(p, "eXIf", exif, sizeof exif);
+        return image_png_put_chunk(p, "eXIf", exif + skip, (uint32_t)(sizeof exif - skip));
     return f->profile ? put_profile(p, orientation) : put_xmp(p, orientation);
 }
 

@@ -130,7 +130,9 @@ static status scan_trns(struct source *s, const struct png_chunk *c, struct png_
 
 static status scan_plte(const struct png_chunk *c, struct png_scan *ps, struct errmsg *e)
 {
-    if (ps->color == PNG_PALETTE && c->len > 3 * 256 + 2)
+    if (!ps->has_ihdr || ps->color != PNG_PALETTE)
+        return STATUS_OK;
+    if (c->len > 3 * 256 + 2)
         return errmsg_set(e, STATUS_CORRUPT, "PNG: PLTE of %u bytes", c->len);
     if (ps->look)
         ps->look->plte = *c;
@@ -175,8 +177,6 @@ static status scan_chunk(struct source *s, const struct png_chunk *c, struct png
         return scan_plte(c, ps, e);
     if (strcmp(c->type, "tRNS") == 0)
         return scan_trns(s, c, ps, e);
-    if (strcmp(c->type, "CgBI") == 0)
-        return errmsg_set(e, STATUS_UNSUPPORTED, "PNG: Apple's variant is not readable");
     if (strcmp(c->type, "IEND") == 0)
         return errmsg_set(e, STATUS_CORRUPT, "PNG: no image data");
     return scan_kept(s, c, ps);

@@ -59,3 +59,13 @@ teardown() {
     [ "$ours" = "$theirs" ]
     [ "$(wc -l <<<"$ours")" -eq 17 ]
 }
+
+@test "image: what PIL or OpenCV read of damaged and odd files is read, with the same pixels and the same way up" {
+    "$python" -c 'import PIL, numpy' 2>/dev/null || skip "no PIL"
+    "$python" tests/image_damage.py make "$dir" 300
+    run "$program" recode-odd "$dir"
+    [ "$status" -eq 0 ]
+    run "$python" tests/image_damage.py check "$dir"
+    echo "$output"
+    [ "$status" -eq 0 ]
+}
