@@ -1,7 +1,4 @@
-/*
- * A ring of NAMED_SHOWN entries for display and an open-addressed set of (device, inode) for
- * counting. A removed key leaves a marker, so that probing goes on past it.
- */
+/* Entries in a chained table by (device, inode), and in one list by age. */
 #include "named.h"
 
 #include "locks.h"
@@ -10,117 +7,152 @@
 
 #include "base/banned.h"
 
-enum { SLOTS = 1 << 17, KEYS_MAX = 65536 }; /* never more than half full, so probes are short */
+enum { BUCKETS_MIN = 256 };
 
-struct slot {
-    uint64_t device, inode;
-    enum { EMPTY, USED, REMOVED } state;
+struct item {
+    struct named_entry entry;
+    struct item *next; /* in its bucket */
+    struct item *newer, *older;
+    size_t bytes;
+    char text[]; /* name, 0, why, 0 */
 };
 
 struct named {
+    size_t bytes_max;
     pthread_mutex_t lock;
-    struct slot *slot; /* guarded by lock, as all below; SLOTS of them, made with the first name */
-    uint64_t filled;   /* slots that are not EMPTY */
-    uint64_t count;
-    struct named_entry ring[NAMED_SHOWN];
-    unsigned next;
+    struct item **bucket; /* guarded by lock, as all below; made with the first name */
+    size_t buckets, items, bytes;
+    uint64_t count, number;
+    struct item *newest, *oldest;
 };
 
-status named_new(struct named **out)
+status named_new(size_t bytes_max, struct named **out)
 {
     struct named *n = mem_zalloc(1, sizeof *n);
     if (!n)
         return STATUS_NOMEM;
+    n->bytes_max = bytes_max;
     pthread_mutex_init(&n->lock, NULL);
     *out = n;
     return STATUS_OK;
-}
-
-static void entry_clear(struct named_entry *en)
-{
-    mem_free(en->name);
-    mem_free(en->why);
-    *en = (struct named_entry){0};
 }
 
 void named_free(struct named *n)
 {
     if (!n)
         return;
-    for (int i = 0; i < NAMED_SHOWN; i++)
-        entry_clear(&n->ring[i]);
-    mem_free(n->slot);
+    for (struct item *older, *it = n->newest; it; it = older) {
+        older = it->older;
+        mem_free(it);
+    }
+    mem_free(n->bucket);
     pthread_mutex_destroy(&n->lock);
     mem_free(n);
 }
 
-/* Called with n->lock held. The key's slot, or the first empty one of its probe. */
-static struct slot *probe(struct named *n, const struct cache_file_id *id)
+static struct item *item_new(const struct cache_file_id *id, const char *name, const char *why)
 {
-    uint64_t h = (id->inode ^ id->device * 0x9e3779b97f4a7c15u) * 0xff51afd7ed558ccdu;
-    for (size_t i = h >> 40;; i++) {
-        struct slot *s = &n->slot[i % SLOTS];
-        if (s->state == EMPTY ||
-            (s->state == USED && s->device == id->device && s->inode == id->inode))
-            return s;
-    }
+    size_t name_len = strlen(name) + 1, why_len = strlen(why) + 1;
+    size_t bytes = sizeof(struct item) + name_len + why_len;
+    struct item *it = mem_alloc(bytes);
+    if (!it)
+        return NULL;
+    memcpy(it->text, name, name_len);
+    memcpy(it->text + name_len, why, why_len);
+    it->entry = (struct named_entry){
+        .device = id->device, .inode = id->inode, .name = it->text, .why = it->text + name_len};
+    it->bytes = bytes + sizeof(struct item *);
+    return it;
 }
 
-/* Called with n->lock held. True when it was not counted before. */
-static bool count_in(struct named *n, const struct cache_file_id *id)
+/* Called with n->lock held, as all below that are static. Where the pointer to it is, or would be.
+ */
+static struct item **place(struct named *n, uint64_t device, uint64_t inode)
 {
-    if (!n->slot)
-        n->slot = mem_zalloc(SLOTS, sizeof *n->slot);
-    if (!n->slot)
+    uint64_t h = (inode ^ device * 0x9e3779b97f4a7c15u) * 0xff51afd7ed558ccdu;
+    struct item **at = &n->bucket[(h >> 20) % n->buckets];
+    while (*at && ((*at)->entry.device != device || (*at)->entry.inode != inode))
+        at = &(*at)->next;
+    return at;
+}
+
+static struct item *find(struct named *n, const struct cache_file_id *id)
+{
+    return n->bucket ? *place(n, id->device, id->inode) : NULL;
+}
+
+/* Chains stay short; without memory they grow longer. */
+static bool make_room(struct named *n)
+{
+    if (n->bucket && n->items < n->buckets)
         return true;
-    struct slot *s = probe(n, id);
-    if (s->state == USED)
-        return false;
-    if (n->filled < KEYS_MAX) {
-        *s = (struct slot){id->device, id->inode, USED};
-        n->filled++;
+    size_t buckets = n->bucket ? 2 * n->buckets : BUCKETS_MIN;
+    struct item **more = mem_zalloc(buckets, sizeof *more);
+    if (!more)
+        return n->bucket != NULL;
+    mem_free(n->bucket);
+    n->bucket = more;
+    n->buckets = buckets;
+    for (struct item *it = n->newest; it; it = it->older) {
+        it->next = NULL;
+        *place(n, it->entry.device, it->entry.inode) = it;
     }
     return true;
 }
 
-/* Called with n->lock held. */
-static struct named_entry *find_shown(struct named *n, const struct cache_file_id *id)
+static void take_out(struct named *n, struct item *it)
 {
-    for (int i = 0; i < NAMED_SHOWN; i++)
-        if (n->ring[i].name && n->ring[i].device == id->device && n->ring[i].inode == id->inode)
-            return &n->ring[i];
-    return NULL;
+    *place(n, it->entry.device, it->entry.inode) = it->next;
+    *(it->newer ? &it->newer->older : &n->newest) = it->older;
+    *(it->older ? &it->older->newer : &n->oldest) = it->newer;
+    n->items--;
+    n->bytes -= it->bytes;
+}
+
+static void put_in(struct named *n, struct item *it)
+{
+    it->entry.number = ++n->number;
+    it->next = NULL;
+    it->newer = NULL;
+    it->older = n->newest;
+    *(n->newest ? &n->newest->newer : &n->oldest) = it;
+    n->newest = it;
+    *place(n, it->entry.device, it->entry.inode) = it;
+    n->items++;
+    n->bytes += it->bytes;
 }
 
 void named_add(struct named *n, const struct cache_file_id *id, const char *name, const char *why)
 {
-    struct named_entry fresh = {id->device, id->inode, mem_strdup(name), mem_strdup(why)};
+    struct item *it = item_new(id, name, why);
     pthread_mutex_lock(&n->lock);
-    n->count += count_in(n, id);
-    struct named_entry *at = find_shown(n, id);
-    if (!at)
-        at = &n->ring[n->next++ % NAMED_SHOWN];
-    if (fresh.name && fresh.why) {
-        entry_clear(at);
-        *at = fresh;
-        fresh = (struct named_entry){0};
+    struct item *old = find(n, id);
+    n->count += !old;
+    if (old && it) {
+        take_out(n, old);
+        mem_free(old);
+    }
+    if (it && make_room(n))
+        put_in(n, TAKE(it));
+    while (n->bytes > n->bytes_max && n->oldest) {
+        struct item *oldest = n->oldest;
+        take_out(n, oldest);
+        mem_free(oldest);
     }
     pthread_mutex_unlock(&n->lock);
-    entry_clear(&fresh);
+    mem_free(it);
 }
 
 void named_remove(struct named *n, const struct cache_file_id *id)
 {
     pthread_mutex_lock(&n->lock);
-    struct slot *s = n->slot ? probe(n, id) : NULL;
-    if (s && s->state == USED) {
-        s->state = REMOVED;
+    struct item *it = find(n, id);
+    if (it) {
+        take_out(n, it);
         n->count--;
     }
-    struct named_entry *en = find_shown(n, id);
-    if (en)
-        entry_clear(en);
     pthread_mutex_unlock(&n->lock);
+    mem_free(it);
 }
 
 uint64_t named_count(struct named *n)
@@ -134,19 +166,30 @@ uint64_t named_count(struct named *n)
 char *named_why(struct named *n, const struct cache_file_id *id)
 {
     pthread_mutex_lock(&n->lock);
-    struct named_entry *en = find_shown(n, id);
-    char *why = en ? mem_strdup(en->why) : NULL;
+    struct item *it = find(n, id);
+    char *why = it ? mem_strdup(it->entry.why) : NULL;
     pthread_mutex_unlock(&n->lock);
     return why;
 }
 
-void named_each(struct named *n, void (*fn)(void *arg, const struct named_entry *entry), void *arg)
+void named_each(struct named *n, named_fn *fn, void *arg)
+{
+    int left = NAMED_SHOWN;
+    pthread_mutex_lock(&n->lock);
+    for (const struct item *it = n->newest; it && left; it = it->older, left--)
+        fn(arg, &it->entry);
+    pthread_mutex_unlock(&n->lock);
+}
+
+/* Walks over those before: a page costs what all before it cost, some milliseconds at a million
+   names, and nobody but a person asks. */
+void named_page(struct named *n, uint64_t after, unsigned most, named_fn *fn, void *arg)
 {
     pthread_mutex_lock(&n->lock);
-    for (unsigned i = 0; i < NAMED_SHOWN; i++) {
-        const struct named_entry *en = &n->ring[(n->next - 1 - i) % NAMED_SHOWN];
-        if (en->name)
-            fn(arg, en);
-    }
+    const struct item *it = n->oldest;
+    while (it && it->entry.number <= after)
+        it = it->newer;
+    for (; it && most; it = it->newer, most--)
+        fn(arg, &it->entry);
     pthread_mutex_unlock(&n->lock);
 }
