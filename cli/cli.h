@@ -106,6 +106,9 @@ int cli_dispatch(const char *command, const char *about, const struct cli_comman
 
 /* Prints it to standard output and gives it back. */
 void cli_print_json(json_t *json);
+/* Appends {"path":name,"why":why}. A name that is not UTF-8 has U+FFFD where it is not, and its
+   bytes in "path_hex". why "": left out. */
+status cli_json_name(json_t *array, const char *name, const char *why) MUST_USE;
 /* "1.5 MiB" and the like; returns out. */
 const char *cli_bytes(uint64_t n, char out[32]);
 

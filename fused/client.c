@@ -63,7 +63,9 @@ static status read_status(const char *path, struct buf *out, struct errmsg *e)
     if (fd < 0)
         return errmsg_set(
             e, status_from_errno(errno), "%s: %s%s", path, strerror(errno),
-            errno == ENOTCONN ? ": its daemon is gone (relearn umount, then mount again)" : "");
+            errno == ENOTCONN ? ": its daemon is gone (relearn umount, then mount again)"
+            : errno == EACCES ? ": another user's mount, whose status names that user's files"
+                              : "");
     char chunk[16384];
     for (;;) {
         size_t n;
@@ -86,7 +88,7 @@ status fused_status(const char *mountpoint, struct buf *out, struct errmsg *e)
 
 static status status_object(const char *path, json_t **out, struct errmsg *e)
 {
-    AUTO(buf_done) struct buf text = BUF_INIT(8u << 20);
+    AUTO(buf_done) struct buf text = BUF_INIT(64u << 20);
     status st = read_status(path, &text, e);
     if (st)
         return st;
@@ -115,7 +117,7 @@ static status connect_to(const char *socket_path, int *out_fd, struct errmsg *e)
 /* One answer line. */
 static status receive(int fd, json_t **out, struct errmsg *e)
 {
-    AUTO(buf_done) struct buf in = BUF_INIT(8u << 20);
+    AUTO(buf_done) struct buf in = BUF_INIT(64u << 20);
     char chunk[16384];
     while (!in.len || in.data[in.len - 1] != '\n') {
         ssize_t n = recv(fd, chunk, sizeof chunk, 0);
@@ -164,6 +166,8 @@ static status ask(const char *mountpoint, json_t *request_, json_t **out, struct
         return STATUS_NOMEM;
     for (size_t at = 0, len = strlen(with_end); at < len;) {
         ssize_t n = send(fd, with_end + at, len - at, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR && stop_requested())
+            return errmsg_set(e, STATUS_CANCELLED, "not waiting any longer; the mount goes on");
         if (n < 0 && errno != EINTR)
             return errmsg_set(e, status_from_errno(errno), "%s: %s", path, strerror(errno));
         at += n > 0 ? (size_t)n : 0;
@@ -236,9 +240,18 @@ static void ignore_answer(void *arg, const json_t *answer)
     (void)arg, (void)answer;
 }
 
+/* Adds the counts by group that an answer has. */
+static void add_groups(uint64_t group[FUSED_GROUP_COUNT], const json_t *answer)
+{
+    const json_t *groups = json_object_get(answer, "group");
+    for (int g = 0; g < FUSED_GROUP_COUNT; g++)
+        group[g] += number(groups, fused_group_name((enum fused_group)g));
+}
+
 static void add_check(void *arg, const json_t *answer)
 {
     struct fused_warm_check *io = arg;
+    add_groups(io->group, answer);
     io->files += number(answer, "files");
     io->cached += number(answer, "cached");
     io->absent += number(answer, "absent");
@@ -262,9 +275,53 @@ status fused_warm_state(const char *mountpoint, struct fused_warm_state *out, st
     status st = ask(mountpoint, json_pack("{s:s}", "cmd", "warm-state"), &answer, e);
     if (st)
         return st;
-    *out = (struct fused_warm_state){number(answer, "total"), number(answer, "done"),
-                                     number(answer, "failed")};
+    *out = (struct fused_warm_state){.total = number(answer, "total"),
+                                     .done = number(answer, "done"),
+                                     .failed = number(answer, "failed"),
+                                     .not_stored = number(answer, "not_stored")};
+    add_groups(out->group, answer);
     return STATUS_OK;
+}
+
+/* ---- names ---- */
+
+/* One page; *out_n names of it were told to fn. */
+static status names_page(const char *mountpoint, const char *group, uint64_t *io_after,
+                         fused_names_fn *fn, void *arg, size_t *out_n, struct errmsg *e)
+{
+    AUTO(json_decref) json_t *answer = NULL;
+    json_t *request =
+        json_pack("{s:s,s:s,s:I}", "cmd", "names", "group", group, "after", (json_int_t)*io_after);
+    status st = ask(mountpoint, request, &answer, e);
+    if (st)
+        return st;
+    const json_t *names = json_object_get(answer, "names"), *entry;
+    size_t i;
+    json_array_foreach(names, i, entry)
+    {
+        AUTO(mem_free) char *name = NULL;
+        AUTO(mem_free) char *why = NULL;
+        st = jname_get(entry, "path", &name);
+        if (!st)
+            st = jname_get(entry, "why", &why);
+        if (st)
+            return errmsg_set(e, st, "the daemon's answer names no file");
+        fn(arg, name, why);
+    }
+    *io_after = number(answer, "last");
+    *out_n = json_array_size(names);
+    return STATUS_OK;
+}
+
+status fused_names(const char *mountpoint, const char *group, fused_names_fn *fn, void *arg,
+                   struct errmsg *e)
+{
+    uint64_t after = 0;
+    size_t n = 1;
+    status st = STATUS_OK;
+    while (!st && n)
+        st = names_page(mountpoint, group, &after, fn, arg, &n, e);
+    return st;
 }
 
 /* ---- start and end ---- */

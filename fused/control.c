@@ -19,15 +19,15 @@
 #include "base/banned.h"
 
 static const int idle_seconds = 30;
+static const unsigned names_per_page =
+    1000; /* below 64 MiB even if each is as long as a path gets */
 
 /* ---- requests ---- */
 
 static const char *const command_name[] = {
-    [CONTROL_STATUS] = "status",
-    [CONTROL_WARM] = "warm",
-    [CONTROL_WARM_STATE] = "warm-state",
-    [CONTROL_WARM_CHECK] = "warm-check",
-    [CONTROL_STOP] = "stop",
+    [CONTROL_STATUS] = "status",         [CONTROL_WARM] = "warm",
+    [CONTROL_WARM_STATE] = "warm-state", [CONTROL_WARM_CHECK] = "warm-check",
+    [CONTROL_NAMES] = "names",           [CONTROL_STOP] = "stop",
 };
 static_assert(ARRAY_LEN(command_name) == CONTROL_COMMAND_COUNT, "a name for each");
 
@@ -58,6 +58,22 @@ static status parse_paths(const json_t *paths, struct control_request *r, struct
     return STATUS_OK;
 }
 
+/* NAMES: whose, and from where on. */
+static status parse_group(const json_t *j, struct control_request *r, struct errmsg *e)
+{
+    const char *name = json_string_value(json_object_get(j, "group"));
+    json_int_t after = json_integer_value(json_object_get(j, "after"));
+    if (!name || after < 0)
+        return errmsg_set(e, STATUS_INVALID, "names need a group");
+    r->after = (uint64_t)after;
+    r->group = strcmp(name, "failures") == 0 ? FUSED_GROUP_COUNT : FUSED_GROUP_IMAGE;
+    for (int g = 0; g < FUSED_GROUP_COUNT; g++)
+        if (strcmp(name, fused_group_name((enum fused_group)g)) == 0)
+            r->group = g;
+    return r->group == FUSED_GROUP_IMAGE ? errmsg_set(e, STATUS_INVALID, "no such group of names")
+                                         : STATUS_OK;
+}
+
 static status parse_object(const json_t *j, struct control_request *r, struct errmsg *e)
 {
     const json_t *cmd = json_object_get(j, "cmd");
@@ -66,6 +82,8 @@ static status parse_object(const json_t *j, struct control_request *r, struct er
         if (!name || strcmp(name, command_name[i]) != 0 || strlen(name) != json_string_length(cmd))
             continue;
         r->command = (enum control_command)i;
+        if (i == CONTROL_NAMES)
+            return parse_group(j, r, e);
         return parse_paths(json_object_get(j, "paths"), r, e);
     }
     return errmsg_set(e, STATUS_INVALID, "unknown command");
@@ -89,12 +107,52 @@ status control_parse(const char *line, size_t len, struct control_request *out, 
 
 #define N(x) ((json_int_t)(x))
 
+static json_t *groups_json(const uint64_t group[FUSED_GROUP_COUNT])
+{
+    json_t *j = json_object();
+    for (int g = 0; g < FUSED_GROUP_COUNT; g++)
+        json_object_set_new(j, fused_group_name((enum fused_group)g), json_integer(N(group[g])));
+    return j;
+}
+
+/* What was handed to the cache counts once it is written, or was not. */
 static json_t *warm_state_json(struct fs *fs)
 {
     struct fused_warm_state w;
+    struct pipeline_stats ps;
     sweep_warm_state(fs->sweep, &w);
-    return json_pack("{s:b,s:I,s:I,s:I}", "ok", 1, "total", N(w.total), "done", N(w.done), "failed",
-                     N(w.failed));
+    if (w.done == w.total && fs->stack.cache)
+        status_ignore(cache_flush(fs->stack.cache), "each image is counted by itself");
+    pipeline_stats(fs->pipeline, &ps);
+    return json_pack("{s:b,s:I,s:I,s:I,s:I,s:o}", "ok", 1, "total", N(w.total), "done", N(w.done),
+                     "failed", N(w.failed), "not_stored",
+                     N(w.not_stored + ps.no_space + ps.not_stored), "group", groups_json(w.group));
+}
+
+struct page {
+    json_t *names;
+    uint64_t last;
+    bool failed;
+};
+
+static void page_add(void *arg, const struct named_entry *en)
+{
+    struct page *p = arg;
+    json_t *j = json_object();
+    p->failed |= jname_set(j, "path", en->name) || jname_set(j, "why", en->why) ||
+                 json_array_append(p->names, j) < 0;
+    p->last = en->number;
+    json_decref(j);
+}
+
+static json_t *names_json(struct fs *fs, const struct control_request *r, status *st)
+{
+    struct page p = {.names = json_array(), .last = r->after};
+    struct named *n = r->group == FUSED_GROUP_COUNT ? fs->failures : fs->named[r->group];
+    named_page(n, r->after, names_per_page, page_add, &p);
+    if (p.failed)
+        *st = STATUS_NOMEM;
+    return json_pack("{s:b,s:o,s:I}", "ok", !p.failed, "names", p.names, "last", N(p.last));
 }
 
 static status each_path(struct fs *fs, const struct control_request *r, struct fused_warm_check *io,
@@ -121,8 +179,11 @@ static json_t *run_command(struct fs *fs, const struct control_request *r, statu
     case CONTROL_WARM_CHECK:
         *st = each_path(fs, r, &c, e);
         return *st ? NULL
-                   : json_pack("{s:b,s:I,s:I,s:I,s:I}", "ok", 1, "files", N(c.files), "cached",
-                               N(c.cached), "absent", N(c.absent), "missing", N(c.missing));
+                   : json_pack("{s:b,s:I,s:I,s:I,s:I,s:o}", "ok", 1, "files", N(c.files), "cached",
+                               N(c.cached), "absent", N(c.absent), "missing", N(c.missing), "group",
+                               groups_json(c.group));
+    case CONTROL_NAMES:
+        return names_json(fs, r, st);
     case CONTROL_STOP:
         return json_pack("{s:b}", "ok", 1);
     default:
@@ -203,7 +264,7 @@ static bool send_all(int fd, const char *data, size_t len)
 /* Answers one line; false when the connection is to end. */
 static bool answer_line(struct connection *c, const char *line, size_t len)
 {
-    AUTO(buf_done) struct buf out = BUF_INIT(8u << 20);
+    AUTO(buf_done) struct buf out = BUF_INIT(64u << 20);
     int stop = 0;
     if (control_answer(c->control->fs, line, len, &out, &stop) || buf_add(&out, "\n", 1))
         return false;

@@ -5,10 +5,13 @@
  * answered), one JSON object per line in, one per line out.
  *
  *     {"cmd":"status"}                        the object of status.json
- *     {"cmd":"warm","paths":["a/b.png",...]}  {"ok":true,"total":N,"done":N,"failed":N}
+ *     {"cmd":"warm","paths":["a/b.png",...]}  {"ok":true,"total":N,"done":N,"failed":N,
+ *                                              "not_stored":N,"group":{"image":N,"label":N,...}}
  *     {"cmd":"warm-state"}                    the same
  *     {"cmd":"warm-check","paths":[...]}      {"ok":true,"files":N,"cached":N,"absent":N,
- *                                              "missing":N}
+ *                                              "missing":N,"group":{...}}
+ *     {"cmd":"names","group":"not_purified","after":N}
+ * {"ok":true,"names":[{"path":..,"why":..},..], "last":N}   a page of names; none: that was all
  *     {"cmd":"stop"}                          {"ok":true}, then the mount ends
  *     anything else                           {"ok":false,"error":"..."}
  *
@@ -18,9 +21,7 @@
  * Input is not trusted: a line has at most CONTROL_LINE_MAX bytes, a connection that says nothing
  * for half a minute is closed, and there are at most CONTROL_CONNECTIONS of them.
  */
-#include "base/base.h"
-
-#include <stdbool.h>
+#include "fused.h"
 
 struct fs;
 struct control;
@@ -31,6 +32,7 @@ enum control_command {
     CONTROL_WARM,
     CONTROL_WARM_STATE,
     CONTROL_WARM_CHECK,
+    CONTROL_NAMES,
     CONTROL_STOP,
     CONTROL_COMMAND_COUNT
 };
@@ -39,6 +41,8 @@ struct control_request {
     bool all;    /* no list: the whole tree */
     char **path; /* [n], owned; never empty */
     size_t n;
+    int group;      /* NAMES: an enum fused_group, or FUSED_GROUP_COUNT for failures */
+    uint64_t after; /* the same */
 };
 /* INVALID, with what is wrong. */
 status control_parse(const char *line, size_t len, struct control_request *out,

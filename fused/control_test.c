@@ -19,14 +19,15 @@ static int set_up(void **state)
     rig_new(&rig);
     memset(&fs, 0, sizeof fs);
     fs.pipeline = rig.p;
+    fs.stack.cache = rig.cache;
     fs.root_fd = open(rig.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     struct stat sb;
     fstat(fs.root_fd, &sb);
     assert_ok(table_new(sb.st_dev, sb.st_ino, &fs.table));
     for (int g = 0; g < FUSED_GROUP_COUNT; g++)
         if (g != FUSED_GROUP_IMAGE)
-            assert_ok(named_new(&fs.named[g]));
-    assert_ok(named_new(&fs.failures));
+            assert_ok(named_new(1 << 20, &fs.named[g]));
+    assert_ok(named_new(1 << 20, &fs.failures));
     assert_ok(sweep_new(&fs, &fs.sweep));
     return 0;
 }
@@ -105,7 +106,8 @@ static void a_list_is_purified_and_counted(void **state)
             "total"),
         7);
     wait_warm(7);
-    assert_int_equal(ask("{\"cmd\":\"warm-state\"}", "failed"), 4);
+    assert_int_equal(ask("{\"cmd\":\"warm-state\"}", "failed"), 3);
+    assert_int_equal(named_count(fs.named[FUSED_GROUP_UNPURIFIED]), 1); /* "out" leaves the source */
     assert_int_equal(fake_submitted(&rig.fake), 2);
     assert_ok(cache_flush(rig.cache));
     assert_int_equal(
@@ -118,8 +120,8 @@ static void everything_is_purified_on_demand(void **state)
 {
     (void)state;
     make_files();
-    assert_int_equal(ask("{\"cmd\":\"warm\"}", "total"), 4);
-    wait_warm(4);
+    assert_int_equal(ask("{\"cmd\":\"warm\"}", "total"), 5);
+    wait_warm(5);
     assert_int_equal(ask("{\"cmd\":\"warm-state\"}", "failed"), 0);
     assert_ok(cache_flush(rig.cache));
     assert_int_equal(ask("{\"cmd\":\"warm-check\"}", "absent"), 0);
@@ -189,6 +191,113 @@ static void what_fails_keeps_a_mount_from_freezing(void **state)
     assert_string_equal(fs.not_frozen.text, "files failed: 3");
 }
 
+/* The cache writes behind: what it could not write is not there, whatever was purified. */
+static void what_is_not_stored_keeps_a_mount_from_freezing(void **state)
+{
+    (void)state;
+    make_files();
+    fault_set(FAULT_SYNC, 1, 1, EIO);
+    sweep_anew(FREEZE_SWEEP);
+    wait_freeze(FREEZE_NOT);
+    fault_clear();
+    assert_string_equal(fs.not_frozen.text, "files not stored: 3");
+}
+
+static void a_full_cache_is_not_purified_for(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 40; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "%02u.png", i);
+        test_image(rig.dir, name, IMAGE_PNG, 16, 3, false, i);
+    }
+    usleep(30000);
+    fault_set(FAULT_WRITE, 1, 1, ENOSPC);
+    ask("{\"cmd\":\"warm\",\"paths\":[\"00.png\"]}", "total");
+    wait_warm(1);
+    assert_int_equal(ask("{\"cmd\":\"warm-state\"}", "not_stored"), 1);
+    unsigned before = fake_submitted(&rig.fake);
+    ask("{\"cmd\":\"warm\"}", "total");
+    wait_warm(41);
+    assert_int_equal(ask("{\"cmd\":\"warm-state\"}", "failed"), 0);
+    /* Tried again once, perhaps a few that were under way; all are said not to be stored. */
+    assert_in_range(ask("{\"cmd\":\"warm-state\"}", "not_stored"), 41, 41);
+    assert_in_range(fake_submitted(&rig.fake) - before, 0, 40);
+    fault_clear();
+}
+
+static void without_a_cache_nothing_is_purified_ahead(void **state)
+{
+    (void)state;
+    make_files();
+    sweep_stop(fs.sweep);
+    sweep_free(fs.sweep);
+    fs.stack.cache = NULL;
+    fs.sweeping = true;
+    assert_ok(sweep_new(&fs, &fs.sweep));
+    ask("{\"cmd\":\"warm\"}", "total");
+    wait_warm(5);
+    assert_int_equal(fake_submitted(&rig.fake), 0);
+    struct sweep_state s;
+    sweep_state(fs.sweep, &s);
+    assert_string_equal(s.phase, "off");
+    assert_true(s.why[0] != 0);
+}
+
+/* ---- groups and names ---- */
+
+static json_int_t group_of(const char *line, const char *group)
+{
+    int stop;
+    json_t *j = answer(line, strlen(line), &stop);
+    json_int_t v = json_integer_value(json_object_get(json_object_get(j, "group"), group));
+    json_decref(j);
+    return v;
+}
+
+static void files_are_counted_by_group_and_named(void **state)
+{
+    (void)state;
+    make_files();
+    test_write(rig.dir, "bad\xff.png", "\x89PNG\r\n\x1a\nno", 10);
+    test_write(rig.dir, "a.npy", "\x93NUMPY\1\0", 8);
+    static const char check[] = "{\"cmd\":\"warm-check\"}";
+    assert_int_equal(group_of(check, "image"), 3);
+    assert_int_equal(group_of(check, "other"), 1);
+    assert_int_equal(group_of(check, "not_purified"), 3); /* with the link out of the source */
+    int stop;
+    static const char names[] = "{\"cmd\":\"names\",\"group\":\"not_purified\",\"after\":0}";
+    json_t *j = answer(names, strlen(names), &stop);
+    json_t *list = json_object_get(j, "names"), *entry;
+    size_t i, hex = 0;
+    assert_int_equal(json_array_size(list), 3);
+    json_array_foreach(list, i, entry)
+    {
+        assert_true(json_string_length(json_object_get(entry, "why")) > 0);
+        const char *h = json_string_value(json_object_get(entry, "path_hex"));
+        hex += h && strcmp(h, "626164ff2e706e67") == 0;
+    }
+    assert_int_equal(hex, 1);
+    char more[96];
+    snprintf(more, sizeof more, "{\"cmd\":\"names\",\"group\":\"not_purified\",\"after\":%d}",
+             (int)json_integer_value(json_object_get(j, "last")));
+    json_decref(j);
+    j = answer(more, strlen(more), &stop);
+    assert_int_equal(json_array_size(json_object_get(j, "names")), 0);
+    json_decref(j);
+}
+
+static void a_name_need_not_be_utf8(void **state)
+{
+    (void)state;
+    make_files();
+    test_image(rig.dir, "caf\xe9.png", IMAGE_PNG, 16, 3, false, 9);
+    ask("{\"cmd\":\"warm\",\"paths\":[{\"hex\":\"636166e92e706e67\"}]}", "total");
+    wait_warm(1);
+    assert_int_equal(ask("{\"cmd\":\"warm-state\"}", "failed"), 0);
+    assert_int_equal(fake_submitted(&rig.fake), 1);
+}
+
 static void stop_is_stop(void **state)
 {
     (void)state;
@@ -219,6 +328,11 @@ static void nonsense_is_refused(void **state)
         {"{\"cmd\":\"warm\",\"paths\":[1]}", 26},
         {"{\"cmd\":\"warm\",\"paths\":[\"\"]}", 27},
         {"{\"cmd\":\"warm\",\"paths\":[\"a\\u0000b\"]}", 35},
+        {"{\"cmd\":\"warm\",\"paths\":[{}]}", 27},
+        {"{\"cmd\":\"warm\",\"paths\":[{\"hex\":\"00\"}]}", 36},
+        {"{\"cmd\":\"warm\",\"paths\":[{\"hex\":\"6\"}]}", 35},
+        {"{\"cmd\":\"names\"}", 15},
+        {"{\"cmd\":\"names\",\"group\":\"image\"}", 31},
         {"{\"cmd\":\"stop\"}\0", 15},
         {"{\"cmd\":\"st\xff\xfe\"}", 14},
         {deep, sizeof deep},
@@ -255,6 +369,11 @@ int main(void)
         TEST(a_failing_purifier_is_counted_and_named),
         TEST(nothing_is_frozen_before_the_kernel_can),
         TEST(what_fails_keeps_a_mount_from_freezing),
+        TEST(what_is_not_stored_keeps_a_mount_from_freezing),
+        TEST(a_full_cache_is_not_purified_for),
+        TEST(without_a_cache_nothing_is_purified_ahead),
+        TEST(files_are_counted_by_group_and_named),
+        TEST(a_name_need_not_be_utf8),
         TEST(stop_is_stop),
         TEST(nonsense_is_refused),
         TEST(socket_names_differ_by_mountpoint),

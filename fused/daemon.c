@@ -25,6 +25,7 @@
 #include "watch.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
@@ -44,6 +45,13 @@ enum { FUSE_THREADS = 16 }; /* none of them waits for the purifier */
 static const int init_seconds = 30;
 static const int busy_unmount_ms = 3000; /* readers may finish what they read */
 static const uint64_t log_bytes_max = 8u << 20;
+/* Bytes of names in each list of the status. Of files that are no images only the latest are of
+ * interest, and there may be as many of them as of images. */
+static const size_t all_names = 64u << 20, few_names = 4u << 20;
+/* The look at the source before a mount is said to be ready: so many entries, and so long. */
+enum { LOOK_ENTRIES = 10000 };
+static const uint64_t look_ns = 100 * 1000000u;
+enum { LOOK_NAMES = 3 };
 
 struct daemon {
     const struct daemon_options *opt;
@@ -245,6 +253,9 @@ static status open_parts(struct daemon *d, struct errmsg *e)
                                      .cache_bytes = o->cache_bytes,
                                      .encoded_bytes = o->encoded_bytes,
                                      .threads = o->threads,
+                                     .max_pixels = o->max_pixels,
+                                     .immutable = o->immutable,
+                                     .rules = &o->rules,
                                      .idle_sweep = true};
     status st = open_source(fs, e);
     if (!st)
@@ -256,13 +267,14 @@ static status open_parts(struct daemon *d, struct errmsg *e)
     fs->pipeline = fs->stack.pipeline;
     for (int g = 0; !st && g < FUSED_GROUP_COUNT; g++)
         if (g != FUSED_GROUP_IMAGE)
-            st = named_new(&fs->named[g]);
+            st = named_new(g == FUSED_GROUP_OTHER ? few_names : all_names, &fs->named[g]);
     if (!st)
-        st = named_new(&fs->failures);
+        st = named_new(all_names, &fs->failures);
     if (!st)
         st = park_new(&fs->park);
     if (!st)
-        st = selftest_purify(fs->pipeline, e);
+        st = selftest_purify(&fs->stack, e);
+    purify_service_stats(fs->stack.service, &fs->before);
     if (!st)
         st = session_new(d, e);
     if (!st)
@@ -297,6 +309,76 @@ static status start(struct daemon *d, struct errmsg *e)
     if (!st)
         start_watch(&d->fs);
     return st;
+}
+
+/* ---- what there is to say at the start ---- */
+
+struct first_look {
+    struct fs *fs;
+    uint64_t until_ns;
+    unsigned entries;
+    bool all;
+};
+
+static status look_visit(const struct image_entry *entry, void *arg)
+{
+    struct first_look *l = arg;
+    if (++l->entries > LOOK_ENTRIES || time_mono_ns() > l->until_ns)
+        return STATUS_CANCELLED;
+    if (entry->kind == IMAGE_ENTRY_DIR && mount_guard(entry->dirfd, entry->name))
+        *entry->descend = false;
+    if (entry->kind == IMAGE_ENTRY_FILE || entry->kind == IMAGE_ENTRY_SYMLINK)
+        sweep_look(l->fs, entry->dirfd, entry->name, entry->path);
+    return STATUS_OK;
+}
+
+struct saying {
+    struct buf *text;
+    int left;
+};
+
+static void say_name(void *arg, const struct named_entry *en)
+{
+    struct saying *s = arg;
+    if (s->left-- > 0)
+        status_ignore(buf_addf(s->text, "%s%s (%s)", s->left == LOOK_NAMES - 1 ? "" : ", ",
+                               TEXT_SHOWN(en->name), en->why),
+                      "the count says enough");
+}
+
+/* A first part of the source, so that who mounts a folder of files that we cannot purify hears it
+   now. The sweep and the readers find the rest. */
+static void say_unpurified(struct fs *fs)
+{
+    struct first_look l = {.fs = fs, .until_ns = time_mono_ns() + look_ns};
+    char root[64];
+    snprintf(root, sizeof root, "/proc/self/fd/%d", fs->root_fd);
+    l.all = image_walk(root, NULL, look_visit, &l, NULL) == STATUS_OK;
+    uint64_t n = named_count(fs->named[FUSED_GROUP_UNPURIFIED]);
+    if (!n)
+        return;
+    AUTO(buf_done) struct buf names = BUF_INIT(64u << 10);
+    struct saying s = {&names, LOOK_NAMES};
+    named_each(fs->named[FUSED_GROUP_UNPURIFIED], say_name, &s);
+    fprintf(stderr,
+            "relearnfsd: %s%" PRIu64 " images NOT PURIFIED, %s: %s%s (relearn status names them)\n",
+            l.all ? "" : "at least ", n,
+            fs->strict ? "reading them is an error" : "served as they are",
+            names.len ? names.data : "", n > LOOK_NAMES ? ", ..." : "");
+}
+
+/* The limits that nobody asked for are said, too. */
+static void say_limits(struct daemon *d)
+{
+    struct fs *fs = &d->fs;
+    struct cache_stats cs = {0};
+    if (!fs->stack.cache || cache_stats(fs->stack.cache, &cs))
+        return; /* said before */
+    char limit[64] = "no limit";
+    if (cs.max_bytes && cs.max_bytes != UINT64_MAX)
+        snprintf(limit, sizeof limit, "at most %.1f GiB", (double)cs.max_bytes / (1 << 30));
+    fprintf(stderr, "relearnfsd: cache %s: %s (-o cache_size)\n", TEXT_SHOWN(fs->stack.cache_dir),
+            limit);
 }
 
 /* For appending. A link is not followed, and a file that is not ours not written: the directory may
@@ -483,6 +565,8 @@ static int serve(struct daemon *d)
     if (!st)
         st = start(d, &e);
     if (!st) {
+        say_limits(d);
+        say_unpurified(&d->fs);
         launch_end(&d->launch, 0, "");
         if (!d->opt->foreground)
             leave_terminal(d);
@@ -514,6 +598,9 @@ int daemon_run(const struct daemon_options *opt)
     d.fs.allow_other = opt->allow_other;
     d.fs.no_watch = !opt->watch;
     d.fs.sweeping = opt->sweep;
+    d.fs.strict = opt->strict;
+    d.fs.follow = opt->follow;
+    d.fs.allow_other = opt->allow_other;
     atomic_init(&d.fs.freeze, opt->frozen ? FREEZE_INIT : FREEZE_OFF);
     d.fs.started_ns = time_real_ns();
     pthread_mutex_init(&d.fs.handles_lock, NULL);

@@ -79,6 +79,7 @@ struct fs {
     struct sweep *sweep;                    /* NULL before it is started */
     struct named *named[FUSED_GROUP_COUNT]; /* judged files by group; NULL for images */
     struct named *failures;                 /* of ours, until the file is served after all */
+    struct purify_service_stats before;     /* of the self-test: not the user's */
     struct fuse_session *session;
     char *source, *mountpoint; /* absolute */
     char *log_path;            /* NULL: stderr */

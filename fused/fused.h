@@ -80,7 +80,8 @@ struct fused_stack {
     struct purify_profile profile;
     struct purify_model *model;
     struct purify_service *service;
-    struct cache *cache;
+    struct cache *cache;    /* NULL: it could not be opened, and nothing is kept */
+    struct errmsg no_cache; /* why; "" when all is well */
     struct fused_pipeline *pipeline;
     struct jail *jail; /* NULL: none */
     char *cache_dir;
@@ -329,12 +330,22 @@ status fused_umount(const char *mountpoint, struct errmsg *e) MUST_USE;
 typedef void fused_mounts_fn(void *arg, const char *mountpoint, const char *source);
 status fused_mounts(fused_mounts_fn *fn, void *arg) MUST_USE;
 
-/* The status of a mount as one JSON object, appended to out (text). */
+/* The files of a group by name, all that the mount knows of, oldest first. group: a name of
+   fused_group_name but "image", or "failures". name (bytes, relative to the source) and why live
+   during the call. */
+typedef void fused_names_fn(void *arg, const char *name, const char *why);
+status fused_names(const char *mountpoint, const char *group, fused_names_fn *fn, void *arg,
+                   struct errmsg *e) MUST_USE;
+
+/* The status of a mount as one JSON object, appended to out (text). DENIED: another user's. */
 status fused_status(const char *mountpoint, struct buf *out, struct errmsg *e) MUST_USE;
 
 struct fused_warm_state {
-    uint64_t total, done; /* of the files announced through warm since the mount was made */
-    uint64_t failed;
+    /* Of the files announced through warm since the mount was made. */
+    uint64_t total, done;
+    uint64_t failed;                   /* could not be opened, or purified for our reasons */
+    uint64_t not_stored;               /* images, purified or not, that are not in the cache now */
+    uint64_t group[FUSED_GROUP_COUNT]; /* of those done and not failed */
 };
 /* Queues paths (relative to the mount's root, in the order a job will read them), in one or more
    requests; n 0: the whole tree. */
@@ -343,7 +354,10 @@ status fused_warm(const char *mountpoint, const char *const *paths, size_t n,
 status fused_warm_state(const char *mountpoint, struct fused_warm_state *out,
                         struct errmsg *e) MUST_USE;
 struct fused_warm_check {
-    uint64_t files, cached, absent, missing; /* missing: no such file */
+    uint64_t files;
+    uint64_t cached, absent;           /* images: stored, still to be purified */
+    uint64_t missing;                  /* no such file */
+    uint64_t group[FUSED_GROUP_COUNT]; /* of those that are there */
 };
 /* How many of the paths (n 0: of the whole tree) need no purifying; adds to *io. */
 status fused_warm_check(const char *mountpoint, const char *const *paths, size_t n,

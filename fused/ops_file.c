@@ -100,7 +100,7 @@ static struct handle *handle_new(struct fs *fs, struct node *n)
     atomic_init(&h->refs, 1);
     h->fs = fs;
     h->fd = -1;
-    h->text = (struct buf)BUF_INIT(4u << 20);
+    h->text = (struct buf)BUF_INIT(64u << 20);
     h->node = n;
     if (n)
         table_ref(fs->table, n);

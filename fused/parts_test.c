@@ -128,11 +128,24 @@ static void count_entry(void *arg, const struct named_entry *en)
     ++*n;
 }
 
+struct page_seen {
+    uint64_t last, n, page;
+};
+
+static void see_entry(void *arg, const struct named_entry *en)
+{
+    struct page_seen *s = arg;
+    assert_true(en->number > s->last);
+    s->last = en->number;
+    s->n++;
+    s->page++;
+}
+
 static void names_are_counted_once(void **state)
 {
     (void)state;
     struct named *n;
-    assert_ok(named_new(&n));
+    assert_ok(named_new(100000, &n));
     for (int round = 0; round < 2; round++)
         for (uint64_t i = 0; i < 1000; i++) {
             struct cache_file_id id = id_of(i, 0);
@@ -148,12 +161,34 @@ static void names_are_counted_once(void **state)
     char *why = named_why(n, &last);
     assert_string_equal(why, "why");
     mem_free(why);
-    assert_null(named_why(n, &first));
+    char *why_first = named_why(n, &first);
+    assert_string_equal(why_first, "why"); /* of all, not of those shown only */
+    mem_free(why_first);
     named_remove(n, &last);
     named_remove(n, &last);
     named_remove(n, &first);
     assert_int_equal(named_count(n), 998);
     assert_null(named_why(n, &last));
+    struct page_seen seen = {0};
+    for (uint64_t before = 1; before; before = seen.page) {
+        seen.page = 0;
+        named_page(n, seen.last, 100, see_entry, &seen);
+        assert_true(seen.page <= 100);
+    }
+    assert_int_equal(seen.n, 998);
+    for (uint64_t i = 1000; i < 9000; i++) { /* more than there is room for */
+        struct cache_file_id id = id_of(i, 0);
+        named_add(n, &id, "a name of some length", "why");
+    }
+    assert_int_equal(named_count(n), 8998);
+    seen = (struct page_seen){0};
+    named_page(n, 0, 10000, see_entry, &seen);
+    assert_in_range(seen.n, 300, 1500);
+    struct cache_file_id newest = id_of(8999, 0), oldest = id_of(1, 0);
+    why = named_why(n, &newest);
+    assert_non_null(why);
+    mem_free(why);
+    assert_null(named_why(n, &oldest));
     named_free(n);
 }
 

@@ -22,6 +22,9 @@ struct pipeline_purifier {
     int ahead; /* as purify_service_ahead */
 };
 
+/* The real one. */
+struct pipeline_purifier pipeline_purifier_of(struct purify_service *service);
+
 struct pipeline_options {
     struct cache *cache; /* NULL: nothing is kept */
     struct pipeline_purifier purifier;

@@ -33,7 +33,7 @@ struct figures {
     struct cache_stats cache;
     struct sweep_state sweep;
     struct fused_warm_state warm;
-    uint64_t parked, killed, nodes, notices, plain, damaged, failures;
+    uint64_t parked, killed, nodes, notices, group[FUSED_GROUP_COUNT], failures;
 };
 
 static void collect(struct fs *fs, struct figures *f)
@@ -41,7 +41,10 @@ static void collect(struct fs *fs, struct figures *f)
     memset(f, 0, sizeof *f);
     pipeline_stats(fs->pipeline, &f->pipe);
     purify_service_stats(fs->stack.service, &f->purify);
-    status_ignore(cache_stats(fs->stack.cache, &f->cache), "the figures are then 0");
+    f->purify.evaluations -= fs->before.evaluations;
+    f->purify.busy_ns -= fs->before.busy_ns;
+    if (fs->stack.cache)
+        status_ignore(cache_stats(fs->stack.cache, &f->cache), "the figures are then 0");
     f->sweep.phase = "waiting";
     if (fs->sweep) {
         sweep_state(fs->sweep, &f->sweep);
@@ -50,8 +53,8 @@ static void collect(struct fs *fs, struct figures *f)
     park_stats(fs->park, &f->parked, &f->killed);
     f->nodes = table_count(fs->table);
     f->notices = fs->notifier ? notifier_sent(fs->notifier) : 0;
-    f->plain = named_count(fs->named[FUSED_GROUP_OTHER]);
-    f->damaged = named_count(fs->named[FUSED_GROUP_UNPURIFIED]);
+    for (int g = 0; g < FUSED_GROUP_COUNT; g++)
+        f->group[g] = fs->named[g] ? named_count(fs->named[g]) : 0;
     f->failures = named_count(fs->failures);
 }
 
@@ -109,12 +112,13 @@ static json_t *json_work(const struct figures *f)
                      N(f->purify.busy_ns / 1000000u), "killed_readers", N(f->killed));
 }
 
-static json_t *json_cache(const struct figures *f)
+static json_t *json_cache(const struct fs *fs, const struct figures *f)
 {
-    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "objects", N(f->cache.objects), "disk_bytes",
-                     N(f->cache.disk_bytes), "max_bytes", N(f->cache.max_bytes), "hits",
-                     N(f->cache.hits), "misses", N(f->cache.misses), "damaged", N(f->cache.damaged),
-                     "evicted", N(f->cache.evicted));
+    return json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "none",
+                     TEXT_SHOWN(fs->stack.no_cache.text), "objects", N(f->cache.objects),
+                     "disk_bytes", N(f->cache.disk_bytes), "max_bytes", N(f->cache.max_bytes),
+                     "hits", N(f->cache.hits), "misses", N(f->cache.misses), "damaged",
+                     N(f->cache.damaged), "evicted", N(f->cache.evicted));
 }
 
 static json_t *json_view(struct fs *fs, const struct figures *f)
@@ -127,10 +131,11 @@ static json_t *json_view(struct fs *fs, const struct figures *f)
 
 static json_t *json_ahead(const struct figures *f)
 {
-    return json_pack("{s:s,s:I,s:I,s:I,s:{s:I,s:I,s:I}}", "phase", f->sweep.phase, "seen",
-                     N(f->sweep.seen), "purified", N(f->sweep.purified), "failed",
-                     N(f->sweep.failed), "warm", "total", N(f->warm.total), "done", N(f->warm.done),
-                     "failed", N(f->warm.failed));
+    return json_pack("{s:s,s:s,s:I,s:I,s:I,s:{s:I,s:I,s:I,s:I}}", "phase", f->sweep.phase, "why",
+                     TEXT_SHOWN(f->sweep.why), "seen", N(f->sweep.seen), "purified",
+                     N(f->sweep.purified), "failed", N(f->sweep.failed), "warm", "total",
+                     N(f->warm.total), "done", N(f->warm.done), "failed", N(f->warm.failed),
+                     "not_stored", N(f->warm.not_stored));
 }
 
 status report_json(struct fs *fs, struct buf *out)
@@ -140,11 +145,12 @@ status report_json(struct fs *fs, struct buf *out)
     json_t *j = json_mount(fs);
     json_object_set_new(j, "version", json_string(RELEARN_VERSION));
     json_object_set_new(j, "work", json_work(&f));
-    json_object_set_new(j, "cache", json_cache(&f));
+    json_object_set_new(j, "cache", json_cache(fs, &f));
     json_object_set_new(j, "kernel", json_view(fs, &f));
     json_object_set_new(j, "ahead", json_ahead(&f));
-    json_object_set_new(j, "undecodable", names(fs->named[FUSED_GROUP_UNPURIFIED]));
-    json_object_set_new(j, "other_files", names(fs->named[FUSED_GROUP_OTHER]));
+    for (int g = 0; g < FUSED_GROUP_COUNT; g++)
+        if (fs->named[g])
+            json_object_set_new(j, fused_group_name((enum fused_group)g), names(fs->named[g]));
     json_object_set_new(j, "failures", names(fs->failures));
     char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
     json_decref(j);
@@ -204,9 +210,13 @@ status report_metrics(struct fs *fs, struct buf *out)
          atomic_load(&fs->n.reads)},
         {"read_bytes_total", "counter", "bytes asked for by READ", atomic_load(&fs->n.read_bytes)},
         {"invalidations_total", "counter", "notices sent to the kernel", f.notices},
-        {"undecodable_files", "gauge", "files that look like images and are served as they are",
-         f.damaged},
-        {"other_files", "gauge", "other files that were looked at", f.plain},
+        {"not_purified_files", "gauge",
+         "images, files of images and links out of the source that are not purified",
+         f.group[FUSED_GROUP_UNPURIFIED]},
+        {"label_files", "gauge", "images of labels, which pass through",
+         f.group[FUSED_GROUP_LABEL]},
+        {"excluded_files", "gauge", "files that a rule excludes", f.group[FUSED_GROUP_EXCLUDED]},
+        {"other_files", "gauge", "files that are no images", f.group[FUSED_GROUP_OTHER]},
         {"failing_files", "gauge", "files that could not be purified for our reasons", f.failures},
         {"sweep_seen_total", "counter", "files the sweep has looked at", f.sweep.seen},
         {"warm_total", "counter", "files announced with relearn warm", f.warm.total},

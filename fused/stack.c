@@ -29,6 +29,16 @@ static void cancel(void *ctx, struct purify_job *job)
     purify_cancel(ctx, job);
 }
 
+struct pipeline_purifier pipeline_purifier_of(struct purify_service *service)
+{
+    return (struct pipeline_purifier){.ctx = service,
+                                      .submit = submit,
+                                      .promote = promote,
+                                      .demote = demote,
+                                      .cancel = cancel,
+                                      .ahead = purify_service_ahead(service)};
+}
+
 /* Links that its owner planted would be followed with our rights. */
 static status check_owner(const char *dir, struct errmsg *e)
 {
@@ -52,6 +62,24 @@ static void start_jail(struct fused_stack *s)
                  errmsg_text(&e, st));
 }
 
+/* A disk that is full or fails is no reason not to serve; what the user can mend by another
+   directory is said instead. */
+static status open_cache(const struct fused_stack_options *opt, struct fused_stack *s,
+                         struct errmsg *e)
+{
+    struct errmsg why = {""};
+    const struct cache_options co = {.max_bytes = opt->cache_bytes};
+    status st = cache_open(s->cache_dir, &co, &s->cache, &why);
+    if (!st)
+        return STATUS_OK;
+    if (st != STATUS_NO_SPACE && st != STATUS_IO)
+        return errmsg_set(e, st, "%s", errmsg_text(&why, st));
+    s->cache = NULL;
+    errmsg_set(&s->no_cache, st, "%s", errmsg_text(&why, st));
+    log_warn("nothing is kept of what is purified: %s", s->no_cache.text);
+    return STATUS_OK;
+}
+
 static status open_parts(const struct fused_stack_options *opt, struct fused_stack *s,
                          struct errmsg *e)
 {
@@ -70,8 +98,7 @@ static status open_parts(const struct fused_stack_options *opt, struct fused_sta
     st = check_owner(s->cache_dir, e);
     if (st)
         return st;
-    st = cache_open(s->cache_dir, &(struct cache_options){.max_bytes = opt->cache_bytes}, &s->cache,
-                    e);
+    st = open_cache(opt, s, e);
     if (st)
         return st;
     st = purify_model_load(&s->profile, &s->model, e);
@@ -84,12 +111,7 @@ static status open_parts(const struct fused_stack_options *opt, struct fused_sta
     struct pipeline_options po = {
         .cache = s->cache,
         .jail = s->jail,
-        .purifier = {.ctx = s->service,
-                     .submit = submit,
-                     .promote = promote,
-                     .demote = demote,
-                     .cancel = cancel,
-                     .ahead = purify_service_ahead(s->service)},
+        .purifier = pipeline_purifier_of(s->service),
         .profile = s->profile.id,
         .max_pixels = opt->max_pixels ? opt->max_pixels : (uint64_t)purify_max_pixels(),
         .immutable = opt->immutable,

@@ -2,6 +2,7 @@
 
 #include "fs.h"
 #include "locks.h"
+#include "mounts.h"
 #include "under.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +18,9 @@
 enum { AHEAD_MIN = 64, AHEAD_MAX = 512, HINTS_MAX = 65536 };
 static const uint64_t warm_bytes_max = 256ull << 20;
 static const long idle_poll_ns = 200 * 1000000l;
+/* How long a cache that had no room is taken to be full before it is tried again. */
+static const uint64_t full_ns = 10 * 1000000000ull;
+enum { EVICTED_EVERY = 64 }; /* files between two looks at what was evicted: that asks the index */
 static const uint64_t start_delay_ns =
     2 * 1000000000ull; /* the first reader after a mount goes first */
 
@@ -46,8 +50,15 @@ struct sweep {
     unsigned ahead;     /* fetches that have not come back */
     unsigned ahead_max; /* not guarded: written by sweep_new */
     bool stopping;
+    bool warm_begins;          /* its first name since the list was empty */
     struct errmsg ended_early; /* why the sweep did; of its own thread */
     uint64_t unfit, too_large; /* of its files: failed; above HELD_BYTES_MIN */
+    struct {
+        uint64_t lost;             /* purified and not stored for want of space, as last seen */
+        uint64_t until_ns;         /* taken to be full so long */
+        uint64_t objects, evicted; /* when this run began: what is evicted beyond these is ours */
+        unsigned asked;
+    } full; /* of the sweep's thread */
 };
 
 /* One file on its way through the pipeline. */
@@ -58,17 +69,66 @@ struct ahead {
     char path[];
 };
 
-static void count_done(struct sweep *s, enum ahead_kind kind, bool purified, bool failed)
+/* What became of a file. */
+struct outcome {
+    enum fused_group group;
+    bool purified, failed, not_stored;
+};
+
+static void count_done(struct sweep *s, enum ahead_kind kind, const struct outcome *o)
 {
+    struct fused_warm_state *w = &s->warm_state;
     pthread_mutex_lock(&s->lock);
-    s->state.purified += purified;
-    s->state.failed += failed;
-    s->unfit += failed && kind == AHEAD_SWEEP;
+    s->state.purified += o->purified;
+    s->state.failed += o->failed;
+    s->unfit += o->failed && kind == AHEAD_SWEEP;
     if (kind == AHEAD_WARM) {
-        s->warm_state.done++;
-        s->warm_state.failed += failed;
+        w->done++;
+        w->failed += o->failed;
+        w->not_stored += o->not_stored;
+        w->group[o->group] += !o->failed;
     }
     pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- is there room? ---- */
+
+static const struct cache *cache_of(const struct sweep *s)
+{
+    return s->fs->stack.cache;
+}
+
+/* A new run: what it purifies is its own from here on. */
+static void room_begin(struct sweep *s)
+{
+    struct cache_stats cs = {0};
+    struct pipeline_stats ps;
+    pipeline_stats(s->fs->pipeline, &ps);
+    if (cache_of(s))
+        status_ignore(cache_stats(s->fs->stack.cache, &cs), "then any eviction counts as ours");
+    s->full.lost = ps.no_space;
+    s->full.objects = cs.objects;
+    s->full.evicted = cs.evicted;
+    s->full.until_ns = 0;
+    s->full.asked = 0;
+}
+
+/* Whether what is purified now would be thrown away, or throw away what this run has purified. */
+static bool is_full(struct sweep *s)
+{
+    struct pipeline_stats ps;
+    struct cache_stats cs;
+    uint64_t now = time_mono_ns();
+    pipeline_stats(s->fs->pipeline, &ps);
+    if (ps.no_space > s->full.lost) {
+        s->full.lost = ps.no_space;
+        s->full.until_ns = now + full_ns;
+    }
+    if (cache_of(s) && s->full.asked++ % EVICTED_EVERY == 0 &&
+        cache_stats(s->fs->stack.cache, &cs) == STATUS_OK &&
+        cs.evicted > s->full.evicted + s->full.objects)
+        s->full.until_ns = now + full_ns;
+    return now < s->full.until_ns;
 }
 
 /* The fetch's callback. */
@@ -83,7 +143,10 @@ static void ahead_done(struct fused_fetch *f, status st)
         named_add(s->fs->failures, &f->id, a->path, errmsg_text(&f->err, st));
     else if (!st)
         named_remove(s->fs->failures, &f->id);
-    count_done(s, a->kind, !st && f->verdict.group == FUSED_GROUP_IMAGE, failed);
+    struct outcome o = {.group = f->verdict.group,
+                        .purified = !st && f->verdict.group == FUSED_GROUP_IMAGE,
+                        .failed = failed};
+    count_done(s, a->kind, &o);
     close(f->fd);
     mem_free(a);
     pthread_mutex_lock(&s->lock);
@@ -94,28 +157,84 @@ static void ahead_done(struct fused_fetch *f, status st)
 
 /* ---- one file ---- */
 
-/* Opens a regular file and judges it. 0 or an errno value; *out_fd is the caller's. */
-static int open_and_examine(struct sweep *s, int base_fd, const char *name, const char *path,
+/* A link out of the source, which nobody follows: it is shown, and what it leads to is not
+ * purified.
+ */
+static bool note_link(struct fs *fs, const char *path, struct fused_verdict *v)
+{
+    char text[PATH_MAX];
+    enum link_fate fate;
+    struct stat sb;
+    AUTO(fd_close) int fd = -1;
+    if (fs->follow || under_open(fs->root_fd, path, O_PATH | O_NOFOLLOW, &fd) ||
+        fstat(fd, &sb) < 0 || !S_ISLNK(sb.st_mode) || fs_link(fs, path, &fate, text) ||
+        fate != LINK_OUTSIDE)
+        return false;
+    struct cache_file_id id = fused_file_id(&sb);
+    *v = (struct fused_verdict){.group = FUSED_GROUP_UNPURIFIED};
+    snprintf(v->reason, sizeof v->reason, "a link that leaves the source");
+    fs_note(fs, &id, path, v);
+    return true;
+}
+
+/* Opens a regular file and judges it. 0 or an errno value; *out_fd is the caller's, -1 for a link
+   that leaves the source. */
+static int open_and_examine(struct fs *fs, int base_fd, const char *name, const char *path,
                             struct cache_file_id *id, struct fused_verdict *v, int *out_fd)
 {
-    int fd, err = under_open_following(base_fd, name, O_RDONLY | O_NONBLOCK | O_NOCTTY, &fd);
+    int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY, fd;
+    int err = under_open_following(base_fd, name, flags, &fd);
     struct stat sb;
     struct errmsg e = {""};
-    if (err)
-        return err;
+    if (err && fs->follow)
+        err = fs_open_path(fs, path, flags, &fd);
+    if (err) {
+        *out_fd = -1;
+        return note_link(fs, path, v) ? 0 : err;
+    }
     if (fstat(fd, &sb) < 0 || !S_ISREG(sb.st_mode)) {
         close(fd);
         return EINVAL;
     }
     *id = fused_file_id(&sb);
-    status st = fused_examine(s->fs->pipeline, fd, id, path, v, &e);
+    status st = fused_examine(fs->pipeline, fd, id, path, v, &e);
     if (st) {
         close(fd);
         return fs_errno(st);
     }
-    fs_note(s->fs, id, path, v);
+    fs_note(fs, id, path, v);
     *out_fd = fd;
     return 0;
+}
+
+void sweep_look(struct fs *fs, int dirfd, const char *name, const char *path)
+{
+    struct cache_file_id id;
+    struct fused_verdict v;
+    int fd;
+    if (open_and_examine(fs, dirfd, name, path, &id, &v, &fd) == 0 && fd >= 0)
+        close(fd);
+}
+
+/* Whether the file is to go through the pipeline. */
+static bool is_wanted(struct sweep *s, int fd, const struct cache_file_id *id,
+                      struct fused_verdict *v, struct outcome *o)
+{
+    if (v->group != FUSED_GROUP_IMAGE)
+        return false;
+    if (v->size >= HELD_BYTES_MIN) {
+        pthread_mutex_lock(&s->lock);
+        s->too_large++;
+        pthread_mutex_unlock(&s->lock);
+    }
+    if (cache_of(s) && !is_full(s))
+        return !fused_is_cached(s->fs->pipeline, v);
+    /* Nothing is purified to be thrown away; what is stored already is found out all the same. */
+    struct errmsg e;
+    o->not_stored = fused_identify(s->fs->pipeline, fd, id, v, &e) ||
+                    (v->group == FUSED_GROUP_IMAGE && !fused_is_cached(s->fs->pipeline, v));
+    o->group = v->group;
+    return false;
 }
 
 static void work_on(struct sweep *s, enum ahead_kind kind, int base_fd, const char *name,
@@ -124,21 +243,18 @@ static void work_on(struct sweep *s, enum ahead_kind kind, int base_fd, const ch
     struct cache_file_id id;
     struct fused_verdict v;
     int fd;
-    if (open_and_examine(s, base_fd, name, path, &id, &v, &fd)) {
-        count_done(s, kind, false, kind != AHEAD_HINT);
+    if (open_and_examine(s->fs, base_fd, name, path, &id, &v, &fd)) {
+        count_done(s, kind, &(struct outcome){.failed = kind != AHEAD_HINT});
         return;
     }
-    if (v.group == FUSED_GROUP_IMAGE && v.size >= HELD_BYTES_MIN) {
-        pthread_mutex_lock(&s->lock);
-        s->too_large++;
-        pthread_mutex_unlock(&s->lock);
-    }
+    struct outcome o = {.group = v.group};
     struct ahead *a = NULL;
-    if (v.group == FUSED_GROUP_IMAGE && !fused_is_cached(s->fs->pipeline, &v))
+    if (fd >= 0 && is_wanted(s, fd, &id, &v, &o))
         a = mem_alloc(sizeof *a + strlen(path) + 1);
     if (!a) {
-        close(fd);
-        count_done(s, kind, false, false);
+        if (fd >= 0)
+            close(fd);
+        count_done(s, kind, &o);
         return;
     }
     a->sweep = s;
@@ -193,6 +309,12 @@ static bool serve_lists(struct sweep *s)
         enum ahead_kind kind = s->warm.first ? AHEAD_WARM : AHEAD_HINT;
         if (s->ahead < s->ahead_max)
             it = pop(kind == AHEAD_WARM ? &s->warm : &s->hints);
+        if (it && kind == AHEAD_WARM && s->warm_begins) {
+            s->warm_begins = false;
+            pthread_mutex_unlock(&s->lock);
+            room_begin(s);
+            pthread_mutex_lock(&s->lock);
+        }
         if (it) {
             s->warm_bytes -= kind == AHEAD_WARM ? strlen(it->path) : 0;
             pthread_mutex_unlock(&s->lock);
@@ -215,14 +337,69 @@ static bool serve_lists(struct sweep *s)
     return false;
 }
 
-static status sweep_visit(const struct image_entry *entry, void *arg)
+/* A walk of the source, or of a directory in it. Mounts of ours are not entered. What a link leads
+   to in the source is met there; others are followed where that was asked for, or else counted. */
+struct tour {
+    struct sweep *sweep;
+    const char *prefix; /* of the walk's paths; "" at the root */
+    /* name can be opened under dirfd, path under the root. */
+    status (*visit)(struct tour *t, int dirfd, const char *name, const char *path);
+    void *arg;
+};
+
+static char *tour_path(const struct tour *t, const struct image_entry *entry)
 {
-    struct sweep *s = arg;
-    if (entry->kind != IMAGE_ENTRY_FILE)
+    return mem_printf("%s%s", t->prefix, entry->path);
+}
+
+static bool leaves_source(struct sweep *s, const char *path)
+{
+    char text[PATH_MAX];
+    enum link_fate fate;
+    return path && strlen(path) < PATH_MAX && fs_link(s->fs, path, &fate, text) == 0 &&
+           fate == LINK_OUTSIDE;
+}
+
+static bool tour_follow(const struct image_entry *link, void *arg)
+{
+    struct tour *t = arg;
+    AUTO(mem_free) char *path = t->sweep->fs->follow ? tour_path(t, link) : NULL;
+    return path && leaves_source(t->sweep, path);
+}
+
+static status tour_visit(const struct image_entry *entry, void *arg)
+{
+    struct tour *t = arg;
+    if (atomic_load(&t->sweep->fs->ending))
+        return STATUS_CANCELLED;
+    if (entry->kind == IMAGE_ENTRY_DIR && mount_guard(entry->dirfd, entry->name))
+        *entry->descend = false;
+    if (entry->kind != IMAGE_ENTRY_FILE && entry->kind != IMAGE_ENTRY_SYMLINK)
         return STATUS_OK;
+    AUTO(mem_free) char *path = tour_path(t, entry);
+    if (!path)
+        return STATUS_NOMEM;
+    if (entry->kind == IMAGE_ENTRY_SYMLINK && !leaves_source(t->sweep, path))
+        return STATUS_OK;
+    return t->visit(t, entry->dirfd, entry->name, path);
+}
+
+static status tour_run(struct tour *t, int fd, struct errmsg *e)
+{
+    const struct image_walk_opts opts = {.follow = tour_follow};
+    char root[64];
+    snprintf(root, sizeof root, "/proc/self/fd/%d", fd);
+    return image_walk(root, &opts, tour_visit, t, e);
+}
+
+static status sweep_visit(struct tour *t, int dirfd, const char *name, const char *path)
+{
+    struct sweep *s = t->sweep;
     if (!serve_lists(s))
         return STATUS_CANCELLED;
-    work_on(s, AHEAD_SWEEP, entry->dirfd, entry->name, entry->path);
+    if (is_full(s))
+        return STATUS_NO_SPACE;
+    work_on(s, AHEAD_SWEEP, dirfd, name, path);
     pthread_mutex_lock(&s->lock);
     s->state.seen++;
     pthread_mutex_unlock(&s->lock);
@@ -234,13 +411,6 @@ static void set_phase(struct sweep *s, const char *phase)
     pthread_mutex_lock(&s->lock);
     s->state.phase = phase;
     pthread_mutex_unlock(&s->lock);
-}
-
-static status walk_fd(int fd, image_walk_fn *fn, void *arg, struct errmsg *e)
-{
-    char root[64];
-    snprintf(root, sizeof root, "/proc/self/fd/%d", fd);
-    return image_walk(root, NULL, fn, arg, e);
 }
 
 /* All that was begun came back. */
@@ -260,13 +430,18 @@ static void add_objection(struct errmsg *to, const char *what, uint64_t files)
                  files);
 }
 
-/* After the sweep. */
+/* After the sweep. Only what is on the disk counts: the cache writes behind. */
 static void freeze(struct sweep *s)
 {
     struct fs *fs = s->fs;
     struct errmsg why = {""};
     struct pipeline_stats ps;
+    status st = fs->stack.cache ? cache_flush(fs->stack.cache) : STATUS_OK;
     pipeline_stats(fs->pipeline, &ps);
+    if (!fs->stack.cache)
+        snprintf(why.text, sizeof why.text, "there is no cache");
+    else if (st && !ps.no_space && !ps.not_stored)
+        snprintf(why.text, sizeof why.text, "the cache was not written: %s", status_text(st));
     if (s->ended_early.text[0])
         snprintf(why.text, sizeof why.text, "the sweep ended early (%.200s)", s->ended_early.text);
     pthread_mutex_lock(&s->lock);
@@ -283,13 +458,53 @@ static void freeze(struct sweep *s)
     atomic_store(&fs->freeze, FREEZE_DONE);
 }
 
+/* The sweep's end, for the status: phase "done", or "full", or why it ended early. */
+static void end_sweep(struct sweep *s, status st, struct errmsg *e)
+{
+    if (st == STATUS_NO_SPACE)
+        errmsg_set(e, st,
+                   "the cache is full: what is read from now on is purified and not kept, or takes "
+                   "the place of what was (a larger cache_size, or relearn cache rm)");
+    if (st)
+        errmsg_set(&s->ended_early, st, "%s", errmsg_text(e, st));
+    if (st && st != STATUS_CANCELLED)
+        log_warn("the sweep ended early: %s", errmsg_text(e, st));
+    pthread_mutex_lock(&s->lock);
+    if (st && st != STATUS_CANCELLED)
+        snprintf(s->state.why, sizeof s->state.why, "%s", errmsg_text(e, st));
+    pthread_mutex_unlock(&s->lock);
+    set_phase(s, st == STATUS_NO_SPACE ? "full" : "done");
+}
+
+static void run_sweep(struct sweep *s)
+{
+    struct errmsg e = {""};
+    room_begin(s);
+    struct tour t = {s, "", sweep_visit, NULL};
+    status st = tour_run(&t, s->fs->root_fd, &e);
+    end_sweep(s, st, &e);
+}
+
+/* Once all of it came back: the last files may have met a full cache. */
+static void settle_sweep(struct sweep *s)
+{
+    struct errmsg e = {""};
+    status_ignore(cache_flush(s->fs->stack.cache), "each image is counted by itself");
+    if (!s->ended_early.text[0] && is_full(s))
+        end_sweep(s, STATUS_NO_SPACE, &e);
+}
+
 static void *sweep_main(void *arg)
 {
     struct sweep *s = arg;
     pthread_setname_np(pthread_self(), "sweep");
     status_ignore(setpriority(PRIO_PROCESS, 0, 19) ? STATUS_DENIED : STATUS_OK, "only a courtesy");
-    bool swept = !s->fs->sweeping;
+    bool swept = !s->fs->sweeping || !cache_of(s), settled = swept;
     while (serve_lists(s)) {
+        if (swept && !settled && is_settled(s)) {
+            settled = true;
+            settle_sweep(s);
+        }
         if (swept) {
             if (atomic_load(&s->fs->freeze) == FREEZE_SWEEP && is_settled(s))
                 freeze(s);
@@ -299,13 +514,7 @@ static void *sweep_main(void *arg)
             continue;
         }
         set_phase(s, "running");
-        struct errmsg e = {""};
-        status st = walk_fd(s->fs->root_fd, sweep_visit, s, &e);
-        if (st && st != STATUS_CANCELLED)
-            log_warn("the sweep ended early: %s", errmsg_text(&e, st));
-        if (st)
-            errmsg_set(&s->ended_early, st, "%s", errmsg_text(&e, st));
-        set_phase(s, "done");
+        run_sweep(s);
         swept = true;
     }
     return NULL;
@@ -323,7 +532,9 @@ status sweep_new(struct fs *fs, struct sweep **out)
     s->start_ns = time_mono_ns();
     s->warm.last = &s->warm.first;
     s->hints.last = &s->hints.first;
-    s->state.phase = fs->sweeping ? "waiting" : "off";
+    s->state.phase = fs->sweeping && fs->stack.cache ? "waiting" : "off";
+    if (fs->sweeping && !fs->stack.cache)
+        snprintf(s->state.why, sizeof s->state.why, "there is no cache to keep what is purified");
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -403,6 +614,7 @@ static status warm_file(struct sweep *s, const char *path)
     if (s->warm_bytes + strlen(path) > warm_bytes_max) {
         st = STATUS_LIMIT;
     } else {
+        s->warm_begins |= s->warm_state.done == s->warm_state.total;
         push(&s->warm, it);
         s->warm_bytes += strlen(path);
         s->warm_state.total++;
@@ -435,52 +647,50 @@ static status check_file(struct sweep *s, int base_fd, const char *name, const c
     struct fused_verdict v;
     int fd;
     io->files++;
-    if (open_and_examine(s, base_fd, name, path, &id, &v, &fd)) {
+    if (open_and_examine(s->fs, base_fd, name, path, &id, &v, &fd)) {
         io->missing++;
         return STATUS_OK;
     }
     struct errmsg e = {""};
-    status st = fused_identify(s->fs->pipeline, fd, &id, &v, &e);
-    close(fd);
-    bool cached = !st && (v.group != FUSED_GROUP_IMAGE || fused_is_cached(s->fs->pipeline, &v));
-    *(cached ? &io->cached : &io->absent) += 1;
+    status st = fd < 0 ? STATUS_OK : fused_identify(s->fs->pipeline, fd, &id, &v, &e);
+    if (fd >= 0)
+        close(fd);
+    io->group[v.group]++;
+    if (v.group == FUSED_GROUP_IMAGE) {
+        bool cached = !st && fused_is_cached(s->fs->pipeline, &v);
+        *(cached ? &io->cached : &io->absent) += 1;
+    }
     return STATUS_OK;
 }
 
-/* What to do with each file of a path: queue it (check NULL) or count it. */
-struct each_file {
-    struct sweep *sweep;
-    const char *prefix; /* of the walk's paths; "" at the root */
-    struct fused_warm_check *check;
-};
-
-static status each_visit(const struct image_entry *entry, void *arg)
+static status check_visit(struct tour *t, int dirfd, const char *name, const char *path)
 {
-    const struct each_file *each = arg;
-    if (atomic_load(&each->sweep->fs->ending))
-        return STATUS_CANCELLED;
-    if (entry->kind != IMAGE_ENTRY_FILE)
-        return STATUS_OK;
-    AUTO(mem_free) char *path = mem_printf("%s%s", each->prefix, entry->path);
-    if (!path)
-        return STATUS_NOMEM;
-    return each->check ? check_file(each->sweep, entry->dirfd, entry->name, path, each->check)
-                       : warm_file(each->sweep, path);
+    return check_file(t->sweep, dirfd, name, path, t->arg);
 }
 
+static status warm_visit(struct tour *t, int dirfd, const char *name, const char *path)
+{
+    (void)dirfd, (void)name;
+    return warm_file(t->sweep, path);
+}
+
+/* check NULL: queues each file of a path, else counts it. */
 static status for_each_file(struct sweep *s, const char *path, struct fused_warm_check *check,
                             struct errmsg *e)
 {
     AUTO(fd_close) int fd = -1;
     int flags = O_RDONLY | O_DIRECTORY | O_NONBLOCK;
-    if (under_open_following(s->fs->root_fd, path, flags, &fd))
+    int err = under_open_following(s->fs->root_fd, path, flags, &fd);
+    if (err && s->fs->follow)
+        err = fs_open_path(s->fs, path, flags, &fd);
+    if (err)
         return check ? check_file(s, s->fs->root_fd, path, path, check) : warm_file(s, path);
     bool root = strcmp(path, ".") == 0;
     AUTO(mem_free) char *prefix = mem_printf("%s%s", root ? "" : path, root ? "" : "/");
     if (!prefix)
         return STATUS_NOMEM;
-    struct each_file each = {s, prefix, check};
-    return walk_fd(fd, each_visit, &each, e);
+    struct tour t = {s, prefix, check ? check_visit : warm_visit, check};
+    return tour_run(&t, fd, e);
 }
 
 status sweep_warm(struct sweep *s, const char *path, struct errmsg *e)

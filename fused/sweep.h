@@ -5,8 +5,10 @@
  *   1. the warm list: files announced over the control socket, in the order given;
  *   2. hints: files that changed while we watched;
  *   3. the sweep: the whole source, once, while no reader waits (unless it is switched off).
- * All of it is submitted at sweep priority, a few files ahead of the purifier; a file that is
- * opened meanwhile overtakes, and joins the work on it when that has begun.
+ * What a full cache would not keep is not purified ahead: the sweep ends, and files of the warm
+ * list are counted as not stored. All of it is submitted at sweep priority, a few files ahead of
+ * the purifier; a file that is opened meanwhile overtakes, and joins the work on it when that has
+ * begun.
  *
  * Paths are relative to the source root, "." is the root; symbolic links are followed inside it. A
  * path that is a directory stands for all files below it.
@@ -29,11 +31,14 @@ void sweep_warm_state(struct sweep *s, struct fused_warm_state *out);
 /* Counts into *io what would have to be purified. */
 status sweep_check(struct sweep *s, const char *path, struct fused_warm_check *io,
                    struct errmsg *e) MUST_USE;
+/* Only enters a file, or a link, into the lists of the status, by its header. */
+void sweep_look(struct fs *fs, int dirfd, const char *name, const char *path);
 /* Never waits; hints that are too many are forgotten: the file is then purified when it is read. */
 void sweep_hint(struct sweep *s, const char *path);
 
 struct sweep_state {
-    const char *phase;         /* off, waiting, running, done */
+    const char *phase;         /* off, waiting, running, done, full: ended for want of room */
+    char why[160];             /* it is off, or has ended early; else "" */
     uint64_t seen;             /* files the sweep has looked at */
     uint64_t purified, failed; /* by warm list, hints and sweep together */
 };

@@ -33,7 +33,7 @@ static const struct virtual_snapshot *snapshot(struct fs *fs, fuse_ino_t ino)
     uint64_t now = time_real_ns();
     if (now - s->made_ns >= snapshot_ns) {
         buf_done(&s->text);
-        s->text = (struct buf)BUF_INIT(4u << 20);
+        s->text = (struct buf)BUF_INIT(64u << 20);
         status_ignore(virtual_text(fs, ino, &s->text), "without memory it is empty for a second");
         s->made_ns = now;
     }
@@ -66,6 +66,8 @@ static void fill_attr(struct fs *fs, fuse_ino_t ino, struct stat *sb)
     memset(sb, 0, sizeof *sb);
     sb->st_ino = shown_inode_base + ino;
     sb->st_mode = ino == VIRTUAL_DIR ? S_IFDIR | 0555 : S_IFREG | 0444;
+    if (ino == VIRTUAL_STATUS) /* names files that others may not know of */
+        sb->st_mode = S_IFREG | 0400;
     sb->st_nlink = ino == VIRTUAL_DIR ? 2 : 1;
     sb->st_uid = getuid();
     sb->st_gid = getgid();

@@ -37,11 +37,13 @@ setup() {
 
 teardown() {
     local dir
+    [ -n "${w:-}" ] || return 0
     for dir in "$w/bound"* "$w/mnt"* "$w"/*/mnt*; do
         while [ "$(mounts_at "$dir")" != 0 ]; do
             relearn umount "$dir" 2>/dev/null || umount -l "$dir" 2>/dev/null || fusermount3 -uz "$dir" || break
         done
     done
+    ! mountpoint -q "$c" || umount -l "$c"
 }
 
 mnt() { relearn mount --profile "$DATA/p.ini" --cache "$c" -o nosweep "$@" "$s" "$m"; }
@@ -240,4 +242,105 @@ PYTHON
     [ "$(getfattr --only-values -n user.relearn.state "$m/$name")" = cached ]
     [ "$(getfattr --only-values -n user.relearn.state "$m/other.png")" = cached ]
     relearn warm --check -f <(printf '%s\n' "$name" other.png) "$m"
+}
+
+@test "status: names of files are for the mounting user, and printed without their escapes" {
+    [ "$(id -u)" -eq 0 ] || skip "needs another user"
+    chmod 755 "$w" "$BATS_FILE_TMPDIR" "$BATS_RUN_TMPDIR"
+    mkdir -m 700 "$s/private"
+    echo x >"$s/private/NAME.png"
+    echo x >"$(printf '%s/\033]0;pwned\007\033[31mred\nfake line.png' "$s")"
+    mnt -o allow_other
+    run as_nobody cat "$m/.relearn/status.json"
+    [ "$status" -eq 1 ]
+    run as_nobody relearn status "$m"
+    echo "$output"
+    [ "$status" -eq 1 ] && [[ "$output" = *"another user's"* ]] && [[ "$output" != *NAME* ]]
+    as_nobody grep -q '^relearnfs_not_purified_files 2' "$m/.relearn/metrics"
+    ! as_nobody grep -rq NAME "$m/.relearn/metrics" "$m/.relearn/profile.ini"
+    run relearn status "$m"
+    [[ "$output" = *'\x1b]0;pwned\x07\x1b[31mred\x0afake line.png'* ]]
+    [[ "$output" != *$'\e'* ]]
+    relearn status --json "$m" | "$PY" -c 'import json,sys
+n=[x["path"] for x in json.load(sys.stdin)[0]["not_purified"]["files"]]
+assert sorted(n) == ["\x1b]0;pwned\x07\x1b[31mred\nfake line.png", "private/NAME.png"], n'
+}
+
+@test "what is not purified is said by mount, status and warm alike, with all names" {
+    printf '\x93NUMPY\x01\x00' >"$s/a.npy"
+    for n in $(seq 80); do echo x >"$s/cat/bad$n.png"; done
+    ln -s /etc/hostname "$s/out.png"
+    echo label >"$s/labels.txt"
+    run mnt
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [[ "$output" = *"82 images NOT PURIFIED, served as they are: "* ]]
+    run relearn warm -q "$m"
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [[ "$output" = *"82 images NOT PURIFIED"* ]]
+    [[ "$output" = *"3 images, 0 labels, 0 excluded, 1 other files"* ]]
+    run relearn warm --check "$m"
+    [ "$status" -eq 1 ]
+    [[ "$output" = *"3 of 3 images ready, 0 to purify, 0 missing"*"82 images NOT PURIFIED"* ]]
+    relearn status "$m" | grep -E '^  NOT PURIFIED 82 images'
+    relearn status --json "$m" | "$PY" -c 'import json,sys
+j=json.load(sys.stdin)[0]["not_purified"]
+assert j["count"] == 82 and len(j["files"]) == 82 and all(x["why"] for x in j["files"])
+assert {"a.npy","out.png","cat/bad7.png"} <= {x["path"] for x in j["files"]}'
+    relearn warm -q --json "$m" >"$w/warm.json" && return 1
+    "$PY" -c 'import json,sys
+j=json.load(open(sys.argv[1]))
+assert j["files"] == 86 and j["image"]["count"] == 3 and len(j["not_purified"]["files"]) == 82, j' "$w/warm.json"
+    # A list is answered for itself.
+    printf '%s\n' cat/1.png a.npy | relearn warm -q --json -f - "$m" >"$w/list.json" && return 1
+    "$PY" -c 'import json,sys
+j=json.load(open(sys.argv[1]))
+assert [x["path"] for x in j["not_purified"]["files"]] == ["a.npy"] and j["not_purified"]["count"] == 1, j' "$w/list.json"
+    relearn warm -q -f <(echo cat/1.png) "$m"
+    relearn umount "$m"
+    run mnt -o exclude='bad*:*.npy:out.png,strict'
+    echo "$output"
+    [[ "$output" != *NOT* ]] || [[ "$output" = *"1 images NOT PURIFIED, reading them is an error: out.png"* ]]
+    [ "$(status_of "$m" 'j["excluded"]["count"]')" -ge 81 ]
+}
+
+@test "the self-test's image is not the user's" {
+    mnt
+    [ "$(status_of "$m" 'j["work"]["purified"], j["work"]["evaluations"], j["cache"]["objects"]')" = "(0, 0, 0)" ]
+    relearn umount "$m"
+    run relearn cache stats --json --cache "$c"
+    [[ "$output" = *'"objects": 0'* ]]
+}
+
+@test "a full cache: warm says how much is not stored, the sweep stops and says so" {
+    [ "$(id -u)" -eq 0 ] || skip "needs a small file system"
+    for n in $(seq 60); do png "$s/$n.png" 64 $((100 + n)); done
+    mkdir "$c"
+    mount -t tmpfs -o size=400k,mode=700 none "$c"
+    mnt
+    run relearn warm -q "$m"
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [[ "$output" = *" images are not stored"* ]]
+    cmp -n 8 "$m/1.png" "$s/1.png" # and all is served
+    relearn umount "$m"
+    relearn mount --profile "$DATA/p.ini" --cache "$c" "$s" "$m"
+    wait_until 20 eval '[ "$(status_of "$m" "j[\"ahead\"][\"phase\"]")" = full ]'
+    relearn status "$m" | grep -F "the cache is full"
+    relearn umount "$m"
+    umount "$c"
+}
+
+@test "warm: Ctrl-C ends the waiting with 130, not the work" {
+    relearn mount --profile "$DATA/slow.ini" --cache "$c" -o nosweep "$s" "$m"
+    "$PY" - "$m" <<'PYTHON'
+import signal, subprocess, sys, time
+p = subprocess.Popen(["relearn", "warm", "-q", sys.argv[1]], stderr=subprocess.PIPE)
+time.sleep(0.5)
+p.send_signal(signal.SIGINT)
+out = p.communicate()[1].decode()
+assert p.returncode == 130 and "the mount goes on" in out, (p.returncode, out)
+PYTHON
+    [ "$(status_of "$m" 'j["ahead"]["warm"]["total"]')" = 3 ]
 }
