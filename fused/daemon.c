@@ -251,6 +251,7 @@ static status open_parts(struct daemon *d, struct errmsg *e)
     struct fused_stack_options so = {.profile = o->profile,
                                      .cache_dir = o->cache_dir,
                                      .cache_bytes = o->cache_bytes,
+                                     .min_free_bytes = o->min_free_bytes,
                                      .encoded_bytes = o->encoded_bytes,
                                      .threads = o->threads,
                                      .max_pixels = o->max_pixels,
@@ -375,10 +376,13 @@ static void say_limits(struct daemon *d)
     if (!fs->stack.cache || cache_stats(fs->stack.cache, &cs))
         return; /* said before */
     char limit[64] = "no limit";
-    if (cs.max_bytes && cs.max_bytes != UINT64_MAX)
+    uint64_t min_free = d->opt->min_free_bytes;
+    if (!min_free)
+        min_free = cache_default_limits(fs->stack.cache_dir).min_free_bytes;
+    if (cs.max_bytes && cs.max_bytes != CACHE_NO_LIMIT)
         snprintf(limit, sizeof limit, "at most %.1f GiB", (double)cs.max_bytes / (1 << 30));
-    fprintf(stderr, "relearnfsd: cache %s: %s (-o cache_size)\n", TEXT_SHOWN(fs->stack.cache_dir),
-            limit);
+    fprintf(stderr, "relearnfsd: cache %s: %s, %.1f GiB stay free (-o cache_size, min_free)\n",
+            TEXT_SHOWN(fs->stack.cache_dir), limit, (double)min_free / (1 << 30));
 }
 
 /* For appending. A link is not followed, and a file that is not ours not written: the directory may

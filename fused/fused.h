@@ -65,7 +65,8 @@ struct fused_pipeline;
 struct fused_stack_options {
     const char *profile;             /* as purify_profile_load; NULL: "default" */
     const char *cache_dir;           /* NULL: path_cache_dir() */
-    uint64_t cache_bytes;            /* limit of the cache directory; 0: none */
+    uint64_t cache_bytes;            /* as cache_options.max_bytes; 0: the default */
+    uint64_t min_free_bytes;         /* the same */
     uint64_t encoded_bytes;          /* encoded images kept in memory; 0: 256 MiB */
     int threads;                     /* of the purifier; 0: one per CPU */
     uint64_t max_pixels;             /* larger images pass through; 0: what the purifier takes */

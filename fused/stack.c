@@ -68,8 +68,11 @@ static status open_cache(const struct fused_stack_options *opt, struct fused_sta
                          struct errmsg *e)
 {
     struct errmsg why = {""};
-    const struct cache_options co = {.max_bytes = opt->cache_bytes};
+    const struct cache_options co = {.max_bytes = opt->cache_bytes,
+                                     .min_free_bytes = opt->min_free_bytes};
     status st = cache_open(s->cache_dir, &co, &s->cache, &why);
+    if (!st && cache_read_only(s->cache))
+        log_warn("what is purified is not kept: %s", cache_read_only(s->cache));
     if (!st)
         return STATUS_OK;
     if (st != STATUS_NO_SPACE && st != STATUS_IO)

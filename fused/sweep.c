@@ -93,9 +93,11 @@ static void count_done(struct sweep *s, enum ahead_kind kind, const struct outco
 
 /* ---- is there room? ---- */
 
+/* NULL: nothing that is purified now would be kept. */
 static const struct cache *cache_of(const struct sweep *s)
 {
-    return s->fs->stack.cache;
+    const struct cache *c = s->fs->stack.cache;
+    return c && !cache_read_only(c) ? c : NULL;
 }
 
 /* A new run: what it purifies is its own from here on. */
@@ -532,8 +534,8 @@ status sweep_new(struct fs *fs, struct sweep **out)
     s->start_ns = time_mono_ns();
     s->warm.last = &s->warm.first;
     s->hints.last = &s->hints.first;
-    s->state.phase = fs->sweeping && fs->stack.cache ? "waiting" : "off";
-    if (fs->sweeping && !fs->stack.cache)
+    s->state.phase = fs->sweeping && cache_of(s) ? "waiting" : "off";
+    if (fs->sweeping && !cache_of(s))
         snprintf(s->state.why, sizeof s->state.why, "there is no cache to keep what is purified");
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
