@@ -4,8 +4,8 @@
  *
  * The primitives are made for one thread and images go to our threads, each with objects and
  * scratch of its own: so an image's bits do not depend on the batch, and nothing is shared in a
- * run. Where there are fewer images than threads, some rows of S are an item. Several heads are
- * strided operands, which the library multiplies slowly: left to the next device.
+ * run. Where there are fewer images than threads, some rows of S are an item, on AVX-512. Several
+ * heads are strided operands, which the library multiplies slowly: left to the next device.
  */
 #include "onednn/onednn.h"
 
@@ -116,12 +116,21 @@ static status workers_new(struct nn_step *s, struct attention *a, struct errmsg 
     return st;
 }
 
+/* Whether a row of a product has the same bits whatever rows are computed with it. The library's
+   product for AVX2 chooses among kernels by the number of rows, and these add up in other orders.
+ */
+static bool rows_are_alike(void)
+{
+    unsigned has = dnnl_get_effective_cpu_isa(), wide = dnnl_cpu_isa_avx512_core;
+    return (has & wide) == wide;
+}
+
 /* Whole images, or the largest parts of them that keep the threads busy; small ones do not pay. */
 static int rows_of(int l, int images, int threads)
 {
     enum { LEAST = 64 };
     int rows = l;
-    while (images * (l / rows) < threads && rows % 2 == 0 && rows / 2 >= LEAST)
+    while (rows_are_alike() && images * (l / rows) < threads && rows % 2 == 0 && rows / 2 >= LEAST)
         rows /= 2;
     return rows;
 }
