@@ -100,6 +100,59 @@ same() { cmp -s "$1" <(purified "$2"); }
     [[ "$output" = *"sub/outside.png"*"a link that leaves the source"* ]]
 }
 
+@test "identity: links that leave the source are followed where that is asked for, and only for the mounting user" {
+    mkdir -p "$s/sub" "$w/pool/cat"
+    cp "$DATA/tree/cat/1.png" "$DATA/tree/cat/2.png" "$w/pool/cat/"
+    ln -s "$w/pool/cat/1.png" "$s/one.png"
+    ln -s "$w/pool/cat" "$s/sub/cat"
+    ln -s "$w/pool" "$w/pool/cat/up" # a folder that leads to itself
+    run mnt -o follow,allow_other
+    [ "$status" -eq 2 ]
+    mnt -o follow
+    same "$m/one.png" "$w/pool/cat/1.png"
+    [ ! -L "$m/one.png" ]
+    for i in 1 2; do same "$m/sub/cat/$i.png" "$w/pool/cat/$i.png"; done
+    [ "$(ls "$m/sub/cat")" = "$(ls "$w/pool/cat")" ]
+    run timeout 20 find "$m" -name 1.png
+    [ "$(wc -l <<<"$output")" -ge 1 ]
+    [ "$(stat -c %s "$m/one.png")" = "$(cat "$m/one.png" | wc -c)" ]
+}
+
+@test "identity: a strict mount refuses what it cannot purify" {
+    mkdir "$s"
+    cp "$DATA/tree/cat/1.png" "$s/good.png"
+    head -c 500 "$DATA/tree/cat/2.png" >"$s/cut.png"
+    printf '\x93NUMPY\1\0' >"$s/a.npy"
+    echo cat >"$s/label.txt"
+    ln -s "$DATA/tree/cat/3.png" "$s/outside.png"
+    mnt -o strict
+    same "$m/good.png" "$s/good.png"
+    cmp "$m/label.txt" "$s/label.txt"
+    for n in cut.png a.npy; do
+        run cat "$m/$n"
+        [ "$status" -eq 1 ]
+        [[ "$output" = *"Input/output error"* ]]
+    done
+    run cat "$m/outside.png"
+    [ "$status" -eq 1 ]
+    grep -q 'cut.png: not purified' "$(status_of "$m" 'j["log"]')"
+}
+
+@test "identity: an immutable source is known again without being read" {
+    mkdir "$s"
+    cp "$DATA"/tree/cat/* "$s/"
+    touch -d @1600000000 "$s"/*
+    sleep 0.1 # the table refuses what changed a moment ago
+    mnt -o immutable
+    for i in 1 2 3; do same "$m/$i.png" "$s/$i.png"; done
+    relearn umount "$m"
+    mnt -o immutable
+    [ "$(getfattr --only-values -n user.relearn.state "$m/1.png")" = cached ]
+    waited=$(status_of "$m" 'j["kernel"]["opens_waited"]')
+    for i in 1 2 3; do same "$m/$i.png" "$s/$i.png"; done
+    [ "$(status_of "$m" 'j["kernel"]["opens_waited"]')" = "$waited" ]
+}
+
 @test "identity: where others are let in, an access list shows no more than the owner's rights" {
     [ "$(id -u)" -eq 0 ] || skip "needs root"
     mkdir "$s"
