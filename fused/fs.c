@@ -2,8 +2,10 @@
 #include "fs.h"
 
 #include "under.h"
+#include "watch.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/vfs.h>
@@ -428,6 +430,17 @@ uint64_t fs_shown_inode(const struct fs *fs, uint64_t device, uint64_t inode)
     return h ^ h >> 32;
 }
 
+/* Whether changes here may not be heard of although the source is watched: behind a link that
+   leaves it, on a file system whose files change elsewhere, or too deep for the watch. */
+static bool is_unheard(struct fs *fs, struct node *dir, const struct stat *sb)
+{
+    char path[PATH_MAX];
+    if (fs->follow || !fs_is_sure(fs, sb->st_dev, fs->root_fd))
+        return true;
+    return atomic_load(&fs->watch_deep) &&
+           (table_path(fs->table, dir, NULL, path) || watch_is_blind(fs, path));
+}
+
 /* With an access ACL the group's bits are a mask, and who may read is written where the kernel does
    not look on our behalf: others than the owner are then let in by nothing. Only where others may
    come at all, since for the mounting user the source itself is asked when a file is opened. */
@@ -457,6 +470,11 @@ void fs_fill_entry(struct fs *fs, struct node *n, struct node *parent, int base_
     e->entry_timeout = fs_timeout(fs, sb);
     if (e->entry_timeout > short_timeout && fs_is_recent(table_changed(fs->table, parent)))
         e->entry_timeout = short_timeout;
+    bool believed = e->entry_timeout > short_timeout || e->attr_timeout > short_timeout;
+    if (believed && is_unheard(fs, parent, sb)) {
+        e->entry_timeout = fmin(e->entry_timeout, short_timeout);
+        e->attr_timeout = fmin(e->attr_timeout, short_timeout);
+    }
     e->attr.st_ino = fs_shown_inode(fs, sb->st_dev, sb->st_ino);
     narrow_mode(fs, base_fd, name, &e->attr);
 }
