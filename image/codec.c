@@ -142,20 +142,6 @@ static status find_codec(struct source *s, enum image_format *out, struct errmsg
     return STATUS_OK;
 }
 
-static status find_end(struct source *s, const struct image_codec *c, bool *out_complete,
-                       struct errmsg *e)
-{
-    const uint8_t *p;
-    *out_complete = !c->end_mark; /* a format without one tells nothing */
-    if (!c->end_mark || s->size < c->end_mark_len)
-        return STATUS_OK;
-    status st = source_at(s, s->size - c->end_mark_len, c->end_mark_len, &p, e);
-    if (st)
-        return st;
-    *out_complete = memcmp(p, c->end_mark, c->end_mark_len) == 0;
-    return STATUS_OK;
-}
-
 /* s: the file or its beginning; file_size: of the whole. out is undefined after a failure. */
 static status scan(struct source *s, uint64_t file_size, const struct image_limits *lim,
                    struct header *out, struct errmsg *e)
@@ -180,8 +166,6 @@ static status scan(struct source *s, uint64_t file_size, const struct image_limi
         out->info.orientation = 1; /* the file does not say */
     if (!st)
         st = check_limits(&out->info, lim, e);
-    if (!st)
-        st = find_end(s, c, &out->info.complete, e);
     if (st)
         return st;
     out->info.file_size = file_size;
@@ -293,7 +277,6 @@ status image_info_new(enum image_format format, const struct image *img,
         .height = img->height,
         .channels = img->channels,
         .has_alpha = img->alpha != NULL,
-        .complete = true,
         .source_bits = 8,
         .orientation = 1,
     };

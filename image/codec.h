@@ -22,7 +22,7 @@ struct header_piece {
 };
 
 struct header {
-    struct image_info info; /* file_size, encoded_size and complete are filled in by codec.c */
+    struct image_info info; /* file_size and encoded_size are filled in by codec.c */
     uint64_t least_bytes;   /* no file with this header can be smaller */
     uint64_t max_metadata;  /* set before the scan */
     bool no_color;          /* the colour pieces were too many, and are left out */
@@ -43,8 +43,6 @@ struct image_codec {
     /* (optional) what else must be true of the first bytes, which begin with magic; len may be less
        than CODEC_HEAD_BYTES. */
     bool (*is)(const uint8_t *head, size_t len);
-    const uint8_t *end_mark; /* its last bytes when nothing follows the image */
-    size_t end_mark_len;
     /* What can be written. A format without an encoder is only read, and shown as a PNG; then this
        and what follows but for scan and decode is not filled in. */
     unsigned holds; /* kinds of image */
@@ -53,7 +51,7 @@ struct image_codec {
        multiples of pad_unit (both at least 1). */
     uint32_t pad_least, pad_unit;
 
-    /* Fills out->info (all but the formats, file_size, encoded_size and complete) and the pieces.
+    /* Fills out->info (all but the formats, file_size and encoded_size) and the pieces.
        Reads up to the image data and no further, unless kept metadata stands behind it.
        info.metadata_bytes begins at 0 and counts the pieces; a format may add to it what its
        `metadata` writes besides. */

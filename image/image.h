@@ -127,11 +127,8 @@ struct image_info {
     enum image_format format; /* of what is written; the source's unless that is not written */
     enum image_format source_format; /* of what was read */
     int width, height;
-    int channels;   /* 1 or 3: of the decoded pixels and of the encoded file */
-    bool has_alpha; /* an alpha channel, or a colour that is transparent */
-    /* The file ends with its end mark (IEND, EOI). When false it is cut short, or other bytes
-       follow the image; only image_decode can tell, so decode before promising a size. */
-    bool complete;
+    int channels;    /* 1 or 3: of the decoded pixels and of the encoded file */
+    bool has_alpha;  /* an alpha channel, or a colour that is transparent */
     int source_bits; /* per sample: 1, 2, 4, 8, 16 */
     /* A palette without transparency, or fewer than 8 bits per sample: likely no photograph but a
        mask, whose values have a meaning of their own. */
@@ -145,7 +142,7 @@ struct image_info {
 
 /*
  * Reads the header of a file of file_size bytes, of which data is the whole or a prefix that
- * reaches the image data (header_bytes of it); `complete` is then about the prefix.
+ * reaches the image data (header_bytes of it).
  * UNSUPPORTED: of no format that is read, or of a kind of it that is not (12-bit JPEG, floating
  * point TIFF).
  * CORRUPT: damaged or cut within the header. LIMIT: over one of the limits.

@@ -199,14 +199,11 @@ status image_jpeg_encode(const struct image *img, const struct image_info *info,
 }
 
 static const uint8_t magic[] = {0xff, MARKER_SOI, 0xff};
-static const uint8_t end_mark[] = {0xff, MARKER_EOI};
 
 const struct image_codec image_jpeg_codec = {
     .name = "JPEG",
     .magic = magic,
     .magic_len = sizeof magic,
-    .end_mark = end_mark,
-    .end_mark_len = sizeof end_mark,
     .holds = HOLDS_GREY | HOLDS_RGB,
     .max_width = JPEG_MAX_DIMENSION,
     .max_height = JPEG_MAX_DIMENSION,

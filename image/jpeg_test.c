@@ -71,7 +71,6 @@ static void check_source(const struct jpeg_kind *k, int w, int h)
         fail_msg("stored %d %dx%d: decoded pixels are off by %.2f", k->stored, w, h, diff);
     assert_int_equal(image_probe(file.data, file.len, file.len, &lim, &probed, &e), STATUS_OK);
     assert_memory_equal(&probed, &info, sizeof info);
-    assert_true(info.complete);
     struct buf out = recode(&file);
     assert_int_equal(image_decode(out.data, out.len, &lim, &back, NULL, &e), STATUS_OK);
     diff = mean_difference(img.pixels, back.pixels, image_pixel_bytes(&img));
