@@ -2,12 +2,10 @@
 # The cache directory in bad company: a full disk, a disk that cannot be written, a network file system, other users'
 # directories. The model is tiny and untrained: what is tested are the files, not the purification.
 
+load mounts
+
 setup_file() {
-    cd "$BATS_TEST_DIRNAME/.." || return 1
-    export BUILD=${BUILD:-$PWD/build} DATA=$BATS_FILE_TMPDIR
-    [[ $BUILD = /* ]] || export BUILD=$PWD/$BUILD
-    export PATH=$BUILD/bin:$PATH PY=/usr/bin/python3
-    unset XDG_RUNTIME_DIR NOTIFY_SOCKET RELEARN_FAULT
+    programs_setup_file || return 1
     "$PY" -c 'import PIL, numpy' 2>/dev/null || return 0
     "$PY" - "$DATA/images" <<'P'
 import os, sys
@@ -20,9 +18,7 @@ for i in range(24):
     os.makedirs(d, exist_ok=True)
     Image.fromarray(rng.randint(0, 255, (64, 64, 3)).astype(np.uint8)).save(os.path.join(d, "%d.png" % i))
 P
-    relearn diffusion train --data "$DATA/images" --out "$DATA/m.safetensors" --steps 1 --batch 1 --size 16 \
-        --channels 3 --ch 8 --mult 1,2 --groups 4 --no-mid-attn --quiet || return 1
-    printf '[purify]\nmodel = %s\nt_start = 4\nrounds = 1\nsteps = 2\nguidance = none\n' "$DATA/m.safetensors" >"$DATA/p.ini"
+    tiny_model "$DATA/images" || return 1
     relearn purify -q --profile "$DATA/p.ini" --cache "$DATA/cache" "$DATA/images" "$DATA/golden"
 }
 

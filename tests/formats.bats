@@ -2,21 +2,17 @@
 # WebP, BMP, TIFF and GIF through a mount and through a copy: the same bytes, the sizes that stat told, and what PIL,
 # OpenCV and torchvision's ImageFolder make of them. The model is tiny and untrained.
 
+load mounts
+
 setup_file() {
-    cd "$BATS_TEST_DIRNAME/.." || return 1
-    export BUILD=${BUILD:-$PWD/build} DATA=$BATS_FILE_TMPDIR PY=/usr/bin/python3
-    [[ $BUILD = /* ]] || export BUILD=$PWD/$BUILD
-    export PATH=$BUILD/bin:$PATH
-    unset XDG_RUNTIME_DIR NOTIFY_SOCKET RELEARN_FAULT
+    programs_setup_file || return 1
     "$PY" -c 'import PIL, numpy' 2>/dev/null || return 0
     "$PY" tests/image_formats.py make "$DATA/all" || return 1
     mkdir -p "$DATA/tree/c" "$DATA/train/c"
     (cd "$DATA/all/src" && cp lossy.webp lossless_alpha.webp animated.webp meta.webp rgb.bmp grey.bmp rgba.bmp \
         rgb_tiff_lzw.tiff rgba_raw.tiff grey_jpeg.tif orientation.tif plain.gif transparent.gif animated.gif "$DATA/tree/c")
     "$PY" -c 'from PIL import Image; import sys; Image.new("RGB", (16, 16), 9).save(sys.argv[1])' "$DATA/train/c/a.png"
-    relearn diffusion train --data "$DATA/train" --out "$DATA/m.safetensors" --steps 1 --batch 1 --size 16 \
-        --channels 3 --ch 8 --mult 1,2 --groups 4 --no-mid-attn --quiet || return 1
-    printf '[purify]\nmodel = %s\nt_start = 4\nrounds = 1\nsteps = 2\nguidance = none\n' "$DATA/m.safetensors" >"$DATA/p.ini"
+    tiny_model "$DATA/train" || return 1
     relearn purify -q --profile "$DATA/p.ini" --cache "$DATA/cache" "$DATA/tree" "$DATA/copy"
 }
 

@@ -1,66 +1,20 @@
 #!/usr/bin/env bats
 # What a mount refuses, what it leaves alone, what it says and to whom. The model is tiny and untrained.
 
-setup_file() {
-    cd "$BATS_TEST_DIRNAME/.." || return 1
-    export BUILD=${BUILD:-$PWD/build} DATA=$BATS_FILE_TMPDIR
-    [[ $BUILD = /* ]] || export BUILD=$PWD/$BUILD
-    export PATH=$BUILD/bin:$PATH PY=/usr/bin/python3
-    unset XDG_RUNTIME_DIR NOTIFY_SOCKET RELEARN_FAULT
-    export XDG_CACHE_HOME=$DATA/xdg-cache XDG_CONFIG_HOME=$DATA/xdg-config
-    mkdir -p "$DATA/tree/cat"
-    for n in 1 2 3; do png "$DATA/tree/cat/$n.png" 16 $n; done
-    relearn diffusion train --data "$DATA/tree" --out "$DATA/m.safetensors" --steps 1 --batch 1 --size 16 \
-        --channels 3 --ch 8 --mult 1,2 --groups 4 --no-mid-attn --quiet || return 1
-    printf '[purify]\nmodel = %s\nt_start = 4\nrounds = 1\nsteps = 2\nguidance = none\n' "$DATA/m.safetensors" >"$DATA/p.ini"
-    printf '[purify]\nmodel = %s\nt_start = 900\nrounds = 40\nsteps = 100\nguidance = none\n' "$DATA/m.safetensors" >"$DATA/slow.ini"
-}
+load mounts
 
-png() { # FILE SIDE SEED: an RGB image
-    "$PY" - "$@" <<'PYTHON'
-import random, struct, sys, zlib
-path, side, seed = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-r = random.Random(seed)
-raw = b"".join(b"\0" + bytes(r.randrange(256) for _ in range(3 * side)) for _ in range(side))
-def chunk(t, d): return struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d))
-open(path, "wb").write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
-                       + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b""))
-PYTHON
-}
+setup_file() { mounts_setup_file; }
 
 setup() {
-    [ -c /dev/fuse ] || skip "no /dev/fuse"
-    w=$BATS_TEST_TMPDIR m=$BATS_TEST_TMPDIR/mnt c=$BATS_TEST_TMPDIR/cache s=$BATS_TEST_TMPDIR/src
-    mkdir "$m"
+    mounts_setup
     cp -a "$DATA/tree" "$s"
 }
 
 teardown() {
-    local dir
-    [ -n "${w:-}" ] || return 0
-    for dir in "$w/bound"* "$w/mnt"* "$w"/*/mnt*; do
-        while [ "$(mounts_at "$dir")" != 0 ]; do
-            relearn umount "$dir" 2>/dev/null || umount -l "$dir" 2>/dev/null || fusermount3 -uz "$dir" || break
-        done
-    done
-    ! mountpoint -q "$c" || umount -l "$c"
+    mounts_teardown
+    [ -z "${c:-}" ] || ! mountpoint -q "$c" || umount -l "$c"
 }
 
-mnt() { relearn mount --profile "$DATA/p.ini" --cache "$c" -o nosweep "$@" "$s" "$m"; }
-status_of() { # MOUNT PYTHON-EXPRESSION over j
-    "$PY" -c 'import json,sys; j=json.load(open(sys.argv[1]+"/.relearn/status.json")); print(eval(sys.argv[2]))' "$@"
-}
-wait_until() { # SECONDS COMMAND...
-    local i n=$(($1 * 20))
-    shift
-    for ((i = 0; i < n; i++)); do
-        "$@" && return 0
-        sleep 0.05
-    done
-    return 1
-}
-has_ended() { ! kill -0 "$1" 2>/dev/null || grep -q '^State:.Z' "/proc/$1/status"; }
-mounts_at() { awk -v at="$1" '$5 == at { n++ } END { print n + 0 }' /proc/self/mountinfo; }
 refused() { # TEXT COMMAND...: fails with TEXT, and nothing is mounted at $m
     local text=$1
     shift

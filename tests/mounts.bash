@@ -1,20 +1,35 @@
 # For tests with real mounts: sourced by .bats files. The model is tiny and untrained: what is tested is the file
 # system, not the purification.
 
-mounts_setup_file() {
+# The programs that were built, and a place for what all tests of a file share: $DATA.
+programs_setup_file() {
     cd "$BATS_TEST_DIRNAME/.." || return 1
     export BUILD=${BUILD:-$PWD/build} DATA=$BATS_FILE_TMPDIR
     [[ $BUILD = /* ]] || export BUILD=$PWD/$BUILD
     export PATH=$BUILD/bin:$PATH PY=/usr/bin/python3 CLIENTS=$BATS_TEST_DIRNAME/clients
     unset XDG_RUNTIME_DIR NOTIFY_SOCKET RELEARN_FAULT
+}
+
+# tiny_model DIR: a model that has seen DIR, $DATA/m.safetensors, and a profile that is quick, $DATA/p.ini.
+tiny_model() {
+    relearn diffusion train --data "$1" --out "$DATA/m.safetensors" --steps 1 --batch 1 --size 16 \
+        --channels 3 --ch 8 --mult 1,2 --groups 4 --no-mid-attn --quiet || return 1
+    profile_of p 4 1 2
+}
+
+# profile_of NAME T_START ROUNDS STEPS: $DATA/NAME.ini
+profile_of() {
+    printf '[purify]\nmodel = %s\nt_start = %s\nrounds = %s\nsteps = %s\nguidance = none\n' "$DATA/m.safetensors" "${@:2}" \
+        >"$DATA/$1.ini"
+}
+
+mounts_setup_file() {
+    programs_setup_file || return 1
     export XDG_CACHE_HOME=$DATA/xdg-cache XDG_CONFIG_HOME=$DATA/xdg-config
     mkdir -p "$DATA/tree/cat"
     for n in 1 2 3; do png "$DATA/tree/cat/$n.png" 16 $n; done
-    relearn diffusion train --data "$DATA/tree" --out "$DATA/m.safetensors" --steps 1 --batch 1 --size 16 \
-        --channels 3 --ch 8 --mult 1,2 --groups 4 --no-mid-attn --quiet || return 1
-    printf '[purify]\nmodel = %s\nt_start = 4\nrounds = 1\nsteps = 2\nguidance = none\n' "$DATA/m.safetensors" >"$DATA/p.ini"
-    # About two seconds for a small image.
-    printf '[purify]\nmodel = %s\nt_start = 900\nrounds = 40\nsteps = 100\nguidance = none\n' "$DATA/m.safetensors" >"$DATA/slow.ini"
+    tiny_model "$DATA/tree" || return 1
+    profile_of slow 900 40 100 # about two seconds for a small image
 }
 
 mounts_setup() {
@@ -25,8 +40,11 @@ mounts_setup() {
 
 mounts_at() { awk -v p="$1" '$5 == p' /proc/self/mountinfo | wc -l; }
 
+has_ended() { ! kill -0 "$1" 2>/dev/null || grep -q '^State:.Z' "/proc/$1/status"; } # not reaped yet is ended, too
+
 mounts_teardown() {
     local dir
+    [ -n "${w:-}" ] || return 0
     for dir in "$w"/mnt* "$w"/bound* "$w"/*/mnt* "$s"; do
         while [ "$(mounts_at "$dir")" != 0 ]; do
             relearn umount "$dir" 2>/dev/null || umount -l "$dir" 2>/dev/null || fusermount3 -uz "$dir" || break

@@ -2,12 +2,10 @@
 # relearn purify and relearn scan: what they write and count, what they refuse, and what hostile trees cannot make them
 # do. The model is tiny and untrained: what is tested are the files, not the purification.
 
+load mounts
+
 setup_file() {
-    cd "$BATS_TEST_DIRNAME/.." || return 1
-    export BUILD=${BUILD:-$PWD/build} DATA=$BATS_FILE_TMPDIR
-    [[ $BUILD = /* ]] || export BUILD=$PWD/$BUILD
-    export PATH=$BUILD/bin:$PATH PY=/usr/bin/python3
-    unset XDG_RUNTIME_DIR NOTIFY_SOCKET RELEARN_FAULT
+    programs_setup_file || return 1
     "$PY" -c 'import PIL, numpy' 2>/dev/null || return 0
     "$PY" - "$DATA/images" <<'P'
 import os, sys
@@ -20,11 +18,8 @@ for i in range(12):
     os.makedirs(d, exist_ok=True)
     Image.fromarray(rng.randint(0, 255, (20 + i, 24, 3)).astype(np.uint8)).save(os.path.join(d, "%d.png" % i))
 P
-    relearn diffusion train --data "$DATA/images" --out "$DATA/m.safetensors" --steps 1 --batch 1 --size 16 \
-        --channels 3 --ch 8 --mult 1,2 --groups 4 --no-mid-attn --quiet || return 1
-    printf '[purify]\nmodel = %s\nt_start = 4\nrounds = 1\nsteps = 2\nguidance = none\n' "$DATA/m.safetensors" >"$DATA/p.ini"
-    # Hours for the twelve images.
-    printf '[purify]\nmodel = %s\nt_start = 1000\nrounds = 50\nsteps = 1000\nguidance = none\n' "$DATA/m.safetensors" >"$DATA/slow.ini"
+    tiny_model "$DATA/images" || return 1
+    profile_of slow 1000 50 1000 # hours for the twelve images
 }
 
 setup() {

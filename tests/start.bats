@@ -1,4 +1,9 @@
+#!/usr/bin/env bats
 # What a program says before it does anything.
+
+load mounts
+
+setup_file() { programs_setup_file; }
 
 @test "a CPU without the vector instructions is told so, with an exit status" {
     [ "$(uname -m)" = x86_64 ] || skip "no build for several CPUs here"
