@@ -48,9 +48,10 @@ static void recode(const struct image *img, const struct image_info *info, const
     CHECK(image_decode(out, info->encoded_size, &lim, &back, &again, NULL) == STATUS_OK);
     CHECK(again.channels == info->channels);
     CHECK(again.format == info->format);
-    /* a PNG that was made of a GIF has room for metadata of its own */
+    /* a PNG that was made of a GIF has room for metadata of its own; a chunk with a wrong checksum
+       turns into padding */
     CHECK(info->source_format != info->format || (again.encoded_size == info->encoded_size &&
-                                                  again.metadata_bytes == info->metadata_bytes));
+                                                  again.metadata_bytes <= info->metadata_bytes));
     if (info->format != IMAGE_JPEG)
         CHECK(memcmp(back.pixels, img->pixels, image_pixel_bytes(img)) == 0);
 }
