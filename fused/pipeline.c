@@ -108,12 +108,23 @@ static void log_failure(struct fused_pipeline *p, const struct fused_fetch *f, s
     log_error("%s: not purified: %s", f->name, errmsg_text(&f->err, st));
 }
 
+static uint64_t samples_of(const struct image_info *info)
+{
+    return (uint64_t)info->width * (uint64_t)info->height *
+           (uint64_t)(info->channels + info->has_alpha);
+}
+
+/* Bytes that reading and decoding f take at most: the file, the pixels, and what decoders keep
+   beside them: a progressive JPEG's coefficients (two bytes each), libwebp's four bytes a pixel and
+   tables, rows and planes of the others. The jail holds them to more than this (jail.h). */
 static uint64_t cost_of(const struct fused_fetch *f)
 {
+    static const unsigned per_sample[IMAGE_FORMAT_COUNT] = {
+        [IMAGE_PNG] = 2, [IMAGE_JPEG] = 4, [IMAGE_WEBP] = 6,
+        [IMAGE_BMP] = 2, [IMAGE_GIF] = 3,  [IMAGE_TIFF] = 3,
+    };
     const struct image_info *info = &f->verdict.info;
-    return (uint64_t)info->width * (uint64_t)info->height *
-               (uint64_t)(info->channels + info->has_alpha) +
-           f->id.size;
+    return samples_of(info) * per_sample[info->source_format] + f->id.size;
 }
 
 static enum lane lane_of(const struct fused_pipeline *p, const struct fused_fetch *f)
@@ -587,6 +598,20 @@ static bool known_bytes(struct fused_pipeline *p, struct fused_fetch *f)
     return true;
 }
 
+/* What f holds once it is decoded, until it is answered. */
+static void keep_pixels_only(struct fused_pipeline *p, struct fused_fetch *f)
+{
+    uint64_t kept = samples_of(&f->verdict.info) + f->verdict.info.metadata_bytes;
+    if (kept >= f->admitted)
+        return;
+    pthread_mutex_lock(&p->lock);
+    p->stats.inflight_bytes -= f->admitted - kept;
+    p->lane_bytes[lane_of(p, f)] -= f->admitted - kept;
+    f->admitted = kept;
+    pthread_cond_broadcast(&p->work);
+    pthread_mutex_unlock(&p->lock);
+}
+
 static void run_miss(struct fused_pipeline *p, struct fused_fetch *f)
 {
     struct source_bytes src = {NULL, 0};
@@ -605,6 +630,7 @@ static void run_miss(struct fused_pipeline *p, struct fused_fetch *f)
     } else {
         f->verdict.has_pixels = true;
         memo_write(p->opt.cache, &f->verdict);
+        keep_pixels_only(p, f);
         fly(p, f);
     }
 }
