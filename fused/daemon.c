@@ -597,7 +597,7 @@ int daemon_run(const struct daemon_options *opt)
     struct errmsg e = {""};
     d.opt = opt;
     d.signal_fd = d.event_fd = -1;
-    d.fs.root_fd = d.fs.mountinfo_fd = d.place.lock_fd = d.mount_id = -1;
+    d.fs.root_fd = d.place.lock_fd = d.mount_id = -1;
     d.fs.timeout = opt->timeout;
     d.fs.allow_other = opt->allow_other;
     d.fs.no_watch = !opt->watch;

@@ -1,12 +1,12 @@
 /* From nodes to open files, and what files are served as. */
 #include "fs.h"
 
+#include "mounts.h"
 #include "under.h"
 #include "watch.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/vfs.h>
 #include <sys/xattr.h>
@@ -50,73 +50,45 @@ double fs_timeout(const struct fs *fs, const struct stat *sb)
     return fs->timeout;
 }
 
-/* ---- where mounts of our own are ---- */
-
-struct inside {
-    const char *source, *path; /* path NULL: anywhere below the source */
-    bool found;
-};
-
-static bool is_prefix(const char *outer, const char *path)
-{
-    size_t n = strlen(outer);
-    return strncmp(outer, path, n) == 0 && (path[n] == 0 || path[n] == '/' || n == 1);
-}
-
-static void look_inside(void *arg, const char *mountpoint, const char *source)
-{
-    struct inside *in = arg;
-    (void)source;
-    in->found |= in->path ? is_prefix(mountpoint, in->path) : is_prefix(in->source, mountpoint);
-}
-
-bool fs_has_mounts_inside(struct fs *fs)
-{
-    pthread_mutex_lock(&fs->devices_lock);
-    if (fs->mountinfo_fd < 0)
-        fs->mountinfo_fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
-    struct pollfd p = {.fd = fs->mountinfo_fd, .events = POLLPRI};
-    bool changed = fs->mountinfo_fd < 0 || poll(&p, 1, 0) != 0 || !fs->mounts_seen;
-    if (changed) {
-        struct inside in = {.source = fs->source};
-        fs->mounts_inside = fused_mounts(look_inside, &in) || in.found;
-        fs->mounts_seen = true;
-    }
-    bool has = fs->mounts_inside;
-    pthread_mutex_unlock(&fs->devices_lock);
-    return has;
-}
-
-static bool is_in_mount(struct fs *fs, const char *full)
-{
-    struct inside in = {.source = fs->source, .path = full};
-    return fused_mounts(look_inside, &in) || in.found;
-}
-
 /* ---- opening ---- */
 
 /* The target of a link that leaves the source, or what lies below it, for who asked for that. */
 static int open_followed(struct fs *fs, const char *path, int flags, int *out_fd)
 {
-    char full[PATH_MAX], proc[64];
+    char proc[64];
     AUTO(fd_close) int fd = openat(fs->root_fd, path, O_PATH | O_CLOEXEC);
     if (fd < 0)
         return errno;
-    snprintf(proc, sizeof proc, "/proc/self/fd/%d", fd);
-    ssize_t n = readlink(proc, full, sizeof full - 1);
-    if (n < 0)
-        return errno;
-    full[n] = 0;
-    if (is_in_mount(fs, full))
-        return ELOOP;
+    int err = mount_guard(fd, "");
+    if (err)
+        return err;
     if (flags & O_PATH) {
         *out_fd = TAKE_FD(fd);
         return 0;
     }
+    snprintf(proc, sizeof proc, "/proc/self/fd/%d", fd);
     int data = open(proc, flags | O_CLOEXEC);
     if (data < 0)
         return errno;
     *out_fd = data;
+    return 0;
+}
+
+/* ELOOP when the way to path leads into a mount of ours. Each step goes through those before it, of
+   which that is known. */
+static int guard_way(struct fs *fs, const char *path)
+{
+    char way[PATH_MAX];
+    for (const char *end = path; *end; end += *end == '/') {
+        end += strcspn(end, "/");
+        AUTO(fd_close) int fd = -1;
+        snprintf(way, sizeof way, "%.*s", (int)(end - path), path);
+        int err = under_open(fs->root_fd, way, O_PATH, &fd);
+        if (!err)
+            err = mount_guard(fd, "");
+        if (err)
+            return err;
+    }
     return 0;
 }
 
@@ -125,12 +97,8 @@ static int open_inside(struct fs *fs, const char *path, int flags, int *out_fd)
     int err = under_open_same_mount(fs->root_fd, path, flags, out_fd);
     if (err != EXDEV)
         return err;
-    AUTO(mem_free) char *full = mem_printf("%s/%s", fs->source, path);
-    if (!full)
-        return ENOMEM;
-    if (fs_has_mounts_inside(fs) && is_in_mount(fs, full))
-        return ELOOP;
-    return under_open(fs->root_fd, path, flags, out_fd);
+    err = guard_way(fs, path);
+    return err ? err : under_open(fs->root_fd, path, flags, out_fd);
 }
 
 int fs_open_path(struct fs *fs, const char *path, int flags, int *out_fd)

@@ -98,9 +98,7 @@ struct fs {
     _Atomic(enum freeze) freeze;
     struct errmsg not_frozen; /* why: written before freeze becomes NOT, and not after */
     pthread_mutex_t devices_lock;
-    int mountinfo_fd; /* tells that mounts changed; guarded by devices_lock, as the next three */
-    bool mounts_seen, mounts_inside; /* as of then */
-    struct fs_device device[FS_DEVICES_MAX];
+    struct fs_device device[FS_DEVICES_MAX]; /* guarded by devices_lock, as the next */
     unsigned devices;
     pthread_mutex_t handles_lock;
     struct handle *handles; /* open files; guarded by handles_lock */
@@ -148,8 +146,6 @@ int fs_link(struct fs *fs, const char *path, enum link_fate *out, char out_text[
 /* Takes *fd, a link, and *sb to what it leads to when that is outside the source: only for who
    asked for it. */
 int fs_follow(struct fs *fs, const char *path, int *fd, struct stat *sb);
-/* Whether a mount of relearnfs lies somewhere below the source. */
-bool fs_has_mounts_inside(struct fs *fs);
 /* Opens a node's current name and checks that it still is that node (else ESTALE). out_path,
    PATH_MAX bytes, and sb are filled as well. fs_open_node: O_PATH; fs_open_node_data: for reading,
    must be regular. */

@@ -7,6 +7,7 @@
  */
 #include "fs.h"
 
+#include "mounts.h"
 #include "under.h"
 #include <dirent.h>
 #include <errno.h>
@@ -128,12 +129,14 @@ static bool worth_judging(struct listing *l, const struct stat *sb)
 }
 
 /* Completes e as a lookup of this entry, or leaves it without attributes. */
-static void look_up_entry(struct listing *l, const char *name, struct fuse_entry_param *e)
+static void look_up_entry(struct listing *l, const struct dirent *d, struct fuse_entry_param *e)
 {
     struct stat sb;
     int at = dirfd(l->handle->stream);
-    if (l->fs->follow || fs_has_mounts_inside(l->fs)) /* looked up with more care, one by one */
-        return;
+    const char *name = d->d_name;
+    bool may_be_dir = d->d_type == DT_DIR || d->d_type == DT_UNKNOWN;
+    if (l->fs->follow || (may_be_dir && mount_guard(at, name)))
+        return; /* looked up with more care, one by one */
     if (fstatat(at, name, &sb, AT_SYMLINK_NOFOLLOW) < 0)
         return;
     if (S_ISREG(sb.st_mode) && !worth_judging(l, &sb))
@@ -162,7 +165,7 @@ static bool add_entry(struct listing *l, const struct dirent *d)
         if (need > left)
             return false;
         if (!is_dot(name))
-            look_up_entry(l, name, &e);
+            look_up_entry(l, d, &e);
         fuse_add_direntry_plus(l->req, l->data + l->used, left, name, &e, d->d_off);
     } else {
         need = fuse_add_direntry(l->req, l->data + l->used, left, name, &e.attr, d->d_off);

@@ -118,6 +118,25 @@ same() { cmp -s "$1" <(purified "$2"); }
     [ "$(stat -c %s "$m/one.png")" = "$(cat "$m/one.png" | wc -c)" ]
 }
 
+@test "identity: a view that is mounted into the source later is not entered" {
+    mkdir -p "$s/sub/deeper" "$w/other" "$w/mnt2"
+    cp "$DATA/tree/cat/1.png" "$s/one.png"
+    cp "$DATA/tree/cat/2.png" "$w/other/two.png"
+    mnt
+    ls -l "$m/sub" >/dev/null
+    relearn mount --profile "$DATA/p.ini" --cache "$c-2" -o nosweep "$w/other" "$w/mnt2"
+    mount --bind "$w/mnt2" "$s/sub/deeper" 2>/dev/null || skip "no bind mounts"
+    kill -STOP "$(status_of "$w/mnt2" 'j["pid"]')" # who asks it anything waits for it
+    for what in "stat $m/sub/deeper/two.png" "ls $m/sub/deeper" "cat $m/sub/deeper/two.png"; do
+        run timeout 10 $what
+        [ "$status" -ne 0 ] && [ "$status" -ne 124 ]
+    done
+    timeout 10 ls -l "$m" "$m/sub" >/dev/null 2>&1 || [ $? -ne 124 ]
+    same "$m/one.png" "$s/one.png"
+    pkill -CONT -f "relearnfsd .*$w/mnt2"
+    umount -l "$s/sub/deeper"
+}
+
 @test "identity: a strict mount refuses what it cannot purify" {
     mkdir "$s"
     cp "$DATA/tree/cat/1.png" "$s/good.png"
