@@ -79,3 +79,14 @@ char *text_shown_new(const char *text)
         text_shown(text, out, size);
     return out;
 }
+
+const char *text_bytes(uint64_t n, char out[32])
+{
+    static const char *const unit[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double v = (double)n;
+    size_t u = 0;
+    for (; v >= 1024 && u + 1 < ARRAY_LEN(unit); u++)
+        v /= 1024;
+    snprintf(out, 32, u ? "%.1f %s" : "%.0f %s", v, unit[u]);
+    return out;
+}

@@ -6,12 +6,16 @@
  * writing, and bytes that are not UTF-8 become \xNN: a file name cannot move the cursor, end the
  * line, or look like another. Other text stays as it is, so that doing it twice changes nothing.
  */
+#include <stdint.h>
+
 #include <stddef.h>
 
 /* Writes at most size bytes with the final 0, cut at a whole character; returns out. */
 const char *text_shown(const char *text, char *out, size_t size);
 /* A new string for mem_free; NULL without memory. */
 char *text_shown_new(const char *text);
+/* "1.5 MiB" and the like; returns out. */
+const char *text_bytes(uint64_t n, char out[32]);
 
 /* For a printf argument: lives as long as the enclosing block. Cut where no path is as long. */
 enum { TEXT_SHOWN_MAX = 4 * 4096 };

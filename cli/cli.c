@@ -386,14 +386,3 @@ status cli_json_name(json_t *array, const char *name, const char *why)
         rc |= json_object_set_new(row, "why", json_string(TEXT_SHOWN(why)));
     return json_array_append_new(array, row) | rc ? STATUS_NOMEM : STATUS_OK;
 }
-
-const char *cli_bytes(uint64_t n, char out[32])
-{
-    static const char *const unit[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-    double v = (double)n;
-    size_t u = 0;
-    for (; v >= 1024 && u + 1 < ARRAY_LEN(unit); u++)
-        v /= 1024;
-    snprintf(out, 32, u ? "%.1f %s" : "%.0f %s", v, unit[u]);
-    return out;
-}

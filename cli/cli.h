@@ -109,10 +109,8 @@ void cli_print_json(json_t *json);
 /* Appends {"path":name,"why":why}. A name that is not UTF-8 has U+FFFD where it is not, and its
    bytes in "path_hex". why "": left out. */
 status cli_json_name(json_t *array, const char *name, const char *why) MUST_USE;
-/* "1.5 MiB" and the like; returns out. */
-const char *cli_bytes(uint64_t n, char out[32]);
 
-cli_run_fn cmd_mount, cmd_umount, cmd_status, cmd_warm, cmd_purify, cmd_scan, cmd_cache, cmd_profile,
-    cmd_model, cmd_diffusion, cmd_train, cmd_eval, cmd_protect, cmd_unpack, cmd_report;
+cli_run_fn cmd_mount, cmd_umount, cmd_status, cmd_warm, cmd_purify, cmd_scan, cmd_cache,
+    cmd_profile, cmd_model, cmd_diffusion, cmd_train, cmd_eval, cmd_protect, cmd_unpack, cmd_report;
 
 #endif

@@ -103,9 +103,9 @@ static void bytes_read_well(void **state)
 {
     (void)state;
     char out[32];
-    assert_string_equal(cli_bytes(0, out), "0 B");
-    assert_string_equal(cli_bytes(1536, out), "1.5 KiB");
-    assert_string_equal(cli_bytes(UINT64_C(5) << 40, out), "5.0 TiB");
+    assert_string_equal(text_bytes(0, out), "0 B");
+    assert_string_equal(text_bytes(1536, out), "1.5 KiB");
+    assert_string_equal(text_bytes(UINT64_C(5) << 40, out), "5.0 TiB");
 }
 
 static char where[64];

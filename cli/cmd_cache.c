@@ -177,12 +177,12 @@ static void print_stats(const struct cache_stats *s)
     printf("objects   %" PRIu64 " of %" PRIu64 " profiles, %" PRIu64 " pins\n", s->objects,
            s->profiles, s->pins);
     printf("packs     %" PRIu64 ", %s on disk, %s of it live\n", s->packs,
-           cli_bytes(s->disk_bytes, a), cli_bytes(s->live_bytes, b));
-    printf("index     %s, %" PRIu64 " remembered images\n", cli_bytes(s->index_bytes, a), s->memos);
+           text_bytes(s->disk_bytes, a), text_bytes(s->live_bytes, b));
+    printf("index     %s, %" PRIu64 " remembered images\n", text_bytes(s->index_bytes, a), s->memos);
     if (s->aside_files)
         printf("aside     %" PRIu64
                " damaged indexes, %s (relearn cache gc --aside deletes them)\n",
-               s->aside_files, cli_bytes(s->aside_bytes, a));
+               s->aside_files, text_bytes(s->aside_bytes, a));
 }
 
 static int stats(const struct cache_call *call, struct cache *c)

@@ -65,7 +65,7 @@ static int print_verified(struct verifying *v, const struct cache_verify_result 
                                  repaired, "index_ok", r->index_ok));
     else
         printf("%" PRIu64 " objects, %s: %" PRIu64 " damaged%s; index %s\n", r->objects,
-               cli_bytes(r->bytes, bytes), r->bad, repaired && r->bad ? " and forgotten" : "",
+               text_bytes(r->bytes, bytes), r->bad, repaired && r->bad ? " and forgotten" : "",
                r->index_ok ? "good" : "damaged (relearn cache rebuild mends it)");
     return ok ? 0 : 1;
 }
@@ -115,7 +115,7 @@ static void print_gc(const struct cache_gc_result *r, int json)
     else
         printf("%s freed: %" PRIu64 " packs deleted, %" PRIu64 " of them rewritten; %" PRIu64
                " objects evicted, %" PRIu64 " remembered images forgotten\n",
-               cli_bytes(r->bytes_freed, bytes), r->packs_deleted, r->packs_compacted, r->evicted,
+               text_bytes(r->bytes_freed, bytes), r->packs_deleted, r->packs_compacted, r->evicted,
                r->memos_pruned);
 }
 

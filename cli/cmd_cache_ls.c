@@ -71,7 +71,7 @@ static void print_profiles(struct listing *l)
         else
             printf("%s  %-12s %10" PRIu64 " objects  %10s%s\n", hex,
                    row[i].name[0] ? TEXT_SHOWN(row[i].name) : "-", row[i].objects,
-                   cli_bytes(row[i].bytes, bytes), row[i].pinned ? "  pinned" : "");
+                   text_bytes(row[i].bytes, bytes), row[i].pinned ? "  pinned" : "");
     }
     if (all)
         cli_print_json(all);

@@ -121,7 +121,7 @@ static void print_text(const char *path, const struct nn_file *f, const char *sh
     printf("architecture  %s\n", architecture(f));
     printf("summary       %s\n", summary);
     printf("parameters    %" PRIu64 " in %d tensors, %s\n", t.parameters, nn_file_count(f),
-           cli_bytes(t.bytes, size));
+           text_bytes(t.bytes, size));
     if (nn_file_meta_count(f))
         puts("metadata");
     for (int i = 0; i < nn_file_meta_count(f); i++) {

@@ -84,7 +84,7 @@ static void print_text(const struct scanning *s, const struct fused_scan_result 
     if (!r->group[FUSED_GROUP_IMAGE])
         return;
     printf("cache: at most %s more (what is in it already is not purified again)\n",
-           cli_bytes(r->cache_bytes, bytes));
+           text_bytes(r->cache_bytes, bytes));
     printf("time:  about %s here for %.1f Mpixel in %" PRIu64
            " tiles (%.4g tiles/s on %d threads)\n",
            duration((double)r->work / speed->tiles_per_second, total), (double)r->pixels * 1e-6,

@@ -71,7 +71,7 @@ static void print_mount(const json_t *j)
         printf("  %-12s none, so that nothing is kept: %s\n", "cache", TEXT_SHOWN(none));
     else
         printf("  %-12s %s: %" PRIu64 " images, %s\n", "cache", TEXT_SHOWN(text(j, "cache_dir")),
-               number(j, "cache", "objects"), cli_bytes(number(j, "cache", "disk_bytes"), disk));
+               number(j, "cache", "objects"), text_bytes(number(j, "cache", "disk_bytes"), disk));
     printf("  %-12s %" PRIu64 " purified, %" PRIu64 " from the cache, %" PRIu64 " failed\n",
            "images", number(j, "work", "purified"),
            number(j, "work", "cache_hits") + number(j, "work", "memory_hits"),

@@ -375,14 +375,14 @@ static void say_limits(struct daemon *d)
     struct cache_stats cs = {0};
     if (!fs->stack.cache || cache_stats(fs->stack.cache, &cs))
         return; /* said before */
-    char limit[64] = "no limit";
+    char limit[64] = "no limit", size[32];
     uint64_t min_free = d->opt->min_free_bytes;
     if (!min_free)
         min_free = cache_default_limits(fs->stack.cache_dir).min_free_bytes;
     if (cs.max_bytes && cs.max_bytes != CACHE_NO_LIMIT)
-        snprintf(limit, sizeof limit, "at most %.1f GiB", (double)cs.max_bytes / (1 << 30));
-    fprintf(stderr, "relearnfsd: cache %s: %s, %.1f GiB stay free (-o cache_size, min_free)\n",
-            TEXT_SHOWN(fs->stack.cache_dir), limit, (double)min_free / (1 << 30));
+        snprintf(limit, sizeof limit, "at most %s", text_bytes(cs.max_bytes, size));
+    fprintf(stderr, "relearnfsd: cache %s: %s, %s stay free (-o cache_size, min_free)\n",
+            TEXT_SHOWN(fs->stack.cache_dir), limit, text_bytes(min_free, size));
 }
 
 /* For appending. A link is not followed, and a file that is not ours not written: the directory may
