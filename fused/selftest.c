@@ -114,6 +114,7 @@ static status run_alone(const struct fused_stack *s, struct errmsg *e)
     if (!st) {
         st = run(p, fd, e);
         pipeline_stop(p);
+        purify_wait_idle(s->service); /* its thread may still be in the callback that answered */
         pipeline_free(p);
     }
     close(fd);

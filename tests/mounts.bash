@@ -38,6 +38,9 @@ mounts_setup() {
     mkdir "$m"
 }
 
+# In a chroot whose root is no mountpoint, nothing tells where a bind mount comes from.
+sees_its_root() { awk '$5 == "/" { found = 1 } END { exit !found }' /proc/self/mountinfo; }
+
 mounts_at() { awk -v p="$1" '$5 == p' /proc/self/mountinfo | wc -l; }
 
 has_ended() { ! kill -0 "$1" 2>/dev/null || grep -q '^State:.Z' "/proc/$1/status"; } # not reaped yet is ended, too
