@@ -48,6 +48,7 @@ has_ended() { ! kill -0 "$1" 2>/dev/null || grep -q '^State:.Z' "/proc/$1/status
 mounts_teardown() {
     local dir
     [ -n "${w:-}" ] || return 0
+    pkill -CONT -f "relearnfsd .*$w" || true # what a test stopped would hold up all that follows
     for dir in "$w"/mnt* "$w"/bound* "$w"/*/mnt* "$s"; do
         while [ "$(mounts_at "$dir")" != 0 ]; do
             relearn umount "$dir" 2>/dev/null || umount -l "$dir" 2>/dev/null || fusermount3 -uz "$dir" || break
