@@ -26,15 +26,6 @@
 
 #include "base/banned.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
-    __has_feature(memory_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-
 enum { LOOK_MS = 100 };                        /* between two looks at a decoder's clock */
 static const size_t kept_bytes = 16u << 20;    /* shared memory that a decoder keeps: 2048x2048 */
 static const uint64_t slack_bytes = 64u << 20; /* of address space: heaps have holes */
@@ -279,7 +270,7 @@ static status wait_for(struct decoder *d, uint64_t end_ms, struct jail_answer *o
 static status ask(struct jail *j, struct decoder *d, const struct jail_request *q,
                   const struct budget *b, struct jail_answer *out)
 {
-#ifndef SANITIZED
+#ifndef JAIL_SANITIZED
     rlim_t most = j->vm_bytes + b->memory_bytes + q->mapped;
     if (prlimit(d->pid, RLIMIT_AS, &(struct rlimit){most, RLIM_INFINITY}, NULL) < 0)
         return STATUS_IO;

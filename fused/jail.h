@@ -44,6 +44,16 @@ DEFINE_FREEP(struct jail *, jail_free)
 
 /* ---- jail_inmate.c: the other side ---- */
 
+/* Built with a sanitizer (see above). */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define JAIL_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
+    __has_feature(memory_sanitizer)
+#define JAIL_SANITIZED 1
+#endif
+#endif
+
 enum { JAIL_SOCKET = 3, JAIL_MEMORY = 4 }; /* a decoder's descriptors; the warden has the first */
 
 /* To a decoder: the file is at 0 of the memory, of which `mapped` bytes exist; pixels and alpha go

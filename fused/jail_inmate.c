@@ -25,15 +25,6 @@
 
 #include "base/banned.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
-    __has_feature(memory_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-
 enum { FDS_MAX = 2 };
 
 /* ---- messages ---- */
@@ -95,7 +86,7 @@ static const int allowed[] = {
     SCMP_SYS(exit),           SCMP_SYS(exit_group),      SCMP_SYS(rt_sigreturn),
     SCMP_SYS(clock_gettime),  SCMP_SYS(getrandom),       SCMP_SYS(mremap),
     SCMP_SYS(sched_yield),    SCMP_SYS(restart_syscall),
-#ifdef SANITIZED
+#ifdef JAIL_SANITIZED
     SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigaction),    SCMP_SYS(sigaltstack),
     SCMP_SYS(gettid),         SCMP_SYS(getpid),          SCMP_SYS(write),
     SCMP_SYS(prctl),
@@ -137,7 +128,7 @@ static int add_rules(scmp_filter_ctx filter)
     for (size_t i = 0; i < ARRAY_LEN(maps); i++)
         rc |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, maps[i], 1,
                                SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-#ifndef SANITIZED
+#ifndef JAIL_SANITIZED
     for (size_t i = 0; i < ARRAY_LEN(refused); i++)
         rc |= seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), refused[i], 0);
 #endif
@@ -146,7 +137,7 @@ static int add_rules(scmp_filter_ctx filter)
 
 static bool load_filter(void)
 {
-#ifdef SANITIZED
+#ifdef JAIL_SANITIZED
     (void)refused;
     uint32_t otherwise = SCMP_ACT_ERRNO(EPERM);
 #else
@@ -175,7 +166,7 @@ static bool set_limit(int which, rlim_t most)
 /* All descriptors but the first n from JAIL_SOCKET on. */
 static bool close_others(int n)
 {
-#ifndef SANITIZED
+#ifndef JAIL_SANITIZED
     if (close_range(0, JAIL_SOCKET - 1, 0) < 0)
         return false;
 #endif
@@ -188,7 +179,7 @@ static void ignore_signals(void)
                                  SIGPIPE, SIGTSTP, SIGUSR1, SIGUSR2};
     sigset_t none;
     sigemptyset(&none);
-#ifndef SANITIZED
+#ifndef JAIL_SANITIZED
     for (int i = 1; i < NSIG; i++)
         signal(i, SIG_DFL); /* nobody's handler; fails for those that have no other */
 #endif
