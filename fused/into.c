@@ -27,7 +27,7 @@ struct into_dir {
     int fd;                       /* -1: given up */
     unsigned used;                /* calls that use fd */
     struct into_dir *prev, *next; /* in tree->idle, when fd >= 0 and used == 0, but for the root */
-    char name[];
+    char *name; /* in the same allocation */
 };
 
 struct into {
@@ -150,7 +150,7 @@ static struct into_dir *dir_new(struct into *t, struct into_dir *up, const char 
     d->refs = 1;
     d->fd = fd;
     d->used = 1;
-    memcpy(d->name, name, strlen(name) + 1);
+    d->name = memcpy(d + 1, name, strlen(name) + 1);
     return d;
 }
 
