@@ -209,10 +209,10 @@ static void same_pixels_are_purified_once(void **state)
     for (int i = 0; i < FILES; i++)
         assert_ok(asked_wait(&a[i]));
     assert_int_equal(fake_submitted(&rig.fake), 1);
-    for (int i = 0; i < FILES; i++) {
+    for (int i = 1; i < FILES; i++)
         assert_memory_equal(a[i].f.bytes->data, a[0].f.bytes->data, a[0].f.bytes->len);
+    for (int i = 0; i < FILES; i++)
         asked_end(&a[i]);
-    }
 }
 
 static void a_reader_promotes_what_the_sweep_began(void **state)
