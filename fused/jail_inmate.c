@@ -19,6 +19,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -163,14 +164,18 @@ static bool set_limit(int which, rlim_t most)
     return setrlimit(which, &(struct rlimit){most, most}) == 0;
 }
 
-/* All descriptors but the first n from JAIL_SOCKET on. */
+/* All descriptors but the first n from JAIL_SOCKET on. A sanitizer's report is written to stderr,
+ * which stays for it, but for a pipe: who reads that may wait for its end. */
 static bool close_others(int n)
 {
-#ifndef JAIL_SANITIZED
-    if (close_range(0, JAIL_SOCKET - 1, 0) < 0)
-        return false;
+    unsigned standard = JAIL_SOCKET;
+#ifdef JAIL_SANITIZED
+    struct stat sb;
+    if (fstat(STDERR_FILENO, &sb) == 0 && !S_ISFIFO(sb.st_mode))
+        standard = STDERR_FILENO;
 #endif
-    return close_range((unsigned)(JAIL_SOCKET + n), ~0u, 0) == 0;
+    return close_range(0, standard - 1, 0) == 0 &&
+           close_range((unsigned)(JAIL_SOCKET + n), ~0u, 0) == 0;
 }
 
 static void ignore_signals(void)
