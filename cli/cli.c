@@ -11,7 +11,7 @@
 
 #include "base/banned.h"
 
-enum { OPTIONS_MAX = 64, HELP_CODE = 1000, NO_CODE = 2000, LONG_CODE = 3000 };
+enum { OPTIONS_MAX = 160, HELP_CODE = 1000, NO_CODE = 2000, LONG_CODE = 3000 };
 
 int cli_fail(status st, const struct errmsg *e)
 {

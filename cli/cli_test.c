@@ -1,4 +1,5 @@
 #include "cli.h"
+#include "params.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -222,6 +223,37 @@ static void an_unknown_command_is_answered_with_the_nearest(void **state)
     assert_int_equal(ran, 1);
 }
 
+static void parameters_of_members_are_options(void **state)
+{
+    (void)state;
+    static const struct param lsp[] = {
+        {"block_side", PARAM_INT, 0, .lo = 1, .hi = 64, .standard = "8", .about = "of a block"},
+        {"eps", PARAM_INT, 0, .lo = 0, .hi = 255, .standard = "6", .about = "strength"},
+    };
+    static const struct param emn[] = {
+        {"eps", PARAM_INT, 0, .lo = 0, .hi = 255, .standard = "8", .about = "strength"},
+    };
+    const struct param_table tables[] = {{lsp, 2, 4}, {emn, 1, 4}};
+    struct cli_params p = {0};
+    cli_params_add(&p, "lsp", &tables[0], "");
+    cli_params_add(&p, "emn", &tables[1], "");
+    assert_int_equal(p.n, 2);
+    assert_string_equal(p.row[1].help,
+                        "lsp: strength, 0 to 255; default 6. emn: strength, 0 to 255; default 8");
+    int flag = 0, first;
+    const struct cli_option own[] = {{"flag", 'f', CLI_FLAG, &flag, NULL, "a flag"}};
+    struct cli_option all[ARRAY_LEN(own) + CLI_PARAMS_MAX];
+    size_t n = cli_options_join(own, ARRAY_LEN(own), &p, all, ARRAY_LEN(all));
+    const struct cli_spec spec = {"relearn test", "", "A test.", all, n, 0, 0};
+    char w0[] = "test", w1[] = "-f", w2[] = "--block-side", w3[] = "16";
+    char *argv[] = {w0, w1, w2, w3, NULL};
+    assert_int_equal(cli_parse(&spec, 4, argv, &first), CLI_GO);
+    struct param_arg given[CLI_PARAMS_MAX];
+    assert_int_equal(cli_params_given(&p, given), 1);
+    assert_string_equal(given[0].key, "block_side");
+    assert_string_equal(given[0].value, "16");
+}
+
 static void a_stopped_command_ends_with_130(void **state)
 {
     (void)state;
@@ -237,6 +269,7 @@ int main(void)
         cmocka_unit_test(bytes_read_well),
         cmocka_unit_test(output_is_not_overwritten),
         cmocka_unit_test(an_unknown_command_is_answered_with_the_nearest),
+        cmocka_unit_test(parameters_of_members_are_options),
         cmocka_unit_test(a_stopped_command_ends_with_130),
     };
     return cmocka_run_group_tests_name("cli", tests, make_files, remove_files);

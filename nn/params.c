@@ -8,14 +8,14 @@
 #include <math.h>
 #include <string.h>
 
-struct param {
+struct entry {
     struct nn_param_entry entry; /* first: an entry's address is its param's */
     enum nn_init init;
     char name[NN_NAME_MAX];
 };
 
 struct nn_params {
-    struct param **at;
+    struct entry **at;
     int *slot; /* index + 1 */
     int count, cap, slots;
     struct nn_packs packs;
@@ -31,13 +31,13 @@ status nn_params_new(struct nn_params **out)
     return STATUS_OK;
 }
 
-static void param_free(struct param *q)
+static void param_free(struct entry *q)
 {
     mem_free(q->entry.value);
     mem_free(q->entry.grad);
     mem_free(q);
 }
-DEFINE_FREEP(struct param *, param_free)
+DEFINE_FREEP(struct entry *, param_free)
 
 void nn_params_free(struct nn_params *p)
 {
@@ -101,7 +101,7 @@ static status grow(struct nn_params *p)
     if (p->count < p->cap)
         return STATUS_OK;
     int cap = p->cap ? 2 * p->cap : 64, slots = 2 * cap;
-    struct param **at = mem_realloc(p->at, (size_t)cap * sizeof *at);
+    struct entry **at = mem_realloc(p->at, (size_t)cap * sizeof *at);
     if (!at)
         return STATUS_NOMEM;
     p->at = at;
@@ -117,9 +117,9 @@ static status grow(struct nn_params *p)
     return STATUS_OK;
 }
 
-static status param_new(const char *name, struct nn_shape s, struct param **out)
+static status param_new(const char *name, struct nn_shape s, struct entry **out)
 {
-    AUTO(param_free) struct param *q = mem_zalloc(1, sizeof *q);
+    AUTO(param_free) struct entry *q = mem_zalloc(1, sizeof *q);
     if (!q)
         return STATUS_NOMEM;
     size_t bytes = (size_t)nn_shape_count(s) * sizeof(float);
@@ -169,7 +169,7 @@ status nn_params_get(struct nn_params *p, const char *name, struct nn_shape s, e
     }
     if (!shape_sane(s) || (unsigned)init >= NN_INIT_COUNT)
         return errmsg_set(e, STATUS_INVALID, "parameter %s has an impossible shape or init", name);
-    struct param *q = NULL;
+    struct entry *q = NULL;
     status st = grow(p);
     if (!st)
         st = param_new(name, s, &q);
@@ -240,7 +240,7 @@ static void fill_normal(float *out, int64_t n, struct nn_rng r, float deviation)
         out[i] *= deviation;
 }
 
-static void init_one(struct nn_params *p, struct param *q, uint64_t seed)
+static void init_one(struct nn_params *p, struct entry *q, uint64_t seed)
 {
     struct nn_param_entry *e = &q->entry;
     int64_t n = nn_shape_count(e->shape);

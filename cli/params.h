@@ -1,0 +1,36 @@
+#ifndef CLI_PARAMS_H
+#define CLI_PARAMS_H
+/*
+ * Options of a command that come from tables of parameters (base/param.h): one for each key of each
+ * member (protection, recipe, …). Which member is meant is known only when all is parsed, and the
+ * library that has the member reads the texts: a key that it does not have is its error.
+ *
+ *     struct cli_params params = {0};
+ *     for (each member) cli_params_add(&params, member name, member table, "");
+ *     cli_options_join(own options, n, &params, all, ARRAY_LEN(all))
+ *     … cli_parse …
+ *     n = cli_params_given(&params, args);
+ */
+#include "cli.h"
+
+enum { CLI_PARAMS_MAX = 96 };
+struct cli_params {
+    int n;
+    struct cli_param {
+        char name[64]; /* the option's */
+        const char *key;
+        const char *value; /* NULL: not given */
+        char help[320];
+    } row[CLI_PARAMS_MAX];
+};
+/* Adds --PREFIXKEY for each row, '_' as '-'. Members that share a key share the option: its help
+   names each with what it means there. */
+void cli_params_add(struct cli_params *p, const char *member, const struct param_table *t,
+                    const char *prefix);
+/* Own options, then those of p, into all, which has room for `room`; how many they are. */
+size_t cli_options_join(const struct cli_option *own, size_t n, struct cli_params *p,
+                        struct cli_option *all, size_t room);
+/* What was given, into out[CLI_PARAMS_MAX]; how many. */
+int cli_params_given(const struct cli_params *p, struct param_arg *out);
+
+#endif
