@@ -1,7 +1,9 @@
 #include "cli.h"
+#include "params.h"
 #include "train/train.h"
 
 #include <math.h>
+#include <string.h>
 
 static json_t *real_or_null(double v)
 {
@@ -37,23 +39,23 @@ static json_t *name_and_summary(const char *name, const char *summary)
 
 static int print_list(int json)
 {
-    const char *summary;
+    const struct train_recipe *recipe;
     const struct train_net *net;
     if (json) {
         json_t *nets = json_array(), *recipes = json_array();
         for (int i = 0; (net = train_net_at(i)); i++)
             json_array_append_new(nets, name_and_summary(net->name, net->summary));
-        for (int i = 0; train_recipe(i, &summary); i++)
-            json_array_append_new(recipes, name_and_summary(train_recipe(i, NULL), summary));
+        for (int i = 0; (recipe = train_recipe_at(i)); i++)
+            json_array_append_new(recipes, name_and_summary(recipe->name, recipe->summary));
         cli_print_json(json_pack("{s:o, s:o}", "networks", nets, "recipes", recipes));
         return 0;
     }
     puts("networks (--arch):");
     for (int i = 0; (net = train_net_at(i)); i++)
-        printf("  %-10s %s\n", net->name, net->summary);
+        printf("  %-11s %s\n", net->name, net->summary);
     puts("recipes (--recipe):");
-    for (int i = 0; train_recipe(i, &summary); i++)
-        printf("  %-10s %s\n", train_recipe(i, NULL), summary);
+    for (int i = 0; (recipe = train_recipe_at(i)); i++)
+        printf("  %-11s %s\n", recipe->name, recipe->summary);
     return 0;
 }
 
@@ -63,6 +65,9 @@ struct args {
     double lr, momentum, decay, clip;
     struct cli_choice precision;
     int flip, skip_bad, acm, resume, force, quiet, json, list;
+    struct cli_params params;             /* of all recipes: --RECIPE-KEY */
+    struct param_arg arg[CLI_PARAMS_MAX]; /* of the chosen one: o's, then what was given */
+    int n_args;
 };
 
 static struct args args_from(struct train_options o)
@@ -78,14 +83,49 @@ static struct args args_from(struct train_options o)
                          .acm = o.acm};
 }
 
+static void recipe_prefix(const struct train_recipe *r, char out[64])
+{
+    snprintf(out, 64, "%s-", r->name);
+}
+
+/* Each recipe's parameters are options --RECIPE-KEY. */
+static void add_params(struct cli_params *p)
+{
+    const struct train_recipe *r;
+    char prefix[64];
+    for (int i = 0; (r = train_recipe_at(i)); i++) {
+        recipe_prefix(r, prefix);
+        cli_params_add(p, r->name, &r->params, prefix);
+    }
+}
+
+/* Those of the chosen recipe; what was given for another has no effect. before: the recipe that
+   o's are of. */
+static void take_params(struct args *a, const char *before)
+{
+    const struct train_recipe *r;
+    char prefix[64];
+    int kept = strcmp(before, a->o.recipe) == 0 ? a->o.n_recipe_args : 0;
+    CHECK(kept <= CLI_PARAMS_MAX);
+    for (a->n_args = 0; a->n_args < kept; a->n_args++)
+        a->arg[a->n_args] = a->o.recipe_arg[a->n_args];
+    for (int i = 0; (r = train_recipe_at(i)); i++) {
+        if (strcmp(r->name, a->o.recipe) != 0)
+            continue;
+        recipe_prefix(r, prefix);
+        a->n_args += cli_params_given_with(&a->params, prefix, a->arg + a->n_args,
+                                           CLI_PARAMS_MAX - a->n_args);
+    }
+}
+
 static int parse(struct args *a, int argc, char **argv)
 {
-    const struct cli_option options[] = {
+    const struct cli_option own[] = {
         {"data", 'd', CLI_STRING, &a->o.data_dir, "DIR", "training images, DIR/<class>/<image>"},
         {"test", 't', CLI_STRING, &a->o.test_dir, "DIR", "test images, the same classes"},
         {"out", 'o', CLI_STRING, &a->o.out_dir, "RUNDIR", "where the run is kept"},
         {"arch", 'a', CLI_STRING, &a->o.arch, "NAME", "network; default resnet18"},
-        {"recipe", 'r', CLI_STRING, &a->o.recipe, "NAME", "standard or staged; default standard"},
+        {"recipe", 'r', CLI_STRING, &a->o.recipe, "NAME", "see --list; default standard"},
         {"list", 0, CLI_FLAG, &a->list, NULL, "list networks and recipes"},
         {"epochs", 'e', CLI_INT, &a->o.epochs, "N", "default 60"},
         {"batch", 'b', CLI_INT, &a->o.batch, "N", "images a step; default 128"},
@@ -110,18 +150,15 @@ static int parse(struct args *a, int argc, char **argv)
         {"test-every", 0, CLI_INT, &a->o.test_every, "N",
          "epochs between tests, 0: last only; default 1"},
         {"acm", 0, CLI_FLAG, &a->acm, NULL, "log the activation cluster measurement in any recipe"},
-        {"staged-rise", 0, CLI_DOUBLE, &a->o.staged.rise, "X",
-         "staged: ACM over its start that signals"},
-        {"staged-slow", 0, CLI_DOUBLE, &a->o.staged.slow, "X", "staged: factor of a slowed stage"},
-        {"staged-floor", 0, CLI_DOUBLE, &a->o.staged.floor, "X", "staged: least factor"},
-        {"staged-rollbacks", 0, CLI_INT, &a->o.staged.rollbacks, "N",
-         "staged: epochs that may be undone"},
-        {"staged-probe", 0, CLI_INT, &a->o.staged.probe, "N", "images measured after each epoch"},
+        {"staged-probe", 0, CLI_INT, &a->o.probe, "N", "images of that measurement; default 1000"},
         {"resume", 0, CLI_FLAG, &a->resume, NULL, "go on with the run in RUNDIR, as it was begun"},
         {"force", 0, CLI_FLAG, &a->force, NULL, "replace the run in RUNDIR"},
         {"quiet", 'q', CLI_FLAG, &a->quiet, NULL, "no progress"},
         {"json", 0, CLI_FLAG, &a->json, NULL, "print the result as JSON"},
     };
+    const char *before = a->o.recipe;
+    struct cli_option options[ARRAY_LEN(own) + CLI_PARAMS_MAX];
+    add_params(&a->params);
     const struct cli_spec spec = {
         "relearn train",
         "--data DIR [--test DIR] --out RUNDIR [OPTION…] | --resume RUNDIR",
@@ -130,7 +167,7 @@ static int parse(struct args *a, int argc, char **argv)
         "end. A run that was\nstopped goes on with --resume RUNDIR alone: its options are in "
         "config.json, and any that are given\nagain must be the same.\n" CLI_PRECISION_ABOUT,
         options,
-        ARRAY_LEN(options),
+        cli_options_join(own, ARRAY_LEN(own), &a->params, options, ARRAY_LEN(options)),
         0,
         1};
     int first, rc = cli_parse(&spec, argc, argv, &first);
@@ -146,12 +183,15 @@ static int parse(struct args *a, int argc, char **argv)
         return cli_usage_error(&spec, "which run is to be resumed?");
     if (!a->resume && (!a->o.data_dir || !a->o.out_dir))
         return cli_usage_error(&spec, "--data and --out are needed");
+    take_params(a, before);
     return CLI_GO;
 }
 
 static int run(const struct args *a)
 {
     struct train_options o = a->o;
+    o.recipe_arg = a->arg;
+    o.n_recipe_args = a->n_args;
     o.lr = (float)a->lr;
     o.momentum = (float)a->momentum;
     o.weight_decay = (float)a->decay;

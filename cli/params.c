@@ -48,11 +48,17 @@ size_t cli_options_join(const struct cli_option *own, size_t n, struct cli_param
     return n + (size_t)p->n;
 }
 
-int cli_params_given(const struct cli_params *p, struct param_arg *out)
+int cli_params_given_with(const struct cli_params *p, const char *prefix, struct param_arg *out,
+                          int room)
 {
     int n = 0;
-    for (int i = 0; i < p->n; i++)
-        if (p->row[i].value)
+    for (int i = 0; i < p->n && n < room; i++)
+        if (p->row[i].value && strncmp(p->row[i].name, prefix, strlen(prefix)) == 0)
             out[n++] = (struct param_arg){p->row[i].key, p->row[i].value};
     return n;
+}
+
+int cli_params_given(const struct cli_params *p, struct param_arg *out)
+{
+    return cli_params_given_with(p, "", out, CLI_PARAMS_MAX);
 }

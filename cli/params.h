@@ -32,5 +32,8 @@ size_t cli_options_join(const struct cli_option *own, size_t n, struct cli_param
                         struct cli_option *all, size_t room);
 /* What was given, into out[CLI_PARAMS_MAX]; how many. */
 int cli_params_given(const struct cli_params *p, struct param_arg *out);
+/* The same of the options whose names begin with prefix, at most `room` of them. */
+int cli_params_given_with(const struct cli_params *p, const char *prefix, struct param_arg *out,
+                          int room);
 
 #endif

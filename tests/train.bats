@@ -180,7 +180,7 @@ PY
     [ "$(json 'j["precision"]' <<<"$output")" = bf16 ]
     [ "$(json 'j["options"]["precision"]' <"$DATA/run16/config.json")" = bf16 ]
     [ "$(grep -c '"precision":"bf16"' "$DATA/run16/log.jsonl")" -eq 4 ]
-    run train "$DATA/run16" --resume
+    run train "$DATA/run16" --resume --precision f32
     [ "$status" -eq 2 ]
     [[ $output == *'"precision" "bf16"'* ]]
     relearn eval -q --data "$DATA/tree" --weights "$weights" --precision bf16 --json >"$BATS_TEST_TMPDIR/e"

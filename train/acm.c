@@ -1,7 +1,5 @@
-/*
- * The measurement and the control of staged training as pure functions; what they mean and that
- * they are ours stands in train.h.
- */
+/* The measurement of staged training as a pure function; what it means and that it is ours stands
+   in train.h. */
 #include "train.h"
 
 #include <math.h>
@@ -71,46 +69,4 @@ status train_acm(const float *feature, const int32_t *label, int n, int c, int c
     double w = within(feature, label, n, c, classes, mean);
     *out = b == 0 ? 0 : b / w; /* infinity when classes are points */
     return STATUS_OK;
-}
-
-/* ---- control ---- */
-
-struct train_staged_options train_staged_default(void)
-{
-    return (struct train_staged_options){
-        .rise = 2, .slow = .1, .floor = .001, .rollbacks = 0, .probe = 1000};
-}
-
-void train_staged_init(struct train_staged *s, const struct train_staged_options *opt, int stages,
-                       const double *acm)
-{
-    *s = (struct train_staged){.opt = *opt, .stages = stages, .rollbacks_left = opt->rollbacks};
-    for (int i = 0; i < stages; i++) {
-        s->start[i] = acm[i];
-        s->scale[i] = 1;
-    }
-}
-
-static double adapt(const struct train_staged_options *o, double scale, bool signal)
-{
-    double next = signal ? scale * o->slow : scale / o->slow;
-    return next < o->floor ? o->floor : next > 1 ? 1 : next;
-}
-
-struct train_staged_verdict train_staged_step(struct train_staged *s, const double *acm)
-{
-    struct train_staged_verdict v = {.any = false};
-    for (int i = 0; i < s->stages - 1; i++) {
-        /* A measurement that is not a number is a signal too: nothing good clusters like that. */
-        v.signal[i] = !(acm[i] <= s->opt.rise * s->start[i]);
-        v.any = v.any || v.signal[i];
-        s->scale[i] = adapt(&s->opt, s->scale[i], v.signal[i]);
-    }
-    for (int i = s->stages - 2; i >= 0; i--)
-        if (s->scale[i] > s->scale[i + 1])
-            s->scale[i] = s->scale[i + 1];
-    v.rollback = v.any && !s->signalled && s->rollbacks_left > 0;
-    s->rollbacks_left -= v.rollback;
-    s->signalled = v.any && !v.rollback;
-    return v;
 }

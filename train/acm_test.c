@@ -5,8 +5,8 @@
 
 #include <cmocka.h>
 
+#include "recipes/staged.h"
 #include "stream.h"
-#include "train.h"
 
 #include <math.h>
 #include <string.h>
@@ -110,8 +110,7 @@ static void controls_a_trained_networks_course_as_written(void **state)
     struct nn_file *f = open_golden();
     struct train_staged_options o = {.rise = golden_number(f, "rise"),
                                      .slow = golden_number(f, "slow"),
-                                     .floor = golden_number(f, "floor"),
-                                     .probe = 10};
+                                     .floor = golden_number(f, "floor")};
     int signals = 0, quiet = 0;
     for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
         int lines, epochs, stages;
@@ -184,7 +183,7 @@ static void does_not_see_scale_shift_or_order(void **state)
 /* ---- control ---- */
 
 static const struct train_staged_options options = {
-    .rise = 2, .slow = .1, .floor = .01, .rollbacks = 1, .probe = 10};
+    .rise = 2, .slow = .1, .floor = .01, .rollbacks = 1};
 
 static struct train_staged start(int rollbacks)
 {

@@ -6,8 +6,6 @@
 #include "run.h"
 #include "gradients.h"
 
-#include "nets.h"
-
 #include <math.h>
 #include <string.h>
 
@@ -15,30 +13,6 @@ enum {
     EVAL_BATCH = 256,
     CALIBRATION_BATCHES = 20 /* running statistics with momentum .1 are then within .9^20 = 12 % */
 };
-
-static const struct recipe recipes[] = {
-    {"standard", "SGD with momentum, cosine learning rate, cross entropy", false},
-    {"staged",
-     "ST-style: the same, with shallow stages slowed when their activations cluster by label",
-     true},
-};
-
-const struct recipe *train_recipe_find(const char *name)
-{
-    for (size_t i = 0; i < ARRAY_LEN(recipes); i++)
-        if (strcmp(recipes[i].name, name) == 0)
-            return &recipes[i];
-    return NULL;
-}
-
-const char *train_recipe(int i, const char **out_summary)
-{
-    if (i < 0 || (size_t)i >= ARRAY_LEN(recipes))
-        return NULL;
-    if (out_summary)
-        *out_summary = recipes[i].summary;
-    return recipes[i].name;
-}
 
 struct train_options train_options_default(void)
 {
@@ -52,20 +26,10 @@ struct train_options train_options_default(void)
                                   .pad = 4,
                                   .flip = true,
                                   .test_every = 1,
-                                  .staged = train_staged_default()};
+                                  .probe = 1000};
 }
 
 /* ---- setting up ---- */
-
-static status unknown_recipe(const char *name, struct errmsg *e)
-{
-    char list[256];
-    size_t len = 0;
-    for (size_t i = 0; i < ARRAY_LEN(recipes) && len < sizeof list; i++)
-        len +=
-            (size_t)snprintf(list + len, sizeof list - len, "%s%s", i ? ", " : "", recipes[i].name);
-    return errmsg_set(e, STATUS_INVALID, "no recipe is called \"%s\"; there are %s", name, list);
-}
 
 static status check_options(const struct train_options *o, struct errmsg *e)
 {
@@ -73,18 +37,15 @@ static status check_options(const struct train_options *o, struct errmsg *e)
         return errmsg_set(e, STATUS_INVALID, "data, out, arch and recipe must be given");
     if (!train_net_find(o->arch))
         return train_net_unknown(o->arch, e);
-    if (!train_recipe_find(o->recipe))
-        return unknown_recipe(o->recipe, e);
+    if (!recipe_find(o->recipe))
+        return recipe_unknown(o->recipe, e);
     if (o->epochs < 1 || o->batch < 1 || o->pad < 0 || o->warmup < 0 || o->test_every < 0)
         return errmsg_set(e, STATUS_INVALID, "epochs and batch must be positive");
     if (!(o->lr >= 0) || !(o->momentum >= 0) || !(o->weight_decay >= 0) || !(o->clip >= 0))
         return errmsg_set(e, STATUS_INVALID,
                           "learning rate, momentum, weight decay and clip may not be negative");
-    const struct train_staged_options *s = &o->staged;
-    if (!(s->rise > 1) || !(s->slow > 0 && s->slow < 1) || !(s->floor > 0 && s->floor <= 1) ||
-        s->probe < 2 || s->rollbacks < 0)
-        return errmsg_set(e, STATUS_INVALID,
-                          "staged: rise > 1, 0 < slow < 1, 0 < floor <= 1, probe >= 2 are needed");
+    if (o->probe < 2)
+        return errmsg_set(e, STATUS_INVALID, "the ACM of less than 2 images says nothing");
     return train_precision_check(o->precision, e);
 }
 
@@ -187,7 +148,7 @@ static status make_loaders(struct run *r, struct errmsg *e)
 
 static status make_measures(struct run *r, struct errmsg *e)
 {
-    bool acm = r->recipe->staged || r->opt->acm;
+    bool acm = r->recipe->measures || r->opt->acm;
     if (!acm && !r->test)
         return STATUS_OK;
     const struct nn_plan_options po = plan_options(r);
@@ -196,23 +157,34 @@ static status make_measures(struct run *r, struct errmsg *e)
         train_forward_new(r->model, n < EVAL_BATCH ? n : EVAL_BATCH, &po, acm, &r->forward, e);
     if (st || !acm)
         return st;
-    return train_probe_new(r->set, r->model, r->opt->staged.probe, r->opt->seed, &r->probe, e);
+    return train_probe_new(r->set, r->model, r->opt->probe, r->opt->seed, &r->probe, e);
 }
 
 static status setup(struct run *r, struct errmsg *e)
 {
-    status st = open_sets(r, e);
+    const struct recipe_ops *recipe = r->recipe;
+    status st = recipe_params_new(recipe, r->opt->recipe_arg, r->opt->n_recipe_args, &r->params, e);
+    if (!st && recipe->state_size && !(r->state = mem_zalloc(1, recipe->state_size)))
+        st = STATUS_NOMEM;
+    if (!st)
+        st = open_sets(r, e);
     if (!st)
         st = make_model(r);
     if (!st)
         st = make_plan(r, e);
     if (!st)
         st = make_loaders(r, e);
-    return st ? st : make_measures(r, e);
+    if (!st)
+        st = make_measures(r, e);
+    return !st && recipe->open ? recipe->open(r, e) : st;
 }
 
 static void run_done(struct run *r)
 {
+    if (r->recipe->close && r->state)
+        r->recipe->close(r);
+    mem_free(r->state);
+    mem_free(r->params);
     out_tree_done(&r->dirs);
     train_probe_free(r->probe);
     train_forward_free(r->forward);
@@ -315,15 +287,6 @@ static status train_epoch(struct run *r, struct progress *p, struct errmsg *e)
 
 /* ---- between epochs ---- */
 
-static void apply_scales(struct run *r)
-{
-    for (int i = 0; i < nn_params_count(r->model->params); i++) {
-        struct nn_param_entry *p = nn_params_at(r->model->params, i);
-        int s = train_net_stage_of(r->model->net, p->name);
-        p->lr_scale = s < 0 ? 1 : (float)r->staged.scale[s];
-    }
-}
-
 /* Running statistics of the random network, so that its ACM is not that of uncentred inputs. */
 static status calibrate(struct run *r, struct errmsg *e)
 {
@@ -347,21 +310,9 @@ static status measure_start(struct run *r, struct epoch_report *rep, struct errm
         st = train_probe_measure(r->probe, r->forward, rep->acm);
     if (st)
         return st;
-    train_staged_init(&r->staged, &r->opt->staged, r->model->net->stages, rep->acm);
+    if (r->recipe->measured)
+        r->recipe->measured(r, rep->acm);
     return nn_params_init(r->model->params, r->opt->seed); /* watching changes nothing */
-}
-
-static status control(struct run *r, struct epoch_report *rep, struct errmsg *e)
-{
-    memcpy(rep->scale, r->staged.scale, sizeof rep->scale);
-    rep->verdict = train_staged_step(&r->staged, rep->acm);
-    apply_scales(r);
-    if (rep->verdict.rollback) {
-        status st = train_run_load_good(r, e);
-        return st ? st : nn_plan_refresh(r->plan);
-    }
-    bool keep = r->opt->staged.rollbacks && !rep->verdict.any;
-    return keep ? train_run_save_good(r, e) : STATUS_OK;
 }
 
 static status test(struct run *r, struct epoch_report *rep, struct errmsg *e)
@@ -390,6 +341,24 @@ static bool test_is_due(const struct run *r)
     return r->test && (r->at.epoch == r->opt->epochs || (every && r->at.epoch % every == 0));
 }
 
+static status finish_epoch(struct run *r, struct epoch_report *rep, struct errmsg *e)
+{
+    status st = STATUS_OK;
+    r->at.last_loss = r->at.loss_sum / (double)r->at.seen;
+    r->at.last_accuracy = (double)r->at.correct / (double)r->at.seen;
+    r->at.epoch++;
+    r->at.batch = 0;
+    if (r->probe) {
+        rep->measured = true;
+        st = train_probe_measure(r->probe, r->forward, rep->acm);
+    }
+    if (!st && r->recipe->after_epoch)
+        st = r->recipe->after_epoch(r, rep, e);
+    if (!st && test_is_due(r))
+        st = test(r, rep, e);
+    return st ? st : train_run_append_log(r, rep, e);
+}
+
 /*
  * Nothing of the position changes on disk before all of it is known. A stop in here takes the
  * position back to before it, and what was measured is measured again; after a rollback, whose
@@ -398,27 +367,19 @@ static bool test_is_due(const struct run *r)
 static status end_epoch(struct run *r, float lr, bool *out_savable, struct errmsg *e)
 {
     const struct position before = r->at;
-    const struct train_staged staged = r->staged;
     struct epoch_report rep = {.lr = lr, .trained = true};
-    status st = STATUS_OK;
-    r->at.last_loss = r->at.loss_sum / (double)r->at.seen;
-    r->at.last_accuracy = (double)r->at.correct / (double)r->at.seen;
-    r->at.epoch++;
-    r->at.batch = 0;
-    if (r->probe) {
-        rep.measured = true;
-        st = train_probe_measure(r->probe, r->forward, rep.acm);
-    }
-    if (!st && r->recipe->staged)
-        st = control(r, &rep, e);
-    if (!st && test_is_due(r))
-        st = test(r, &rep, e);
-    if (!st)
-        st = train_run_append_log(r, &rep, e);
+    size_t size = r->recipe->state_size;
+    AUTO(mem_free) void *state = mem_alloc(size ? size : 1);
+    if (!state)
+        return STATUS_NOMEM;
+    if (size)
+        memcpy(state, r->state, size);
+    status st = finish_epoch(r, &rep, e);
     if (st) {
         r->at = before;
-        r->staged = staged;
-        *out_savable = !rep.verdict.rollback;
+        if (size)
+            memcpy(r->state, state, size);
+        *out_savable = !rep.rolled_back;
         return st;
     }
     r->at.loss_sum = 0;
@@ -471,12 +432,10 @@ static status begin(struct run *r, struct errmsg *e)
         st = train_run_resume(r, e);
     if (!st && r->probe && r->at.log_bytes == 0)
         st = train_run_append_log(r, &start, e);
-    if (!st && r->recipe->staged && r->opt->staged.rollbacks && r->at.step == 0)
-        st = train_run_save_good(r, e);
+    if (!st && r->recipe->begin)
+        st = r->recipe->begin(r, e);
     if (st)
         return st;
-    if (r->recipe->staged)
-        apply_scales(r);
     nn_plan_seed(r->plan, r->opt->seed, (uint64_t)r->at.step);
     return nn_plan_refresh(r->plan);
 }
@@ -501,7 +460,7 @@ status train_run(const struct train_options *opt, struct train_result *out, stru
     status st = check_options(opt, e);
     if (st)
         return st;
-    struct run r = {.opt = opt, .recipe = train_recipe_find(opt->recipe)};
+    struct run r = {.opt = opt, .recipe = recipe_find(opt->recipe)};
     r.threads = opt->threads ? opt->threads : cpu_count();
     st = setup(&r, e);
     if (!st && train_set_info(r.set).bad)

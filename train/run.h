@@ -1,10 +1,10 @@
 #ifndef TRAIN_RUN_H
 #define TRAIN_RUN_H
-/* A training run's state, shared by run.c (steps and epochs), run_state.c (files) and probe.c. */
+/* A training run's state, shared by run.c (steps and epochs), run_config.c and run_state.c (files),
+   probe.c and the recipes. */
 #include "model.h"
 #include "out_tree.h"
-
-#include <jansson.h>
+#include "recipe.h"
 
 /* ---- probe: the images whose activations are measured ---- */
 struct probe;
@@ -32,8 +32,9 @@ struct position {
 
 struct run {
     const struct train_options *opt;
-    const struct recipe *recipe;
-    int threads, batch; /* as used */
+    const struct recipe_ops *recipe;
+    void *params, *state; /* the recipe's */
+    int threads, batch;   /* as used */
     float lr;
     struct train_set *set, *test;
     struct train_model *model;
@@ -46,7 +47,6 @@ struct run {
     struct nn_optim *optim;
     struct forward *forward; /* NULL when nothing is measured */
     struct probe *probe;     /* NULL when ACM is not measured */
-    struct train_staged staged;
     struct position at;
     struct out_tree dirs; /* that were made for RUNDIR */
     bool prepared;        /* RUNDIR is ours: train_run_undo may be called */
@@ -56,21 +56,20 @@ struct run {
     double epoch_seconds, epoch_rate; /* of this process's part of the epoch; rate in images/s */
 };
 
-struct recipe {
-    const char *name, *summary;
-    bool staged; /* ACM controls the learning rates */
-};
-const struct recipe *train_recipe_find(const char *name);
-
 /* What one finished epoch adds to the log. */
 struct epoch_report {
     double lr;
     bool trained, tested, measured; /* not trained: the line about the network before training */
     double test_loss;
     double acm[TRAIN_STAGES_MAX];
-    struct train_staged_verdict verdict;
-    double scale[TRAIN_STAGES_MAX]; /* that the epoch was trained with */
+    bool rolled_back; /* the weights are those of another position now */
 };
+
+/* ---- run_config.c ---- */
+/* digest: of the data, NULL when it is not known yet. */
+status train_run_write_config(const struct run *r, const char *digest, struct errmsg *e) MUST_USE;
+/* Whether the options of the run in RUNDIR are those of r; INVALID names one that is not. */
+status train_run_compare_config(const struct run *r, struct errmsg *e) MUST_USE;
 
 /* ---- run_state.c ---- */
 /* Refuses an existing run or (force) sets it aside, writes config.json; when resuming compares it
@@ -87,5 +86,8 @@ status train_run_save_good(struct run *r, struct errmsg *e) MUST_USE;
 status train_run_load_good(struct run *r, struct errmsg *e) MUST_USE;
 /* weights.safetensors, and config.json once more with the digest of the data. */
 status train_run_finish(struct run *r, struct errmsg *e) MUST_USE;
+
+/* Numbers that JSON has no word for become null. */
+json_t *train_run_reals(const double *v, int n);
 
 #endif

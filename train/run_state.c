@@ -5,8 +5,6 @@
  */
 #include "run.h"
 
-#include "origin.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -16,254 +14,6 @@
 static char *path_in(const struct run *r, const char *name)
 {
     return mem_printf("%s/%s", r->opt->out_dir, name);
-}
-
-/* ---- config.json ---- */
-
-/* What is asked of the data; resuming takes it from here. */
-static json_t *data_json(const struct run *r)
-{
-    const struct train_options *o = r->opt;
-    return json_pack("{s:i, s:i, s:i, s:i, s:b}", "limit", o->limit, "test_limit", o->test_limit,
-                     "size", o->size, "channels", o->channels, "skip_bad", o->skip_bad);
-}
-
-/* Everything that decides the bits of a run; resuming compares it. */
-static json_t *options_json(const struct run *r)
-{
-    const struct train_options *o = r->opt;
-    struct train_set_info info = train_set_info(r->set);
-    json_t *j = json_pack(
-        "{s:s, s:s, s:i, s:i, s:f, s:f, s:f, s:f, s:i, s:i, s:b, s:I, s:i, s:i, s:i, s:s, s:b, "
-        "s:i}",
-        "arch", r->model->net->name, "recipe", r->recipe->name, "epochs", o->epochs, "batch",
-        r->batch, "lr", (double)r->lr, "momentum", (double)o->momentum, "weight_decay",
-        (double)o->weight_decay, "clip", (double)o->clip, "warmup", o->warmup, "pad", o->pad,
-        "flip", o->flip, "seed", (json_int_t)o->seed, "samples", info.samples, "classes",
-        info.classes, "threads", r->threads, "precision", nn_precision_names[o->precision], "acm",
-        r->probe != NULL, "test_every", o->test_every);
-    json_t *shape = json_pack("{s:i, s:i, s:i}", "width", info.width, "height", info.height,
-                              "channels", info.channels);
-    if (j && shape)
-        json_object_update(j, shape);
-    json_decref(shape);
-    if (j && r->probe)
-        json_object_set_new(j, "probe", json_integer(o->staged.probe));
-    if (j && r->recipe->staged)
-        json_object_set_new(j, "staged",
-                            json_pack("{s:f, s:f, s:f, s:i, s:i}", "rise", o->staged.rise, "slow",
-                                      o->staged.slow, "floor", o->staged.floor, "rollbacks",
-                                      o->staged.rollbacks, "probe", o->staged.probe));
-    return j;
-}
-
-static json_t *config_json(const struct run *r, const char *digest)
-{
-    const struct train_options *o = r->opt;
-    struct train_set_info info = train_set_info(r->set);
-    char *data = realpath(o->data_dir, NULL);
-    char *test = o->test_dir ? realpath(o->test_dir, NULL) : NULL;
-    json_t *j = json_pack("{s:s, s:s?, s:i, s:o, s:o}", "data", data ? data : o->data_dir, "test",
-                          test ? test : o->test_dir, "bad_files", info.bad, "options",
-                          options_json(r), "data_options", data_json(r));
-    free(data);
-    free(test);
-    json_t *names = json_array();
-    for (int k = 0; k < info.classes; k++)
-        json_array_append_new(names, json_string(train_set_class(r->set, k)));
-    if (j) {
-        json_object_set(j, "class_names", names);
-        json_object_set_new(j, "parameters",
-                            json_integer(nn_params_elements(r->model->params, true)));
-        json_object_set_new(j, "version", json_string(RELEARN_VERSION));
-        json_t *origin = train_origin(o->data_dir);
-        if (origin)
-            json_object_set_new(j, "purified_by", origin);
-        if (digest)
-            json_object_set_new(j, "data_digest", json_string(digest));
-    }
-    json_decref(names);
-    return j;
-}
-
-static status write_config(const struct run *r, const char *digest, struct errmsg *e)
-{
-    AUTO(mem_free) char *path = path_in(r, "config.json");
-    json_t *j = config_json(r, digest);
-    char *text = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
-    json_decref(j);
-    status st = path && text ? io_write_file(path, text, strlen(text), e)
-                             : errmsg_set(e, STATUS_NOMEM, "cannot write config.json");
-    free(text);
-    return st;
-}
-
-static status refuse(const struct run *r, const char *key, const json_t *then, const json_t *now,
-                     struct errmsg *e)
-{
-    const size_t how = JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(6);
-    char *a = json_dumps(then, how), *b = json_dumps(now, how);
-    status st = errmsg_set(e, STATUS_INVALID,
-                           "the run in %s was started with \"%s\" %s; it cannot be resumed with %s",
-                           r->opt->out_dir, key, a ? a : "absent", b ? b : "another");
-    free(a);
-    free(b);
-    return st;
-}
-
-/* A key that the run's file does not have is newer than it: nothing contradicts. */
-static status compare(const struct run *r, const json_t *then, json_t *now, struct errmsg *e)
-{
-    json_t *value;
-    const char *key;
-    status st = now ? STATUS_OK : STATUS_NOMEM;
-    json_object_foreach(now, key, value)
-    {
-        const json_t *old = json_object_get(then, key);
-        if (!st && old && !json_equal(value, old))
-            st = refuse(r, key, old, value, e);
-    }
-    json_decref(now);
-    return st;
-}
-
-static status read_config(const char *dir, json_t **out, struct errmsg *e)
-{
-    enum { CONFIG_BYTES_MAX = 1 << 24 };
-    AUTO(mem_free) char *path = mem_printf("%s/config.json", dir);
-    AUTO(mem_free) void *text = NULL;
-    size_t len = 0;
-    status st = path ? io_read_file(path, CONFIG_BYTES_MAX, &text, &len, e) : STATUS_NOMEM;
-    if (st)
-        return errmsg_prefix(e, st, "nothing to resume in %s", dir);
-    json_t *config = json_loadb(text, len, 0, NULL), *then = json_object_get(config, "options");
-    if (!json_is_object(then)) {
-        json_decref(config);
-        return errmsg_set(e, STATUS_CORRUPT, "%s is no configuration of a run", path);
-    }
-    if (!json_object_get(then, "precision"))
-        json_object_set_new(then, "precision",
-                            json_string(nn_precision_names[TRAIN_PRECISION_UNNAMED]));
-    *out = config;
-    return STATUS_OK;
-}
-
-static status compare_config(const struct run *r, struct errmsg *e)
-{
-    json_t *config;
-    status st = read_config(r->opt->out_dir, &config, e);
-    if (st)
-        return st;
-    st = compare(r, json_object_get(config, "options"), options_json(r), e);
-    if (!st)
-        st = compare(r, json_object_get(config, "data_options"), data_json(r), e);
-    json_decref(config);
-    return st;
-}
-
-/* ---- the options of a run that is to be resumed ---- */
-
-struct train_config {
-    char *dir;
-    json_t *json;
-};
-
-status train_config_open(const char *run_dir, struct train_config **out, struct errmsg *e)
-{
-    AUTO(train_config_free) struct train_config *c = mem_zalloc(1, sizeof *c);
-    if (!c || !(c->dir = mem_strdup(run_dir)))
-        return STATUS_NOMEM;
-    status st = read_config(run_dir, &c->json, e);
-    if (!st)
-        *out = TAKE(c);
-    return st;
-}
-
-void train_config_free(struct train_config *c)
-{
-    if (!c)
-        return;
-    json_decref(c->json);
-    mem_free(c->dir);
-    mem_free(c);
-}
-
-static void take_int(const json_t *j, const char *key, int *out)
-{
-    const json_t *v = json_object_get(j, key);
-    if (json_is_integer(v) && json_integer_value(v) >= 0 && json_integer_value(v) <= INT32_MAX)
-        *out = (int)json_integer_value(v);
-}
-
-static void take_bool(const json_t *j, const char *key, bool *out)
-{
-    const json_t *v = json_object_get(j, key);
-    *out = json_is_boolean(v) ? json_is_true(v) : *out;
-}
-
-static void take_float(const json_t *j, const char *key, float *out)
-{
-    const json_t *v = json_object_get(j, key);
-    *out = json_is_number(v) ? (float)json_number_value(v) : *out;
-}
-
-static void take_double(const json_t *j, const char *key, double *out)
-{
-    const json_t *v = json_object_get(j, key);
-    *out = json_is_number(v) ? json_number_value(v) : *out;
-}
-
-static void take_text(const json_t *j, const char *key, const char **out)
-{
-    const char *text = json_string_value(json_object_get(j, key));
-    *out = text ? text : *out;
-}
-
-static void take_precision(const json_t *j, enum nn_precision *out)
-{
-    const char *name = json_string_value(json_object_get(j, "precision"));
-    for (int p = 0; name && p < NN_PREC_COUNT; p++)
-        if (strcmp(name, nn_precision_names[p]) == 0)
-            *out = (enum nn_precision)p;
-}
-
-struct train_options train_config_options(const struct train_config *c)
-{
-    struct train_options o = train_options_default();
-    const json_t *j = json_object_get(c->json, "options"), *staged = json_object_get(j, "staged");
-    const json_t *data = json_object_get(c->json, "data_options");
-    o.out_dir = c->dir;
-    o.resume = true;
-    take_text(c->json, "data", &o.data_dir);
-    take_text(c->json, "test", &o.test_dir);
-    take_text(j, "arch", &o.arch);
-    take_text(j, "recipe", &o.recipe);
-    take_int(j, "epochs", &o.epochs);
-    take_int(j, "batch", &o.batch);
-    take_float(j, "lr", &o.lr);
-    take_float(j, "momentum", &o.momentum);
-    take_float(j, "weight_decay", &o.weight_decay);
-    take_float(j, "clip", &o.clip);
-    take_int(j, "warmup", &o.warmup);
-    take_int(j, "pad", &o.pad);
-    take_bool(j, "flip", &o.flip);
-    o.seed = (uint64_t)json_integer_value(json_object_get(j, "seed"));
-    take_int(j, "threads", &o.threads);
-    take_precision(j, &o.precision);
-    take_bool(j, "acm", &o.acm);
-    take_int(j, "test_every", &o.test_every);
-    take_int(j, "probe", &o.staged.probe);
-    take_int(data, "limit", &o.limit);
-    take_int(data, "test_limit", &o.test_limit);
-    take_int(data, "size", &o.size);
-    take_int(data, "channels", &o.channels);
-    take_bool(data, "skip_bad", &o.skip_bad);
-    take_double(staged, "rise", &o.staged.rise);
-    take_double(staged, "slow", &o.staged.slow);
-    take_double(staged, "floor", &o.staged.floor);
-    take_int(staged, "rollbacks", &o.staged.rollbacks);
-    take_int(staged, "probe", &o.staged.probe);
-    return o;
 }
 
 /* ---- the directory ---- */
@@ -329,7 +79,7 @@ status train_run_prepare_dir(struct run *r, struct errmsg *e)
     if (!config)
         return STATUS_NOMEM;
     if (r->opt->resume)
-        return compare_config(r, e);
+        return train_run_compare_config(r, e);
     if (exists(config) && !r->opt->force)
         return errmsg_set(e, STATUS_EXISTS,
                           "%s holds a run (use --resume to go on with it, --force to replace it)",
@@ -338,12 +88,12 @@ status train_run_prepare_dir(struct run *r, struct errmsg *e)
     status st = out_tree_dir(&r->dirs, r->opt->out_dir, e);
     for (size_t i = 0; i < ARRAY_LEN(files) && !st; i++)
         st = move(r, files[i], "", ASIDE, e);
-    return st ? st : write_config(r, NULL, e);
+    return st ? st : train_run_write_config(r, NULL, e);
 }
 
 /* ---- log.jsonl ---- */
 
-static json_t *reals(const double *v, int n)
+json_t *train_run_reals(const double *v, int n)
 {
     json_t *a = json_array();
     for (int i = 0; i < n; i++)
@@ -369,15 +119,9 @@ static json_t *log_json(const struct run *r, const struct epoch_report *rep)
                             isfinite(rep->test_loss) ? json_real(rep->test_loss) : json_null());
     }
     if (j && rep->measured)
-        json_object_set_new(j, "acm", reals(rep->acm, stages));
-    if (j && rep->trained && r->recipe->staged) {
-        json_t *signal = json_array();
-        for (int s = 0; s < stages; s++)
-            json_array_append_new(signal, json_boolean(rep->verdict.signal[s]));
-        json_object_set_new(j, "signal", signal);
-        json_object_set_new(j, "scale", reals(rep->scale, stages));
-        json_object_set_new(j, "rollback", json_boolean(rep->verdict.rollback));
-    }
+        json_object_set_new(j, "acm", train_run_reals(rep->acm, stages));
+    if (j && rep->trained && r->recipe->log)
+        r->recipe->log(r, j);
     return j;
 }
 
@@ -420,18 +164,8 @@ static void position_to_kv(const struct run *r, struct kv_list *m)
     train_kv_add(m, "run.best_test", "%a", p->best_test);
     train_kv_add(m, "run.best_epoch", "%d", p->best_epoch);
     train_kv_add(m, "run.log_bytes", "%lld", (long long)p->log_bytes);
-    if (!r->recipe->staged)
-        return;
-    static const char *const start[TRAIN_STAGES_MAX] = {"st.start.0", "st.start.1", "st.start.2",
-                                                        "st.start.3", "st.start.4", "st.start.5"};
-    static const char *const scale[TRAIN_STAGES_MAX] = {"st.scale.0", "st.scale.1", "st.scale.2",
-                                                        "st.scale.3", "st.scale.4", "st.scale.5"};
-    for (int s = 0; s < r->staged.stages; s++) {
-        train_kv_add(m, start[s], "%a", r->staged.start[s]);
-        train_kv_add(m, scale[s], "%a", r->staged.scale[s]);
-    }
-    train_kv_add(m, "st.rollbacks_left", "%d", r->staged.rollbacks_left);
-    train_kv_add(m, "st.signalled", "%d", r->staged.signalled);
+    if (r->recipe->save)
+        r->recipe->save(r, m);
 }
 
 static void position_from_kv(struct run *r, const struct nn_file *f)
@@ -449,15 +183,8 @@ static void position_from_kv(struct run *r, const struct nn_file *f)
     p->best_test = train_kv_double(f, "run.best_test", NAN);
     p->best_epoch = (int)train_kv_int(f, "run.best_epoch", 0);
     p->log_bytes = train_kv_int(f, "run.log_bytes", 0);
-    for (int s = 0; r->recipe->staged && s < r->staged.stages; s++) {
-        char key[16];
-        snprintf(key, sizeof key, "st.start.%d", s);
-        r->staged.start[s] = train_kv_double(f, key, r->staged.start[s]);
-        snprintf(key, sizeof key, "st.scale.%d", s);
-        r->staged.scale[s] = train_kv_double(f, key, 1);
-    }
-    r->staged.rollbacks_left = (int)train_kv_int(f, "st.rollbacks_left", 0);
-    r->staged.signalled = train_kv_int(f, "st.signalled", 0) != 0;
+    if (r->recipe->load)
+        r->recipe->load(r, f);
 }
 
 static status save_as(struct run *r, const char *name, struct errmsg *e)
@@ -547,7 +274,7 @@ status train_run_finish(struct run *r, struct errmsg *e)
         return st;
     digest_hex(&d, hex);
     train_model_to_kv(r->model, &m);
-    train_kv_add(&m, "recipe", "%s", r->recipe->name);
+    train_kv_add(&m, "recipe", "%s", r->recipe->is.name);
     train_kv_add(&m, "precision", "%s", nn_precision_names[r->opt->precision]);
     train_kv_add(&m, "train_steps", "%lld", (long long)r->at.step);
     train_kv_add(&m, "train_epochs", "%d", r->at.epoch);
@@ -555,5 +282,5 @@ status train_run_finish(struct run *r, struct errmsg *e)
     if (!path || m.st)
         return errmsg_set(e, STATUS_NOMEM, "cannot save weights.safetensors");
     st = nn_params_save(r->model->params, path, m.pair, m.n, false, e);
-    return st ? st : write_config(r, hex, e);
+    return st ? st : train_run_write_config(r, hex, e);
 }

@@ -37,11 +37,13 @@ static struct train_options options(const char *out)
 
 static struct train_options staged_options(const char *out)
 {
+    static const struct param_arg arg[] = {{"rise", "1.05"}, /* so low that it acts */
+                                           {"rollbacks", "1"}};
     struct train_options o = options(out);
     o.recipe = "staged";
-    o.staged.rise = 1.05; /* so low that it acts */
-    o.staged.rollbacks = 1;
-    o.staged.probe = 32;
+    o.recipe_arg = arg;
+    o.n_recipe_args = ARRAY_LEN(arg);
+    o.probe = 32;
     return o;
 }
 
@@ -344,6 +346,21 @@ static void refuses_contradictions(void **state)
     o = options("x");
     o.recipe = "prayer";
     run_fails(o, "prayer");
+    static const struct param_arg wrong[] = {{"slow", "1"}}, unknown[] = {{"fast", "1"}};
+    o = options("x");
+    o.recipe = "staged";
+    o.recipe_arg = wrong;
+    o.n_recipe_args = 1;
+    assert_int_equal(run_fails(o, "recipe staged: slow"), STATUS_INVALID);
+    o.recipe_arg = unknown;
+    run_fails(o, "rise, slow, floor, rollbacks");
+    o.recipe = "standard";
+    run_fails(o, "recipe standard: unknown key");
+    o = staged_options("whole-st");
+    o.resume = true;
+    o.recipe_arg = NULL;
+    o.n_recipe_args = 0;
+    assert_int_equal(run_fails(o, "\"rise\" 1.05"), STATUS_INVALID);
     o = options("x");
     o.epochs = 0;
     run_fails(o, "positive");
@@ -460,13 +477,57 @@ static void a_runs_options_are_in_its_config(void **state)
     assert_int_equal(got.threads, o.threads);
     assert_int_equal(got.acm, o.acm);
     assert_int_equal(got.test_every, o.test_every);
-    assert_memory_equal(&got.staged, &o.staged, sizeof got.staged);
+    assert_int_equal(got.probe, o.probe);
+    static const struct param_arg params[] = {
+        {"rise", "1.05"}, {"slow", "0.1"}, {"floor", "0.001"}, {"rollbacks", "1"}};
+    assert_int_equal(got.n_recipe_args, ARRAY_LEN(params));
+    for (int i = 0; i < got.n_recipe_args; i++) {
+        assert_string_equal(got.recipe_arg[i].key, params[i].key);
+        assert_true(strtod(got.recipe_arg[i].value, NULL) == strtod(params[i].value, NULL));
+    }
     got.quiet = true;
     run_ok(got); /* a finished run agrees with itself */
     got.test_limit = 8;
     assert_int_equal(run_fails(got, "\"test_limit\" 20"), STATUS_INVALID);
     train_config_free(c);
     assert_int_equal(train_config_open(toy_path("nowhere"), &c, &e), STATUS_NOT_FOUND);
+}
+
+/*
+ * Runs of before recipes had tables: the same layout, and "probe" once more among the recipe's
+ * options. The checkpoint's keys are those of then as well.
+ */
+static void runs_of_before_recipes_had_tables_resume(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {
+        "run.epoch",  "run.batch",  "run.log_bytes",     "st.start.0",   "st.start.2",
+        "st.scale.0", "st.scale.2", "st.rollbacks_left", "st.signalled", "architecture"};
+    int rc = spawn("before", "staged", "fresh", 0, "crash:11");
+    assert_int_equal(rc, 99);
+    json_t *config = json_load_file(toy_path("before/config.json"), 0, NULL);
+    json_t *j = json_object_get(config, "options"), *staged = json_object_get(j, "staged");
+    assert_int_equal(json_object_size(staged), 4);
+    assert_int_equal(json_object_set_new(staged, "probe", json_integer(32)), 0);
+    assert_int_equal(json_object_del(j, "probe"), 0);
+    assert_int_equal(json_dump_file(config, toy_path("before/config.json"), 0), 0);
+    json_decref(config);
+    struct nn_file *f = NULL;
+    assert_int_equal(nn_file_open(toy_path("before/checkpoint.safetensors"), &f, NULL), STATUS_OK);
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+        if (!nn_file_meta(f, keys[i]))
+            fail_msg("no \"%s\"", keys[i]);
+    nn_file_close(f);
+    struct train_config *c = NULL;
+    struct errmsg e = {""};
+    toy_good(train_config_open(toy_path("before"), &c, &e), &e);
+    struct train_options o = train_config_options(c);
+    assert_int_equal(o.probe, 32);
+    o.quiet = true;
+    run_ok(o);
+    train_config_free(c);
+    toy_assert_same_file(toy_path("whole-st/weights.safetensors"),
+                         toy_path("before/weights.safetensors"));
 }
 
 static bool same_weights(const char *a, const char *b)
@@ -684,6 +745,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_fails_leaves_nothing),
         cmocka_unit_test(a_full_disk_leaves_nothing),
         cmocka_unit_test(a_runs_options_are_in_its_config),
+        cmocka_unit_test(runs_of_before_recipes_had_tables_resume),
         cmocka_unit_test(the_optimiser_does_what_it_is_told),
         cmocka_unit_test(a_run_records_what_purified_its_images),
         cmocka_unit_test(diverging_training_stops),

@@ -8,8 +8,8 @@
  * the same to it. It knows nothing of caches or mounts.
  *
  * Parts, bottom up: image set -> loader (batches, decoded ahead) -> networks -> evaluation ->
- * recipes (standard, staged) -> training run (checkpoints, log); beside them diffusion training,
- * protections, unpacking of array archives, report.
+ * recipes -> training run (checkpoints, log); beside them diffusion training, protections,
+ * unpacking of array archives, report.
  *
  * What depends on what: a batch is a pure function of (files, options, seed, epoch, batch number);
  * a run is a pure function of (files, options, seed, thread count) on one machine. A run that was
@@ -196,14 +196,14 @@ struct train_eval_options {
 status train_evaluate(const struct train_model *m, const struct train_eval_options *opt,
                       struct train_eval *out, struct errmsg *e) MUST_USE;
 
-/* ================================ staged training ================================ */
+/* ================================ activation clusters ================================ */
 /*
- * ST-style staged training. Published about the method (arXiv 2306.02064): networks trained on
- * unlearnable examples fall into a trap of perturbation features that SHALLOW layers learn first;
- * an "Activation Cluster Measurement" (ACM) tells how far; a self-adaptive, layer-wise
- * learning-rate schedule, which slows shallow layers when it does, avoids it. Its formulas are not
- * public. Everything below is OURS, is called "ST-style" wherever a user sees it, and no number of
- * theirs is claimed for it.
+ * What ST-style staged training (recipes/staged.h) watches, and any recipe can log. Published about
+ * the method (arXiv 2306.02064): networks trained on unlearnable examples fall into a trap of
+ * perturbation features that SHALLOW layers learn first; an "Activation Cluster Measurement" (ACM)
+ * tells how far; a self-adaptive, layer-wise learning-rate schedule, which slows shallow layers
+ * when it does, avoids it. Its formulas are not public. Everything here and there is OURS, is
+ * called "ST-style" wherever a user sees it, and no number of theirs is claimed for it.
  *
  * Our ACM of a stage. Let f_i be the stage's output for probe image i, averaged over space, mu_k
  * the mean of class k, mu of all. Then
@@ -220,53 +220,18 @@ status train_evaluate(const struct train_model *m, const struct train_eval_optio
  * sits in texture, so the first stages can separate the classes by it at once; natural classes are
  * separated by depth, and the first stages of a network trained on them stay nearer to what random
  * weights give.
- *
- * Control, after each epoch e; A_s(e) is the ACM of stage s, A_s(0) that of the random network:
- *
- * - stage s signals when A_s(e) > rise * A_s(0); the last stage never does: clustering is its job;
- *
- * - a signal multiplies the stage's learning-rate factor m_s by `slow` (not below `floor`), an
- *   epoch without divides it by that (not above 1);
- *
- * - then m_s <= m_{s+1} is enforced from deep to shallow: shallow stages are never faster;
- *
- * - with rollbacks left, an epoch whose signal is new (no stage signalled the epoch before) is
- *   undone: weights go back to the last epoch that ended without signal, with the slowed factors.
- *
- * So shallow stages are held where classes are not much more clustered than by random features, and
- * depth has to do the rest. On data without perturbation a false alarm costs little: shallow stages
- * change little once they are useful.
  */
 status train_acm(const float *feature /* (n,c) */, const int32_t *label, int n, int c, int classes,
                  double *out) MUST_USE;
 
-struct train_staged_options {
-    double rise;   /* > 1 */
-    double slow;   /* 0..1 */
-    double floor;  /* 0..1 */
-    int rollbacks; /* how many epochs may be undone in a run; 0: never */
-    int probe;     /* images in the probe set */
-};
-struct train_staged_options train_staged_default(void);
-struct train_staged {
-    struct train_staged_options opt;
-    int stages;
-    int rollbacks_left;
-    bool signalled;                 /* the epoch before */
-    double start[TRAIN_STAGES_MAX]; /* A_s(0) */
-    double scale[TRAIN_STAGES_MAX]; /* m_s */
-};
-struct train_staged_verdict {
-    bool signal[TRAIN_STAGES_MAX];
-    bool any;
-    bool rollback; /* the caller restores the weights of the last epoch that ended without signal */
-};
-/* acm: of the network before any training. */
-void train_staged_init(struct train_staged *s, const struct train_staged_options *opt, int stages,
-                       const double *acm);
-struct train_staged_verdict train_staged_step(struct train_staged *s, const double *acm);
-
 /* ================================ training run ================================ */
+
+struct train_recipe {
+    const char *name, *summary;
+    struct param_table params;
+};
+const struct train_recipe *train_recipe_at(int i); /* NULL past the end */
+
 /*
  * What a run keeps in RUNDIR:
  *
@@ -278,14 +243,16 @@ struct train_staged_verdict train_staged_step(struct train_staged *s, const doub
  *
  * - checkpoint.safetensors, after each epoch and on interruption: weights, momentum, position;
  *
- * - good.safetensors: the state that a rollback of the staged recipe returns to;
+ * - good.safetensors: the state that a recipe which undoes epochs returns to;
  *
  * - weights.safetensors, when finished.
  */
 struct train_options {
     const char *data_dir, *test_dir /* NULL: none */, *out_dir;
-    const char *arch;   /* of train_net_at */
-    const char *recipe; /* "standard", "staged" */
+    const char *arch;                   /* of train_net_at */
+    const char *recipe;                 /* of train_recipe_at */
+    const struct param_arg *recipe_arg; /* its parameters; the last of a key counts */
+    int n_recipe_args;
     int epochs, batch;
     float lr, momentum, weight_decay; /* SGD; lr (0: the network's own) falls to 0 by a cosine */
     float clip;                       /* joint gradient norm; 0: none */
@@ -298,11 +265,11 @@ struct train_options {
     enum nn_precision precision;
     int threads;    /* 0: cpu_count() */
     bool acm;       /* measure and log the ACM in every recipe, without acting on it */
+    int probe;      /* images that it is measured on */
     int test_every; /* epochs between evaluations; the last is always evaluated; 0: only the last */
     bool resume;    /* go on from RUNDIR/checkpoint; options must be those it was started with */
     bool force;     /* an existing run in RUNDIR is replaced, once this one has a checkpoint */
     bool quiet;
-    struct train_staged_options staged;
 };
 struct train_options train_options_default(void);
 /* The options that the run in run_dir was started with, by its config.json, with resume set. Their
@@ -312,8 +279,6 @@ status train_config_open(const char *run_dir, struct train_config **out, struct 
 struct train_options train_config_options(const struct train_config *c);
 void train_config_free(struct train_config *c);
 DEFINE_FREEP(struct train_config *, train_config_free)
-/* Name and one-line summary (may be NULL) of recipe i; NULL past the end. */
-const char *train_recipe(int i, const char **out_summary);
 struct train_result {
     int epochs;
     double train_loss, train_accuracy;        /* of the last epoch */

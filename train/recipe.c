@@ -1,0 +1,45 @@
+#include "recipe.h"
+
+#include <string.h>
+
+static const struct recipe_ops *const recipes[] = {&recipe_standard, &recipe_staged};
+
+const struct recipe_ops *recipe_find(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(recipes); i++)
+        if (strcmp(recipes[i]->is.name, name) == 0)
+            return recipes[i];
+    return NULL;
+}
+
+const struct train_recipe *train_recipe_at(int i)
+{
+    return i < 0 || (size_t)i >= ARRAY_LEN(recipes) ? NULL : &recipes[i]->is;
+}
+
+status recipe_unknown(const char *name, struct errmsg *e)
+{
+    AUTO(buf_done) struct buf list = BUF_INIT(4096);
+    status st = STATUS_OK;
+    for (size_t i = 0; i < ARRAY_LEN(recipes) && !st; i++)
+        st = buf_addf(&list, "%s%s", i ? ", " : "", recipes[i]->is.name);
+    return st ? st
+              : errmsg_set(e, STATUS_INVALID, "no recipe is called \"%s\"; there are %s", name,
+                           list.data);
+}
+
+status recipe_params_new(const struct recipe_ops *ops, const struct param_arg *arg, int n,
+                         void **out, struct errmsg *e)
+{
+    const struct param_table *t = &ops->is.params;
+    AUTO(mem_free) void *params = t->size ? mem_zalloc(1, t->size) : NULL;
+    if (t->size && !params)
+        return STATUS_NOMEM;
+    status st = param_set_all(t, params, arg, n, e);
+    if (!st && ops->check)
+        st = ops->check(params, e);
+    if (st)
+        return errmsg_prefix(e, st, "recipe %s", ops->is.name);
+    *out = TAKE(params);
+    return STATUS_OK;
+}
