@@ -141,7 +141,7 @@ static status add_names(const struct param *p, struct buf *out)
     return st;
 }
 
-static status add_wanted(const struct param *p, struct buf *out)
+status param_wanted(const struct param *p, struct buf *out)
 {
     switch (p->kind) {
     case PARAM_INT:
@@ -164,7 +164,7 @@ static status add_wanted(const struct param *p, struct buf *out)
 static status wrong_value(const struct param *p, const char *text, struct errmsg *e)
 {
     AUTO(buf_done) struct buf wanted = BUF_INIT(4096);
-    status st = add_wanted(p, &wanted);
+    status st = param_wanted(p, &wanted);
     return st ? st
               : errmsg_set(e, STATUS_INVALID, "%s is \"%.40s\", not %s", p->key, text, wanted.data);
 }

@@ -85,6 +85,8 @@ status param_check(const struct param_table *t, const void *values, const char *
 status param_get(const struct param *p, const void *values, struct buf *out) MUST_USE;
 /* "key=value\n" for each row in the table's order. */
 status param_text(const struct param_table *t, const void *values, struct buf *out) MUST_USE;
+/* "a whole number from 1 to 31", "light, dark or grey": what a value must be. */
+status param_wanted(const struct param *p, struct buf *out) MUST_USE;
 /* "side of the window (pixels), 1 to 31; default 3" */
 status param_help(const struct param *p, struct buf *out) MUST_USE;
 

@@ -132,6 +132,9 @@ static void help_says_range_unit_and_default(void **state)
     buf_reset(&b);
     assert_int_equal(param_help(param_find(&table, "shade"), &b), STATUS_OK);
     assert_string_equal(b.data, "of the colour: light, dark or grey; default dark");
+    buf_reset(&b);
+    assert_int_equal(param_wanted(&rows[0], &b), STATUS_OK);
+    assert_string_equal(b.data, "a whole number from 1 to 9");
 }
 
 int main(void)

@@ -252,6 +252,10 @@ static void parameters_of_members_are_options(void **state)
     assert_int_equal(cli_params_given(&p, given), 1);
     assert_string_equal(given[0].key, "block_side");
     assert_string_equal(given[0].value, "16");
+    assert_int_equal(cli_params_check(&spec, &p, "lsp", &tables[0]), CLI_GO);
+    assert_int_equal(cli_params_check(&spec, &p, "emn", &tables[1]), 2); /* has no such key */
+    p.row[0].value = "65";
+    assert_int_equal(cli_params_check(&spec, &p, "lsp", &tables[0]), 2);
 }
 
 static void a_stopped_command_ends_with_130(void **state)

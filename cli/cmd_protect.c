@@ -1,23 +1,67 @@
-#include "cli.h"
+#include "params.h"
 #include "train/train.h"
 
 #include <math.h>
 #include <string.h>
 
+static json_t *params_json(const struct param_table *t)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < t->n; i++) {
+        AUTO(buf_done) struct buf wanted = BUF_INIT(4096);
+        if (param_wanted(&t->row[i], &wanted) == STATUS_OK)
+            json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s}", "name", t->row[i].key,
+                                                  "default", t->row[i].standard, "value",
+                                                  wanted.data, "about", t->row[i].about));
+    }
+    return list;
+}
+
+static void print_params(const struct param_table *t)
+{
+    for (int i = 0; i < t->n; i++) {
+        AUTO(buf_done) struct buf help = BUF_INIT(4096);
+        char name[64];
+        cli_params_name(t->row[i].key, "", name);
+        if (param_help(&t->row[i], &help) == STATUS_OK)
+            printf("%-10s   --%s: %s\n", "", name, help.data);
+    }
+}
+
 static int print_list(int json)
 {
-    const char *summary;
+    const char *name, *summary;
     json_t *list = json ? json_array() : NULL;
-    for (int i = 0; json && train_protect_method(i, &summary); i++)
-        json_array_append_new(list, json_pack("{s:s, s:s}", "name", train_protect_method(i, NULL),
-                                              "summary", summary));
-    if (json) {
-        cli_print_json(list);
-        return 0;
+    for (int i = 0; (name = train_protect_method(i, &summary)); i++) {
+        const struct param_table *t = train_protect_params(i);
+        if (json) {
+            json_array_append_new(list, json_pack("{s:s, s:s, s:o}", "name", name, "summary",
+                                                  summary, "parameters", params_json(t)));
+            continue;
+        }
+        printf("%-10s %s\n", name, summary);
+        print_params(t);
     }
-    for (int i = 0; train_protect_method(i, &summary); i++)
-        printf("%-10s %s\n", train_protect_method(i, NULL), summary);
+    if (json)
+        cli_print_json(list);
     return 0;
+}
+
+/* -b has been the letter of --batch from the first. */
+static void add_letters(struct cli_option *all, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(all[i].name, "batch") == 0)
+            all[i].letter = 'b';
+}
+
+static const struct param_table *params_of(const char *method)
+{
+    const char *name;
+    for (int i = 0; (name = train_protect_method(i, NULL)); i++)
+        if (strcmp(name, method) == 0)
+            return train_protect_params(i);
+    return NULL;
 }
 
 static int print_result(const struct train_protect_options *o, const struct train_protect_result *r,
@@ -29,7 +73,7 @@ static int print_result(const struct train_protect_options *o, const struct trai
                               isfinite(r->psnr_db) ? json_real(r->psnr_db) : json_null(), "rounds",
                               r->rounds, "surrogate_error", r->surrogate_error);
         if (r->rounds)
-            json_object_set_new(j, "precision", json_string(nn_precision_names[o->precision]));
+            json_object_set_new(j, "precision", json_string(nn_precision_names[r->precision]));
         cli_print_json(j);
         return 0;
     }
@@ -40,29 +84,40 @@ static int print_result(const struct train_protect_options *o, const struct trai
     return 0;
 }
 
+static int run(const struct cli_spec *spec, struct train_protect_options *o,
+               const struct cli_params *params, int json)
+{
+    const struct param_table *table = params_of(o->method);
+    int rc = table ? cli_params_check(spec, params, o->method, table) : CLI_GO;
+    if (rc != CLI_GO)
+        return rc;
+    struct param_arg given[CLI_PARAMS_MAX];
+    o->n_params = cli_params_given(params, given);
+    o->param = given;
+    stop_install();
+    struct errmsg e = {""};
+    struct train_protect_result r;
+    status st = train_protect(o, &r, &e);
+    return st ? cli_fail(st, &e) : print_result(o, &r, json);
+}
+
 int cmd_protect(int argc, char **argv)
 {
     struct train_protect_options o = {.quantise = -1};
-    struct cli_choice precision = {nn_precision_names, NN_PREC_COUNT, (int)o.precision};
+    struct cli_params params = {.n = 0};
     const char *quantise = NULL;
-    int force = 0, skip_bad = 0, quiet = 0, json = 0, list = 0;
-    const struct cli_option options[] = {
+    int force = 0, skip_bad = 0, quiet = 0, json = 0, list = 0, kept = 1;
+    const struct cli_option own[] = {
         {"method", 'm', CLI_STRING, &o.method, "NAME", "see --list"},
-        {"list", 0, CLI_FLAG, &list, NULL, "list the methods"},
+        {"list", 0, CLI_FLAG, &list, NULL, "list the methods, each with what it takes"},
         {"seed", 's', CLI_U64, &o.seed, "N", "default 0"},
         {"eps", 0, CLI_DOUBLE, &o.eps, "X", "strength in grey levels; default the method's own"},
         {"quantise", 0, CLI_STRING, &quantise, "RULE", "round, truncate or positive-half"},
-        {"patch", 0, CLI_INT, &o.patch, "N", "lsp: side of a block in pixels; default 8"},
-        {"surrogate", 0, CLI_STRING, &o.surrogate, "ARCH", "emn-class: network; default resnet18"},
-        {"batch", 'b', CLI_INT, &o.batch, "N", "emn-class: default 128"},
-        {"stop-error", 0, CLI_DOUBLE, &o.stop_error, "X",
-         "emn-class: done at this error; default 0.1"},
-        {"rounds", 0, CLI_INT, &o.rounds, "N", "emn-class: at most; default 100"},
-        {"precision", 0, CLI_CHOICE, &precision, "f32|bf16",
-         "emn-class: see relearn train --help; default f32"},
         {"limit", 'n', CLI_INT, &o.limit, "N", "at most N images, balanced over classes"},
-        {"size", 0, CLI_INT, &o.size, "N", "resize every image to NxN; lsp needs no one size"},
+        {"size", 0, CLI_INT, &o.size, "N", "resize every image to NxN"},
         {"channels", 0, CLI_INT, &o.channels, "N", "convert to 1 (grey) or 3 (colour) channels"},
+        {"perturbation", 0, CLI_FLAG, &kept, NULL,
+         "keep what was added beside DST: the default; --no-perturbation does not"},
         {"skip-bad", 0, CLI_FLAG, &skip_bad, NULL, "leave out files that do not decode"},
         {"threads", 'j', CLI_INT, &o.threads, "N", "default: all CPUs"},
         {"force", 0, CLI_FLAG, &force, NULL,
@@ -70,15 +125,19 @@ int cmd_protect(int argc, char **argv)
         {"quiet", 'q', CLI_FLAG, &quiet, NULL, "no progress"},
         {"json", 0, CLI_FLAG, &json, NULL, "print the result as JSON"},
     };
+    for (int i = 0; train_protect_method(i, NULL); i++)
+        cli_params_add(&params, train_protect_method(i, NULL), train_protect_params(i), "");
+    struct cli_option options[ARRAY_LEN(own) + CLI_PARAMS_MAX];
+    size_t n = cli_options_join(own, ARRAY_LEN(own), &params, options, ARRAY_LEN(options));
+    add_letters(options, n);
     const struct cli_spec spec = {"relearn protect",
                                   "--method NAME SRC DST",
                                   "Writes an unlearnable version of the ImageFolder tree SRC to "
-                                  "DST, as PNG. What was added is "
-                                  "kept\nbeside it in DST.perturbation.safetensors. Images may "
-                                  "differ in size with lsp; the other methods\nneed --size "
-                                  "then.",
+                                  "DST, as PNG. What was added is\nkept beside it in "
+                                  "DST.perturbation.safetensors. Images may differ in size with "
+                                  "lsp;\nthe other methods need --size then.",
                                   options,
-                                  ARRAY_LEN(options),
+                                  n,
                                   0,
                                   2};
     int first, rc = cli_parse(&spec, argc, argv, &first);
@@ -96,13 +155,9 @@ int cmd_protect(int argc, char **argv)
         o.quantise = (int)q;
     o.src_dir = argv[first];
     o.dst_dir = argv[first + 1];
-    o.precision = (enum nn_precision)precision.chosen;
+    o.discard = !kept;
     o.force = force;
     o.skip_bad = skip_bad;
     o.quiet = quiet;
-    stop_install();
-    struct errmsg e = {""};
-    struct train_protect_result r;
-    status st = train_protect(&o, &r, &e);
-    return st ? cli_fail(st, &e) : print_result(&o, &r, json);
+    return run(&spec, &o, &params, json);
 }

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-static void option_name(const char *prefix, const char *key, char out[64])
+void cli_params_name(const char *key, const char *prefix, char out[64])
 {
     snprintf(out, 64, "%s%s", prefix, key);
     for (char *c = out; *c; c++)
@@ -28,7 +28,7 @@ void cli_params_add(struct cli_params *p, const char *member, const struct param
     for (int i = 0; i < t->n; i++) {
         char name[64];
         AUTO(buf_done) struct buf help = BUF_INIT(1024);
-        option_name(prefix, t->row[i].key, name);
+        cli_params_name(t->row[i].key, prefix, name);
         struct cli_param *r = row_for(p, name, t->row[i].key);
         size_t used = strlen(r->help);
         if (param_help(&t->row[i], &help) == STATUS_OK)
@@ -61,4 +61,45 @@ int cli_params_given_with(const struct cli_params *p, const char *prefix, struct
 int cli_params_given(const struct cli_params *p, struct param_arg *out)
 {
     return cli_params_given_with(p, "", out, CLI_PARAMS_MAX);
+}
+
+static int has_not(const struct cli_spec *spec, const struct cli_param *given, const char *member,
+                   const struct param_table *t)
+{
+    AUTO(buf_done) struct buf list = BUF_INIT(1 << 16);
+    status st = STATUS_OK;
+    char prefix[64];
+    snprintf(prefix, sizeof prefix, "%.*s", (int)(strlen(given->name) - strlen(given->key)),
+             given->name);
+    for (int i = 0; i < t->n && !st; i++) {
+        char name[64];
+        cli_params_name(t->row[i].key, prefix, name);
+        st = buf_addf(&list, "%s--%s", i ? ", " : "", name);
+    }
+    return cli_usage_error(spec, "%s has no --%s; it has %s", member, given->name,
+                           t->n && !st ? list.data : "no options of its own");
+}
+
+int cli_params_check(const struct cli_spec *spec, const struct cli_params *p, const char *member,
+                     const struct param_table *t)
+{
+    AUTO(mem_free) void *values = mem_alloc(t->size + 1);
+    if (!values)
+        return cli_fail(STATUS_NOMEM, &(struct errmsg){""});
+    param_defaults(t, values);
+    for (int i = 0; i < p->n; i++) {
+        const struct cli_param *given = &p->row[i];
+        const struct param *row = given->value ? param_find(t, given->key) : NULL;
+        struct errmsg e = {""};
+        if (given->value && !row)
+            return has_not(spec, given, member, t);
+        if (!row || param_set_row(row, values, given->value, &e) == STATUS_OK)
+            continue;
+        AUTO(buf_done) struct buf wanted = BUF_INIT(4096);
+        if (row->kind == PARAM_TEXT || param_wanted(row, &wanted))
+            return cli_usage_error(spec, "--%s: %s", given->name, e.text);
+        return cli_usage_error(spec, "--%s must be %s, not '%s'", given->name, wanted.data,
+                               given->value);
+    }
+    return CLI_GO;
 }

@@ -9,6 +9,7 @@
  *     for (each member) cli_params_add(&params, member name, member table, "");
  *     cli_options_join(own options, n, &params, all, ARRAY_LEN(all))
  *     … cli_parse …
+ *     rc = cli_params_check(&spec, &params, member, its table);
  *     n = cli_params_given(&params, args);
  */
 #include "cli.h"
@@ -23,6 +24,8 @@ struct cli_params {
         char help[320];
     } row[CLI_PARAMS_MAX];
 };
+/* PREFIXKEY with '-' for '_': the option's name without its dashes. */
+void cli_params_name(const char *key, const char *prefix, char out[64]);
 /* Adds --PREFIXKEY for each row, '_' as '-'. Members that share a key share the option: its help
    names each with what it means there. */
 void cli_params_add(struct cli_params *p, const char *member, const struct param_table *t,
@@ -30,6 +33,10 @@ void cli_params_add(struct cli_params *p, const char *member, const struct param
 /* Own options, then those of p, into all, which has room for `room`; how many they are. */
 size_t cli_options_join(const struct cli_option *own, size_t n, struct cli_params *p,
                         struct cli_option *all, size_t room);
+/* Whether the chosen member has all that was given, and can take each value. CLI_GO, or what
+   cli_usage_error gives, having said what the member has or wants. */
+int cli_params_check(const struct cli_spec *spec, const struct cli_params *p, const char *member,
+                     const struct param_table *t);
 /* What was given, into out[CLI_PARAMS_MAX]; how many. */
 int cli_params_given(const struct cli_params *p, struct param_arg *out);
 /* The same of the options whose names begin with prefix, at most `room` of them. */

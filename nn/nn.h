@@ -350,6 +350,26 @@ struct nn_save_tensor {
 status nn_file_save(const char *path, const struct nn_save_tensor *tensors, int n,
                     const struct nn_meta *meta, int n_meta, struct errmsg *e) MUST_USE;
 
+/*
+ * The same file of one f32 tensor whose values come in parts, in any order, so that a tensor may be
+ * larger than memory. What was never put is zero. The file appears under its name when it is
+ * finished; freed before that, nothing is left of it.
+ *
+ *     nn_file_stream_new(path, "delta", shape, NULL, 0, &s, e)
+ *     for (each row) nn_file_stream_put(s, row * width, values, width, e)   // from any thread
+ *     nn_file_stream_finish(s, e); nn_file_stream_free(s)
+ */
+struct nn_file_stream;
+status nn_file_stream_new(const char *path, const char *name, struct nn_shape shape,
+                          const struct nn_meta *meta, int n_meta, struct nn_file_stream **out,
+                          struct errmsg *e) MUST_USE;
+/* Elements at .. at+count-1, which must be within the tensor. */
+status nn_file_stream_put(struct nn_file_stream *s, uint64_t at, const float *v, size_t count,
+                          struct errmsg *e) MUST_USE;
+status nn_file_stream_finish(struct nn_file_stream *s, struct errmsg *e) MUST_USE;
+void nn_file_stream_free(struct nn_file_stream *s);
+DEFINE_FREEP(struct nn_file_stream *, nn_file_stream_free)
+
 /* Every entry of p must be in the file as prefix+name with the same shape (extra tensors are
    ignored); the first that is not is named in e. */
 status nn_params_load(struct nn_params *p, const struct nn_file *f, const char *prefix,

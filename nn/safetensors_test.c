@@ -494,6 +494,78 @@ static void doubles_are_read(void **state)
     }
 }
 
+/* ---- in parts ---- */
+
+/* The same bytes as from nn_file_save, in whatever order the parts come. */
+static void a_stream_writes_the_same_file(void **state)
+{
+    (void)state;
+    float v[6] = {1, 2, 3, 4, 5, 6};
+    const struct nn_meta meta[] = {{"k", "v"}};
+    const struct nn_save_tensor t = {"t", nn_shape2(3, 2), v, false};
+    char a[300], b[300];
+    snprintf(a, sizeof a, "%s.whole", path);
+    snprintf(b, sizeof b, "%s.parts", path);
+    assert_int_equal(nn_file_save(a, &t, 1, meta, 1, NULL), STATUS_OK);
+    struct nn_file_stream *s = NULL;
+    assert_int_equal(nn_file_stream_new(b, "t", nn_shape2(3, 2), meta, 1, &s, NULL), STATUS_OK);
+    for (int row = 2; row >= 0; row--)
+        assert_int_equal(nn_file_stream_put(s, (uint64_t)row * 2, v + 2 * row, 2, NULL), STATUS_OK);
+    assert_int_equal(access(b, F_OK), -1);
+    assert_int_equal(nn_file_stream_finish(s, NULL), STATUS_OK);
+    nn_file_stream_free(s);
+    void *da, *db;
+    size_t na, nb;
+    assert_int_equal(io_read_file(a, 4096, &da, &na, NULL), STATUS_OK);
+    assert_int_equal(io_read_file(b, 4096, &db, &nb, NULL), STATUS_OK);
+    assert_int_equal(na, nb);
+    assert_memory_equal(da, db, na);
+    mem_free(da);
+    mem_free(db);
+    unlink(a);
+    unlink(b);
+}
+
+static status stream_once(const char *to)
+{
+    float v[2] = {1, 2};
+    struct nn_file_stream *s = NULL;
+    struct errmsg e = {""};
+    status st = nn_file_stream_new(to, "t", nn_shape1(2), NULL, 0, &s, &e);
+    if (!st)
+        st = nn_file_stream_put(s, 0, v, 2, &e);
+    if (!st)
+        st = nn_file_stream_finish(s, &e);
+    nn_file_stream_free(s);
+    return st;
+}
+
+static void a_stream_that_fails_leaves_nothing(void **state)
+{
+    (void)state;
+    static const enum fault_kind kinds[] = {FAULT_MEM, FAULT_OPEN, FAULT_WRITE, FAULT_SYNC,
+                                            FAULT_RENAME};
+    char to[300], aside[340];
+    snprintf(to, sizeof to, "%s.stream", path);
+    snprintf(aside, sizeof aside, "%s.tmp.%ld", to, (long)getpid());
+    for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+        unsigned long n = 1, before;
+        do {
+            before = fault_calls(kinds[k]);
+            fault_set(kinds[k], n, 0, 0);
+            status st = stream_once(to);
+            fault_clear();
+            if (fault_calls(kinds[k]) - before < n)
+                break; /* was not reached */
+            assert_int_not_equal(st, STATUS_OK);
+            assert_int_equal(access(aside, F_OK), -1);
+            unlink(to); /* the last sync is of the folder: the file is there by then */
+        } while (++n < 100);
+        assert_in_range(n, 2, 99);
+        unlink(to);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -512,6 +584,8 @@ int main(void)
         cmocka_unit_test(a_failed_open_gives_nothing),
         cmocka_unit_test(python_reads_and_writes_ours),
         cmocka_unit_test(python_samples),
+        cmocka_unit_test(a_stream_writes_the_same_file),
+        cmocka_unit_test(a_stream_that_fails_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

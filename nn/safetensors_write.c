@@ -149,10 +149,24 @@ static status write_aside(const struct out_file *f, int n, const char *tmp, cons
     return st ? st : io_rename(AT_FDCWD, tmp, path);
 }
 
+static char *aside(const char *path)
+{
+    return mem_printf("%s.tmp.%ld", path, (long)getpid());
+}
+
+/* The folder of path; made before anything is written, so that only the disk can fail after. */
+static char *folder(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash)
+        return mem_strdup(".");
+    return slash == path ? mem_strdup("/") : mem_printf("%.*s", (int)(slash - path), path);
+}
+
 static status save(struct out_file *f, int n, const char *path)
 {
-    AUTO(mem_free) char *tmp = mem_printf("%s.tmp.%ld", path, (long)getpid());
-    AUTO(mem_free) char *dir = mem_strdup(path);
+    AUTO(mem_free) char *tmp = aside(path);
+    AUTO(mem_free) char *dir = folder(path);
     if (!tmp || !dir)
         return STATUS_NOMEM;
     status st = write_aside(f, n, tmp, path);
@@ -160,10 +174,7 @@ static status save(struct out_file *f, int n, const char *path)
         unlink(tmp);
         return st;
     }
-    char *slash = strrchr(dir, '/');
-    if (slash)
-        *slash = 0;
-    return io_sync_dir(slash ? dir : ".");
+    return io_sync_dir(dir);
 }
 
 status nn_file_save(const char *path, const struct nn_save_tensor *tensors, int n,
@@ -175,4 +186,87 @@ status nn_file_save(const char *path, const struct nn_save_tensor *tensors, int 
     if (!st)
         st = save(&f, n, path);
     return st ? errmsg_set(e, st, "cannot write %s: %s", path, errmsg_text(&why, st)) : STATUS_OK;
+}
+
+/* ---- a tensor that comes in parts ---- */
+
+struct nn_file_stream {
+    char *path, *dir;
+    char *tmp; /* NULL: there is no file to remove */
+    int fd;
+    off_t data; /* where the tensor begins */
+    uint64_t count;
+};
+
+static status stream_start(struct nn_file_stream *s, const struct out_file *f)
+{
+    AUTO(mem_free) char *tmp = aside(s->path);
+    if (!tmp)
+        return STATUS_NOMEM;
+    status st = io_open(AT_FDCWD, tmp, O_WRONLY | O_CREAT | O_TRUNC, 0666, &s->fd);
+    if (st)
+        return st;
+    s->tmp = TAKE(tmp);
+    s->data = (off_t)(8 + ((strlen(f->text) + 7) & ~(size_t)7));
+    st = write_header(s->fd, f->text);
+    if (!st && ftruncate(s->fd, s->data + (off_t)(s->count * sizeof(float))) < 0)
+        st = status_from_errno(errno);
+    return st;
+}
+
+status nn_file_stream_new(const char *path, const char *name, struct nn_shape shape,
+                          const struct nn_meta *meta, int n_meta, struct nn_file_stream **out,
+                          struct errmsg *e)
+{
+    __attribute__((cleanup(out_file_donep))) struct out_file f = {NULL, NULL, NULL};
+    const struct nn_save_tensor t = {name, shape, NULL, false};
+    struct errmsg why = {""};
+    AUTO(nn_file_stream_free) struct nn_file_stream *s = mem_zalloc(1, sizeof *s);
+    if (!s)
+        return STATUS_NOMEM;
+    s->fd = -1;
+    s->count = (uint64_t)nn_shape_count(shape);
+    s->path = mem_strdup(path);
+    s->dir = folder(path);
+    status st = s->path && s->dir ? lay_out(&f, &t, 1, meta, n_meta, &why) : STATUS_NOMEM;
+    if (!st)
+        st = stream_start(s, &f);
+    if (st)
+        return errmsg_set(e, st, "cannot write %s: %s", path, errmsg_text(&why, st));
+    *out = TAKE(s);
+    return STATUS_OK;
+}
+
+status nn_file_stream_put(struct nn_file_stream *s, uint64_t at, const float *v, size_t count,
+                          struct errmsg *e)
+{
+    CHECK(at <= s->count && count <= s->count - at);
+    status st = io_pwrite(s->fd, v, count * sizeof *v, s->data + (off_t)(at * sizeof *v));
+    return st ? errmsg_set(e, st, "cannot write %s: %s", s->path, status_text(st)) : STATUS_OK;
+}
+
+status nn_file_stream_finish(struct nn_file_stream *s, struct errmsg *e)
+{
+    status st = io_sync(s->fd);
+    if (!st)
+        st = io_rename(AT_FDCWD, s->tmp, s->path);
+    if (!st) {
+        mem_free(TAKE(s->tmp));
+        st = io_sync_dir(s->dir);
+    }
+    return st ? errmsg_set(e, st, "cannot write %s: %s", s->path, status_text(st)) : STATUS_OK;
+}
+
+void nn_file_stream_free(struct nn_file_stream *s)
+{
+    if (!s)
+        return;
+    if (s->fd >= 0)
+        close(s->fd);
+    if (s->tmp)
+        unlink(s->tmp);
+    mem_free(s->tmp);
+    mem_free(s->path);
+    mem_free(s->dir);
+    mem_free(s);
 }

@@ -130,6 +130,7 @@ diffusion.c:diffusion train,diffusion finetune
 protect/protect.c:protect
 protect/lsp.c:protect
 protect/emn.c:protect
+protect/place.c:protect
 report.c:report
 sheet.c:report
 TABLE
@@ -274,6 +275,8 @@ eval --data @/tree --weights @/run/weights.safetensors --arch lenet|resnet18, re
 protect --method magic @/tree x|lsp, emn-class
 protect --method emn-class --surrogate lenet @/tree x|resnet18, resnet20
 protect --method lsp --quantise up @/tree x|round, truncate or positive-half
+protect --method lsp --rounds 3 @/tree x|--patch
+protect --method emn-class --rounds none @/tree x|a whole number from 1
 profile new --set colour=1 x|model, t_start
 profile new --set guidance=yes x|none
 profile new --from absent x|default

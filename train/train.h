@@ -346,11 +346,11 @@ status train_diffusion_sample(const struct train_sample_options *opt, struct err
 /*
  * Unlearnable examples: DST mirrors SRC's class folders as PNG (lossless whatever the source was).
  * DST/protection.json, written last, records method, parameters, seed and rule of quantisation. The
- * signed float perturbation, before quantisation and clipping, lies beside DST in
- * DST.perturbation.safetensors: tensor "delta" (n,h,w,C) for images in [0,1], metadata "index"
- * "class" or "sample" (in ImageFolder order: n-th class or n-th image), "patch" the side of the
- * square of pixels that each value covers. Of images that differ in size h and w cover the largest;
- * an image has its part from the top left corner on.
+ * signed float perturbation of a method that adds one, before quantisation and clipping, lies
+ * beside DST in DST.perturbation.safetensors: tensor "delta" (n,h,w,C) for images in [0,1],
+ * metadata "index" "class" or "sample" (in ImageFolder order: n-th class or n-th image), "patch"
+ * the side of the square of pixels that each value covers. Of images that differ in size h and w
+ * cover the largest; an image has its part from the top left corner on.
  */
 enum train_quantise {
     TRAIN_ROUND,         /* clip(x + 255 delta) to 0..255, rounded half up */
@@ -366,29 +366,30 @@ struct train_protect_options {
     const char *method; /* of train_protect_method */
     const char *src_dir, *dst_dir;
     uint64_t seed;
-    int quantise;              /* enum train_quantise; -1: the method's own */
-    double eps;                /* in grey levels; 0: the method's own */
-    int patch;                 /* lsp: side of a block; 0: 8 */
-    const char *surrogate;     /* emn-class: architecture; NULL: resnet18 */
-    int batch;                 /* emn-class; 0: 128 */
-    double stop_error;         /* emn-class; 0: 0.1 */
-    int rounds;                /* emn-class: at most; 0: 100 */
+    int quantise;                  /* enum train_quantise; -1: the method's own */
+    double eps;                    /* in grey levels; 0: the method's own */
+    const struct param_arg *param; /* (n_params) of the method's table */
+    int n_params;
     int limit, size, channels; /* as of train_data_options */
     bool skip_bad, force, quiet;
+    bool discard; /* what was added is not kept beside DST */
     int threads;
-    enum nn_precision precision; /* emn-class: of the surrogate */
 };
 struct train_protect_result {
     int images;
-    double mean_l2, max_abs; /* of the deltas before quantisation, images in [0,1] */
-    double psnr_db;          /* of what was written against the source */
-    int rounds;              /* emn-class */
-    double surrogate_error;  /* emn-class, last measured */
+    double mean_l2, max_abs;     /* of the deltas before quantisation, images in [0,1] */
+    double psnr_db;              /* of what was written against the source */
+    int rounds;                  /* of a method with a surrogate; 0: there was none */
+    double surrogate_error;      /* last measured */
+    enum nn_precision precision; /* of the surrogate */
 };
 /* Name and one-line summary of method i; NULL past the end. */
 const char *train_protect_method(int i, const char **out_summary);
+/* The parameters that only method i has; NULL past the end. */
+const struct param_table *train_protect_params(int i);
 /* STATUS_EXISTS when dst_dir exists and is not empty, or the file beside it exists (force replaces
-   what is in the way). Images may differ in size where the method allows it (lsp). Nothing is
+   what is in the way). Images may differ in size where the method allows it. INVALID for a
+   parameter that the method does not have, with those that it has. Nothing is
    written below src_dir; a call that fails leaves nothing that it wrote. Shows progress unless
    quiet. */
 status train_protect(const struct train_protect_options *opt, struct train_protect_result *out,

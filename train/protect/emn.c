@@ -20,9 +20,29 @@
 #include <math.h>
 #include <string.h>
 
-enum { BATCH_DEFAULT = 128, SGD_STEPS = 10, SUBSET_PART = 5, ROUNDS_DEFAULT = 100 };
-static const double stop_default = .1;
+enum { SGD_STEPS = 10, SUBSET_PART = 5 };
 static const float sgd_lr = .1f, sgd_momentum = .9f, sgd_decay = 5e-4f, sgd_clip = 5;
+
+struct emn_param {
+    char surrogate[PARAM_TEXT_MAX];
+    int batch, rounds;
+    double stop_error;
+    enum nn_precision precision;
+};
+static const char *const precisions[NN_PREC_COUNT + 1] = {
+    [NN_PREC_F32] = "f32", [NN_PREC_BF16] = "bf16"};
+static const struct param params[] = {
+    {"surrogate", PARAM_TEXT, offsetof(struct emn_param, surrogate), .standard = "resnet18",
+     .about = "network"},
+    {"batch", PARAM_INT, offsetof(struct emn_param, batch), .lo = 1, .hi = 1 << 16,
+     .standard = "128", .about = "images a step"},
+    {"stop_error", PARAM_DOUBLE, offsetof(struct emn_param, stop_error), .lo = 0, .hi = 1,
+     .standard = "0.1", .about = "done at this error of the surrogate"},
+    {"rounds", PARAM_INT, offsetof(struct emn_param, rounds), .lo = 1, .hi = 1000000,
+     .standard = "100", .about = "rounds of training and crafting at most"},
+    {"precision", PARAM_ENUM, offsetof(struct emn_param, precision), .names = precisions,
+     .standard = "f32", .about = "see relearn train --help"},
+};
 
 /* A plan over batches of x + delta. */
 struct pass {
@@ -53,7 +73,8 @@ struct emn {
 
 static struct nn_plan_options plan_options(const struct protect_job *j)
 {
-    return (struct nn_plan_options){.threads = j->threads, .precision = j->opt->precision};
+    const struct emn_param *p = j->param;
+    return (struct nn_plan_options){.threads = j->threads, .precision = p->precision};
 }
 
 static status make_pass(const struct protect_job *j, struct emn *m, bool learn, struct pass *out,
@@ -89,7 +110,7 @@ static status make_pass(const struct protect_job *j, struct emn *m, bool learn, 
 static status make_surrogate(const struct protect_job *j, struct emn *m, struct errmsg *e)
 {
     const struct nn_plan_options po = plan_options(j);
-    const char *arch = j->opt->surrogate ? j->opt->surrogate : "resnet18";
+    const char *arch = ((const struct emn_param *)j->param)->surrogate;
     const struct train_net *net = train_net_find(arch);
     if (!net)
         return train_net_unknown(arch, e);
@@ -134,17 +155,16 @@ static status choose_subset(const struct protect_job *j, struct emn *m)
 
 static status setup(struct protect_job *j, struct emn *m, struct errmsg *e)
 {
-    int batch = j->opt->batch ? j->opt->batch : BATCH_DEFAULT;
-    m->batch = batch < j->info.samples ? batch : j->info.samples;
+    const struct emn_param *p = j->param;
+    m->batch = p->batch < j->info.samples ? p->batch : j->info.samples;
     m->row = (size_t)j->info.width * (size_t)j->info.height * (size_t)j->info.channels;
     size_t k = (size_t)j->info.classes;
     m->delta = mem_zalloc(k * m->row, sizeof *m->delta);
     m->sum = mem_zalloc(k * m->row, sizeof *m->sum);
     m->count = mem_zalloc(k, sizeof *m->count);
-    if (m->batch < 1 || !m->delta || !m->sum || !m->count)
-        return m->batch < 1 ? errmsg_set(e, STATUS_INVALID, "batch must be positive")
-                            : STATUS_NOMEM;
-    status st = train_precision_check(j->opt->precision, e);
+    if (!m->delta || !m->sum || !m->count)
+        return STATUS_NOMEM;
+    status st = train_precision_check(p->precision, e);
     if (!st)
         st = make_surrogate(j, m, e);
     if (!st)
@@ -308,8 +328,9 @@ static status prepare(struct protect_job *j, struct errmsg *e)
     status st = setup(j, m, e);
     if (st)
         return st;
-    int rounds = j->opt->rounds ? j->opt->rounds : ROUNDS_DEFAULT;
-    double stop = j->opt->stop_error > 0 ? j->opt->stop_error : stop_default, error = 1;
+    const struct emn_param *param = j->param;
+    int rounds = param->rounds;
+    double stop = param->stop_error, error = 1;
     struct progress p;
     progress_init(&p, "crafting", 0, (uint64_t)rounds, j->opt->quiet);
     int done = 0;
@@ -328,6 +349,7 @@ static status prepare(struct protect_job *j, struct errmsg *e)
     progress_done(&p, (uint64_t)done, NULL);
     j->result.rounds = done;
     j->result.surrogate_error = error;
+    j->result.precision = param->precision;
     if (error > stop)
         log_warn(
             "the surrogate's error is still %.3f after %d rounds (wanted: %.3f); the protection "
@@ -338,18 +360,18 @@ static status prepare(struct protect_job *j, struct errmsg *e)
 
 /* ---- results ---- */
 
-static void delta(const struct protect_job *j, int i, float *out)
+static status row(const struct protect_job *j, int i, float *out, struct errmsg *e)
 {
     const struct emn *m = j->state;
-    memcpy(out, m->delta + (size_t)train_set_label(j->set, i) * m->row, m->row * sizeof *out);
+    (void)e;
+    memcpy(out, m->delta + (size_t)i * m->row, m->row * sizeof *out);
+    return STATUS_OK;
 }
 
-static struct protect_stored stored(const struct protect_job *j)
+static struct protect_shape shape(const struct protect_job *j)
 {
-    const struct emn *m = j->state;
-    return (struct protect_stored){
+    return (struct protect_shape){
         .shape = nn_shape4(j->info.classes, j->info.height, j->info.width, j->info.channels),
-        .data = m->delta,
         .class_wise = true,
         .patch = 1};
 }
@@ -359,7 +381,7 @@ static void describe(const struct protect_job *j, json_t *out)
     const struct emn *m = j->state;
     json_object_set_new(out, "surrogate", json_string(m->model->net->name));
     json_object_set_new(out, "batch", json_integer(m->batch));
-    json_object_set_new(out, "precision", json_string(nn_precision_names[j->opt->precision]));
+    json_object_set_new(out, "precision", json_string(nn_precision_names[j->result.precision]));
     json_object_set_new(out, "rounds", json_integer(j->result.rounds));
     json_object_set_new(out, "surrogate_error", json_real(j->result.surrogate_error));
 }
@@ -393,9 +415,10 @@ const struct protect_method protect_emn_class = {
     .summary = "error-minimising noise, one pattern a class; at most 8/255 a value by default",
     .eps = 8,
     .quantise = TRAIN_ROUND,
+    .params = PARAM_TABLE(params, struct emn_param),
     .prepare = prepare,
-    .delta = delta,
-    .stored = stored,
+    .shape = shape,
+    .row = row,
     .describe = describe,
     .done = done,
 };

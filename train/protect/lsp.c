@@ -19,7 +19,14 @@
 #include <math.h>
 #include <string.h>
 
-enum { PATCH_DEFAULT = 8 };
+struct lsp_param {
+    int patch;
+};
+static const struct param params[] = {
+    {"patch", PARAM_INT, offsetof(struct lsp_param, patch), .lo = 1, .hi = 1 << 16, .standard = "8",
+     .unit = "pixels", .about = "side of a block"},
+};
+
 static const float class_sep = 10;                /* the authors' */
 static const size_t mixing_max = (size_t)1 << 28; /* floats: 1 GiB */
 
@@ -29,7 +36,6 @@ struct lsp {
     size_t features;               /* rows * columns * C */
     float *corner;                 /* (K,F) */
     float *mixing;                 /* (K,F,F) */
-    float *block;                  /* (N,F), scaled */
 };
 
 static int blocks(int side, int patch)
@@ -120,11 +126,15 @@ static void clear_beyond(const struct protect_job *j, const struct lsp *l, int i
             memset(block + ((size_t)y * (size_t)l->columns + (size_t)x) * c, 0, c * sizeof *block);
 }
 
-static void draw_point(const struct protect_job *j, const struct lsp *l, int i, float *z)
+/* The point of image i, scaled: the values of its blocks. */
+static status row(const struct protect_job *j, int i, float *out, struct errmsg *e)
 {
+    const struct lsp *l = j->state;
     size_t n = l->features, k = (size_t)train_set_label(j->set, i);
     const float *a = l->mixing + k * n * n;
-    float *out = l->block + (size_t)i * n;
+    AUTO(mem_free) float *z = mem_alloc(n * sizeof *z);
+    if (!z)
+        return errmsg_set(e, STATUS_NOMEM, "%s", status_text(STATUS_NOMEM));
     memcpy(out, l->corner + k * n, n * sizeof *out);
     nn_rng_normal(stream(j->opt->seed, STREAM_POINT, (uint64_t)i), 0, z, n);
     for (size_t r = 0; r < n; r++)
@@ -135,6 +145,7 @@ static void draw_point(const struct protect_job *j, const struct lsp *l, int i, 
     float scale = (float)(budget / image_norm(j, l, i, out));
     for (size_t f = 0; f < n; f++)
         out[f] *= scale;
+    return STATUS_OK;
 }
 
 static status prepare(struct protect_job *j, struct errmsg *e)
@@ -142,9 +153,7 @@ static status prepare(struct protect_job *j, struct errmsg *e)
     struct lsp *l = j->state = mem_zalloc(1, sizeof *l);
     if (!l)
         return STATUS_NOMEM;
-    l->patch = j->opt->patch ? j->opt->patch : PATCH_DEFAULT;
-    if (l->patch < 1)
-        return errmsg_set(e, STATUS_INVALID, "patch must be positive");
+    l->patch = ((const struct lsp_param *)j->param)->patch;
     l->rows = blocks(j->info.height, l->patch);
     l->columns = blocks(j->info.width, l->patch);
     l->least_rows = blocks(j->least_height, l->patch);
@@ -158,47 +167,24 @@ static status prepare(struct protect_job *j, struct errmsg *e)
                           n, classes);
     l->corner = mem_alloc(classes * n * sizeof *l->corner);
     l->mixing = mem_alloc(classes * n * n * sizeof *l->mixing);
-    l->block = mem_zalloc((size_t)j->info.samples * n, sizeof *l->block);
-    AUTO(mem_free) float *z = mem_alloc(n * sizeof *z);
-    if (!l->corner || !l->mixing || !l->block || !z)
+    if (!l->corner || !l->mixing)
         return STATUS_NOMEM;
     status st = draw_corners(j, l, e);
-    if (st)
-        return st;
-    st = draw_mixing(j, l);
-    for (int i = 0; i < j->info.samples && !st; i++) {
-        draw_point(j, l, i, z);
-        st = stop_requested() ? STATUS_CANCELLED : STATUS_OK;
-    }
-    return st;
+    return st ? st : draw_mixing(j, l);
 }
 
-static void delta(const struct protect_job *j, int i, float *out)
+static struct protect_shape shape(const struct protect_job *j)
 {
     const struct lsp *l = j->state;
-    const float *block = l->block + (size_t)i * l->features;
-    size_t c = (size_t)j->info.channels;
-    for (int y = 0; y < j->height[i]; y++)
-        for (int x = 0; x < j->width[i]; x++, out += c)
-            memcpy(out,
-                   block +
-                       ((size_t)(y / l->patch) * (size_t)l->columns + (size_t)(x / l->patch)) * c,
-                   c * sizeof *out);
-}
-
-static struct protect_stored stored(const struct protect_job *j)
-{
-    const struct lsp *l = j->state;
-    return (struct protect_stored){
+    return (struct protect_shape){
         .shape = nn_shape4(j->info.samples, l->rows, l->columns, j->info.channels),
-        .data = l->block,
         .patch = l->patch};
 }
 
 static void describe(const struct protect_job *j, json_t *out)
 {
-    const struct lsp *l = j->state;
-    json_object_set_new(out, "patch", json_integer(l->patch));
+    const struct lsp_param *p = j->param;
+    json_object_set_new(out, "patch", json_integer(p->patch));
     json_object_set_new(out, "class_sep", json_real(class_sep));
 }
 
@@ -209,7 +195,6 @@ static void done(struct protect_job *j)
         return;
     mem_free(l->corner);
     mem_free(l->mixing);
-    mem_free(l->block);
     mem_free(l);
 }
 
@@ -219,9 +204,10 @@ const struct protect_method protect_lsp = {
     .eps = 6,
     .quantise = TRAIN_TRUNCATE,
     .any_size = true,
+    .params = PARAM_TABLE(params, struct lsp_param),
     .prepare = prepare,
-    .delta = delta,
-    .stored = stored,
+    .shape = shape,
+    .row = row,
     .describe = describe,
     .done = done,
 };

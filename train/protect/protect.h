@@ -1,8 +1,12 @@
 #ifndef TRAIN_PROTECT_H
 #define TRAIN_PROTECT_H
 /*
- * One row per generator of unlearnable examples. The driver (protect.c) opens the source, lets the
- * method prepare, writes every image with its perturbation, and records what was done.
+ * One row per generator of unlearnable examples, one file each. The driver (protect.c) opens the
+ * source, reads the method's parameters by its table, lets it prepare, writes every image (write.c)
+ * where place.c says, and records what was done.
+ *
+ * A method either adds something (shape and row: what it adds is kept beside the images, and is
+ * never whole in memory on account of the driver) or makes new pixels of old ones (pixels).
  */
 #include "train.h"
 
@@ -19,36 +23,55 @@ struct protect_job {
     double eps;      /* grey levels, as used */
     enum train_quantise quantise;
     int threads;
+    void *param; /* the struct of the method's table */
     void *state; /* the method's own */
     struct train_protect_result result;
 };
 
-/* The perturbation as it is stored: (count, height, width, C), each value covering patch x patch
-   pixels of the image. */
-struct protect_stored {
+/* What a method adds: (count, height, width, C), each value covering patch x patch pixels. */
+struct protect_shape {
     struct nn_shape shape;
-    const float *data; /* the job's */
-    bool class_wise;   /* first dimension: class, else sample */
+    bool class_wise; /* first dimension: class, else sample */
     int patch;
 };
 
 struct protect_method {
     const char *name, *summary;
-    double eps;                   /* default */
+    double eps;                   /* default; 0: there is no strength to choose */
     enum train_quantise quantise; /* what the method's own code does */
     bool any_size;                /* images may differ in size */
+    struct param_table params;
     status (*prepare)(struct protect_job *j, struct errmsg *e);
-    /* Perturbation of sample i, (H,W,C) of its own size, for images in [0,1]. Any thread; after
-     * prepare. */
-    void (*delta)(const struct protect_job *j, int i, float *out);
-    struct protect_stored (*stored)(const struct protect_job *j);
-    /* (optional) Adds the method's parameters to protection.json. */
+    /* (optional, with row) After prepare. */
+    struct protect_shape (*shape)(const struct protect_job *j);
+    /* Row i of the shape, for images in [0,1]. Any thread; after prepare. It is asked for each
+       class once, and for the class of each image; or once for each sample. */
+    status (*row)(const struct protect_job *j, int i, float *out, struct errmsg *e);
+    /* (optional, instead of these) Image i, (H,W,C), made of what it was; in grey levels of 0 to
+       255. Any thread; after prepare. */
+    status (*pixels)(const struct protect_job *j, int i, const uint8_t *in, float *out,
+                     struct errmsg *e);
+    /* (optional) Adds to protection.json what the table of parameters does not say, or says
+       otherwise. */
     void (*describe)(const struct protect_job *j, json_t *out);
-    void (*done)(struct protect_job *j); /* state may be half-built */
+    void (*done)(struct protect_job *j); /* (optional) state may be half-built */
 };
 
 extern const struct protect_method protect_lsp, protect_emn_class;
 
+/* ---- place.c ---- */
+/* "class/x.jpg" -> "DST/class/x.png"; NULL when memory is short. */
+char *protect_target(const struct protect_job *j, int i);
+/* DST.perturbation.safetensors */
+char *protect_beside(const struct protect_job *j);
+/* Nothing is created. check_target: DST is empty or may be overwritten, and lies outside SRC;
+   check_collisions: no two images become one. */
+status protect_check_target(const struct protect_job *j, struct errmsg *e) MUST_USE;
+status protect_check_collisions(const struct protect_job *j, struct errmsg *e) MUST_USE;
+
+/* ---- write.c ---- */
+/* Everything that DST and the file beside it are; nothing is left of it on failure. */
+status protect_write(struct protect_job *j, struct errmsg *e) MUST_USE;
 /* One 8-bit value with its perturbation in [0,1] units. */
 uint8_t protect_quantise(uint8_t pixel, float delta, enum train_quantise rule);
 

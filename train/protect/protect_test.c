@@ -34,6 +34,20 @@ static struct train_protect_options options(const char *method, const char *src,
                                           .quiet = true};
 }
 
+/* One parameter more; good until the 256th of the program. */
+static void set(struct train_protect_options *o, const char *key, const char *value)
+{
+    static struct param_arg pool[1024];
+    static int next;
+    struct param_arg *at = &pool[next];
+    assert_true(next + o->n_params + 1 <= (int)ARRAY_LEN(pool));
+    for (int i = 0; i < o->n_params; i++)
+        pool[next++] = o->param[i];
+    pool[next++] = (struct param_arg){key, value};
+    o->param = at;
+    o->n_params++;
+}
+
 static struct train_protect_result protect_ok(struct train_protect_options o)
 {
     struct train_protect_result r;
@@ -99,7 +113,7 @@ static void lsp_has_the_budgeted_norm(void **state)
 {
     (void)state;
     struct train_protect_options o = options("lsp", "src", "lsp5");
-    o.patch = 5; /* does not divide 12: the last blocks are smaller */
+    set(&o, "patch", "5"); /* does not divide 12: the last blocks are smaller */
     struct train_protect_result r = protect_ok(o);
     struct nn_shape s;
     int patch;
@@ -128,7 +142,7 @@ static void lsp_is_linearly_separable(void **state)
 {
     (void)state;
     struct train_protect_options o = options("lsp", "src", "lsp4");
-    o.patch = 4;
+    set(&o, "patch", "4");
     protect_ok(o);
     struct nn_shape s;
     int patch, wrong = 1;
@@ -193,7 +207,7 @@ static void a_seed_is_a_perturbation(void **state)
 {
     (void)state;
     struct train_protect_options o = options("lsp", "src", "same");
-    o.patch = 4;
+    set(&o, "patch", "4");
     o.threads = 1;
     protect_ok(o);
     toy_assert_same_file(toy_path("lsp4.perturbation.safetensors"),
@@ -217,11 +231,11 @@ static void too_few_or_too_many_blocks(void **state)
     (void)state;
     toy_tree("grey", 3, 2, SIDE, 1, 2);
     struct train_protect_options o = options("lsp", "grey", "none");
-    o.patch = 12; /* one block: two corners for three classes */
+    set(&o, "patch", "12"); /* one block: two corners for three classes */
     protect_fails(o, "--patch");
     toy_tree("big", 2, 1, 64, 3, 2);
     o = options("lsp", "big", "none");
-    o.patch = 1; /* 12288 features, 2 mixing matrices of 151 M entries */
+    set(&o, "patch", "1"); /* 12288 features, 2 mixing matrices of 151 M entries */
     assert_int_equal(protect_fails(o, "--patch"), STATUS_LIMIT);
 }
 
@@ -240,12 +254,68 @@ static void refuses_to_overwrite_or_write_into_the_source(void **state)
     assert_int_equal(protect_fails(o, "never written"), STATUS_INVALID);
     o = options("lsp", "src", "lsp4");
     o.force = true;
-    o.patch = 4;
+    set(&o, "patch", "4");
     protect_ok(o);
     protect_fails(options("magic", "src", "y"), "magic");
     o = options("lsp", "src", "y");
     o.eps = -1;
     protect_fails(o, "eps");
+    o = options("lsp", "src", "y");
+    set(&o, "rounds", "3");
+    assert_int_equal(protect_fails(o, "there are patch"), STATUS_INVALID);
+    o.param = NULL;
+    o.n_params = 0;
+    set(&o, "patch", "0");
+    assert_int_equal(protect_fails(o, "not a whole number from 1"), STATUS_INVALID);
+}
+
+static void every_method_says_what_it_takes(void **state)
+{
+    (void)state;
+    int i = 0;
+    for (; train_protect_method(i, NULL); i++) {
+        const struct param_table *t = train_protect_params(i);
+        assert_non_null(t);
+        AUTO(mem_free) void *values = mem_zalloc(1, t->size + 1);
+        assert_non_null(values);
+        param_defaults(t, values); /* ends the program where a row's default is wrong */
+        for (int k = 0; k < t->n; k++)
+            assert_true(t->row[k].about[0] != 0);
+    }
+    assert_in_range(i, 2, 100);
+    assert_null(train_protect_params(i));
+    assert_null(train_protect_params(-1));
+}
+
+/* What is added need not be kept, and a file of an earlier call is not left to tell of it. */
+static void the_perturbation_need_not_be_kept(void **state)
+{
+    (void)state;
+    struct train_protect_options o = options("lsp", "src", "bare");
+    set(&o, "patch", "4");
+    protect_ok(o);
+    assert_true(toy_there("bare.perturbation.safetensors"));
+    o.discard = o.force = true;
+    protect_ok(o);
+    assert_false(toy_there("bare.perturbation.safetensors"));
+    toy_assert_same_file(toy_path("lsp4/c/004.png"), toy_path("bare/c/004.png"));
+}
+
+/* However many images there are, what is added goes to disk a row at a time. */
+static void rows_are_written_one_by_one(void **state)
+{
+    (void)state;
+    unsigned long calls[2];
+    for (int kept = 0; kept < 2; kept++) {
+        struct train_protect_options o = options("lsp", "src", kept ? "rows" : "no-rows");
+        set(&o, "patch", "4");
+        o.discard = !kept;
+        unsigned long before = fault_calls(FAULT_WRITE);
+        protect_ok(o);
+        calls[kept] = fault_calls(FAULT_WRITE) - before;
+    }
+    enum { HEADER_MAX = 4 };
+    assert_in_range(calls[1] - calls[0], CLASSES * EACH, CLASSES * EACH + HEADER_MAX);
 }
 
 static void files_that_would_collide_are_refused(void **state)
@@ -313,7 +383,7 @@ static void lsp_takes_images_of_any_size(void **state)
     (void)state;
     make_mixed_tree("sizes");
     struct train_protect_options o = options("lsp", "sizes", "sizes-lsp");
-    o.patch = 4;
+    set(&o, "patch", "4");
     struct train_protect_result r = protect_ok(o);
     assert_int_equal(r.images, CLASSES * 2 * KINDS);
     struct nn_shape s;
@@ -358,8 +428,8 @@ static void other_methods_take_a_size(void **state)
 {
     (void)state;
     struct train_protect_options o = options("emn-class", "sizes", "sizes-emn");
-    o.surrogate = "resnet8";
-    o.rounds = 1;
+    set(&o, "surrogate", "resnet8");
+    set(&o, "rounds", "1");
     assert_int_equal(protect_fails(o, "--size"), STATUS_INVALID);
     assert_false(toy_there("sizes-emn"));
     o.size = 12;
@@ -440,10 +510,10 @@ static void make_noise_tree(const char *dir)
 static struct train_protect_options emn(const char *dst)
 {
     struct train_protect_options o = options("emn-class", "noise", dst);
-    o.surrogate = "resnet8";
-    o.batch = 32;
+    set(&o, "surrogate", "resnet8");
+    set(&o, "batch", "32");
     o.threads = 1;
-    o.rounds = 40;
+    set(&o, "rounds", "40");
     return o;
 }
 
@@ -473,7 +543,7 @@ static void emn_repeats_itself(void **state)
 {
     (void)state;
     struct train_protect_options o = emn("emn1");
-    o.rounds = 2;
+    set(&o, "rounds", "2");
     protect_ok(o);
     o.dst_dir = toy_path("emn2");
     protect_ok(o);
@@ -486,8 +556,8 @@ static void emn_takes_a_precision(void **state)
 {
     (void)state;
     struct train_protect_options o = emn("emn16");
-    o.precision = NN_PREC_BF16;
-    if (!nn_precision_supported(NULL, o.precision)) {
+    set(&o, "precision", "bf16");
+    if (!nn_precision_supported(NULL, NN_PREC_BF16)) {
         assert_int_equal(protect_fails(o, "--precision f32"), STATUS_UNSUPPORTED);
         return;
     }
@@ -519,6 +589,9 @@ int main(void)
         cmocka_unit_test(a_seed_is_a_perturbation),
         cmocka_unit_test(too_few_or_too_many_blocks),
         cmocka_unit_test(refuses_to_overwrite_or_write_into_the_source),
+        cmocka_unit_test(every_method_says_what_it_takes),
+        cmocka_unit_test(the_perturbation_need_not_be_kept),
+        cmocka_unit_test(rows_are_written_one_by_one),
         cmocka_unit_test(files_that_would_collide_are_refused),
         cmocka_unit_test(jpeg_becomes_png),
         cmocka_unit_test(lsp_takes_images_of_any_size),
