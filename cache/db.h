@@ -4,8 +4,8 @@
  * db: one SQLite connection with a table of prepared statements. The only file that knows SQLite;
  * what the tables mean is index.h's.
  *
- *     db_start(d, FIND, "bi", key, (size_t)32, (int64_t)7);    // binds; i: int64_t, b: pointer,
- * size_t while (!(st = db_step(d, FIND)))                         // OK: a row; NOT_FOUND: no more
+ *     db_start(d, FIND, "bi", key, (size_t)32, (int64_t)7); // i: int64_t; b: pointer, size_t
+ *     while (!(st = db_step(d, FIND)))                      // OK: a row; NOT_FOUND: no more
  *         use(db_int(d, FIND, 0));
  *
  * A statement is reset when db_step says anything but OK; leave the loop earlier with db_reset.

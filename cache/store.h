@@ -6,8 +6,7 @@
  *     cache.c    open, close, get, has, memo, file         reader.c   read connections, pack files
  *     queue.c    what waits to be written; pending objects  writer.c   the thread that writes it
  *     active.c   the pack this handle appends to            room.c     eviction, compaction
- *     recover.c  making the index agree with the packs      care.c     list, verify, gc, remove,
- * pins
+ *     recover.c  making the index agree with the packs      care.c     list, verify, gc, remove, pins
  *
  * Locks, in the order in which they may be taken: write_lock, then one of queue.lock, readers.lock,
  * files.lock, which are never held together nor while anything waits for the disk.

@@ -12,8 +12,10 @@
  *             {"data", 'd', CLI_STRING, &data, "DIR", "ImageFolder tree to evaluate on"},
  *             {"json", 0, CLI_FLAG, &json, NULL, "print a JSON object"},
  *         };
- *         const struct cli_spec spec = {"relearn eval", "--data DIR --weights FILE", "What it
- * does.", options, ARRAY_LEN(options), 0, 0}; int first, rc = cli_parse(&spec, argc, argv, &first);
+ *         const struct cli_spec spec = {
+ *             "relearn eval", "--data DIR --weights FILE", "What it does.",
+ *             options, ARRAY_LEN(options), 0, 0};
+ *         int first, rc = cli_parse(&spec, argc, argv, &first);
  *         if (rc != CLI_GO) return rc;
  *         ...
  *         return st ? cli_fail(st, &e) : 0;

@@ -100,8 +100,9 @@ status fused_stack_close(struct fused_stack *s);
 /*
  *     file -> fused_examine: header, rules -> group, size
  *                  | image
- *             fused_fetch_start -> read, SHA-256 of the bytes -> memo: pixel digest -> cache ->
- * encode | unknown            | not there decode, digest -> single flight -> purifier
+ *             fused_fetch_start -> read, SHA-256 of the bytes -> memo: pixel digest -> cache -> encode
+ *                                                                 | unknown           | not there
+ *                                                          decode, digest -> single flight -> purifier
  *
  * Which pixels are served is decided by the file's bytes alone: its name, number and times only say
  * whether they have to be read again. Single flight: files of the same pixels that are wanted at

@@ -15,9 +15,8 @@
  * Three things are remembered of a file, each on its own:
  * - what it was last judged to be, and the version (size, mtime, ctime) that was judged;
  * - whether the kernel may still believe the size of an older version: from the moment somebody
- * sees another version until a notice that was sent after that moment is through. Every opener in
- *   between waits for a notice, so that whoever reads after open() sees the size of what was
- * opened;
+ *   sees another version until a notice that was sent after that moment is through. Every opener in
+ *   between waits for a notice, so that whoever reads after open() sees the size of what was opened;
  * - whose content the page cache holds:
  *
  *     opening content C:  no pages, or pages of C         -> keep them
@@ -26,8 +25,8 @@
  *                         other pages, somebody reads     -> direct I/O for the new opener
  *
  *   Content is the digest of an image's bytes, which a chmod or a new name leaves as it was; of
- * what is served byte for byte it is the version, and there an open file sees its changes, as on
- * any file system: pages are dropped whoever reads.
+ *   what is served byte for byte it is the version, and there an open file sees its changes, as on
+ *   any file system: pages are dropped whoever reads.
  *
  * Threads: any. All state is guarded by the table's one lock.
  */

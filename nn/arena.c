@@ -3,10 +3,10 @@
  *
  * 1. last[v]: the last step that reads v, or reads a view of it; INT_MAX for inputs and outputs.
  * 2. In step order each value gets a piece: its source's when it is a view or when its op may work
- * in place and the source dies at this very step; a new one otherwise. Scratch is a piece that
- * lives for one step.
+ *    in place and the source dies at this very step; a new one otherwise. Scratch is a piece that
+ *    lives for one step.
  * 3. Pieces, largest first, go to the lowest offset where they meet no piece alive at the same
- * time.
+ *    time.
  *
  * Parameters and their gradients live in nn_params, not here.
  */

@@ -1,10 +1,10 @@
 /*
  * Parameters, optimiser and average as tensors of one file:
  *
- *   <entry>            weights and buffers, under their own names: a checkpoint is a weights file
- * too ema.<entry>        the average, so that nn_params_load(p, f, "ema.") reads it optim.0.<entry>
- * velocity (SGD) or first moment (Adam) of a trainable entry optim.1.<entry>    second moment
- * (Adam)
+ *   <entry>            weights and buffers, under their own names: a checkpoint is a weights file, too
+ *   ema.<entry>        the average, so that nn_params_load(p, f, "ema.") reads it
+ *   optim.0.<entry>    velocity (SGD) or first moment (Adam) of a trainable entry
+ *   optim.1.<entry>    second moment (Adam)
  *
  * and as metadata: nn.optim "sgd" or "adam", nn.optim.step, nn.ema.step.
  * Loading checks everything before it changes anything.

@@ -86,7 +86,7 @@ struct nn_device {
     void (*close)(void *ctx);
 };
 
-extern const struct nn_device nn_device_onednn; /* device_onednn.c */
+extern const struct nn_device nn_device_onednn; /* onednn/, where it is built in */
 extern const struct nn_device nn_device_openblas;
 extern const struct nn_device nn_device_common; /* optimised plain C, not named to users */
 extern const struct nn_device nn_device_reference;

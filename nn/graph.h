@@ -5,8 +5,8 @@
  *
  * - A graph is two growing arrays: values and nodes. A value is produced by one node or is a source
  *   (input, parameter, buffer). Nodes stand in an order in which every input is produced before it
- * is read (builders can only name values that exist), so the order of the array is an order to run
- * in.
+ *   is read (builders can only name values that exist), so the order of the array is an order to
+ *   run in.
  * - Value ids start at 1; values[0] is a blank, so that 0 means "absent" in nn_node.in and .out.
  * - The first error is kept; from then on every builder returns NN_NONE and changes nothing.
  */
@@ -24,15 +24,19 @@ enum nn_store { NN_STORE_F32, NN_STORE_I32, NN_STORE_BF16, NN_STORE_COUNT };
  * an activation applied last, put there by the planner's fusion only (as are nc, res and more).
  * A convolution's w and dw are f32 in every plan (stores.c).
  *
- * CONV2D             x w b? nc? res?               -> y = post(x*w + b + nc + res), nc (N,O), res
- * as y CONV2D_DATA        dy w res?                     -> dx = conv'(dy) + res CONV2D_WEIGHTS x dy
- * -> dw db? LINEAR             x w b?                        -> y LINEAR_DATA        dy w -> dx
+ * CONV2D             x w b? nc? res?               -> y = post(x*w + b + nc + res);
+ *                                                     nc (N,O), res as y
+ * CONV2D_DATA        dy w res?                     -> dx = conv'(dy) + res
+ * CONV2D_WEIGHTS     x dy                          -> dw db?
+ * LINEAR             x w b?                        -> y
+ * LINEAR_DATA        dy w                          -> dx
  * LINEAR_WEIGHTS     x dy                          -> dw db?
- * GROUP_NORM         x gamma beta                  -> y = post(norm), stats? (N,groups,2): mean,
- * 1/sd GROUP_NORM_BACK    dy x gamma beta stats res?    -> dx? (+ res) dgamma? dbeta? BATCH_NORM x
- * gamma beta mean var res?    -> y = post(norm + res), stats? (C,2): mean, 1/sd BATCH_NORM_BACK dy
- * x gamma beta mean var stats res? -> dx? (+ res) dgamma? dbeta? ACT                x -> y attr.act
- * ACT_BACK           dy v more?                    -> dx of dy + more; v = y, for SiLU v = x
+ * GROUP_NORM         x gamma beta                  -> y = post(norm), stats? (N,groups,2): mean, 1/sd
+ * GROUP_NORM_BACK    dy x gamma beta stats res?    -> dx? (+ res) dgamma? dbeta?
+ * BATCH_NORM         x gamma beta mean var res?    -> y = post(norm + res), stats? (C,2): mean, 1/sd
+ * BATCH_NORM_BACK    dy x gamma beta mean var stats res? -> dx? (+ res) dgamma? dbeta?
+ * ACT                x                             -> y            attr.act
+ * ACT_BACK           dy v more?                    -> dx of dy + more; v is y or x (acts.h)
  * ADD                a b                           -> y = post(a + b)
  * SUB MUL            a b                           -> y
  * AFFINE             x                             -> y = scale x + shift
@@ -124,6 +128,7 @@ enum nn_op {
 /* An activation fused behind an op: NN_POST_NONE, or NN_POST(kind). */
 enum { NN_POST_NONE = 0 };
 #define NN_POST(kind) ((kind) + 1)
+#define NN_POST_KIND(post) ((enum nn_act_kind)((post)-1))
 
 /* One flat set for all ops; an op reads only what its row in the table above names. */
 struct nn_attr {

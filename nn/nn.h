@@ -7,30 +7,49 @@
  * Life of a network
  *   1. nn_params: named f32 weights (and their gradients), shared by all graphs of one network.
  *   2. nn_graph:  built once for one batch shape by the op calls below. A call that is given a
- * wrong shape returns NN_NONE and the graph keeps the FIRST error; everything after it is a no-op,
- * so a network is written without checks and the error reported by nn_plan_new.
+ *                 wrong shape returns NN_NONE and the graph keeps the FIRST error; everything after
+ *                 it is a no-op, so a network is written without checks and the error reported by
+ *                 nn_plan_new.
  *   3. nn_gradients / nn_param_gradients append the backward ops.
  *   4. nn_plan:   fuses (norm+activation, convolution+bias+residual), places every intermediate in
- * one arena by liveness, picks a kernel per op, packs weights. This is where memory is taken.
+ *                 one arena by liveness, picks a kernel per op, packs weights. This is where memory
+ *                 is taken.
  *   5. nn_plan_run: a flat loop over prepared ops. Allocates nothing, cannot fail for want of
- * memory.
+ *                 memory.
  *
- *     struct nn_params *p = NULL; struct nn_graph *g = NULL; struct nn_plan *plan = NULL;
- *     st = nn_params_new(&p);
- *     st = nn_graph_new(p, &g);
+ *     struct nn_params *p = NULL;
+ *     struct nn_graph *g = NULL;
+ *     struct nn_plan *plan = NULL;
+ *     struct nn_optim *opt = NULL;
+ *     struct errmsg err = {0};
+ *     status st = nn_params_new(&p);
+ *     if (!st)
+ *         st = nn_graph_new(p, &g);
+ *     if (st)
+ *         return st;
  *     struct nn_val x = nn_input(g, "x", NN_F32, nn_shape4(8, 32, 32, 3));
- *     struct nn_val y = nn_conv2d(g, x, nn_param(g, "conv.weight", nn_shape4(16, 3, 3, 3),
- * NN_INIT_KAIMING), NN_NONE, nn_conv_same(3, 1)); struct nn_val loss = nn_mean(g, ...);
- *     nn_param_gradients(g, loss);
+ *     struct nn_val w = nn_param(g, "conv.weight", nn_shape4(16, 3, 3, 3), NN_INIT_KAIMING);
+ *     struct nn_val y = nn_conv2d(g, x, w, NN_NONE, nn_conv_same(3, 1));
+ *     struct nn_val loss = nn_mean(g, nn_mul(g, y, y));
+ *     nn_param_gradients(g, loss, NULL, 0, NULL);
  *     nn_output(g, loss, "loss");
- *     st = nn_params_init(p, seed);                       // or nn_params_load
- *     st = nn_plan_new(g, &(struct nn_plan_options){.threads = 2}, &plan, &err);
- *     memcpy(nn_plan_data(plan, x), batch, ...);
- *     st = nn_plan_run(plan);                             // gradients are now in nn_params
- *     nn_optim_step(opt, lr); st = nn_plan_refresh(plan); // after weights changed
+ *     st = nn_params_init(p, seed); // or nn_params_load
+ *     if (!st)
+ *         st = nn_plan_new(g, &(struct nn_plan_options){.threads = 2}, &plan, &err);
+ *     if (!st)
+ *         st = nn_optim_new(p, &(struct nn_optim_options){.kind = NN_SGD}, &opt);
+ *     for (int i = 0; i < steps && !st; i++) {
+ *         memcpy(nn_plan_data(plan, x), batch, batch_bytes);
+ *         st = nn_plan_run(plan); // gradients are now in nn_params
+ *         nn_optim_step(opt, 0.1f);
+ *         if (!st)
+ *             st = nn_plan_refresh(plan); // the weights changed
+ *     }
  *
- * Layout: activations are NHWC, f32, dense. Convolution weights are kept as published checkpoints
- * have them, (O,I,Kh,Kw); linear weights (O,I). Dims: N batch, H W space, C channels, K classes.
+ * Layout: images and what is computed of them are NHWC, dense, inputs and outputs f32; between ops a
+ * bf16 plan keeps them in 16 bits (nn_precision). Convolution weights are kept as published
+ * checkpoints have them, (O,I,Kh,Kw); linear weights (O,I). Dims: N batch, H W space, C channels,
+ * K classes.
  *
  * Determinism: a plan run twice on the same inputs gives the same bits. With threads = 1 the result
  * for one sample of a forward pass does not depend on its position in the batch or on its
@@ -39,8 +58,8 @@
  *
  * Threads: a graph, a plan or an optimiser belongs to one thread at a time. Several plans may READ
  * one nn_params from different threads; nobody may write it (nn_optim_step, load, init) meanwhile,
- * nor may two plans that compute parameter gradients of one nn_params run at once. Ownership: free
- * in the order plan, graph, params. A graph may be freed once its plans exist.
+ * nor may two plans that compute parameter gradients of one nn_params run at once.
+ * Ownership: free in the order plan, graph, params. A graph may be freed once its plans exist.
  */
 #include "base/base.h"
 

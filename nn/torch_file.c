@@ -4,8 +4,8 @@
  *   since 1.6   a ZIP archive, all members stored:  NAME/data.pkl  the object;  NAME/data/KEY  the
  *               bytes of a storage;  NAME/byteorder  (since 2.1)
  *   before      pickles one after the other: a magic number, a version, facts about the machine,
- * the object, the keys of its storages in the order in which they follow: 8 bytes with their number
- * of elements, and the bytes
+ *               the object, the keys of its storages in the order in which they follow: 8 bytes
+ *               with their number of elements, and the bytes
  *
  * A tensor is a storage, an offset, sizes and strides. Where the strides are those of rows in order
  * the tensor's bytes are used as they lie in the file, otherwise they are copied into that order.
