@@ -185,22 +185,15 @@ static void replace(struct fuser *f, struct nn_node *maker, struct nn_node *last
     f->plan->info.fused++;
 }
 
-/* Position of the residual operand, 0 when the op has none. */
-static int res_operand(enum nn_op op)
+static const struct nn_op_impl *row_of(const struct nn_node *node)
 {
-    switch (op) {
-    case NN_OP_CONV2D:
-        return 4;
-    case NN_OP_CONV2D_DATA:
-        return 2;
-    case NN_OP_BATCH_NORM:
-    case NN_OP_GROUP_NORM_BACK:
-        return 5;
-    case NN_OP_BATCH_NORM_BACK:
-        return 7;
-    default:
-        return 0;
-    }
+    return nn_op_row(node->op);
+}
+
+/* Whether the node has an operand in this place; 0 is no place (op.h). */
+static bool has_operand(const struct nn_node *node, int place)
+{
+    return place && place < node->n_in && node->in[place];
 }
 
 /* maker, then `last` which reads its result at operand k, whose other operand goes to `slot`. */
@@ -210,9 +203,8 @@ static bool fuse_operand(struct fuser *f, struct nn_node *maker, struct nn_node 
     struct nn_node fused = *maker;
     /* What is added goes before a forward op's activation; a gradient's `post` is on its other
      * side. */
-    bool late = maker->attr.post && maker->op != NN_OP_GROUP_NORM_BACK &&
-                maker->op != NN_OP_BATCH_NORM_BACK;
-    if (late || (slot < maker->n_in && maker->in[slot]))
+    bool late = maker->attr.post && row_of(maker)->post == NN_POST_LAST;
+    if (late || has_operand(maker, slot))
         return false;
     for (int i = fused.n_in; i <= slot; i++)
         fused.in[i] = 0;
@@ -229,9 +221,9 @@ static bool fuse_operand(struct fuser *f, struct nn_node *maker, struct nn_node 
 static bool fuse_add_nc(struct fuser *f, struct nn_node *add)
 {
     struct nn_node *conv = private_maker(f, add->in[0], 1);
-    if (!conv || conv->op != NN_OP_CONV2D || (conv->n_in > 4 && conv->in[4]))
+    if (!conv || !row_of(conv)->nc || has_operand(conv, row_of(conv)->res))
         return false;
-    return fuse_operand(f, conv, add, 0, 3);
+    return fuse_operand(f, conv, add, 0, row_of(conv)->nc);
 }
 
 static bool fuse_add(struct fuser *f, struct nn_node *add)
@@ -239,25 +231,17 @@ static bool fuse_add(struct fuser *f, struct nn_node *add)
     struct nn_node *maker[2];
     for (int k = 0; k < 2; k++) {
         maker[k] = private_maker(f, add->in[k], 1);
-        if (maker[k] && !res_operand(maker[k]->op))
+        if (maker[k] && !row_of(maker[k])->res)
             maker[k] = NULL;
     }
     /* The later one first: its result is the one still warm. */
     int first = maker[1] > maker[0];
     for (int i = 0; i < 2; i++) {
         int k = i ? !first : first;
-        if (maker[k] && !add->attr.post &&
-            fuse_operand(f, maker[k], add, k, res_operand(maker[k]->op)))
+        if (maker[k] && !add->attr.post && fuse_operand(f, maker[k], add, k, row_of(maker[k])->res))
             return true;
     }
     return false;
-}
-
-static enum nn_op norm_back(enum nn_op op)
-{
-    return op == NN_OP_GROUP_NORM   ? NN_OP_GROUP_NORM_BACK
-           : op == NN_OP_BATCH_NORM ? NN_OP_BATCH_NORM_BACK
-                                    : GONE;
 }
 
 /* The backward twins of norm and act, when act's gradient flows into norm's and nowhere else. */
@@ -265,16 +249,16 @@ static bool find_back_pair(const struct fuser *f, const struct nn_node *norm,
                            const struct nn_node *act, struct nn_node **out_act_back,
                            struct nn_node **out_norm_back)
 {
-    int saved = act->attr.act == NN_SILU ? act->in[0] : act->out[0];
+    const struct nn_op_impl *row = row_of(norm)->back;
+    int saved = nn_act_saved(act);
     for (int i = 0; i < f->g->n_nodes; i++) {
         struct nn_node *node = &f->g->nodes[i];
-        if (node->op != norm_back(norm->op) || node->attr.post || node->in[1] != norm->in[0] ||
-            node->in[2] != norm->in[1] ||
-            node->in[node->op == NN_OP_GROUP_NORM_BACK ? 4 : 6] != norm->out[1])
+        if (node->op != row->op || node->attr.post || node->in[1] != norm->in[0] ||
+            node->in[2] != norm->in[1] || node->in[row->stats] != norm->out[1])
             continue;
         struct nn_node *back = private_maker(f, node->in[0], 1);
-        if (!back || back->op != NN_OP_ACT_BACK || back->n_in != 2 || back->in[1] != saved ||
-            back->attr.act != act->attr.act)
+        if (!back || back->op != NN_OP_ACT_BACK || has_operand(back, row_of(back)->more) ||
+            back->in[1] != saved || back->attr.act != act->attr.act)
             continue;
         *out_act_back = back;
         *out_norm_back = node;
@@ -299,19 +283,17 @@ static bool fuse_act(struct fuser *f, struct nn_node *act)
     int v = act->in[0];
     const struct nn_value *value = &f->g->values[v];
     struct nn_node *maker = value->source == NN_FROM_NODE ? private_maker(f, v, f->uses[v]) : NULL;
-    if (!maker || maker->attr.post ||
-        (maker->op != NN_OP_CONV2D && maker->op != NN_OP_ADD && norm_back(maker->op) == GONE))
+    if (!maker || maker->attr.post || row_of(maker)->post != NN_POST_LAST)
         return false;
     struct nn_node fused = *maker, *act_back, *back;
     fused.out[0] = act->out[0];
     fused.attr.post = NN_POST(act->attr.act);
     if (!accepted(f, &fused, maker, maker, act))
         return false;
-    bool residual = maker->op == NN_OP_BATCH_NORM && maker->in[5];
-    if (norm_back(maker->op) != GONE && !residual &&
+    if (row_of(maker)->back && !has_operand(maker, row_of(maker)->res) &&
         find_back_pair(f, maker, act, &act_back, &back))
         fuse_back_pair(f, act_back, back);
-    /* Without that, SiLU's own backward still reads the value between. */
+    /* Without that, the activation's own backward may still read the value between. */
     if (f->uses[v] != 1)
         return false;
     replace(f, maker, act, &fused);
@@ -321,12 +303,12 @@ static bool fuse_act(struct fuser *f, struct nn_node *act)
 static bool fuse_act_back(struct fuser *f, struct nn_node *back)
 {
     struct nn_node *add = private_maker(f, back->in[0], 1);
-    if (!add || add->op != NN_OP_ADD || add->attr.post || back->n_in != 2)
+    if (!add || add->op != NN_OP_ADD || add->attr.post || has_operand(back, row_of(back)->more))
         return false;
     struct nn_node fused = *back;
-    fused.n_in = 3;
+    fused.n_in = row_of(back)->more + 1;
     fused.in[0] = add->in[0];
-    fused.in[2] = add->in[1];
+    fused.in[row_of(back)->more] = add->in[1];
     if (!accepted(f, &fused, back, add, back))
         return false;
     replace(f, add, back, &fused);

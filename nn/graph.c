@@ -196,10 +196,25 @@ void nn_output(struct nn_graph *g, struct nn_val v, const char *name)
         g->values[v.id].is_output = true;
 }
 
+/* Kernels take operands for what the row says they are. */
+static bool types_fit(struct nn_graph *g, const struct nn_node *node)
+{
+    const struct nn_op_impl *row = nn_op_row(node->op);
+    for (int i = 0; i < node->n_in; i++) {
+        enum nn_dtype want = row->i32 >> i & 1 ? NN_I32 : NN_F32;
+        if (node->in[i] && g->values[node->in[i]].dtype != want) {
+            nn_fail(g, STATUS_INVALID, "%s: operand %d is not %s", row->name, i + 1,
+                    want == NN_F32 ? "f32" : "i32");
+            return false;
+        }
+    }
+    return true;
+}
+
 struct nn_val nn_emit(struct nn_graph *g, struct nn_node *node, const struct nn_shape *out,
                       int n_out)
 {
-    if (g->st)
+    if (g->st || !types_fit(g, node))
         return NN_NONE;
     const char *name = nn_op_row(node->op)->name;
     if (grow((void **)&g->nodes, g->n_nodes, &g->cap_nodes, sizeof *g->nodes))

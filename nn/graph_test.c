@@ -339,9 +339,54 @@ static void every_failed_allocation_is_survived(void **state)
     }
 }
 
+/* Whatever a builder forgets to ask: no kernel gets integers for floats. */
+static void operands_are_what_the_row_says(void **state)
+{
+    (void)state;
+    AUTO(nn_params_free) struct nn_params *p = NULL;
+    assert_int_equal(nn_params_new(&p), STATUS_OK);
+    for (int k = 0; k < 2; k++) {
+        AUTO(nn_graph_free) struct nn_graph *g = NULL;
+        struct errmsg e = {0};
+        assert_int_equal(nn_graph_new(p, &g), STATUS_OK);
+        struct nn_val x = nn_input(g, "x", NN_F32, nn_shape2(3, 4));
+        struct nn_val labels = nn_input(g, "labels", NN_I32, nn_shape1(3));
+        struct nn_val in[] = {x, k ? labels : x};
+        struct nn_val y =
+            nn_emit1(g, k ? NN_OP_ADD : NN_OP_XENT, in, 2, (struct nn_attr){0}, nn_shape1(3));
+        assert_int_equal(y.id, 0);
+        assert_int_equal(nn_graph_status(g, &e), STATUS_INVALID);
+        assert_non_null(strstr(e.text, k ? "operand 2 is not f32" : "operand 2 is not i32"));
+    }
+}
+
+/* What fusion relies on without asking again. */
+static void rows_agree_with_each_other(void **state)
+{
+    (void)state;
+    for (int op = 0; op < NN_OP_COUNT; op++) {
+        const struct nn_op_impl *row = nn_op_row(op);
+        const int place[] = {row->stats, row->res, row->nc, row->more};
+        assert_int_equal(row->op, op);
+        for (size_t i = 0; i < ARRAY_LEN(place); i++) {
+            assert_in_range(place[i], 0, NN_IN_MAX - 1);
+            for (size_t k = 0; k < i; k++)
+                assert_true(!place[i] || place[i] != place[k]);
+        }
+        assert_int_equal(row->i32 & (row->in_place | row->products | row->weights), 0);
+        if (row->back) {
+            assert_int_equal(row->post, NN_POST_LAST);
+            assert_int_equal(row->back->post, NN_POST_FIRST);
+            assert_true(row->back->stats > 0);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(operands_are_what_the_row_says),
+        cmocka_unit_test(rows_agree_with_each_other),
         cmocka_unit_test(the_first_error_is_kept),
         cmocka_unit_test(impossible_shapes_are_refused),
         cmocka_unit_test(integers_are_no_operands),

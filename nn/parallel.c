@@ -1,5 +1,5 @@
 /*
- * The parallel loops, and what is asked of a step's tensors.
+ * The parallel loops.
  *
  * A range is cut into one contiguous part per thread by a formula. A thread takes its part piece by
  * piece, then what is left of the others' parts: mostly it works where it did in the op before, but
@@ -109,40 +109,4 @@ int nn_bind_threads(int threads)
     int before = omp_get_max_threads();
     omp_set_num_threads(threads);
     return before;
-}
-
-size_t nn_store_bytes(enum nn_store s)
-{
-    return s == NN_STORE_BF16 ? 2 : 4;
-}
-
-bool nn_all_f32(const struct nn_step *s)
-{
-    for (int i = 0; i < s->n_in; i++)
-        if (s->in[i].store == NN_STORE_BF16)
-            return false;
-    for (int i = 0; i < s->n_out; i++)
-        if (s->out[i].store == NN_STORE_BF16)
-            return false;
-    return true;
-}
-
-bool nn_plain_step(const struct nn_step *s)
-{
-    if (!nn_all_f32(s) || s->attr.post)
-        return false;
-    switch (s->op) {
-    case NN_OP_CONV2D:
-        return !nn_has(&s->in[3]) && !nn_has(&s->in[4]);
-    case NN_OP_CONV2D_DATA:
-    case NN_OP_ACT_BACK:
-        return !nn_has(&s->in[2]);
-    case NN_OP_BATCH_NORM:
-    case NN_OP_GROUP_NORM_BACK:
-        return !nn_has(&s->in[5]);
-    case NN_OP_BATCH_NORM_BACK:
-        return !nn_has(&s->in[7]);
-    default:
-        return true;
-    }
 }

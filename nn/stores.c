@@ -17,22 +17,18 @@ static bool intermediate(const struct nn_value *v)
     return v->source == NN_FROM_NODE && v->shape.rank == 4 && !v->is_output && !v->grad_of;
 }
 
-/* Operand of a convolution that is its weights; 0: none. */
-static int weights_of(const struct nn_node *node)
-{
-    return node->op == NN_OP_CONV2D || node->op == NN_OP_CONV2D_DATA ? node->in[1] : 0;
-}
-
 static void keep_weights(struct nn_plan *p, bool *gradient)
 {
     const struct nn_graph *g = p->program;
     for (int i = 0; i < g->n_nodes; i++) {
         const struct nn_node *node = &g->nodes[i];
-        bool of_weights = node->op == NN_OP_CONV2D_WEIGHTS;
-        for (int k = 0; k < node->n_in; k++)
-            of_weights |= nn_op_row(node->op)->in_place >> k & 1 && gradient[node->in[k]];
-        if (weights_of(node))
-            p->store[weights_of(node)] = NN_STORE_F32;
+        const struct nn_op_impl *row = nn_op_row(node->op);
+        bool of_weights = row->weights_result;
+        for (int k = 0; k < node->n_in; k++) {
+            of_weights |= row->in_place >> k & 1 && gradient[node->in[k]];
+            if (row->weights >> k & 1)
+                p->store[node->in[k]] = NN_STORE_F32;
+        }
         if (!of_weights || !node->out[0])
             continue;
         gradient[node->out[0]] = true;
@@ -57,28 +53,10 @@ static void settle_views(struct nn_plan *p)
     }
 }
 
-/* The operands a heavy op computes products with, as bits of in[]. */
-static unsigned operands(enum nn_op op)
-{
-    switch (op) {
-    case NN_OP_CONV2D:
-    case NN_OP_CONV2D_DATA:
-        return 1;
-    case NN_OP_CONV2D_WEIGHTS:
-        return 1 | 2;
-    case NN_OP_ATTENTION:
-        return 1 | 2 | 4;
-    case NN_OP_ATTENTION_BACK:
-        return 1 | 2 | 4 | 8;
-    default:
-        return 0;
-    }
-}
-
 static bool wants_cast(const struct nn_plan *p, const struct nn_node *node, int k)
 {
-    return node->in[k] && (operands(node->op) >> k & 1) && p->store[node->in[k]] == NN_STORE_F32 &&
-           p->program->values[node->in[k]].shape.rank == 4;
+    return node->in[k] && nn_op_row(node->op)->products >> k & 1 &&
+           p->store[node->in[k]] == NN_STORE_F32 && p->program->values[node->in[k]].shape.rank == 4;
 }
 
 /* Rebuilds the node array with a COPY before the first reader of each value that needs one. */

@@ -1,32 +1,99 @@
+/*
+ * Activations (acts.h) on rows of floats. For each of the table's lines three loops:
+ *
+ *     name_row(y, n)                  y = act(y)
+ *     name_back(dy, x, dx, n)         dx = dy act'(x), x the value before the activation
+ *     name_back_saved(dy, v, dx, n)   the same from what the table says is saved
+ */
+#include "acts.h"
 #include "kernels/kernels.h"
 
 #include <math.h>
 
+static void relu_row(float *y, int n)
+{
+#pragma omp simd
+    for (int i = 0; i < n; i++)
+        y[i] = y[i] < 0 ? 0 : y[i];
+}
+static void relu_back(const float *dy, const float *x, float *dx, int n)
+{
+#pragma omp simd
+    for (int i = 0; i < n; i++)
+        dx[i] = x[i] <= 0 ? 0 : dy[i];
+}
+#define relu_back_saved relu_back /* the result is positive where the input is */
+
+static void silu_row(float *y, int n)
+{
+#pragma omp simd
+    for (int i = 0; i < n; i++)
+        y[i] = nn_siluf(y[i]);
+}
+static void silu_back(const float *dy, const float *x, float *dx, int n)
+{
+#pragma omp simd
+    for (int i = 0; i < n; i++) {
+        float sigma = nn_sigmoidf(x[i]);
+        dx[i] = dy[i] * (sigma * (1 + x[i] * (1 - sigma)));
+    }
+}
+#define silu_back_saved silu_back /* the input is what is saved */
+
+static void sigmoid_row(float *y, int n)
+{
+#pragma omp simd
+    for (int i = 0; i < n; i++)
+        y[i] = nn_sigmoidf(y[i]);
+}
+static void sigmoid_back(const float *dy, const float *x, float *dx, int n)
+{
+#pragma omp simd
+    for (int i = 0; i < n; i++) {
+        float sigma = nn_sigmoidf(x[i]);
+        dx[i] = dy[i] * (sigma * (1 - sigma));
+    }
+}
+static void sigmoid_back_saved(const float *dy, const float *y, float *dx, int n)
+{
+#pragma omp simd
+    for (int i = 0; i < n; i++)
+        dx[i] = dy[i] * (y[i] * (1 - y[i]));
+}
+
+static void tanh_row(float *y, int n)
+{
+    for (int i = 0; i < n; i++)
+        y[i] = tanhf(y[i]);
+}
+static void tanh_back(const float *dy, const float *x, float *dx, int n)
+{
+    for (int i = 0; i < n; i++) {
+        float t = tanhf(x[i]);
+        dx[i] = dy[i] * (1 - t * t);
+    }
+}
+static void tanh_back_saved(const float *dy, const float *y, float *dx, int n)
+{
+#pragma omp simd
+    for (int i = 0; i < n; i++)
+        dx[i] = dy[i] * (1 - y[i] * y[i]);
+}
+
+static const struct {
+    void (*row)(float *y, int n);
+    void (*back)(const float *dy, const float *x, float *dx, int n);
+    void (*back_saved)(const float *dy, const float *v, float *dx, int n);
+} acts[NN_ACT_COUNT] = {
+#define X(NAME, name, saves, algorithm) [NN_##NAME] = {name##_row, name##_back, name##_back_saved},
+    NN_ACT_TABLE(X)
+#undef X
+};
+
 void nn_post_row(int post, float *y, int n)
 {
-    switch (post) {
-    case NN_POST(NN_RELU):
-#pragma omp simd
-        for (int i = 0; i < n; i++)
-            y[i] = y[i] < 0 ? 0 : y[i];
-        break;
-    case NN_POST(NN_SILU):
-#pragma omp simd
-        for (int i = 0; i < n; i++)
-            y[i] = nn_siluf(y[i]);
-        break;
-    case NN_POST(NN_SIGMOID):
-#pragma omp simd
-        for (int i = 0; i < n; i++)
-            y[i] = nn_sigmoidf(y[i]);
-        break;
-    case NN_POST(NN_TANH):
-        for (int i = 0; i < n; i++)
-            y[i] = tanhf(y[i]);
-        break;
-    default:
-        break;
-    }
+    if (post != NN_POST_NONE)
+        acts[NN_POST_KIND(post)].row(y, n);
 }
 
 /* ReLU on bf16: what is below -0 and no NaN becomes 0. */
@@ -55,34 +122,13 @@ void nn_post(const struct nn_tensor *t, int post, int64_t first, int64_t last)
 
 void nn_post_back_row(int post, const float *dy, const float *v, float *dx, int n)
 {
-    switch (post) {
-    case NN_POST(NN_RELU):
-#pragma omp simd
-        for (int i = 0; i < n; i++)
-            dx[i] = v[i] <= 0 ? 0 : dy[i];
-        break;
-    case NN_POST(NN_SILU):
-#pragma omp simd
-        for (int i = 0; i < n; i++) {
-            float sigma = nn_sigmoidf(v[i]);
-            dx[i] = dy[i] * (sigma * (1 + v[i] * (1 - sigma)));
-        }
-        break;
-    case NN_POST(NN_SIGMOID):
-#pragma omp simd
-        for (int i = 0; i < n; i++) {
-            float sigma = nn_sigmoidf(v[i]);
-            dx[i] = dy[i] * (sigma * (1 - sigma));
-        }
-        break;
-    case NN_POST(NN_TANH):
-        for (int i = 0; i < n; i++) {
-            float t = tanhf(v[i]);
-            dx[i] = dy[i] * (1 - t * t);
-        }
-        break;
-    default:
-        if (dx != dy)
-            memcpy(dx, dy, (size_t)n * sizeof *dx);
-    }
+    if (post != NN_POST_NONE)
+        acts[NN_POST_KIND(post)].back(dy, v, dx, n);
+    else if (dx != dy)
+        memcpy(dx, dy, (size_t)n * sizeof *dx);
+}
+
+void nn_act_back_row(enum nn_act_kind kind, const float *dy, const float *saved, float *dx, int n)
+{
+    acts[kind].back_saved(dy, saved, dx, n);
 }

@@ -2,8 +2,6 @@
  */
 #include "kernels/kernels.h"
 
-#include <math.h>
-
 static bool anything(const struct nn_step *s)
 {
     (void)s;
@@ -52,24 +50,10 @@ static void act_row(const struct nn_attr *attr, const float *a, const float *b, 
     copy_row(attr, a, b, y, n);
     nn_post_row(NN_POST(attr->act), y, n);
 }
-/* b is the result, except for SiLU, where it is the input (graph.h). */
 static void act_back_row(const struct nn_attr *attr, const float *a, const float *b, float *y,
                          int n)
 {
-    switch (attr->act) {
-    case NN_SIGMOID:
-#pragma omp simd
-        for (int i = 0; i < n; i++)
-            y[i] = a[i] * (b[i] * (1 - b[i]));
-        break;
-    case NN_TANH:
-#pragma omp simd
-        for (int i = 0; i < n; i++)
-            y[i] = a[i] * (1 - b[i] * b[i]);
-        break;
-    default:
-        nn_post_back_row(NN_POST(attr->act), a, b, y, n);
-    }
+    nn_act_back_row(attr->act, a, b, y, n);
 }
 
 struct job {

@@ -142,6 +142,8 @@ typedef void nn_post_fn(const struct nn_tensor *y, int post, int64_t first, int6
 nn_post_fn nn_post;
 /* dx[i] = dy[i] * post'(v[i]) where v is the value before the activation. */
 void nn_post_back_row(int post, const float *dy, const float *v, float *dx, int n);
+/* The same of activation `kind`, from what acts.h says is saved of it. */
+void nn_act_back_row(enum nn_act_kind kind, const float *dy, const float *saved, float *dx, int n);
 
 /* Each row (n) of p becomes softmax(scale p): in place, or where bf16 is given there, rounded; then
    p holds nothing. n > 0. */

@@ -12,6 +12,7 @@
  * threads; when there are fewer samples than threads the pixels of one sample do.
  */
 #include "kernels/moments.h"
+#include "op.h"
 
 static inline bool nn_norm_is_back(const struct nn_step *s)
 {
@@ -75,22 +76,17 @@ struct nn_norm {
     const struct nn_tensor *res; /* NULL: none */
 };
 
-/* Position of the optional residual. */
-static inline int nn_norm_res(const struct nn_step *s)
-{
-    return s->op == NN_OP_GROUP_NORM ? -1 : s->op == NN_OP_BATCH_NORM_BACK ? 7 : 5;
-}
-
 static inline struct nn_norm nn_norm_job(const struct nn_step *s)
 {
     struct nn_nhwc d = nn_norm_dims(s);
     struct nn_norm j = {.s = s, .d = d, .l = nn_norm_layout(s, d)};
     j.groups = nn_norm_is_batch(s) ? d.c : s->attr.groups;
     j.fixed = nn_norm_is_batch(s) && !s->attr.training;
-    if (nn_norm_is_back(s))
-        j.stats = nn_f32(&s->in[nn_norm_is_batch(s) ? 6 : 4]);
-    if (nn_norm_res(s) >= 0 && nn_has(&s->in[nn_norm_res(s)]))
-        j.res = &s->in[nn_norm_res(s)];
+    const struct nn_op_impl *row = nn_op_row(s->op);
+    if (row->stats)
+        j.stats = nn_f32(&s->in[row->stats]);
+    if (row->res && nn_has(&s->in[row->res]))
+        j.res = &s->in[row->res];
     return j;
 }
 

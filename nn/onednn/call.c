@@ -1,3 +1,4 @@
+#include "acts.h"
 #include "onednn/onednn.h"
 
 #include <omp.h>
@@ -128,11 +129,28 @@ status nn_dnnl_reorder(struct nn_dnnl_call *c, const struct nn_dnnl *d, nn_dnnl_
 
 /* ---- attributes ---- */
 
+static dnnl_alg_kind_t algorithm_of(int post)
+{
+#define dnnl_eltwise_none dnnl_alg_kind_undef
+    static const dnnl_alg_kind_t kinds[NN_ACT_COUNT] = {
+#define X(NAME, name, saves, algorithm) [NN_##NAME] = dnnl_eltwise_##algorithm,
+        NN_ACT_TABLE(X)
+#undef X
+    };
+    return post == NN_POST_NONE ? dnnl_alg_kind_undef : kinds[NN_POST_KIND(post)];
+}
+
+bool nn_dnnl_has_post(int post)
+{
+    return algorithm_of(post) != dnnl_alg_kind_undef;
+}
+
 static dnnl_status_t append_post(dnnl_post_ops_t ops, int post)
 {
-    if (post == NN_POST(NN_SILU))
-        return nn_dnnl_post_eltwise(ops, dnnl_eltwise_swish, 1);
-    return post == NN_POST_NONE ? dnnl_success : dnnl_unimplemented;
+    if (post == NN_POST_NONE)
+        return dnnl_success;
+    return nn_dnnl_has_post(post) ? nn_dnnl_post_eltwise(ops, algorithm_of(post), 1)
+                                  : dnnl_unimplemented;
 }
 
 static dnnl_status_t set_post_ops(dnnl_primitive_attr_t attr, bool sum, int post)

@@ -1,6 +1,6 @@
 /*
- * Convolution forward, NHWC in and out. Bias and the residual (a sum) are the primitive's; so is
- * SiLU, of the activations: the library's others make a number of NaN. nc, a value per sample and
+ * Convolution forward, NHWC in and out. Bias and the residual (a sum) are the primitive's; so are
+ * the activations of which acts.h says so: the library's others make a number of NaN. nc, a value per sample and
  * channel, is added to the bias: the primitive then runs once per image with that image's bias. On
  * one thread it does so anyway: an image's bits are then its own, whatever the library makes of the
  * number of images.
@@ -46,7 +46,7 @@ static status prepare(struct nn_step *s, struct errmsg *e)
     if (!f)
         return STATUS_NOMEM;
     struct nn_dnnl_conv_pair *p = &f->pair;
-    bool own = s->attr.post && s->attr.post != NN_POST(NN_SILU);
+    bool own = s->attr.post && !nn_dnnl_has_post(s->attr.post);
     f->post = own ? nn_kernels_here()->post : NULL;
     bool nc = nn_has(&s->in[NC]);
     status st = nn_dnnl_conv_new(p, s->device_ctx,

@@ -46,8 +46,10 @@ void nn_dnnl_call_done(struct nn_dnnl_call *c);
 status nn_dnnl_reorder(struct nn_dnnl_call *c, const struct nn_dnnl *d, nn_dnnl_md_ref from,
                        nn_dnnl_md_ref to, struct errmsg *e) MUST_USE;
 
+/* Whether the library has the activation (acts.h). */
+bool nn_dnnl_has_post(int post);
 /* Attributes with user scratchpad, and ops in order: sum first when `sum`, then the activation,
-   which is none or SiLU. */
+   which is none or one that the library has. */
 status nn_dnnl_attr(bool sum, int post, dnnl_primitive_attr_t *out, struct errmsg *e) MUST_USE;
 
 /*

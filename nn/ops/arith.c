@@ -89,6 +89,7 @@ const struct nn_op_impl nn_op_add = {
     .name = "add",
     .gradient = add_gradient,
     .in_place = 1u << 0 | 1u << 1,
+    .post = NN_POST_LAST,
     .reference = {.op = NN_OP_ADD, .name = "reference.add", .run = add_run},
 };
 const struct nn_op_impl nn_op_sub = {

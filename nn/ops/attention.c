@@ -164,7 +164,7 @@ const struct nn_op_impl nn_op_attention = {
     .op = NN_OP_ATTENTION,
     .name = "attention",
     .gradient = attention_gradient,
-    .heavy = true,
+    .products = 1u << 0 | 1u << 1 | 1u << 2,
     .flops = attention_flops,
     .reference = {.op = NN_OP_ATTENTION,
                   .name = "reference.attention",
@@ -174,7 +174,7 @@ const struct nn_op_impl nn_op_attention = {
 const struct nn_op_impl nn_op_attention_back = {
     .op = NN_OP_ATTENTION_BACK,
     .name = "attention_back",
-    .heavy = true,
+    .products = 1u << 0 | 1u << 1 | 1u << 2 | 1u << 3,
     .flops = attention_flops,
     .reference = {.op = NN_OP_ATTENTION_BACK,
                   .name = "reference.attention_back",

@@ -115,12 +115,18 @@ const struct nn_op_impl nn_op_batch_norm = {
     .gradient = norm_gradient,
     .in_place = 1u << 0 | 1u << 5,
     .effects = 1u << 3 | 1u << 4,
+    .res = 5,
+    .post = NN_POST_LAST,
+    .back = &nn_op_batch_norm_back,
     .reference = {.op = NN_OP_BATCH_NORM, .name = "reference.batch_norm", .run = norm_run},
 };
 const struct nn_op_impl nn_op_batch_norm_back = {
     .op = NN_OP_BATCH_NORM_BACK,
     .name = "batch_norm_back",
     .in_place = 1u << 0,
+    .stats = 6,
+    .res = 7,
+    .post = NN_POST_FIRST,
     .reference = {.op = NN_OP_BATCH_NORM_BACK,
                   .name = "reference.batch_norm_back",
                   .run = norm_back_run},

@@ -137,12 +137,17 @@ const struct nn_op_impl nn_op_group_norm = {
     .whole = 1u << 0,
     .gradient = norm_gradient,
     .in_place = 1u << 0,
+    .post = NN_POST_LAST,
+    .back = &nn_op_group_norm_back,
     .reference = {.op = NN_OP_GROUP_NORM, .name = "reference.group_norm", .run = norm_run},
 };
 const struct nn_op_impl nn_op_group_norm_back = {
     .op = NN_OP_GROUP_NORM_BACK,
     .name = "group_norm_back",
     .in_place = 1u << 0,
+    .stats = 4,
+    .res = 5,
+    .post = NN_POST_FIRST,
     .reference = {.op = NN_OP_GROUP_NORM_BACK,
                   .name = "reference.group_norm_back",
                   .run = norm_back_run},

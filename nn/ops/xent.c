@@ -68,11 +68,13 @@ const struct nn_op_impl nn_op_xent = {
     .op = NN_OP_XENT,
     .name = "softmax_xent",
     .gradient = xent_gradient,
+    .i32 = 1u << 1,
     .reference = {.op = NN_OP_XENT, .name = "reference.softmax_xent", .run = xent_run},
 };
 const struct nn_op_impl nn_op_xent_back = {
     .op = NN_OP_XENT_BACK,
     .name = "softmax_xent_back",
+    .i32 = 1u << 2,
     .reference = {.op = NN_OP_XENT_BACK,
                   .name = "reference.softmax_xent_back",
                   .run = xent_back_run},
