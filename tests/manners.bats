@@ -119,7 +119,7 @@ as_nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
     [[ "$output" = *"mounted over"*tmpfs* ]]
     [ -e "$m/theirs" ]
     kill -TERM "$pid"
-    wait_until 10 has_ended "$pid"
+    wait_until has_ended "$pid"
     [ -e "$m/theirs" ]
     umount "$m"
     relearn umount "$m"
@@ -177,11 +177,11 @@ for i in range(25):
 open("x.png", "w").close()
 PYTHON
     mnt
-    wait_until 10 eval '[ "$(status_of "$m" "j[\"watching\"]")" = True ]'
+    wait_until eval '[ "$(status_of "$m" "j[\"watching\"]")" = True ]'
     sleep 2.5 # nothing counts as just changed any more
     ls -l "$m/cat/1.png"
     cp "$s/cat/2.png" "$w/tmp.png" && mv "$w/tmp.png" "$s/cat/1.png"
-    wait_until 5 cmp -s "$m/cat/1.png" "$m/cat/2.png"
+    wait_until cmp -s "$m/cat/1.png" "$m/cat/2.png"
     [ "$(status_of "$m" 'j["watching"]')" = True ]
 }
 
@@ -281,7 +281,7 @@ assert [x["path"] for x in j["not_purified"]["files"]] == ["a.npy"] and j["not_p
     cmp -n 8 "$m/1.png" "$s/1.png" # and all is served
     relearn umount "$m"
     relearn mount --profile "$DATA/p.ini" --cache "$c" "$s" "$m"
-    wait_until 20 eval '[ "$(status_of "$m" "j[\"ahead\"][\"phase\"]")" = full ]'
+    wait_until eval '[ "$(status_of "$m" "j[\"ahead\"][\"phase\"]")" = full ]'
     relearn status "$m" | grep -F "the cache is full"
     relearn umount "$m"
     umount "$c"

@@ -98,7 +98,7 @@ is_gone() { ! is_mounted "$1"; }
     atimes=$(cd "$TREE" && find . -type f -printf '%p %A@\n' | sort)
     mnt -o sweep
     "$PY" "$CLIENTS/served.py" sizes "$m"
-    wait_until 20 eval '[ "$(status_of "$m" "j[\"ahead\"][\"phase\"]")" = done ]'
+    wait_until eval '[ "$(status_of "$m" "j[\"ahead\"][\"phase\"]")" = done ]'
     relearn umount "$m"
     [ "$atimes" = "$(cd "$TREE" && find . -type f -printf '%p %A@\n' | sort)" ]
     [ "$before" = "$("$PY" "$CLIENTS/served.py" facts "$TREE")" ]
@@ -146,7 +146,7 @@ is_at_work() { # MOUNT OBJECTS
         kill -9 "$pid"
         kill -9 "$loader"
         wait "$loader" 2>/dev/null || true
-        wait_until 5 has_ended "$pid"
+        wait_until has_ended "$pid"
         # What it left is true, and what is not there is purified again.
         relearn mount --profile "$DATA/some.ini" --cache "$c" -o nosweep "$TREE" "$m" 2>>"$BATS_TEST_TMPDIR/log"
         found=$((found + $(status_of "$m" 'j["cache"]["objects"]')))
@@ -199,27 +199,27 @@ is_at_work() { # MOUNT OBJECTS
     cp -a "$DATA/tree/classes" "$TREE"
     mnt
     ls -lR "$m" >/dev/null
-    wait_until 5 eval '[ "$(status_of "$m" "j[\"watching\"]")" = True ]'
+    wait_until eval '[ "$(status_of "$m" "j[\"watching\"]")" = True ]'
     sleep 2.5 # nothing counts as just changed any more: names are believed for an hour
     cat "$m"/*/*.png >/dev/null
     ls "$m/cat" "$m/cat/new.png" >/dev/null 2>&1 || true
     same() { relearn purify -q --force --profile "$DATA/p.ini" --cache "$c" "$1" "$BATS_TEST_TMPDIR/x" >/dev/null && cmp -s "$BATS_TEST_TMPDIR/x" "$2"; }
     # written in place
     cp "$DATA/tree/png/rgb.png" "$TREE/cat/1.png"
-    wait_until 5 same "$TREE/cat/1.png" "$m/cat/1.png"
+    wait_until same "$TREE/cat/1.png" "$m/cat/1.png"
     [ "$(stat -c %s "$m/cat/1.png")" = "$(stat -c %s "$DATA/golden/png/rgb.png")" ]
     # replaced, created, removed, renamed
     cp "$DATA/tree/png/exif.png" "$TREE/tmp" && mv "$TREE/tmp" "$TREE/cat/3.png"
-    wait_until 5 same "$TREE/cat/3.png" "$m/cat/3.png"
+    wait_until same "$TREE/cat/3.png" "$m/cat/3.png"
     cp "$DATA/tree/png/grey.png" "$TREE/cat/new.png"
-    wait_until 5 same "$TREE/cat/new.png" "$m/cat/new.png"
+    wait_until same "$TREE/cat/new.png" "$m/cat/new.png"
     rm "$TREE/cat/5.png"
-    wait_until 5 eval '! [ -e "$m/cat/5.png" ]'
+    wait_until eval '! [ -e "$m/cat/5.png" ]'
     mv "$TREE/dog" "$TREE/wolf"
-    wait_until 5 eval '[ "$(ls "$m")" = "cat
+    wait_until eval '[ "$(ls "$m")" = "cat
 wolf" ]'
     mkdir "$TREE/fox" && cp "$DATA/tree/png/rgb.png" "$TREE/fox/"
-    wait_until 5 same "$TREE/fox/rgb.png" "$m/fox/rgb.png"
+    wait_until same "$TREE/fox/rgb.png" "$m/fox/rgb.png"
     ls "$m/cat" | grep new.png
 }
 
@@ -230,10 +230,10 @@ wolf" ]'
     cp "$m/cat/1.png" "$BATS_TEST_TMPDIR/old"
     exec 7<"$m/cat/1.png"
     cp "$DATA/tree/png/rgb.png" "$TREE/tmp" && mv "$TREE/tmp" "$TREE/cat/1.png"
-    wait_until 5 cmp -s "$m/cat/1.png" "$DATA/golden/png/rgb.png"
+    wait_until cmp -s "$m/cat/1.png" "$DATA/golden/png/rgb.png"
     cmp - "$BATS_TEST_TMPDIR/old" <&7
     cp "$DATA/tree/png/grey.png" "$TREE/cat/1.png" # in place, while nobody has this one open
-    wait_until 5 cmp -s "$m/cat/1.png" "$DATA/golden/png/grey.png"
+    wait_until cmp -s "$m/cat/1.png" "$DATA/golden/png/grey.png"
     exec 7<&-
 }
 
@@ -264,7 +264,7 @@ wolf" ]'
     [ "$status" -eq 1 ]
     [[ "$output" = *"is mounted there"* ]]
     kill -9 "$(daemon_pid "$m")"
-    wait_until 5 eval '! stat "$m" 2>/dev/null'
+    wait_until eval '! stat "$m" 2>/dev/null'
     run relearn status "$m"
     [ "$status" -eq 1 ]
     [[ "$output" = *"its daemon is gone"* ]]
@@ -280,10 +280,10 @@ wolf" ]'
 s=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM); s.bind(sys.argv[1])
 for i in range(2): print(s.recv(99).decode(),flush=True)' "$BATS_TEST_TMPDIR/notify" >"$BATS_TEST_TMPDIR/told" &
     listener=$!
-    wait_until 5 [ -S "$BATS_TEST_TMPDIR/notify" ]
+    wait_until [ -S "$BATS_TEST_TMPDIR/notify" ]
     NOTIFY_SOCKET=$BATS_TEST_TMPDIR/notify relearn mount -f --profile "$DATA/p.ini" --cache "$c" "$TREE" "$m" 2>"$BATS_TEST_TMPDIR/log" &
     daemon=$!
-    wait_until 10 grep -q READY=1 "$BATS_TEST_TMPDIR/told"
+    wait_until grep -q READY=1 "$BATS_TEST_TMPDIR/told"
     cat "$m/png/rgb.png" >/dev/null
     kill -TERM $daemon
     wait $daemon
@@ -299,7 +299,7 @@ STOPPING=1" ]
     pid=$(daemon_pid "$m")
     exec 7<"$m/meta/large.bin"
     kill -TERM "$pid"
-    wait_until 10 has_ended "$pid"
+    wait_until has_ended "$pid"
     is_gone "$m"
     run cat <&7
     exec 7<&-
@@ -357,8 +357,8 @@ STOPPING=1" ]
 
 @test "sweep: purifies everything while nobody reads" {
     mnt -o sweep
-    wait_until 20 eval '[ "$(status_of "$m" "j[\"ahead\"][\"phase\"]")" = done ]'
-    wait_until 20 eval 'relearn warm --check "$m" 2>/dev/null | grep -qF " 0 to purify"'
+    wait_until eval '[ "$(status_of "$m" "j[\"ahead\"][\"phase\"]")" = done ]'
+    wait_until eval 'relearn warm --check "$m" 2>/dev/null | grep -qF " 0 to purify"'
     relearn status "$m" | grep -F 'png/cut.png: '
     status_of "$m" '"\n".join(x["path"] + ": " + x["why"] for x in j["not_purified"]["recent"])' |
         grep -F 'png/cut.png: PNG: '
@@ -368,7 +368,7 @@ STOPPING=1" ]
     relearn mount --profile "$DATA/p.ini" --cache "$c" -o frozen "$TREE" "$m"
     cat "$m/png/rgb.png" >/dev/null # as any mount until everything is purified
     exec 5<"$m/png/rgba.png"        # a file that was opened before
-    wait_until 20 eval '[ "$(status_of "$m" "j[\"frozen\"]")" = True ]'
+    wait_until eval '[ "$(status_of "$m" "j[\"frozen\"]")" = True ]'
     cat "$m/label.txt" >/dev/null # the first OPEN that is answered so
     sleep 1.1                     # the figures of such a mount may be a second old
     before=$(status_of "$m" 'j["kernel"]["opens"]')
@@ -395,7 +395,7 @@ STOPPING=1" ]
     relearn umount "$m"
     # A damaged image is found out before.
     relearn mount --profile "$DATA/p.ini" --cache "$c" -o frozen "$DATA/broken" "$m"
-    wait_until 20 eval '[ "$(status_of "$m" "j[\"frozen\"]")" = True ]'
+    wait_until eval '[ "$(status_of "$m" "j[\"frozen\"]")" = True ]'
     cmp -n "$(stat -c %s "$DATA/broken/png/damaged.png")" "$m/png/damaged.png" "$DATA/broken/png/damaged.png"
     [ "$(cat "$m/png/damaged.png" | wc -c)" = "$(stat -c %s "$m/png/damaged.png")" ]
     run relearn mount -o frozen,nosweep "$TREE" "$BATS_TEST_TMPDIR"
@@ -407,7 +407,7 @@ STOPPING=1" ]
         --channels 1 --ch 8 --mult 1 --groups 4 --no-mid-attn --quiet
     sed "s|^model = .*|model = $DATA/grey.safetensors|" "$DATA/p.ini" >"$DATA/grey.ini"
     relearn mount --profile "$DATA/grey.ini" --cache "$c" -o frozen "$TREE/classes" "$m" # colour images: all fail
-    wait_until 20 eval '[ "$(status_of "$m" "j[\"freeze\"][\"state\"]")" = no ]'
+    wait_until eval '[ "$(status_of "$m" "j[\"freeze\"][\"state\"]")" = no ]'
     relearn status "$m" | grep -E '^  frozen +no: files failed: 12$'
     [ "$(status_of "$m" 'j["frozen"]')" = False ]
     grep -F 'not frozen: files failed: 12' "$(status_of "$m" 'j["log"]')"
@@ -445,12 +445,12 @@ status.json" ]
     relearn mount --profile "$DATA/slow.ini" --cache "$c" -o nosweep "$TREE" "$m"
     cat "$m/jpeg/larger.jpeg" >/dev/null &
     reader=$!
-    wait_until 5 eval '[ "$(status_of "$m" "j[\"work\"][\"readers_waiting\"]")" = 1 ]'
+    wait_until eval '[ "$(status_of "$m" "j[\"work\"][\"readers_waiting\"]")" = 1 ]'
     kill -STOP $reader; kill -CONT $reader # a signal that kills nobody
     sleep 0.3
     [ "$(status_of "$m" 'j["work"]["readers_waiting"]')" = 1 ]
     kill -9 $reader
-    wait_until 2 eval '[ "$(status_of "$m" "j[\"work\"][\"readers_waiting\"]")" = 0 ]'
+    wait_until eval '[ "$(status_of "$m" "j[\"work\"][\"readers_waiting\"]")" = 0 ]'
     [ "$(status_of "$m" 'j["work"]["killed_readers"]')" = 1 ]
     [ "$(status_of "$m" 'j["work"]["in_flight"]')" = 1 ] # the work goes on
     wait $reader || true

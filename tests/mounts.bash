@@ -79,10 +79,9 @@ status_of() { # MOUNT PYTHON-EXPRESSION over j
     "$PY" -c 'import json,sys; j=json.load(open(sys.argv[1]+"/.relearn/status.json")); print(eval(sys.argv[2]))' "$@"
 }
 
-wait_until() { # SECONDS COMMAND...
-    local i n=$(($1 * 20))
-    shift
-    for ((i = 0; i < n; i++)); do
+wait_until() { # COMMAND...: two minutes at most, which only a failure takes
+    local i
+    for ((i = 0; i < 2400; i++)); do
         "$@" && return 0
         sleep 0.05
     done
