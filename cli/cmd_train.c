@@ -37,25 +37,50 @@ static json_t *name_and_summary(const char *name, const char *summary)
     return json_pack("{s:s, s:s}", "name", name, "summary", summary);
 }
 
+static int print_list_json(void)
+{
+    json_t *nets = json_array(), *recipes = json_array(), *augments = json_array();
+    const struct train_recipe *recipe;
+    const struct train_augment *augment;
+    const struct train_net *net;
+    for (int i = 0; (net = train_net_at(i)); i++)
+        json_array_append_new(nets, name_and_summary(net->name, net->summary));
+    for (int i = 0; (recipe = train_recipe_at(i)); i++)
+        json_array_append_new(recipes, name_and_summary(recipe->name, recipe->summary));
+    for (int i = 0; (augment = train_augment_at(i)); i++)
+        json_array_append_new(augments, name_and_summary(augment->name, augment->summary));
+    cli_print_json(json_pack("{s:o, s:o, s:o}", "networks", nets, "recipes", recipes,
+                             "augmentations", augments));
+    return 0;
+}
+
+static void print_keys(const struct param_table *t)
+{
+    for (int i = 0; i < t->n; i++) {
+        AUTO(buf_done) struct buf help = BUF_INIT(4096);
+        if (param_help(&t->row[i], &help) == STATUS_OK)
+            printf("    %-11s %s\n", t->row[i].key, help.data);
+    }
+}
+
 static int print_list(int json)
 {
     const struct train_recipe *recipe;
+    const struct train_augment *augment;
     const struct train_net *net;
-    if (json) {
-        json_t *nets = json_array(), *recipes = json_array();
-        for (int i = 0; (net = train_net_at(i)); i++)
-            json_array_append_new(nets, name_and_summary(net->name, net->summary));
-        for (int i = 0; (recipe = train_recipe_at(i)); i++)
-            json_array_append_new(recipes, name_and_summary(recipe->name, recipe->summary));
-        cli_print_json(json_pack("{s:o, s:o}", "networks", nets, "recipes", recipes));
-        return 0;
-    }
+    if (json)
+        return print_list_json();
     puts("networks (--arch):");
     for (int i = 0; (net = train_net_at(i)); i++)
-        printf("  %-11s %s\n", net->name, net->summary);
+        printf("  %-13s %s\n", net->name, net->summary);
     puts("recipes (--recipe):");
     for (int i = 0; (recipe = train_recipe_at(i)); i++)
-        printf("  %-11s %s\n", recipe->name, recipe->summary);
+        printf("  %-13s %s\n", recipe->name, recipe->summary);
+    puts("augmentations (--augment), with their keys:");
+    for (int i = 0; (augment = train_augment_at(i)); i++) {
+        printf("  %-13s %s\n", augment->name, augment->summary);
+        print_keys(&augment->params);
+    }
     return 0;
 }
 
@@ -126,7 +151,7 @@ static int parse(struct args *a, int argc, char **argv)
         {"out", 'o', CLI_STRING, &a->o.out_dir, "RUNDIR", "where the run is kept"},
         {"arch", 'a', CLI_STRING, &a->o.arch, "NAME", "network; default resnet18"},
         {"recipe", 'r', CLI_STRING, &a->o.recipe, "NAME", "see --list; default standard"},
-        {"list", 0, CLI_FLAG, &a->list, NULL, "list networks and recipes"},
+        {"list", 0, CLI_FLAG, &a->list, NULL, "list networks, recipes and augmentations"},
         {"epochs", 'e', CLI_INT, &a->o.epochs, "N", "default 60"},
         {"batch", 'b', CLI_INT, &a->o.batch, "N", "images a step; default 128"},
         {"lr", 0, CLI_DOUBLE, &a->lr, "X", "learning rate at the start; default the network's"},
@@ -137,6 +162,8 @@ static int parse(struct args *a, int argc, char **argv)
         {"warmup", 0, CLI_INT, &a->o.warmup, "N", "steps of linear rise to --lr; default 0"},
         {"pad", 0, CLI_INT, &a->o.pad, "N", "random crop out of N zeros around; default 4"},
         {"flip", 0, CLI_FLAG, &a->flip, NULL, "mirror at random (the default; --no-flip: do not)"},
+        {"augment", 0, CLI_STRING, &a->o.augment, "LIST",
+         "what else happens to training images: NAME[:KEY=VALUE…][,NAME…], see --list"},
         {"seed", 's', CLI_U64, &a->o.seed, "N", "default 0"},
         {"limit", 'n', CLI_INT, &a->o.limit, "N",
          "at most N training images, balanced over classes"},

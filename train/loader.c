@@ -8,6 +8,7 @@
  *
  * Every job that was begun has ended before the epoch is changed or the loader freed.
  */
+#include "augment.h"
 #include "set.h"
 #include "stream.h"
 
@@ -41,7 +42,10 @@ struct train_loader {
     int width, height, channels; /* of a row of x */
     int samples, batches;
     int *order; /* (samples) */
-    float table[TRAIN_CHANNELS_MAX][256];
+    struct augment_list augment;
+    float std[TRAIN_CHANNELS_MAX];        /* without zeros */
+    float table[TRAIN_CHANNELS_MAX][256]; /* of the network's input, or of [0,1] before rows that
+                                             work on pixels */
     uint64_t epoch;
     int begun, given; /* batches begun, given to the consumer; this epoch */
     struct slot *slot;
@@ -54,29 +58,8 @@ struct train_loader {
 
 /* ---- one row ---- */
 
-struct placing {
-    int x, y;
-    bool mirror;
-};
-
-/* Offsets of the crop in the image; negative: in the padding. */
-static struct placing place(const struct train_loader *l, int sample, int w, int h)
-{
-    const struct train_loader_options *o = &l->opt;
-    struct nn_rng r = stream(o->seed, STREAM_AUGMENT, l->epoch);
-    uint64_t at = (uint64_t)sample * 4;
-    int spare_x = w - l->width, spare_y = h - l->height;
-    struct placing p = {spare_x / 2, spare_y / 2, false};
-    if (o->pad || (o->crop && o->shuffle)) {
-        p.x = stream_below(nn_rng_u32(r, at), spare_x + 2 * o->pad + 1) - o->pad;
-        p.y = stream_below(nn_rng_u32(r, at + 1), spare_y + 2 * o->pad + 1) - o->pad;
-    }
-    p.mirror = o->flip && (nn_rng_u32(r, at + 2) & 1);
-    return p;
-}
-
-static void fill_row(const struct train_loader *l, const struct set_view *v, struct placing p,
-                     float *out)
+static void fill_row(const struct train_loader *l, const struct set_view *v,
+                     struct augment_placing p, float *out)
 {
     int c = l->channels;
     for (int y = 0; y < l->height; y++) {
@@ -94,19 +77,38 @@ static void fill_row(const struct train_loader *l, const struct set_view *v, str
     }
 }
 
+/* out holds pixels in [0,1] and gets what the network wants. */
+static void augment_row(const struct train_loader *l, struct augment_of of, float *spare,
+                        float *out)
+{
+    size_t c = (size_t)l->channels, row = (size_t)l->width * (size_t)l->height * c;
+    struct augment_pixels p = {l->width, l->height, l->channels, out, spare};
+    augment_apply(&l->augment, of, &p);
+    for (size_t i = 0; i < row; i++)
+        out[i] = (out[i] - l->opt.mean[i % c]) / l->std[i % c];
+}
+
 static status fill_rows(const struct train_loader *l, struct slot *s, int from, int to, int *out_at,
                         struct errmsg *e)
 {
     size_t row = (size_t)l->width * (size_t)l->height * (size_t)l->channels;
+    AUTO(mem_free) float *spare = l->augment.pixels ? mem_alloc(row * sizeof *spare) : NULL;
+    *out_at = from;
+    if (l->augment.pixels && !spare)
+        return STATUS_NOMEM;
     for (int i = from; i < to; i++) {
+        struct augment_of of = {l->opt.seed, l->epoch, s->index[i]};
         struct set_view v;
         *out_at = i;
         status st =
             stop_requested() ? STATUS_CANCELLED : train_set_view(l->set, s->index[i], &v, e);
         if (st)
             return st;
-        fill_row(l, &v, place(l, s->index[i], v.width, v.height), s->x + (size_t)i * row);
+        struct augment_frame frame = {v.width, v.height, l->width, l->height};
+        fill_row(l, &v, augment_place(&l->augment, of, frame), s->x + (size_t)i * row);
         train_set_view_done(&v);
+        if (l->augment.pixels)
+            augment_row(l, of, spare, s->x + (size_t)i * row);
     }
     return STATUS_OK;
 }
@@ -262,9 +264,10 @@ status train_loader_next(struct train_loader *l, const struct train_batch **out,
 static void fill_table(struct train_loader *l)
 {
     for (int k = 0; k < TRAIN_CHANNELS_MAX; k++) {
-        float std = l->opt.std[k] != 0 ? l->opt.std[k] : 1;
+        l->std[k] = l->opt.std[k] != 0 ? l->opt.std[k] : 1;
         for (int v = 0; v < 256; v++)
-            l->table[k][v] = ((float)v / 255 - l->opt.mean[k]) / std;
+            l->table[k][v] =
+                l->augment.pixels ? (float)v / 255 : ((float)v / 255 - l->opt.mean[k]) / l->std[k];
     }
 }
 
@@ -284,6 +287,20 @@ static status fix_shape(struct train_loader *l, struct errmsg *e)
     l->samples = info.samples;
     l->batches = o->drop_last ? info.samples / o->batch : (info.samples + o->batch - 1) / o->batch;
     return STATUS_OK;
+}
+
+/* Crop and flip first, whose options are as old as the loader. */
+static status make_augments(struct train_loader *l, struct errmsg *e)
+{
+    const struct train_loader_options *o = &l->opt;
+    char pad[16];
+    snprintf(pad, sizeof pad, "%d", o->pad);
+    status st = augment_list_parse(o->augment, &l->augment, e);
+    if (!st && (o->pad || (o->crop && o->shuffle)))
+        st = augment_list_add(&l->augment, "crop", &(struct param_arg){"pad", pad}, 1, e);
+    if (!st && o->flip)
+        st = augment_list_add(&l->augment, "flip", NULL, 0, e);
+    return st;
 }
 
 static status alloc_slots(struct train_loader *l)
@@ -328,6 +345,9 @@ status train_loader_new(struct train_set *set, const struct train_loader_options
     l->chunk_rows = l->opt.batch / l->opt.threads;
     l->chunk_rows = l->chunk_rows < 1 ? 1 : l->chunk_rows > CHUNK_MAX ? CHUNK_MAX : l->chunk_rows;
     l->chunks = (l->opt.batch + l->chunk_rows - 1) / l->chunk_rows;
+    st = make_augments(l, e);
+    if (st)
+        goto fail;
     fill_table(l);
     st = alloc_slots(l);
     if (!st)
@@ -351,6 +371,7 @@ void train_loader_free(struct train_loader *l)
         mem_free(l->slot[i].label);
         mem_free(l->slot[i].index);
     }
+    augment_list_done(&l->augment);
     mem_free(l->slot);
     mem_free(l->order);
     mem_free(l->chunk);

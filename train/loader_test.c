@@ -45,9 +45,8 @@ static size_t record(struct train_loader *l, int batch, float *x, int32_t *label
     return rows;
 }
 
-static void threads_and_memory_change_nothing(void **state)
+static void threads_and_memory_change_nothing_with(const char *augment)
 {
-    (void)state;
     enum { BATCH = 16, ROWS_MAX = 2 * (SAMPLES + BATCH) };
     static float x[4][ROWS_MAX * ROW];
     static int32_t label[4][ROWS_MAX];
@@ -64,6 +63,7 @@ static void threads_and_memory_change_nothing(void **state)
                                                         .shuffle = true,
                                                         .pad = 2,
                                                         .flip = true,
+                                                        .augment = augment,
                                                         .seed = 5,
                                                         .mean = {.25f},
                                                         .std = {.5f},
@@ -78,6 +78,39 @@ static void threads_and_memory_change_nothing(void **state)
     }
     assert_int_equal(rows[0], 2 * 4 * BATCH);
     assert_memory_not_equal(label[0], label[0] + 4 * BATCH, SAMPLES * sizeof label[0][0]);
+}
+
+static void threads_and_memory_change_nothing(void **state)
+{
+    (void)state;
+    threads_and_memory_change_nothing_with(NULL);
+    threads_and_memory_change_nothing_with("gaussian,noise:sigma=20,cutout:side=3");
+}
+
+/* Rows that work on pixels see [0,1], whatever the network sees. */
+static void augmented_pixels_are_scaled_for_the_network(void **state)
+{
+    (void)state;
+    struct train_set *s = open_tree("load", 0);
+    struct train_loader_options o = {.batch = SAMPLES, .mean = {.25f}, .std = {.5f}};
+    struct train_loader *plain = new_loader(s, o);
+    o.augment = "depth:bits=3";
+    struct train_loader *augmented = new_loader(s, o);
+    const struct train_batch *a, *b;
+    assert_int_equal(train_loader_start(plain, 0, 0), STATUS_OK);
+    assert_int_equal(train_loader_start(augmented, 0, 0), STATUS_OK);
+    assert_int_equal(train_loader_next(plain, &a, NULL), STATUS_OK);
+    assert_int_equal(train_loader_next(augmented, &b, NULL), STATUS_OK);
+    for (int i = 0; i < SAMPLES * ROW; i++) {
+        int v = (int)((a->x[i] * .5f + .25f) * 255 + .5f);
+        assert_true(b->x[i] == ((float)(v & 0xe0) / 255 - .25f) / .5f);
+    }
+    train_loader_free(plain);
+    train_loader_free(augmented);
+    struct errmsg e = {""};
+    o.augment = "polish";
+    toy_bad(train_loader_new(s, &o, &plain, &e), &e, "polish");
+    train_set_free(s);
 }
 
 static void an_epoch_holds_every_sample_once(void **state)
@@ -243,6 +276,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_and_memory_change_nothing),
+        cmocka_unit_test(augmented_pixels_are_scaled_for_the_network),
         cmocka_unit_test(an_epoch_holds_every_sample_once),
         cmocka_unit_test(an_epoch_can_begin_anywhere),
         cmocka_unit_test(augmentation_is_a_crop_and_a_flip),

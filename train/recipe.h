@@ -35,6 +35,9 @@ struct recipe_ops {
     bool measures;          /* the ACM is measured before training and after each epoch */
     /* (optional) What a table of ranges cannot say of the parameters. */
     status (*check)(const void *params, struct errmsg *e);
+    /* (optional) Appends augmentations to what the user asked for: NAME[:KEY=VALUE...], each after
+       a ',' unless it is the first. */
+    status (*augment)(const void *params, struct buf *out);
     size_t state_size;
     status (*open)(struct run *r, struct errmsg *e); /* (optional) the network and sets are there */
     void (*close)(struct run *r); /* (optional) state may be half-built, or `open` never called */

@@ -133,12 +133,19 @@ static status make_plan(struct run *r, struct errmsg *e)
 static status make_loaders(struct run *r, struct errmsg *e)
 {
     const struct train_options *o = r->opt;
+    AUTO(buf_done) struct buf augment = BUF_INIT(1 << 16);
+    status st = buf_addf(&augment, "%s", o->augment ? o->augment : "");
+    if (!st && r->recipe->augment)
+        st = r->recipe->augment(r->params, &augment);
+    if (st)
+        return st;
     struct train_loader_options lo = train_forward_loader(r->model, r->batch, r->threads);
     lo.shuffle = lo.drop_last = true;
     lo.pad = o->pad;
     lo.flip = o->flip;
+    lo.augment = augment.data;
     lo.seed = o->seed;
-    status st = train_loader_new(r->set, &lo, &r->loader, e);
+    st = train_loader_new(r->set, &lo, &r->loader, e);
     if (st || !r->test)
         return st;
     int n = train_set_info(r->test).samples;

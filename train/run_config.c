@@ -34,6 +34,8 @@ static json_t *options_json(const struct run *r)
     if (j && shape)
         json_object_update(j, shape);
     json_decref(shape);
+    if (j)
+        json_object_set_new(j, "augment", json_string(o->augment ? o->augment : ""));
     if (j && r->probe)
         json_object_set_new(j, "probe", json_integer(o->probe));
     if (j && r->recipe->is.params.n)
@@ -133,6 +135,8 @@ static status read_config(const char *dir, json_t **out, struct errmsg *e)
     if (!json_object_get(then, "precision"))
         json_object_set_new(then, "precision",
                             json_string(nn_precision_names[TRAIN_PRECISION_UNNAMED]));
+    if (!json_object_get(then, "augment"))
+        json_object_set_new(then, "augment", json_string(""));
     *out = config;
     return STATUS_OK;
 }
@@ -255,6 +259,7 @@ struct train_options train_config_options(const struct train_config *c)
     take_int(j, "warmup", &o.warmup);
     take_int(j, "pad", &o.pad);
     take_bool(j, "flip", &o.flip);
+    take_text(j, "augment", &o.augment);
     o.seed = (uint64_t)json_integer_value(json_object_get(j, "seed"));
     take_int(j, "threads", &o.threads);
     take_precision(j, &o.precision);

@@ -362,6 +362,10 @@ static void refuses_contradictions(void **state)
     o.n_recipe_args = 0;
     assert_int_equal(run_fails(o, "\"rise\" 1.05"), STATUS_INVALID);
     o = options("x");
+    o.augment = "polish";
+    run_fails(o, "polish");
+    assert_false(toy_there("x"));
+    o = options("x");
     o.epochs = 0;
     run_fails(o, "positive");
     toy_tree("test3", 3, 2, 12, 1, 3);
@@ -446,6 +450,7 @@ static void a_runs_options_are_in_its_config(void **state)
     o.size = 11;
     o.channels = 3;
     o.skip_bad = true;
+    o.augment = "noise:sigma=3,grey";
     o.test_every = 0;
     o.acm = true;
     run_ok(o);
@@ -467,6 +472,7 @@ static void a_runs_options_are_in_its_config(void **state)
     assert_int_equal(got.warmup, o.warmup);
     assert_int_equal(got.pad, o.pad);
     assert_int_equal(got.flip, o.flip);
+    assert_string_equal(got.augment, o.augment);
     assert_true(got.seed == o.seed);
     assert_int_equal(got.limit, o.limit);
     assert_int_equal(got.test_limit, o.test_limit);
@@ -487,6 +493,9 @@ static void a_runs_options_are_in_its_config(void **state)
     }
     got.quiet = true;
     run_ok(got); /* a finished run agrees with itself */
+    got.augment = NULL;
+    assert_int_equal(run_fails(got, "\"augment\" \"noise:sigma=3,grey\""), STATUS_INVALID);
+    got.augment = o.augment;
     got.test_limit = 8;
     assert_int_equal(run_fails(got, "\"test_limit\" 20"), STATUS_INVALID);
     train_config_free(c);
@@ -510,6 +519,7 @@ static void runs_of_before_recipes_had_tables_resume(void **state)
     assert_int_equal(json_object_size(staged), 4);
     assert_int_equal(json_object_set_new(staged, "probe", json_integer(32)), 0);
     assert_int_equal(json_object_del(j, "probe"), 0);
+    assert_int_equal(json_object_del(j, "augment"), 0);
     assert_int_equal(json_dump_file(config, toy_path("before/config.json"), 0), 0);
     json_decref(config);
     struct nn_file *f = NULL;

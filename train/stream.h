@@ -14,7 +14,10 @@ enum stream {
     STREAM_VERTEX,      /* number: class */
     STREAM_MIXING,      /* number: class */
     STREAM_POINT,       /* number: sample */
-    STREAM_SUBSET       /* number: 0 */
+    STREAM_SUBSET,      /* number: 0 */
+    STREAM_PIXELS,      /* number: row of augment.h, epoch, sample */
+    STREAM_MIX,         /* number: step */
+    STREAM_ATTACK       /* number: step */
 };
 
 static inline struct nn_rng stream(uint64_t seed, enum stream purpose, uint64_t number)

@@ -88,9 +88,15 @@ status train_set_pixels(struct train_set *s, int i, uint8_t *out, struct errmsg 
 /*
  * Batches of an epoch in a Philox permutation of (seed, epoch), decoded by threads into a bounded
  * ring ahead of the consumer. A crop of (H,W) is taken at an offset uniform over [-pad, side - crop
- * + pad] (zeros outside), then mirrored with probability 1/2; both from Philox of (seed, epoch,
- * sample), so batches do not depend on thread timing.
+ * + pad] (zeros outside), then mirrored with probability 1/2; then come the rows of `augment`. All
+ * of it is from Philox of (seed, epoch, sample), so batches do not depend on thread timing.
  */
+struct train_augment {
+    const char *name, *summary;
+    struct param_table params;
+};
+const struct train_augment *train_augment_at(int i); /* NULL past the end */
+
 struct train_loader_options {
     int batch;
     bool shuffle;   /* false: in the order of the set */
@@ -98,6 +104,8 @@ struct train_loader_options {
     int crop;       /* side of the crop; 0: the image's own size */
     int pad;        /* zeros around the image that a crop may reach into; 0 with crop 0: no crop */
     bool flip;
+    const char *augment; /* NAME[:KEY=VALUE...][,NAME...] of train_augment_at; NULL: none. Read by
+                            train_loader_new */
     uint64_t seed;
     float mean[TRAIN_CHANNELS_MAX], std[TRAIN_CHANNELS_MAX]; /* std 0 counts as 1 */
     int threads;                                             /* 0: cpu_count() */
@@ -259,6 +267,7 @@ struct train_options {
     int warmup;                       /* steps of linear rise to lr */
     int pad;                          /* of the random crop; 0: none */
     bool flip;
+    const char *augment; /* of train_loader_options, for training images; NULL: none */
     uint64_t seed;
     int limit, test_limit, size, channels;
     bool skip_bad;
