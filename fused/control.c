@@ -377,31 +377,56 @@ static void *acceptor_main(void *arg)
 
 /* ---- the socket ---- */
 
+/* sudo may leave us another user's. */
+static bool is_ours(const char *dir)
+{
+    struct stat sb;
+    return dir && dir[0] == '/' && stat(dir, &sb) == 0 && S_ISDIR(sb.st_mode) &&
+           sb.st_uid == geteuid() && access(dir, W_OK) == 0;
+}
+
+/* A directory that is not there yet is made. */
+static bool can_hold_names(const char *dir)
+{
+    return access(dir, W_OK) == 0 || errno == ENOENT;
+}
+
+/* Where the cache can only be read: a cache that is complete serves as it is. */
+static char *dir_beside_the_cache(void)
+{
+    AUTO(mem_free) char *user = mem_printf("/run/user/%u", (unsigned)geteuid());
+    if (is_ours(user))
+        return mem_printf("%s/relearnfs", user);
+    if (geteuid() == 0 && is_ours("/run"))
+        return mem_strdup("/run/relearnfs");
+    return mem_printf("/tmp/relearnfs-%u", (unsigned)geteuid());
+}
+
 status control_socket_dir(const char *cache_dir, char **out)
 {
     const char *run = getenv("XDG_RUNTIME_DIR");
-    struct stat sb;
-    /* sudo may leave us another user's. */
-    bool have_run = run && run[0] == '/' && stat(run, &sb) == 0 && sb.st_uid == geteuid() &&
-                    access(run, W_OK) == 0;
-    char *dir = have_run ? mem_printf("%s/relearnfs", run) : mem_strdup(cache_dir);
+    char *dir = is_ours(run)                ? mem_printf("%s/relearnfs", run)
+                : can_hold_names(cache_dir) ? mem_strdup(cache_dir)
+                                            : dir_beside_the_cache();
     if (!dir)
         return STATUS_NOMEM;
     *out = dir;
     return STATUS_OK;
 }
 
-/* Who can make names in the socket's directory could put another socket in its place. */
+/* Who can make names in the socket's directory could put another socket in its place. /tmp is
+ * anybody's: a link there leads where somebody else wants. */
 static status check_dir(const char *dir, struct errmsg *e)
 {
     struct stat sb;
-    if (stat(dir, &sb) < 0)
+    bool in_tmp = strncmp(dir, "/tmp/", 5) == 0;
+    if ((in_tmp ? lstat(dir, &sb) : stat(dir, &sb)) < 0)
         return errmsg_set(e, status_from_errno(errno), "%s: %s", dir, strerror(errno));
     if (!S_ISDIR(sb.st_mode) || sb.st_uid != geteuid())
         return errmsg_set(e, STATUS_DENIED,
-                          "%s belongs to another user, who could plant links in it (choose a "
-                          "directory of your own with --cache DIR)",
-                          dir);
+                          "%s belongs to another user, who could plant links in it (%s)", dir,
+                          in_tmp ? "set XDG_RUNTIME_DIR to a directory of your own"
+                                 : "choose a directory of your own with --cache DIR");
     return STATUS_OK;
 }
 

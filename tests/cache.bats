@@ -88,10 +88,14 @@ objects() { relearn cache stats --json --cache "$1" | "$PY" -c 'import json,sys;
     mount -o remount,ro disk
     [ "$(objects disk/c)" = 24 ]
     relearn cache verify --cache disk/c
-    export XDG_RUNTIME_DIR=$PWD/run # for the socket: without it that lies in the cache directory
+    mnt disk/c # its socket lies elsewhere
+    same m
+    relearn status m | grep -F "$PWD/m"
+    relearn umount m
+    export XDG_RUNTIME_DIR=$PWD/run
     mkdir -m 700 run
     mnt disk/c
-    same m
+    [ -n "$(ls run/relearnfs)" ]
     relearn umount m
     relearn purify -q --profile "$DATA/p.ini" --cache disk/c "$DATA/images" out
     same out
