@@ -5,9 +5,8 @@
 
 #include <cmocka.h>
 
-#include "protect/protect.h"
+#include "protect/fixture.h"
 #include "set.h"
-#include "toy.h"
 
 #include <errno.h>
 
@@ -21,63 +20,6 @@ static int make_data(void **state)
         return -1;
     toy_tree("src", CLASSES, EACH, SIDE, 3, 1);
     return 0;
-}
-
-static struct train_protect_options options(const char *method, const char *src, const char *dst)
-{
-    return (struct train_protect_options){.method = method,
-                                          .src_dir = toy_path(src),
-                                          .dst_dir = toy_path(dst),
-                                          .seed = 3,
-                                          .quantise = -1,
-                                          .threads = 2,
-                                          .quiet = true};
-}
-
-/* One parameter more; good until the 256th of the program. */
-static void set(struct train_protect_options *o, const char *key, const char *value)
-{
-    static struct param_arg pool[1024];
-    static int next;
-    struct param_arg *at = &pool[next];
-    assert_true(next + o->n_params + 1 <= (int)ARRAY_LEN(pool));
-    for (int i = 0; i < o->n_params; i++)
-        pool[next++] = o->param[i];
-    pool[next++] = (struct param_arg){key, value};
-    o->param = at;
-    o->n_params++;
-}
-
-static struct train_protect_result protect_ok(struct train_protect_options o)
-{
-    struct train_protect_result r;
-    struct errmsg e = {""};
-    toy_good(train_protect(&o, &r, &e), &e);
-    return r;
-}
-
-static status protect_fails(struct train_protect_options o, const char *says)
-{
-    struct train_protect_result r;
-    struct errmsg e = {""};
-    return toy_bad(train_protect(&o, &r, &e), &e, says);
-}
-
-static float *read_delta(const char *name, struct nn_shape *shape, int *patch)
-{
-    struct nn_file *f = NULL;
-    struct errmsg e = {""};
-    if (nn_file_open(toy_path(name), &f, &e))
-        fail_msg("%s", e.text);
-    const struct nn_file_tensor *t = nn_file_find(f, "delta");
-    assert_non_null(t);
-    size_t n = (size_t)nn_shape_count(t->shape);
-    float *out = mem_alloc(n * sizeof *out);
-    assert_int_equal(nn_file_read_f32(t, out, n), STATUS_OK);
-    *shape = t->shape;
-    *patch = (int)strtol(nn_file_meta(f, "patch"), NULL, 10);
-    nn_file_close(f);
-    return out;
 }
 
 static void quantisation_has_known_answers(void **state)
@@ -472,6 +414,35 @@ static void what_fails_leaves_nothing(void **state)
     }
 }
 
+static void short_memory_leaves_nothing(void **state)
+{
+    (void)state;
+    static const char *const quick[] = {"lsp"};
+    toy_tree("tiny", 2, 2, 8, 3, 7);
+    for (size_t m = 0; m < ARRAY_LEN(quick); m++) {
+        struct train_protect_options o = options(quick[m], "tiny", "short/out");
+        set(&o, "patch", "4");
+        o.n_params = m == 0;
+        o.threads = 1;
+        unsigned long n = 1;
+        for (bool failed = true; failed; n++) {
+            o.src_dir = toy_path("tiny"); /* the names are good for 64 calls */
+            o.dst_dir = toy_path("short/out");
+            struct train_protect_result r;
+            struct errmsg e = {""};
+            fault_set(FAULT_MEM, n, 0, 0);
+            status st = train_protect(&o, &r, &e);
+            fault_clear();
+            failed = st != STATUS_OK;
+            if (failed && (st != STATUS_NOMEM || toy_there("short")))
+                fail_msg("%s, allocation %lu: %s, %s", quick[m], n, status_text(st), e.text);
+        }
+        assert_in_range(n, 20, 2000);
+        assert_true(toy_there("short/out/protection.json"));
+        assert_int_equal(nftw(toy_path("short"), toy_remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+    }
+}
+
 static void a_link_in_the_way_is_replaced(void **state)
 {
     (void)state;
@@ -597,6 +568,7 @@ int main(void)
         cmocka_unit_test(lsp_takes_images_of_any_size),
         cmocka_unit_test(other_methods_take_a_size),
         cmocka_unit_test(what_fails_leaves_nothing),
+        cmocka_unit_test(short_memory_leaves_nothing),
         cmocka_unit_test(a_link_in_the_way_is_replaced),
         cmocka_unit_test(emn_lowers_the_surrogates_error),
         cmocka_unit_test(emn_repeats_itself),

@@ -1,0 +1,112 @@
+#ifndef TRAIN_PROTECT_FIXTURE_H
+#define TRAIN_PROTECT_FIXTURE_H
+/* For the tests of protections: protecting a toy tree, and reading what came out. Include after
+   <cmocka.h>. */
+#include "protect/protect.h"
+#include "set.h"
+#include "toy.h"
+
+__attribute__((unused)) static struct train_protect_options
+options(const char *method, const char *src, const char *dst)
+{
+    return (struct train_protect_options){.method = method,
+                                          .src_dir = toy_path(src),
+                                          .dst_dir = toy_path(dst),
+                                          .seed = 3,
+                                          .quantise = -1,
+                                          .threads = 2,
+                                          .quiet = true};
+}
+
+/* One parameter more; good until the 256th of the program. */
+__attribute__((unused)) static void set(struct train_protect_options *o, const char *key,
+                                        const char *value)
+{
+    static struct param_arg pool[1024];
+    static int next;
+    struct param_arg *at = &pool[next];
+    assert_true(next + o->n_params + 1 <= (int)ARRAY_LEN(pool));
+    for (int i = 0; i < o->n_params; i++)
+        pool[next++] = o->param[i];
+    pool[next++] = (struct param_arg){key, value};
+    o->param = at;
+    o->n_params++;
+}
+
+__attribute__((unused)) static struct train_protect_result
+protect_ok(struct train_protect_options o)
+{
+    struct train_protect_result r;
+    struct errmsg e = {""};
+    toy_good(train_protect(&o, &r, &e), &e);
+    return r;
+}
+
+__attribute__((unused)) static status protect_fails(struct train_protect_options o,
+                                                    const char *says)
+{
+    struct train_protect_result r;
+    struct errmsg e = {""};
+    return toy_bad(train_protect(&o, &r, &e), &e, says);
+}
+
+__attribute__((unused)) static float *read_delta(const char *name, struct nn_shape *shape,
+                                                 int *patch)
+{
+    struct nn_file *f = NULL;
+    struct errmsg e = {""};
+    if (nn_file_open(toy_path(name), &f, &e))
+        fail_msg("%s", e.text);
+    const struct nn_file_tensor *t = nn_file_find(f, "delta");
+    assert_non_null(t);
+    size_t n = (size_t)nn_shape_count(t->shape);
+    float *out = mem_alloc(n * sizeof *out);
+    assert_int_equal(nn_file_read_f32(t, out, n), STATUS_OK);
+    *shape = t->shape;
+    *patch = (int)strtol(nn_file_meta(f, "patch"), NULL, 10);
+    nn_file_close(f);
+    return out;
+}
+
+/* protection.json of a tree, for json_decref. */
+__attribute__((unused)) static json_t *read_record(const char *dir)
+{
+    char name[128];
+    json_error_t why;
+    snprintf(name, sizeof name, "%s/protection.json", dir);
+    json_t *r = json_load_file(toy_path(name), 0, &why);
+    if (!r)
+        fail_msg("%s: %s", name, why.text);
+    return r;
+}
+
+__attribute__((unused)) static struct train_set *open_set(const char *dir)
+{
+    struct train_data_options o = {.dir = toy_path(dir), .any_size = true};
+    struct train_set *s = NULL;
+    struct errmsg e = {""};
+    toy_good(train_set_open(&o, &s, &e), &e);
+    return s;
+}
+
+/* A class's images with nothing in common but their range, of any size. */
+__attribute__((unused)) static void noise_tree(const char *dir, int classes, int each,
+                                               const int (*size)[2], int sizes, int c)
+{
+    for (int k = 0; k < classes; k++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s/%c", dir, 'a' + k);
+        toy_mkdir(name);
+        for (int i = 0; i < each; i++) {
+            int w = size[i % sizes][0], h = size[i % sizes][1];
+            uint8_t pixels[64 * 64 * 3];
+            struct nn_rng r = nn_rng(9, (uint64_t)(k * 100 + i));
+            for (int p = 0; p < w * h * c; p++)
+                pixels[p] = (uint8_t)stream_below(nn_rng_u32(r, (uint64_t)p), 256);
+            snprintf(name, sizeof name, "%s/%c/%d.png", dir, 'a' + k, i);
+            toy_image(name, w, h, c, pixels);
+        }
+    }
+}
+
+#endif
