@@ -131,6 +131,7 @@ protect/protect.c:protect
 protect/lsp.c:protect
 protect/emn.c:protect
 protect/place.c:protect
+protect/ops.c:protect
 report.c:report
 sheet.c:report
 TABLE

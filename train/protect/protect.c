@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-static const struct protect_method *const methods[] = {&protect_lsp, &protect_emn_class};
+static const struct protect_method *const methods[] = {&protect_lsp, &protect_emn_class,
+                                                       &protect_ops};
 
 static const char *const quantise_names[TRAIN_QUANTISE_COUNT] = {
     [TRAIN_ROUND] = "round",
