@@ -5,6 +5,9 @@
 #include "nn/nn.h"
 
 enum stream {
+    /* of protections */
+    STREAM_FILTER = 64, /* number: class and channel */
+    /* of the rest */
     STREAM_SHUFFLE = 1, /* number: epoch */
     STREAM_AUGMENT,     /* number: epoch; four words a sample */
     STREAM_PROBE,       /* number: 0 */
