@@ -133,9 +133,10 @@ int cmd_protect(int argc, char **argv)
     const struct cli_spec spec = {"relearn protect",
                                   "--method NAME SRC DST",
                                   "Writes an unlearnable version of the ImageFolder tree SRC to "
-                                  "DST, as PNG. What was added is\nkept beside it in "
-                                  "DST.perturbation.safetensors. Images may differ in size with "
-                                  "lsp;\nthe other methods need --size then.",
+                                  "DST, as PNG. What was added, if\n"
+                                  "anything was, is kept beside it in "
+                                  "DST.perturbation.safetensors. Images may differ in size with\n"
+                                  "lsp, ar and cuda; the other methods need --size then.",
                                   options,
                                   n,
                                   0,

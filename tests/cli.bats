@@ -132,6 +132,7 @@ protect/lsp.c:protect
 protect/emn.c:protect
 protect/place.c:protect
 protect/ops.c:protect
+protect/cuda.c:protect
 report.c:report
 sheet.c:report
 TABLE

@@ -7,7 +7,7 @@
 #include <string.h>
 
 static const struct protect_method *const methods[] = {&protect_lsp, &protect_emn_class,
-                                                       &protect_ops, &protect_ar};
+                                                       &protect_ops, &protect_ar, &protect_cuda};
 
 static const char *const quantise_names[TRAIN_QUANTISE_COUNT] = {
     [TRAIN_ROUND] = "round",

@@ -57,7 +57,8 @@ struct protect_method {
     void (*done)(struct protect_job *j); /* (optional) state may be half-built */
 };
 
-extern const struct protect_method protect_lsp, protect_emn_class, protect_ops, protect_ar;
+extern const struct protect_method protect_lsp, protect_emn_class, protect_ops, protect_ar,
+    protect_cuda;
 
 /* ---- place.c ---- */
 /* "class/x.jpg" -> "DST/class/x.png"; NULL when memory is short. */
