@@ -6,8 +6,9 @@
 
 #include <string.h>
 
-static const struct protect_method *const methods[] = {&protect_lsp, &protect_emn_class,
-                                                       &protect_ops, &protect_ar, &protect_cuda};
+#define ROW(name) &protect_##name,
+static const struct protect_method *const methods[] = {PROTECT_METHODS(ROW)};
+#undef ROW
 
 static const char *const quantise_names[TRAIN_QUANTISE_COUNT] = {
     [TRAIN_ROUND] = "round",

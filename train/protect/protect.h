@@ -57,8 +57,11 @@ struct protect_method {
     void (*done)(struct protect_job *j); /* (optional) state may be half-built */
 };
 
-extern const struct protect_method protect_lsp, protect_emn_class, protect_ops, protect_ar,
-    protect_cuda;
+/* Every protection, in the order of --list: one row here, one file that defines protect_NAME. */
+#define PROTECT_METHODS(X) X(lsp) X(emn_class) X(ops) X(ar) X(cuda)
+#define PROTECT_DECLARE(name) extern const struct protect_method protect_##name;
+PROTECT_METHODS(PROTECT_DECLARE)
+#undef PROTECT_DECLARE
 
 /* ---- place.c ---- */
 /* "class/x.jpg" -> "DST/class/x.png"; NULL when memory is short. */
