@@ -85,7 +85,7 @@ static status follow(const char *mountpoint, int quiet, struct fused_warm_state 
 /* What is said of the files, in words and as JSON. */
 struct answer {
     const char *mountpoint;
-    const struct names *list; /* n 0: the whole tree */
+    struct names *list; /* n 0: the whole tree; find_names sorts it */
     int json, quiet;
     char mount[PATH_MAX]; /* the real path of mountpoint; "" when there is none */
     uint64_t group[FUSED_GROUP_COUNT];
@@ -104,16 +104,44 @@ static const char *inside(const char *mount, const char *name)
     return name;
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The list as the mount names what is in it, without a '/' at the end, sorted. */
+static void names_settle(struct names *l, const char *mount)
+{
+    for (size_t i = 0; i < l->n; i++) {
+        char *name = l->item[i];
+        const char *in = inside(mount, name);
+        size_t len = strlen(in);
+        while (len && in[len - 1] == '/')
+            len--;
+        if (len == 1 && *in == '.')
+            len = 0;
+        memmove(name, in, len);
+        name[len] = 0;
+    }
+    if (l->n)
+        qsort(l->item, l->n, sizeof *l->item, by_name);
+}
+
+static bool has(const struct names *l, const char *name)
+{
+    return l->n && bsearch(&name, l->item, l->n, sizeof *l->item, by_name);
+}
+
+/* It, or a directory above it, is in the list; "" is the tree. */
 static bool is_in(const struct answer *a, const char *name)
 {
-    bool found = a->list->n == 0;
-    for (size_t i = 0; i < a->list->n && !found; i++) {
-        const char *want = inside(a->mount, a->list->item[i]);
-        size_t len = strlen(want);
-        while (len && want[len - 1] == '/')
-            len--;
-        found = !len || strcmp(want, ".") == 0 ||
-                (strncmp(name, want, len) == 0 && (name[len] == 0 || name[len] == '/'));
+    AUTO(mem_free) char *above = mem_strdup(name);
+    if (a->list->n == 0 || !above)
+        return true;
+    bool found = has(a->list, "") || has(a->list, above);
+    for (char *slash; !found && (slash = strrchr(above, '/'));) {
+        *slash = 0;
+        found = has(a->list, above);
     }
     return found;
 }
@@ -130,6 +158,7 @@ static status find_names(struct answer *a, struct errmsg *e)
     a->names = json_array();
     if (!realpath(a->mountpoint, a->mount))
         a->mount[0] = 0;
+    names_settle(a->list, a->mount);
     status st = a->group[FUSED_GROUP_UNPURIFIED]
                     ? fused_names(a->mountpoint, "not_purified", add_name, a, e)
                     : STATUS_OK;

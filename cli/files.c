@@ -4,16 +4,12 @@
 
 #include "base/banned.h"
 
-/* A path is bytes, JSON is UTF-8. */
 static void append(json_t **array, const char *path, const char *why)
 {
-    AUTO(mem_free) char *shown = text_shown_new(path);
     if (!*array)
         *array = json_array();
-    json_t *row = json_pack("{s:s}", "path", shown ? shown : "?");
-    if (*why)
-        json_object_set_new(row, "why", json_string(TEXT_SHOWN(why)));
-    json_array_append_new(*array, row);
+    if (!*array || cli_json_name(*array, path, why))
+        fprintf(stderr, "relearn: %s is not listed: out of memory\n", TEXT_SHOWN(path));
 }
 
 static void end_bar_line(const struct cli_files *f)

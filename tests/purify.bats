@@ -337,6 +337,19 @@ assert len(b) > len(a) and b[:300] == a and set(b[300:]) == {255}'
     [ ! -e strict/array.npy ] && [ ! -e strict/a/cut.png ] && [ -e strict/a/1.png ]
 }
 
+@test "scan and purify: JSON has a name that is no UTF-8 as U+FFFD and in hexadecimal" {
+    head -c 20 "$DATA/images/cat/1.png" >src/$'cut\xff.png'
+    relearn scan --json src >scan.json
+    relearn purify --profile "$DATA/p.ini" --cache c -q --json src dst >purify.json || [ $? -eq 1 ]
+    "$PY" - scan.json purify.json <<'P'
+import json, sys
+for name in sys.argv[1:]:
+    file, = json.load(open(name))["not_purified"]["files"]
+    assert file["path"] == "cut\ufffd.png", file
+    assert bytes.fromhex(file["path_hex"]) == b"cut\xff.png", file
+P
+}
+
 @test "scan: what it tells before is what purify then does" {
     cp -r "$DATA/images/." src/
     relearn scan --json -q --profile "$DATA/p.ini" src >scanned
