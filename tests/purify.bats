@@ -339,7 +339,7 @@ assert len(b) > len(a) and b[:300] == a and set(b[300:]) == {255}'
 
 @test "scan and purify: JSON has a name that is no UTF-8 as U+FFFD and in hexadecimal" {
     head -c 20 "$DATA/images/cat/1.png" >src/$'cut\xff.png'
-    relearn scan --json src >scan.json
+    relearn scan --json src >scan.json || [ $? -eq 1 ]
     relearn purify --profile "$DATA/p.ini" --cache c -q --json src dst >purify.json || [ $? -eq 1 ]
     "$PY" - scan.json purify.json <<'P'
 import json, sys
