@@ -101,10 +101,17 @@ static int show_json(const struct purify_profile *p, const char *text,
                      const struct purify_cost *cost)
 {
     char id[DIGEST_HEX_LEN + 1], model[DIGEST_HEX_LEN + 1];
+    struct purify_weights w;
+    AUTO(buf_done) struct buf chain = BUF_INIT(4096);
     digest_hex(&p->id, id);
-    digest_hex(&p->model_digest, model);
-    json_t *out = json_pack("{s:s, s:s, s:s, s:i, s:s}", "name", p->name, "id", id, "model_sha256",
-                            model, "evaluations", purify_profile_evaluations(p), "ini", text);
+    if (purify_profile_chain(p, &chain))
+        return cli_fail(STATUS_NOMEM, NULL);
+    json_t *out = json_pack("{s:s, s:s, s:s, s:i, s:s}", "name", p->name, "id", id, "chain",
+                            chain.data, "evaluations", purify_profile_evaluations(p), "ini", text);
+    if (purify_profile_weights(p, 0, &w)) {
+        digest_hex(w.digest, model);
+        json_object_set_new(out, "model_sha256", json_string(model));
+    }
     if (cost) {
         json_object_set_new(out, "ms_per_tile", json_real(cost->alone_seconds * 1e3));
         json_object_set_new(out, "ms_per_tile_bulk", json_real(cost->bulk_seconds * 1e3));
@@ -177,6 +184,22 @@ static void print_path(const char *name, const char *path, int json)
         puts(path);
 }
 
+/* What can be in a chain, out of the tables that say it. */
+static status add_purifiers(struct buf *out)
+{
+    struct purify_about a;
+    status st = STATUS_OK;
+    for (int i = 0; !st && purify_about(i, &a); i++) {
+        st = buf_addf(out, "\n  %-10s %s", a.name, a.summary);
+        for (int k = 0; !st && k < a.params->n; k++) {
+            st = buf_addf(out, "\n    %-17s ", a.params->row[k].key);
+            if (!st)
+                st = param_help(&a.params->row[k], out);
+        }
+    }
+    return st;
+}
+
 static int profile_new(int argc, char **argv)
 {
     const char *from = "default";
@@ -184,13 +207,24 @@ static int profile_new(int argc, char **argv)
     int force = 0, json = 0, first;
     const struct cli_option options[] = {
         {"from", 'f', CLI_STRING, &from, "PROFILE", "the profile to begin with; default: default"},
-        {"set", 's', CLI_LIST, &sets, "KEY=VALUE", "change a field (again for another)"},
+        {"set", 's', CLI_LIST, &sets, "KEY=VALUE",
+         "change a value (again for another): chain=A,B or KEY=VALUE of one of its purifiers, "
+         "A.KEY=VALUE where several have it"},
         {"force", 0, CLI_FLAG, &force, NULL, "replace a profile of that name"},
         {"json", 0, CLI_FLAG, &json, NULL, "print a JSON object"},
     };
+    AUTO(buf_done) struct buf about = BUF_INIT(1 << 16);
+    status st =
+        buf_addf(&about, "Writes a profile of your own, NAME.ini, and prints where. What is "
+                         "done to an image is a chain of\npurifiers, each with values of "
+                         "its own:\n");
+    if (!st)
+        st = add_purifiers(&about);
+    if (st)
+        return cli_fail(st, NULL);
     const struct cli_spec spec = {"relearn profile new",
                                   "[--from PROFILE] [--set KEY=VALUE]… NAME",
-                                  "Writes a profile of your own, NAME.ini, and prints where.",
+                                  about.data,
                                   options,
                                   ARRAY_LEN(options),
                                   1,
@@ -201,7 +235,7 @@ static int profile_new(int argc, char **argv)
     struct purify_profile p;
     struct errmsg e = {""};
     AUTO(mem_free) char *path = NULL;
-    status st = purify_profile_load(from, &p, &e);
+    st = purify_profile_load(from, &p, &e);
     if (!st)
         st = set_all(&p, &sets, &e);
     if (!st)
@@ -247,7 +281,7 @@ int cmd_profile(int argc, char **argv)
 {
     static const struct cli_command table[] = {
         {"ls", profile_ls, "list the profiles"},
-        {"show", profile_show, "print one, with what it costs"},
+        {"show", profile_show, "print one, with its chain and what it costs"},
         {"new", profile_new, "write one of your own"},
         {"rm", profile_rm, "remove one of your own"},
     };

@@ -212,10 +212,10 @@ static status check_places(const struct daemon_options *opt, const struct place 
 static status check_models(const struct purify_profile *profile, const struct place *p,
                            struct errmsg *e)
 {
-    const char *const file[] = {profile->model, profile->percept};
+    struct purify_weights w;
     status st = STATUS_OK;
-    for (size_t i = 0; !st && i < ARRAY_LEN(file); i++)
-        st = place_check(p, "the model", strchr(file[i], '/') ? file[i] : NULL, false,
+    for (int i = 0; !st && purify_profile_weights(profile, i, &w); i++)
+        st = place_check(p, "the model", strchr(w.file, '/') ? w.file : NULL, false,
                          "keep it elsewhere", e);
     return st;
 }

@@ -1,6 +1,6 @@
 #include "nn.h"
 
-const char *const nn_precision_names[NN_PREC_COUNT] = {
+const char *const nn_precision_names[NN_PREC_COUNT + 1] = {
     [NN_PREC_F32] = "f32",
     [NN_PREC_BF16] = "bf16",
 };

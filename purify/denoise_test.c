@@ -164,18 +164,18 @@ static void test_denoises(void **state)
     train(path);
     struct purify_profile p;
     purify_profile_init(&p);
-    snprintf(p.model, sizeof p.model, "%s", path);
-    p.t_start = 30;
-    p.rounds = 2;
-    p.average = 4;
+    snprintf(jcdp_of(&p)->model, sizeof jcdp_of(&p)->model, "%s", path);
+    jcdp_of(&p)->t_start = 30;
+    jcdp_of(&p)->rounds = 2;
+    jcdp_of(&p)->average = 4;
 
     struct result ancestral = purify(&p);
     print_message("# %.1f dB, ancestral %.1f\n", ancestral.before, ancestral.after);
-    p.eta = 0;
+    jcdp_of(&p)->eta = 0;
     struct result ddim = purify(&p);
-    p.eta = 1;
-    p.guidance = PURIFY_GUIDE_JOINT;
-    p.pixel_scale = 8e4f;
+    jcdp_of(&p)->eta = 1;
+    jcdp_of(&p)->guidance = PURIFY_GUIDE_JOINT;
+    jcdp_of(&p)->pixel_scale = 8e4f;
     struct result pulled = purify(&p);
     unlink(path);
     print_message("# deterministic %.1f; unguided %.1f from the input, pulled %.1f\n", ddim.after,

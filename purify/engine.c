@@ -1,49 +1,111 @@
 /*
- * One image through the sampler. The image is cut into tiles (tiles.h); each (tile, sample) is one
- * slot of a micro-batch; results are blended into a band of rows, and a row is final once no tile
- * further down reaches it. So memory beside the image is one copy of its pixels and one band,
- * whatever its size, and the image itself is written only when everything is done.
+ * One image through a chain of purifiers: the first is given the image, each other one what the one
+ * before it made. The image itself is written only when everything is done. So memory beside the
+ * image is one copy of its pixels, two where the chain is longer, and what the purifier at work
+ * keeps.
  *
- * All of that is an engine_run. Between two micro-batches nothing of an engine is in use, and a run
- * refers to none: it is put aside, and gone on with, by not calling and calling engine_step.
- *
- * The slots of a row of tiles (all samples of a tile, then the next tile) go through the wide lane
- * while they fill it, the rest through the narrow one. Images of a single slot may do so together.
- * Each image's slots are blended in the same order whatever lane they took: the sums are the same.
- *
- * The key of an image's noise is the first 8 bytes of SHA-256(pixel digest, profile id),
- * little-endian.
+ * All of that is an engine_run. Between two turns nothing of an engine is in use, and a run refers
+ * to none: it is put aside, and gone on with, by not calling and calling engine_step.
  */
 #include "engine.h"
 
-#include "lane.h"
-#include "model.h"
+#include "purifier.h"
 
 #include <string.h>
 
 /* At 64 Mi pixels (the decoders' limit too) an RGB image takes 192 MiB beside itself. */
 #define MAX_PIXELS ((int64_t)1 << 26)
 
+enum { PLAIN_SIZE = 64 }; /* px: what costs are measured by where there is no network */
+
+struct purify_model {
+    struct purify_profile profile;
+    struct purifier link[PURIFY_CHAIN_MAX]; /* profile.n; values are the profile's */
+};
+
 struct purify_engine {
     const struct purify_model *model;
-    struct lane narrow; /* of one slot */
-    struct lane wide;   /* batch 0: there is none */
+    int batch; /* of what comes together; 0: nothing does */
+    void *worker[PURIFY_CHAIN_MAX];
 };
 
 struct engine_run {
     const struct purify_model *model;
     struct image *img;
-    struct lane_image in;
-    uint8_t *out; /* (H,W,C) */
-    float *band;  /* (band_rows,W,C), from image row `top` */
-    int band_rows, top;
-    int row; /* of tiles: the next slot is the at-th of it */
-    int64_t at;
+    struct image made; /* of the links before; pixels are in one of the buffers */
+    uint8_t *buffer[2];
+    int link;  /* at work */
+    void *run; /* its */
 };
 
 int64_t purify_max_pixels(void)
 {
     return MAX_PIXELS;
+}
+
+/* ---- models ---- */
+
+status purify_model_load(const struct purify_profile *p, struct purify_model **out,
+                         struct errmsg *e)
+{
+    AUTO(purify_model_free) struct purify_model *m = mem_zalloc(1, sizeof *m);
+    if (!m)
+        return STATUS_NOMEM;
+    m->profile = *p;
+    for (int i = 0; i < p->n; i++) {
+        struct purifier *l = &m->link[i];
+        l->ops = p->link[i].ops;
+        l->values = m->profile.link[i].values;
+        status st = l->ops->plan ? l->ops->plan(l->values, &p->id, &l->plan, e) : STATUS_OK;
+        if (st)
+            return st;
+    }
+    *out = TAKE(m);
+    return STATUS_OK;
+}
+
+void purify_model_free(struct purify_model *m)
+{
+    for (int i = 0; m && i < m->profile.n; i++)
+        if (m->link[i].plan)
+            m->link[i].ops->free(m->link[i].plan);
+    mem_free(m);
+}
+
+const struct purify_profile *purify_model_profile(const struct purify_model *m)
+{
+    return &m->profile;
+}
+
+/* The first purifier that cuts images into tiles, and their shape; NULL: none does. */
+static const struct purifier *tiled(const struct purify_model *m, int *out_size, int *out_channels)
+{
+    for (int i = 0; i < m->profile.n; i++)
+        if (m->link[i].ops->kind->shape) {
+            m->link[i].ops->kind->shape(&m->link[i], out_size, out_channels);
+            return &m->link[i];
+        }
+    *out_size = PLAIN_SIZE;
+    *out_channels = 3;
+    return NULL;
+}
+
+int purify_model_size(const struct purify_model *m)
+{
+    int size, channels;
+    (void)tiled(m, &size, &channels);
+    return size;
+}
+
+int64_t purify_model_tiles(const struct purify_model *m, int width, int height)
+{
+    int size, channels;
+    const struct purifier *p = tiled(m, &size, &channels);
+    if (p)
+        return p->ops->kind->turns(p, width, height, channels) /
+               p->ops->kind->turns(p, size, size, channels);
+    int64_t tile = (int64_t)size * size;
+    return ((int64_t)width * height + tile - 1) / tile;
 }
 
 /* ---- life ---- */
@@ -55,9 +117,13 @@ status engine_new(const struct purify_model *m, int batch, struct purify_engine 
     if (!en)
         return STATUS_NOMEM;
     en->model = m;
-    status st = lane_init(&en->narrow, m, 1, e);
-    if (!st && batch > 1)
-        st = lane_init(&en->wide, m, batch, e);
+    en->batch = batch > 1 ? batch : 0;
+    status st = STATUS_OK;
+    for (int i = 0; i < m->profile.n && !st; i++) {
+        const struct purifier *p = &m->link[i];
+        if (p->ops->kind->open)
+            st = p->ops->kind->open(p, batch, &en->worker[i], e);
+    }
     if (!st)
         *out = TAKE(en);
     return st;
@@ -70,137 +136,125 @@ status purify_engine_new(const struct purify_model *m, struct purify_engine **ou
 
 void purify_engine_free(struct purify_engine *en)
 {
-    if (en) {
-        lane_done(&en->narrow);
-        lane_done(&en->wide);
-    }
+    for (int i = 0; en && i < en->model->profile.n; i++)
+        if (en->worker[i])
+            en->model->link[i].ops->kind->close(en->worker[i]);
     mem_free(en);
 }
 
-/* ---- one image ---- */
+/* ---- turns ---- */
 
-/* A network gone wrong must not become pixels. */
-static bool all_finite(const float *x, size_t n)
+static int64_t turns_of(const struct purifier *p, const struct image *img)
 {
-    float sum = 0; /* x - x is 0, or NaN for NaN and infinity */
-    for (size_t k = 0; k < n; k++)
-        sum += x[k] - x[k];
-    return sum == 0;
+    return p->ops->kind->turns(p, img->width, img->height, img->channels);
 }
 
-/* Slot k, a tile of r's, onto the band. */
-static status blend(struct engine_run *r, const struct lane *l, int k, struct errmsg *e)
+/* Of the links from i on. */
+static int64_t turns_from(const struct purify_model *m, int i, const struct image *img)
 {
-    const struct lane_slot *s = &l->slot[k];
-    float gain = 1.0f / (float)r->model->profile.average;
-    if (!all_finite(lane_tile(l, k), l->elements))
-        return errmsg_set(e, STATUS_INTERNAL, "the network gave no finite numbers");
-    tiling_add(&r->in.tiling, s->i, s->j, lane_tile(l, k), gain, r->img->channels, r->top, r->band);
-    return STATUS_OK;
+    int64_t sum = 0;
+    for (; i < m->profile.n; i++)
+        sum += turns_of(&m->link[i], img);
+    return sum;
 }
 
-/* The rows above `next` are final. */
-static void flush(struct engine_run *r, int next)
+int64_t engine_slots(const struct purify_engine *en, const struct image *img)
 {
-    size_t row = (size_t)r->img->width * (size_t)r->img->channels;
-    size_t done = (size_t)(next - r->top), rest = (size_t)r->band_rows - done;
-    image_from_f32(r->band, done * row, r->out + (size_t)r->top * row);
-    memmove(r->band, r->band + done * row, rest * row * sizeof *r->band);
-    memset(r->band + rest * row, 0, done * row * sizeof *r->band);
-    r->top = next;
+    int64_t n = turns_from(en->model, 0, img);
+    return n > 0 ? n : 1;
 }
 
-static int64_t slots_of_row(const struct engine_run *r)
+size_t engine_run_bytes(const struct purify_engine *en, const struct image *img)
 {
-    return (int64_t)r->in.tiling.x.count * r->model->profile.average;
-}
-
-/* n slots of the row have been blended. */
-static void advance(struct engine_run *r, int n)
-{
-    const struct tile_axis *y = &r->in.tiling.y;
-    r->at += n;
-    if (r->at < slots_of_row(r))
-        return;
-    r->at = 0;
-    r->row++;
-    flush(r, r->row < y->count ? tile_origin(y, r->row) : r->img->height);
+    size_t most = 0, copies = en->model->profile.n > 1 ? 2 : 1;
+    for (int i = 0; i < en->model->profile.n; i++) {
+        const struct purifier *p = &en->model->link[i];
+        size_t n = p->ops->kind->bytes(p, img);
+        most = n > most ? n : most;
+    }
+    return copies * image_pixel_bytes(img) + most;
 }
 
 int64_t engine_left(const struct engine_run *r)
 {
-    return (r->in.tiling.y.count - r->row) * slots_of_row(r) - r->at;
+    if (r->link == r->model->profile.n)
+        return 0;
+    int64_t n =
+        r->model->link[r->link].ops->kind->left(r->run) + turns_from(r->model, r->link + 1, r->img);
+    return n > 0 ? n : 1;
+}
+
+/* The link that is next gets what there is. */
+static status begin_link(struct engine_run *r, struct errmsg *e)
+{
+    const struct purifier *p = &r->model->link[r->link];
+    struct purifier_job job = {
+        .in = r->link ? &r->made : r->img, .original = r->img, .out = r->buffer[r->link % 2]};
+    return p->ops->kind->begin(p, &job, &r->run, e);
+}
+
+/* The link at work is done with. */
+static status next_link(struct engine_run *r, struct errmsg *e)
+{
+    r->model->link[r->link].ops->kind->drop(r->run);
+    r->run = NULL;
+    r->made.pixels = r->buffer[r->link % 2];
+    r->link++;
+    return r->link < r->model->profile.n ? begin_link(r, e) : STATUS_OK;
+}
+
+/* A turn of the link at work. */
+static status step_link(struct purify_engine *en, struct engine_run *r,
+                        const struct engine_hooks *hooks, uint64_t *evaluations, struct errmsg *e)
+{
+    const struct purifier_kind *kind = r->model->link[r->link].ops->kind;
+    status st = kind->step(en->worker[r->link], r->run, hooks, evaluations, e);
+    return !st && !kind->left(r->run) ? next_link(r, e) : st;
+}
+
+/* Links of no turn of their own are taken along. */
+static status step(struct purify_engine *en, struct engine_run *r, const struct engine_hooks *hooks,
+                   uint64_t *evaluations, struct errmsg *e)
+{
+    static const struct engine_hooks none = {NULL, NULL};
+    const struct purify_model *m = r->model;
+    bool more = true;
+    status st = STATUS_OK;
+    CHECK(en->model == m && engine_left(r) > 0);
+    while (more && !st) {
+        bool counted = turns_of(&m->link[r->link], r->img) > 0;
+        st = step_link(en, r, hooks ? hooks : &none, evaluations, e);
+        more = r->link < m->profile.n && (!counted || !turns_of(&m->link[r->link], r->img));
+    }
+    return st;
 }
 
 status engine_step(struct purify_engine *en, struct engine_run *r, const struct engine_hooks *hooks,
                    struct errmsg *e)
 {
-    int average = r->model->profile.average;
-    bool full = en->wide.batch && slots_of_row(r) - r->at >= en->wide.batch;
-    struct lane *l = full ? &en->wide : &en->narrow;
-    CHECK(en->model == r->model && engine_left(r) > 0);
-    r->in.stop = hooks ? hooks->stop : NULL;
-    r->in.stop_arg = hooks ? hooks->arg : NULL;
-    for (int k = 0; k < l->batch; k++) {
-        int64_t at = r->at + k;
-        l->slot[k] = (struct lane_slot){&r->in, (int)(at / average), r->row, (int)(at % average)};
-    }
-    status st = lane_run(l);
-    for (int k = 0; k < l->batch && !st; k++)
-        st = blend(r, l, k, e);
-    if (!st)
-        advance(r, l->batch);
-    return st;
+    uint64_t evaluations = 0;
+    return step(en, r, hooks, &evaluations, e);
 }
 
-static status make_key(const struct engine_run *r, uint64_t *out)
-{
-    struct digest d;
-    status st = purify_pixel_digest(r->img, &d);
-    struct digest_part parts[2] = {{&d, sizeof d}, {&r->model->profile.id, sizeof(struct digest)}};
-    if (!st)
-        st = digest_sha256(parts, 2, &d);
-    if (st)
-        return st;
-    *out = 0;
-    for (int i = 7; i >= 0; i--)
-        *out = *out << 8 | d.byte[i];
-    return STATUS_OK;
-}
-
-static status run_init(struct engine_run *r, struct errmsg *e)
-{
-    const struct purify_model *m = r->model;
-    const struct image *img = r->img;
-    if ((int64_t)img->width * img->height > MAX_PIXELS)
-        return errmsg_set(e, STATUS_LIMIT, "%dx%d pixels are over the limit of %lld", img->width,
-                          img->height, (long long)MAX_PIXELS);
-    if (img->channels > m->unet.in_channels)
-        return errmsg_set(e, STATUS_UNSUPPORTED,
-                          "the image is in colour, the model purifies grey images only");
-    r->in = (struct lane_image){.img = img};
-    status st = tiling_init(&r->in.tiling, img->width, img->height, m->unet.in_channels,
-                            m->unet.size, m->profile.overlap);
-    if (!st)
-        st = make_key(r, &r->in.key);
-    if (st)
-        return st;
-    size_t row = (size_t)img->width * (size_t)img->channels;
-    r->band_rows = img->height < m->unet.size ? img->height : m->unet.size;
-    r->band = mem_zalloc((size_t)r->band_rows, row * sizeof *r->band);
-    r->out = mem_alloc(image_pixel_bytes(img));
-    return r->band && r->out ? STATUS_OK : STATUS_NOMEM;
-}
+/* ---- one image ---- */
 
 status engine_begin(const struct purify_engine *en, struct image *img, struct engine_run **out,
                     struct errmsg *e)
 {
+    if ((int64_t)img->width * img->height > MAX_PIXELS)
+        return errmsg_set(e, STATUS_LIMIT, "%dx%d pixels are over the limit of %lld", img->width,
+                          img->height, (long long)MAX_PIXELS);
     AUTO(engine_drop) struct engine_run *r = mem_zalloc(1, sizeof *r);
     if (!r)
         return STATUS_NOMEM;
     r->model = en->model;
     r->img = img;
-    status st = run_init(r, e);
+    r->made = (struct image){img->width, img->height, img->channels, NULL, NULL};
+    int buffers = en->model->profile.n > 1 ? 2 : 1;
+    for (int i = 0; i < buffers; i++)
+        if (!(r->buffer[i] = mem_alloc(image_pixel_bytes(img))))
+            return STATUS_NOMEM;
+    status st = begin_link(r, e);
     if (!st)
         *out = TAKE(r);
     return st;
@@ -209,9 +263,10 @@ status engine_begin(const struct purify_engine *en, struct image *img, struct en
 void engine_drop(struct engine_run *r)
 {
     if (r) {
-        tiling_done(&r->in.tiling);
-        mem_free(r->band);
-        mem_free(r->out);
+        if (r->run)
+            r->model->link[r->link].ops->kind->drop(r->run);
+        mem_free(r->buffer[0]);
+        mem_free(r->buffer[1]);
     }
     mem_free(r);
 }
@@ -219,7 +274,7 @@ void engine_drop(struct engine_run *r)
 void engine_finish(struct engine_run *r)
 {
     CHECK(engine_left(r) == 0);
-    memcpy(r->img->pixels, r->out, image_pixel_bytes(r->img));
+    memcpy(r->img->pixels, r->made.pixels, image_pixel_bytes(r->img));
     engine_drop(r);
 }
 
@@ -233,21 +288,6 @@ status purify_engine_run(struct purify_engine *en, struct image *img, purify_sto
 }
 
 /* ---- several images ---- */
-
-int64_t engine_slots(const struct purify_engine *en, const struct image *img)
-{
-    const struct purify_model *m = en->model;
-    return tiling_count(img->width, img->height, m->unet.size, m->profile.overlap) *
-           m->profile.average;
-}
-
-size_t engine_run_bytes(const struct purify_engine *en, const struct image *img)
-{
-    int size = en->model->unet.size;
-    size_t row = (size_t)img->width * (size_t)img->channels;
-    return image_pixel_bytes(img) +
-           row * (size_t)(img->height < size ? img->height : size) * sizeof(float);
-}
 
 /* The member's run is over. */
 static void member_end(struct engine_member *m)
@@ -265,44 +305,56 @@ int64_t engine_turn(struct purify_engine *en, struct engine_member *m)
         m->err.text[0] = 0;
         m->st = engine_begin(en, m->img, &m->run, &m->err);
     }
-    if (!m->st) {
-        uint64_t before = m->run->in.evaluations;
-        m->st = engine_step(en, m->run, &m->hooks, &m->err);
-        m->evaluations += m->run->in.evaluations - before;
-    }
+    if (!m->st)
+        m->st = step(en, m->run, &m->hooks, &m->evaluations, &m->err);
     int64_t left = m->st ? 0 : engine_left(m->run);
     if (!left)
         member_end(m);
     return left;
 }
 
-/* Each image is the wide lane's slot of its index. */
+/* Link i of all members, which have one turn of it each. */
+static void link_together(struct purify_engine *en, int i, struct engine_member *member)
+{
+    struct purifier_member at[PURIFY_MICRO_BATCH];
+    for (int k = 0; k < en->batch; k++) {
+        struct engine_member *m = &member[k];
+        at[k] =
+            (struct purifier_member){m->run->run, &m->hooks, &m->evaluations, STATUS_OK, &m->err};
+    }
+    en->model->link[i].ops->kind->together(en->worker[i], at, en->batch);
+    for (int k = 0; k < en->batch; k++) {
+        struct engine_member *m = &member[k];
+        m->st = at[k].st ? at[k].st : next_link(m->run, &m->err);
+    }
+}
+
+/* Link by link; where one has failed or stopped, the others go on one by one. */
 static void run_together(struct purify_engine *en, struct engine_member *member)
 {
-    struct lane *l = &en->wide;
-    for (int k = 0; k < l->batch; k++) {
-        struct engine_member *m = &member[k];
-        m->run->in.stop = m->hooks.stop;
-        m->run->in.stop_arg = m->hooks.arg;
-        l->slot[k] = (struct lane_slot){.image = &m->run->in};
+    for (int i = 0; i < en->model->profile.n; i++) {
+        const struct purifier *p = &en->model->link[i];
+        bool all = p->ops->kind->together && turns_of(p, member->img) == 1;
+        for (int k = 0; k < en->batch; k++)
+            all &= !member[k].st;
+        if (all) {
+            link_together(en, i, member);
+            continue;
+        }
+        for (int k = 0; k < en->batch; k++) {
+            struct engine_member *m = &member[k];
+            while (!m->st && m->run->link == i)
+                m->st = step_link(en, m->run, &m->hooks, &m->evaluations, &m->err);
+        }
     }
-    status st = lane_run(l);
-    for (int k = 0; k < l->batch; k++) {
-        struct engine_member *m = &member[k];
-        m->evaluations += m->run->in.evaluations;
-        m->st = m->run->in.stopped ? STATUS_CANCELLED : st;
-        if (!m->st)
-            m->st = blend(m->run, l, k, &m->err);
-        if (!m->st)
-            advance(m->run, 1);
-        member_end(m);
-    }
+    for (int k = 0; k < en->batch; k++)
+        member_end(&member[k]);
 }
 
 void engine_run_group(struct purify_engine *en, struct engine_member *member, int n)
 {
     CHECK(n >= 1 && n <= PURIFY_MICRO_BATCH);
-    bool together = n == en->wide.batch;
+    bool together = n == en->batch;
     for (int k = 0; k < n; k++) {
         struct engine_member *m = &member[k];
         m->err.text[0] = 0;
@@ -330,11 +382,12 @@ static status measure(struct purify_engine *en, int n, double *out_seconds, stru
     enum { RUNS = 3 }; /* the first warms the caches up */
     struct image img[PURIFY_MICRO_BATCH] = {{0}};
     struct engine_member member[PURIFY_MICRO_BATCH];
-    const struct purify_unet *u = &en->model->unet;
+    int size, channels;
     uint64_t best = UINT64_MAX;
     status st = STATUS_OK;
+    (void)tiled(en->model, &size, &channels);
     for (int k = 0; k < n && !st; k++) {
-        st = image_alloc(u->size, u->size, u->in_channels, false, &img[k]);
+        st = image_alloc(size, size, channels, false, &img[k]);
         if (!st)
             memset(img[k].pixels, 127, image_pixel_bytes(&img[k]));
         member[k] = (struct engine_member){.img = &img[k]};
@@ -342,7 +395,7 @@ static status measure(struct purify_engine *en, int n, double *out_seconds, stru
     for (int i = 0; i < RUNS && !st; i++) {
         uint64_t start = time_mono_ns();
         engine_run_group(en, member, n);
-        uint64_t took = time_mono_ns() - start;
+        uint64_t took = time_mono_ns() - start + 1;
         best = took < best ? took : best;
         for (int k = 0; k < n && !st; k++)
             if ((st = member[k].st))

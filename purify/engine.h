@@ -3,9 +3,9 @@
 /*
  * What the service and the tests need of an engine beyond the public calls.
  *
- * An engine has two lanes (lane.h): tiles pass PURIFY_MICRO_BATCH at a time while that many are at
- * hand, and one at a time when fewer are; nothing is padded. Which way a tile goes changes none of
- * its bits.
+ * An image passes through a chain of purifiers (purifier.h) turn by turn. A turn is a micro-batch
+ * of a network's tiles, or a few milliseconds of a purifier without one; what takes less is part of
+ * another turn.
  */
 #include "purify/purify.h"
 
@@ -21,7 +21,8 @@
  */
 enum { PURIFY_MICRO_BATCH = 4 };
 
-/* purify_engine_new with a wide lane of another size; 1: without one. The bytes never differ. */
+/* purify_engine_new with another size of micro-batches; 1: nothing comes together. The bytes never
+   differ. */
 status engine_new(const struct purify_model *m, int batch, struct purify_engine **out,
                   struct errmsg *e) MUST_USE;
 
@@ -31,7 +32,7 @@ struct engine_hooks {
 };
 
 /*
- * An image on its way: what is kept of it between its micro-batches.
+ * An image on its way: what is kept of it between its turns.
  *
  *     engine_begin
  *     while engine_left: engine_step
@@ -44,9 +45,9 @@ struct engine_run;
 /* As purify_engine_run refuses images; img must stay as it is until the run's end. */
 status engine_begin(const struct purify_engine *en, struct image *img, struct engine_run **out,
                     struct errmsg *e) MUST_USE;
-/* Slots (tiles times samples) that are to be evaluated yet. */
+/* Slots (tiles times samples, and turns of purifiers without a network) that are to be done yet. */
 int64_t engine_left(const struct engine_run *r);
-/* One micro-batch. After a failure the run is of no use. */
+/* One turn. After a failure the run is of no use. */
 status engine_step(struct purify_engine *en, struct engine_run *r, const struct engine_hooks *hooks,
                    struct errmsg *e) MUST_USE;
 /* Nothing is left: the image takes its new pixels. */
@@ -69,14 +70,14 @@ struct engine_member {
     uint64_t evaluations;   /* those of each turn are added */
     struct errmsg err;
 };
-/* A micro-batch of one image. Returns the slots that are left; 0: it is over, for good or ill. (To
+/* A turn of one image. Returns the slots that are left; 0: it is over, for good or ill. (To
    give it up in between: engine_drop(run).) */
 int64_t engine_turn(struct purify_engine *en, struct engine_member *m) MUST_USE;
 /*
- * 1 to PURIFY_MICRO_BATCH images from beginning to end. As many as the wide lane has slots, and all
- * of them of one slot, go through it together: that takes the time of one micro-batch; each is
- * asked whether to stop, and the evaluations go on until all have said so. Others are run one after
- * the other.
+ * 1 to PURIFY_MICRO_BATCH images from beginning to end. As many as a micro-batch has slots, and all
+ * of them of one slot, go through a network together: that takes the time of one micro-batch; each
+ * is asked whether to stop, and the evaluations go on until all have said so. Others are run one
+ * after the other.
  */
 void engine_run_group(struct purify_engine *en, struct engine_member *member, int n);
 

@@ -50,7 +50,7 @@ static struct purify_model *load_default(const char *model)
     struct purify_profile p;
     test_profile(&dir, model, &p);
     if (strcmp(model, "grey") == 0)
-        p.perceptual_scale = 0;
+        jcdp_of(&p)->perceptual_scale = 0;
     return load(&p);
 }
 
@@ -220,8 +220,8 @@ static void test_lanes(void **state)
     enum { WIDEST = 5 };
     struct purify_profile p;
     test_profile(&dir, "unet", &p);
-    p.rounds = 1;
-    for (p.average = 1; p.average <= 2; p.average++) {
+    jcdp_of(&p)->rounds = 1;
+    for (jcdp_of(&p)->average = 1; jcdp_of(&p)->average <= 2; jcdp_of(&p)->average++) {
         struct purify_model *m = load(&p);
         struct purify_engine *en[WIDEST];
         for (int k = 0; k < WIDEST; k++)
@@ -401,13 +401,13 @@ static void test_groupings_in(enum nn_precision precision)
         struct purify_profile p;
         struct groups g;
         test_profile(&dir, "unet", &p);
-        p.precision = precision;
-        p.rounds = 1; /* of many runs, each is short */
-        p.steps = mode[k].steps;
-        p.t_start = mode[k].t_start;
-        p.guidance = mode[k].guidance;
-        p.pixel_scale = mode[k].pixel;
-        p.perceptual_scale = mode[k].perceptual;
+        jcdp_of(&p)->precision = precision;
+        jcdp_of(&p)->rounds = 1; /* of many runs, each is short */
+        jcdp_of(&p)->steps = mode[k].steps;
+        jcdp_of(&p)->t_start = mode[k].t_start;
+        jcdp_of(&p)->guidance = mode[k].guidance;
+        jcdp_of(&p)->pixel_scale = mode[k].pixel;
+        jcdp_of(&p)->perceptual_scale = mode[k].perceptual;
         groups_begin(&g, &p);
         for (int round = 0; round < EACH; round++)
             run_grouping(&g, (int)k * EACH + round);
@@ -437,7 +437,7 @@ static void test_precision(void **state)
     struct purify_model *m = NULL;
     struct errmsg e = {""};
     test_profile(&dir, "unet", &p);
-    p.precision = NN_PREC_BF16;
+    jcdp_of(&p)->precision = NN_PREC_BF16;
     assert_int_equal(purify_profile_finish(&p, &e), STATUS_OK);
     status st = purify_model_load(&p, &m, &e);
     if (!nn_precision_supported(NULL, NN_PREC_BF16)) {
@@ -536,9 +536,9 @@ static void test_average(void **state)
     for (int k = 0; k < 2; k++) {
         struct purify_profile p;
         purify_profile_init(&p);
-        snprintf(p.model, sizeof p.model, "%s", path);
-        p.steps = p.rounds = 1;
-        p.average = k ? 16 : 1;
+        snprintf(jcdp_of(&p)->model, sizeof jcdp_of(&p)->model, "%s", path);
+        jcdp_of(&p)->steps = jcdp_of(&p)->rounds = 1;
+        jcdp_of(&p)->average = k ? 16 : 1;
         struct purify_model *m = load(&p);
         struct purify_engine *en = engine(m, 1);
         struct image img, source;

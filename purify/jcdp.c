@@ -1,7 +1,5 @@
 #include "jcdp.h"
 
-#include "profile.h"
-
 #include <math.h>
 #include <string.h>
 
@@ -25,8 +23,18 @@ struct jcdp {
     struct step step[];
 };
 
+bool jcdp_guides_pixel(const struct purify_jcdp *p)
+{
+    return p->guidance != PURIFY_GUIDE_NONE && p->pixel_scale > 0;
+}
+
+bool jcdp_guides_percept(const struct purify_jcdp *p)
+{
+    return p->guidance != PURIFY_GUIDE_NONE && p->perceptual_scale > 0;
+}
+
 static void plan_step(struct step *s, const struct purify_schedule *c, int i,
-                      const struct purify_profile *p, size_t elements)
+                      const struct purify_jcdp *p, size_t elements)
 {
     double abar = c->alpha_bar[i], before = i > 0 ? c->alpha_bar[i - 1] : 1;
     double posterior = c->beta[i] * (1 - before) / (1 - abar);
@@ -34,8 +42,8 @@ static void plan_step(struct step *s, const struct purify_schedule *c, int i,
     double a = sqrt((rest > 0 ? rest : 0) / (1 - abar));
     double guide = c->variance[i] * sqrt(1 - abar) / sqrt(abar);
     bool joint = p->guidance == PURIFY_GUIDE_JOINT;
-    bool pixel = profile_guides_pixel(p) && (joint || c->t[i] > PHASED_PERCEPT_T);
-    bool percept = profile_guides_percept(p) && (joint || c->t[i] <= PHASED_PERCEPT_T);
+    bool pixel = jcdp_guides_pixel(p) && (joint || c->t[i] > PHASED_PERCEPT_T);
+    bool percept = jcdp_guides_percept(p) && (joint || c->t[i] <= PHASED_PERCEPT_T);
     *s = (struct step){
         .t = c->t[i],
         .sqrt_abar = (float)sqrt(abar),
@@ -50,7 +58,7 @@ static void plan_step(struct step *s, const struct purify_schedule *c, int i,
     };
 }
 
-status jcdp_new(const struct purify_profile *p, const struct purify_unet *cfg, int batch,
+status jcdp_new(const struct purify_jcdp *p, const struct purify_unet *cfg, int batch,
                 size_t elements, struct jcdp **out)
 {
     AUTO(purify_schedule_free) struct purify_schedule *c = NULL;

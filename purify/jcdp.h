@@ -41,9 +41,13 @@ struct jcdp_env {
     int (*stop)(void *ctx);
 };
 
+/* Which terms of the guidance act. */
+bool jcdp_guides_pixel(const struct purify_jcdp *p);
+bool jcdp_guides_percept(const struct purify_jcdp *p);
+
 struct jcdp;
 /* One step's coefficients come from p and cfg (beta, total); elements is that of one tile. */
-status jcdp_new(const struct purify_profile *p, const struct purify_unet *cfg, int batch,
+status jcdp_new(const struct purify_jcdp *p, const struct purify_unet *cfg, int batch,
                 size_t elements, struct jcdp **out) MUST_USE;
 void jcdp_free(struct jcdp *j);
 DEFINE_FREEP(struct jcdp *, jcdp_free)

@@ -81,8 +81,15 @@ struct chain {
     int t;
 };
 
+static void init(struct purify_jcdp *out)
+{
+    struct purify_profile p;
+    purify_profile_init(&p);
+    *out = *purify_profile_jcdp(&p);
+}
+
 /* The quantities of step i from the definitions, visiting round(i (t*-1) / (S-1)). */
-static struct chain chain_at(const struct purify_profile *p, int i)
+static struct chain chain_at(const struct purify_jcdp *p, int i)
 {
     struct chain c = {0};
     int last = p->t_start - 1;
@@ -100,7 +107,7 @@ static struct chain chain_at(const struct purify_profile *p, int i)
     return c;
 }
 
-static double oracle_step(const struct purify_profile *p, int round, int i, int k, double x,
+static double oracle_step(const struct purify_jcdp *p, int round, int i, int k, double x,
                           double prot)
 {
     struct chain c = chain_at(p, i);
@@ -129,7 +136,7 @@ static double oracle_step(const struct purify_profile *p, int round, int i, int 
     return next;
 }
 
-static void oracle(const struct purify_profile *p, const float *prot, double *out)
+static void oracle(const struct purify_jcdp *p, const float *prot, double *out)
 {
     double abar = purify_alpha_bar(PURIFY_BETA_LINEAR, 1000, p->t_start - 1);
     for (int k = 0; k < N; k++) {
@@ -155,7 +162,7 @@ static void make_input(float *z)
         z[k] = (float)sin(k * 1.7);
 }
 
-static void check(const struct purify_profile *p)
+static void check(const struct purify_jcdp *p)
 {
     struct fake f = {.evaluations = 0};
     struct jcdp_env env = {&f, env_eps, env_gradient, env_noise, env_stop};
@@ -193,8 +200,8 @@ static void test_formulas(void **state)
         for (size_t n = 0; n < ARRAY_LEN(etas); n++)
             for (int guidance = 0; guidance < PURIFY_GUIDE_COUNT; guidance++)
                 for (int variance = 0; variance < PURIFY_VARIANCE_COUNT; variance++) {
-                    struct purify_profile p;
-                    purify_profile_init(&p);
+                    struct purify_jcdp p;
+                    init(&p);
                     p.t_start = runs[r].t_start;
                     p.rounds = runs[r].rounds;
                     p.steps = runs[r].steps;
@@ -224,8 +231,8 @@ static void test_released_scale(void **state)
 static void test_stops(void **state)
 {
     (void)state;
-    struct purify_profile p;
-    purify_profile_init(&p);
+    struct purify_jcdp p;
+    init(&p);
     AUTO(jcdp_free) struct jcdp *j = NULL;
     assert_int_equal(jcdp_new(&p, &cfg, BATCH, ELEMENTS, &j), STATUS_OK);
     for (int after = 1; after < 20; after += 6) {
@@ -241,8 +248,8 @@ static void test_stops(void **state)
 static void test_no_memory(void **state)
 {
     (void)state;
-    struct purify_profile p;
-    purify_profile_init(&p);
+    struct purify_jcdp p;
+    init(&p);
     struct jcdp *j = NULL;
     for (unsigned long n = 1; n <= 3; n++) {
         fault_set(FAULT_MEM, n, 0, 0);

@@ -5,7 +5,6 @@
 #include "lane.h"
 
 #include "jcdp.h"
-#include "model.h"
 
 #include <string.h>
 
@@ -42,7 +41,7 @@ static status plan_unet(struct lane *l, struct errmsg *e)
         nn_input(g, "x", NN_F32, nn_shape4(l->batch, u->size, u->size, u->in_channels));
     struct nn_val t = nn_input(g, "t", NN_F32, nn_shape1(l->batch));
     return net_plan(&l->unet, x, t, purify_unet_build(g, u, x, t, false),
-                    l->model->profile.precision, e);
+                    l->model->values.precision, e);
 }
 
 static status plan_percept(struct lane *l, struct errmsg *e)
@@ -60,7 +59,7 @@ static status plan_percept(struct lane *l, struct errmsg *e)
 
 /* ---- life ---- */
 
-status lane_init(struct lane *l, const struct purify_model *m, int batch, struct errmsg *e)
+status lane_init(struct lane *l, const struct diffusion *m, int batch, struct errmsg *e)
 {
     size_t row = (size_t)m->unet.size * (size_t)m->unet.in_channels;
     *l = (struct lane){.model = m, .batch = batch, .elements = row * (size_t)m->unet.size};
@@ -69,7 +68,7 @@ status lane_init(struct lane *l, const struct purify_model *m, int batch, struct
     l->scratch = mem_alloc_aligned((row + 2) * sizeof *l->scratch);
     if (!l->slot || !l->z || !l->scratch)
         return STATUS_NOMEM;
-    status st = jcdp_new(&m->profile, &m->unet, batch, l->elements, &l->jcdp);
+    status st = jcdp_new(&m->values, &m->unet, batch, l->elements, &l->jcdp);
     if (!st)
         st = plan_unet(l, e);
     if (!st && m->guided_by_percept)

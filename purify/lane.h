@@ -11,7 +11,7 @@
  * of that image. What comes out for it does not depend on the lane's size, on its place in it, nor
  * on the other slots. Nothing of a lane is in use between two runs.
  */
-#include "purify/purify.h"
+#include "model.h"
 #include "tiles.h"
 
 /* What a lane needs to know of an image whose tiles pass through it. */
@@ -36,7 +36,7 @@ struct lane_net {
     const float *out; /* predicted noise, or the gradient for a */
 };
 struct lane {
-    const struct purify_model *model;
+    const struct diffusion *model;
     int batch;
     size_t elements;        /* of a tile */
     struct lane_slot *slot; /* (batch) what the next run is about */
@@ -47,8 +47,7 @@ struct lane {
 };
 
 /* lane_done also after a failure, or on a zeroed lane. */
-status lane_init(struct lane *l, const struct purify_model *m, int batch,
-                 struct errmsg *e) MUST_USE;
+status lane_init(struct lane *l, const struct diffusion *m, int batch, struct errmsg *e) MUST_USE;
 void lane_done(struct lane *l);
 /* Purifies the tiles that the slots name. CANCELLED, before an evaluation, once every image has
    stopped; the tiles of an image that stopped are worthless. */

@@ -1,7 +1,8 @@
 #include "model.h"
 
+#include "diffusion.h"
+#include "jcdp.h"
 #include "profile.h"
-#include "tiles.h"
 
 /* Opens the weights and makes sure that they are those the profile's id was made of. */
 static status open_weights(const char *value, const struct digest *expected, struct nn_file **out,
@@ -33,10 +34,12 @@ status unet_declare(struct nn_params *p, const struct purify_unet *u, struct err
     return nn_graph_status(g, e);
 }
 
-static status load_unet(struct purify_model *m, struct errmsg *e)
+DEFINE_FREEP(struct diffusion *, diffusion_free)
+
+static status load_unet(struct diffusion *m, struct errmsg *e)
 {
     AUTO(nn_file_close) struct nn_file *f = NULL;
-    status st = open_weights(m->profile.model, &m->profile.model_digest, &f, e);
+    status st = open_weights(m->values.model, &m->values.model_digest, &f, e);
     if (!st)
         st = purify_unet_from_file(f, &m->unet, e);
     if (!st)
@@ -46,11 +49,11 @@ static status load_unet(struct purify_model *m, struct errmsg *e)
     return st ? st : nn_params_load(m->unet_params, f, "", e);
 }
 
-static status load_percept(struct purify_model *m, struct errmsg *e)
+static status load_percept(struct diffusion *m, struct errmsg *e)
 {
     AUTO(nn_file_close) struct nn_file *f = NULL;
     AUTO(nn_graph_free) struct nn_graph *g = NULL;
-    status st = open_weights(m->profile.percept, &m->profile.percept_digest, &f, e);
+    status st = open_weights(m->values.percept, &m->values.percept_digest, &f, e);
     if (!st)
         st = purify_percept_from_file(f, &m->percept, e);
     if (!st)
@@ -66,49 +69,35 @@ static status load_percept(struct purify_model *m, struct errmsg *e)
     return st ? st : nn_params_load(m->percept_params, f, "", e);
 }
 
-status purify_model_load(const struct purify_profile *p, struct purify_model **out,
-                         struct errmsg *e)
+status diffusion_plan(const void *values, const struct digest *id, void **out, struct errmsg *e)
 {
-    AUTO(purify_model_free) struct purify_model *m = mem_zalloc(1, sizeof *m);
+    const struct purify_jcdp *v = values;
+    AUTO(diffusion_free) struct diffusion *m = mem_zalloc(1, sizeof *m);
     if (!m)
         return STATUS_NOMEM;
-    status st = nn_precision_check(p->precision, "set precision = f32 in the profile", e);
+    status st = nn_precision_check(v->precision, "set precision = f32 in the profile", e);
     if (st)
         return st;
-    m->profile = *p;
-    m->guided_by_percept = profile_guides_percept(p);
+    m->values = *v;
+    m->profile = *id;
+    m->guided_by_percept = jcdp_guides_percept(v);
     st = load_unet(m, e);
     if (st)
-        return errmsg_prefix(e, st, "model %s", p->model);
+        return errmsg_prefix(e, st, "model %s", v->model);
     if (m->guided_by_percept)
         st = load_percept(m, e);
     if (st)
-        return errmsg_prefix(e, st, "percept %s", p->percept);
+        return errmsg_prefix(e, st, "percept %s", v->percept);
     *out = TAKE(m);
     return STATUS_OK;
 }
 
-void purify_model_free(struct purify_model *m)
+void diffusion_free(void *plan)
 {
+    struct diffusion *m = plan;
     if (m) {
         nn_params_free(m->unet_params);
         nn_params_free(m->percept_params);
     }
     mem_free(m);
-}
-
-const struct purify_profile *purify_model_profile(const struct purify_model *m)
-{
-    return &m->profile;
-}
-
-int purify_model_size(const struct purify_model *m)
-{
-    return m->unet.size;
-}
-
-int64_t purify_model_tiles(const struct purify_model *m, int width, int height)
-{
-    int size = m->unet.size, overlap = m->profile.overlap;
-    return (int64_t)tile_count(width, size, overlap) * tile_count(height, size, overlap);
 }

@@ -2,8 +2,10 @@
 #define PURIFY_MODEL_H
 #include "purify/purify.h"
 
-struct purify_model {
-    struct purify_profile profile;
+/* The loaded networks of a purifier by diffusion; read-only once made. */
+struct diffusion {
+    struct purify_jcdp values;
+    struct digest profile; /* its id: noise is keyed by it */
     struct purify_unet unet;
     struct nn_params *unet_params;
     bool guided_by_percept;

@@ -4,15 +4,15 @@
 #include <math.h>
 #include <string.h>
 
-const char *const purify_beta_names[PURIFY_BETA_COUNT] = {
+const char *const purify_beta_names[PURIFY_BETA_COUNT + 1] = {
     [PURIFY_BETA_LINEAR] = "linear",
     [PURIFY_BETA_COSINE] = "cosine",
 };
-const char *const purify_variance_names[PURIFY_VARIANCE_COUNT] = {
+const char *const purify_variance_names[PURIFY_VARIANCE_COUNT + 1] = {
     [PURIFY_FIXED_LARGE] = "fixedlarge",
     [PURIFY_FIXED_SMALL] = "fixedsmall",
 };
-const char *const purify_guidance_names[PURIFY_GUIDE_COUNT] = {
+const char *const purify_guidance_names[PURIFY_GUIDE_COUNT + 1] = {
     [PURIFY_GUIDE_NONE] = "none",
     [PURIFY_GUIDE_JOINT] = "joint",
     [PURIFY_GUIDE_PHASED] = "phased",

@@ -1,306 +1,195 @@
 /*
- * Fields, checks and identity of a profile. Reading and finding files: profile_file.c.
+ * The chain, checks and identity of a profile. Reading and finding files: profile_file.c.
  *
- * Canonical form, hashed with SHA-256 to the id: the line "relearnfs jcdp 1" (raised when the
- * sampler itself changes), then key=value for every field in the table's order, numbers as %.9g,
- * weights as the SHA-256 of their file. What has no effect is written as none or 0: a scale without
- * guidance, the guidance without a scale, the perceptual network nobody asks. The name is no part
- * of it, nor is a precision of f32: there was no other when the form was fixed.
+ * Canonical form, hashed with SHA-256 to the id: "relearnfs jcdp 1" where the chain is that alone
+ * (it was all there was when the form was fixed), otherwise "relearnfs chain 1" and before each
+ * purifier's parameters a line "[NAME VERSION]". A version is raised when the purifier itself
+ * changes. Then key=value for every parameter in the table's order. The profile's name is no part
+ * of it.
  */
 #include "profile.h"
 
-#include "names.h"
-
-#include <assert.h>
 #include <string.h>
 
-enum {
-    ROUNDS_MAX = 64, /* fit the noise streams, see engine.c */
-    AVERAGE_MAX = 64,
-    VALUE_MAX = 180, /* inih reads lines of at most 198 characters */
-};
-#define SCALE_MAX 1e9
+enum { CANONICAL_MAX = 1 << 16 };
 
-#define FIELD(member) offsetof(struct purify_profile, member)
-const struct profile_field profile_fields[PROFILE_FIELDS] = {
-    {"model", PROFILE_TEXT, FIELD(model), 0, 0, NULL},
-    {"t_start", PROFILE_INT, FIELD(t_start), 1, PURIFY_TOTAL_MAX, NULL},
-    {"rounds", PROFILE_INT, FIELD(rounds), 1, ROUNDS_MAX, NULL},
-    {"steps", PROFILE_INT, FIELD(steps), 1, PURIFY_TOTAL_MAX, NULL},
-    {"eta", PROFILE_FLOAT, FIELD(eta), 0, 1, NULL},
-    {"average", PROFILE_INT, FIELD(average), 1, AVERAGE_MAX, NULL},
-    {"variance", PROFILE_ENUM, FIELD(variance), 0, PURIFY_VARIANCE_COUNT, purify_variance_names},
-    {"guidance", PROFILE_ENUM, FIELD(guidance), 0, PURIFY_GUIDE_COUNT, purify_guidance_names},
-    {"pixel_scale", PROFILE_FLOAT, FIELD(pixel_scale), 0, SCALE_MAX, NULL},
-    {"perceptual_scale", PROFILE_FLOAT, FIELD(perceptual_scale), 0, SCALE_MAX, NULL},
-    {"percept", PROFILE_TEXT, FIELD(percept), 0, 0, NULL},
-    {"overlap", PROFILE_INT, FIELD(overlap), 0, 1023, NULL},
-    {"precision", PROFILE_ENUM, FIELD(precision), 0, NN_PREC_COUNT, nn_precision_names},
-};
-static_assert(sizeof(enum purify_guidance) == sizeof(int) &&
-                  sizeof(enum nn_precision) == sizeof(int) &&
-                  sizeof(enum purify_variance) == sizeof(int) &&
-                  sizeof(((struct purify_profile *)0)->model) ==
-                      sizeof(((struct purify_profile *)0)->percept),
-              "the table reads enums as ints and both names at one length");
+static bool is_jcdp(const struct purify_link *l)
+{
+    return strcmp(l->ops->name, "jcdp") == 0;
+}
+
+bool profile_is_plain(const struct purify_profile *p)
+{
+    return p->n == 1 && is_jcdp(&p->link[0]);
+}
+
+static void link_init(struct purify_link *l, const struct purifier_ops *ops)
+{
+    CHECK(ops->params.size <= sizeof l->values);
+    memset(l, 0, sizeof *l);
+    l->ops = ops;
+    param_defaults(&ops->params, l->values);
+}
 
 void purify_profile_init(struct purify_profile *p)
 {
-    *p = (struct purify_profile){
-        .name = "unnamed",
-        .model = "default",
-        .percept = "percept",
-        .t_start = 20,
-        .rounds = 4,
-        .steps = 5,
-        .eta = 1,
-        .average = 1,
-        .variance = PURIFY_FIXED_LARGE,
-        .guidance = PURIFY_GUIDE_NONE,
-        .overlap = 8,
-    };
+    memset(p, 0, sizeof *p);
+    snprintf(p->name, sizeof p->name, "unnamed");
+    p->n = 1;
+    link_init(&p->link[0], purifier_find("jcdp"));
 }
 
-const struct profile_field *profile_find(const char *key)
+int profile_find(const struct purify_profile *p, const char *name)
 {
-    for (int i = 0; i < PROFILE_FIELDS; i++)
-        if (strcmp(profile_fields[i].key, key) == 0)
-            return &profile_fields[i];
-    return NULL;
+    for (int i = 0; i < p->n; i++)
+        if (strcmp(p->link[i].ops->name, name) == 0)
+            return i;
+    return -1;
 }
 
-status profile_unknown_key(const char *key, struct errmsg *e)
+struct purify_jcdp *purify_profile_jcdp(struct purify_profile *p)
 {
-    AUTO(buf_done) struct buf keys = BUF_INIT(4096);
+    int i = profile_find(p, "jcdp");
+    return i < 0 ? NULL : (struct purify_jcdp *)p->link[i].values;
+}
+
+/* ---- setting ---- */
+
+static status no_purifier(const char *name, struct errmsg *e)
+{
+    AUTO(buf_done) struct buf names = BUF_INIT(4096);
     status st = STATUS_OK;
-    for (int i = 0; i < PROFILE_FIELDS && !st; i++)
-        st = buf_addf(&keys, "%s%s", i ? ", " : "", profile_fields[i].key);
+    for (int i = 0; purifier_table[i] && !st; i++)
+        st = buf_addf(&names, "%s%s", i ? ", " : "", purifier_table[i]->name);
     return st ? st
-              : errmsg_set(e, STATUS_INVALID, "unknown key \"%.40s\"; there are %s", key,
-                           keys.data);
+              : errmsg_set(e, STATUS_INVALID, "no purifier is named \"%.40s\"; there are %s", name,
+                           names.data);
 }
 
-/* What an INI file can hold: no control characters, no ';' (a comment), no blanks at the ends. */
-static status check_text(const char *key, const char *value, struct errmsg *e)
+/* The link that is n long at text, onto q's chain; old is what it was. */
+static status add_link(struct purify_profile *q, const struct purify_profile *old, const char *text,
+                       size_t n, struct errmsg *e)
 {
-    size_t n = strlen(value);
-    if (n > VALUE_MAX)
-        return errmsg_set(e, STATUS_INVALID,
-                          "%s is longer than %d characters (use a shorter path, or a link)", key,
-                          VALUE_MAX);
-    for (size_t i = 0; i < n; i++)
-        if ((unsigned char)value[i] < ' ' || value[i] == 0x7f || value[i] == ';')
-            return errmsg_set(e, STATUS_INVALID, "%s holds a ';' or a control character", key);
-    if (n > 0 && (value[0] == ' ' || value[n - 1] == ' '))
-        return errmsg_set(e, STATUS_INVALID, "%s begins or ends with a blank", key);
+    char name[48];
+    snprintf(name, sizeof name, "%.*s", (int)(n < sizeof name ? n : sizeof name), text);
+    const struct purifier_ops *ops = purifier_find(name);
+    if (!ops)
+        return no_purifier(name, e);
+    if (profile_find(q, name) >= 0)
+        return errmsg_set(e, STATUS_INVALID, "the chain has %s twice", name);
+    if (q->n == PURIFY_CHAIN_MAX)
+        return errmsg_set(e, STATUS_LIMIT, "the chain has more than %d purifiers",
+                          PURIFY_CHAIN_MAX);
+    int i = profile_find(old, name);
+    if (i < 0)
+        link_init(&q->link[q->n], ops);
+    else
+        q->link[q->n] = old->link[i];
+    q->n++;
     return STATUS_OK;
 }
 
-static status set_enum(const struct profile_field *f, const char *value, int *out, struct errmsg *e)
+status profile_set_chain(struct purify_profile *p, const char *text, struct errmsg *e)
 {
-    int i = purify_name_find(f->names, (int)f->hi, value);
-    if (i >= 0) {
-        *out = i;
-        return STATUS_OK;
+    struct purify_profile q = *p;
+    q.n = 0;
+    for (const char *at = text;; at++) {
+        at += strspn(at, " \t");
+        size_t n = strcspn(at, ","), used = n;
+        while (n && (at[n - 1] == ' ' || at[n - 1] == '\t'))
+            n--;
+        status st = add_link(&q, p, at, n, e);
+        if (st)
+            return st;
+        at += used;
+        if (!*at)
+            break;
     }
-    return errmsg_set(e, STATUS_INVALID, "%s is \"%.40s\", not one of %s, %s%s%s", f->key, value,
-                      f->names[0], f->names[1], f->hi > 2 ? ", " : "",
-                      f->hi > 2 ? f->names[2] : "");
+    *p = q;
+    return STATUS_OK;
 }
 
-status profile_set(struct purify_profile *p, const struct profile_field *f, const char *value,
-                   struct errmsg *e)
+/* The link that a key without a name is about: the only one that has it, or the only one. */
+static status link_with(const struct purify_profile *p, const char *key, int *out, struct errmsg *e)
 {
-    void *at = (char *)p + f->offset;
-    if (f->kind == PROFILE_ENUM)
-        return set_enum(f, value, at, e);
-    if (f->kind == PROFILE_TEXT) {
-        status st = check_text(f->key, value, e);
-        if (!st)
-            snprintf(at, sizeof p->model, "%s", value);
-        return st;
+    int found = -1;
+    for (int i = 0; i < p->n; i++) {
+        if (!param_find(&p->link[i].ops->params, key))
+            continue;
+        if (found >= 0)
+            return errmsg_set(e, STATUS_INVALID, "both %s and %s have \"%.40s\": say %s.%.40s",
+                              p->link[found].ops->name, p->link[i].ops->name, key,
+                              p->link[i].ops->name, key);
+        found = i;
     }
-    if (f->kind == PROFILE_INT ? purify_parse_int(value, (long)f->lo, (long)f->hi, at)
-                               : purify_parse_float(value, f->lo, f->hi, at))
+    *out = found >= 0 ? found : 0;
+    if (found >= 0 || p->n == 1)
         return STATUS_OK;
-    return errmsg_set(e, STATUS_INVALID, "%s is \"%.40s\", not %s from %g to %g", f->key, value,
-                      f->kind == PROFILE_INT ? "a whole number" : "a number", f->lo, f->hi);
+    return errmsg_set(e, STATUS_INVALID, "no purifier of the chain has the key \"%.40s\"", key);
 }
 
 status purify_profile_set(struct purify_profile *p, const char *key, const char *value,
                           struct errmsg *e)
 {
-    const struct profile_field *f = profile_find(key);
-    if (!f)
-        return profile_unknown_key(key, e);
-    return profile_set(p, f, value, e);
-}
-
-status profile_get(const struct purify_profile *p, const struct profile_field *f, struct buf *out)
-{
-    const void *at = (const char *)p + f->offset;
-    switch (f->kind) {
-    case PROFILE_TEXT:
-        return buf_addf(out, "%s", (const char *)at);
-    case PROFILE_INT:
-        return buf_addf(out, "%d", *(const int *)at);
-    case PROFILE_FLOAT:
-        return buf_addf(out, "%.9g", (double)*(const float *)at);
-    case PROFILE_ENUM:
-        return buf_addf(out, "%s", f->names[*(const int *)at]);
+    const char *dot = strchr(key, '.');
+    int i;
+    if (strcmp(key, "chain") == 0)
+        return profile_set_chain(p, value, e);
+    if (dot) {
+        char name[48];
+        snprintf(name, sizeof name, "%.*s", (int)(dot - key), key);
+        i = profile_find(p, name);
+        if (i < 0)
+            return errmsg_set(e, STATUS_INVALID, "\"%.40s\" is not in the chain", name);
+        key = dot + 1;
+    } else {
+        status st = link_with(p, key, &i, e);
+        if (st)
+            return st;
     }
-    return STATUS_INTERNAL;
-}
-
-/* A profile that was built in code is held to the same ranges as one that was read. */
-static status check_field(const struct purify_profile *p, const struct profile_field *f,
-                          struct errmsg *e)
-{
-    const void *at = (const char *)p + f->offset;
-    double v = 0, hi = f->hi;
-    if (f->kind == PROFILE_TEXT)
-        return check_text(f->key, at, e);
-    if (f->kind == PROFILE_FLOAT)
-        v = (double)*(const float *)at;
-    else
-        v = *(const int *)at;
-    if (f->kind == PROFILE_ENUM)
-        hi -= 1;
-    if (v >= f->lo && v <= hi)
-        return STATUS_OK;
-    return errmsg_set(e, STATUS_INVALID, "%s is %g, not within %g to %g", f->key, v, f->lo, hi);
-}
-
-bool profile_guides_pixel(const struct purify_profile *p)
-{
-    return p->guidance != PURIFY_GUIDE_NONE && p->pixel_scale > 0;
-}
-
-bool profile_guides_percept(const struct purify_profile *p)
-{
-    return p->guidance != PURIFY_GUIDE_NONE && p->perceptual_scale > 0;
+    return param_set(&p->link[i].ops->params, p->link[i].values, key, value, e);
 }
 
 /* ---- identity ---- */
 
-static status add_canonical(const struct purify_profile *p, const struct profile_field *f,
-                            struct buf *b)
+static status add_canonical(const struct purify_link *l, struct buf *b)
 {
-    bool pixel = profile_guides_pixel(p), percept = profile_guides_percept(p);
-    char hex[DIGEST_HEX_LEN + 1];
-    if (f->offset == FIELD(model) || (f->offset == FIELD(percept) && percept)) {
-        digest_hex(f->offset == FIELD(model) ? &p->model_digest : &p->percept_digest, hex);
-        return buf_addf(b, "%s", hex);
-    }
-    if (f->offset == FIELD(percept) || (f->offset == FIELD(guidance) && !pixel && !percept))
-        return buf_addf(b, "none");
-    if ((f->offset == FIELD(pixel_scale) && !pixel) ||
-        (f->offset == FIELD(perceptual_scale) && !percept))
-        return buf_addf(b, "0");
-    return profile_get(p, f, b);
+    return l->ops->canonical ? l->ops->canonical(&l->ops->params, l->values, b)
+                             : param_text(&l->ops->params, l->values, b);
 }
 
 status profile_id(const struct purify_profile *p, struct digest *out)
 {
-    AUTO(buf_done) struct buf b = BUF_INIT(4096);
-    status st = buf_addf(&b, "relearnfs jcdp 1\n");
-    for (int i = 0; i < PROFILE_FIELDS && !st; i++) {
-        if (profile_fields[i].offset == FIELD(precision) && p->precision == NN_PREC_F32)
-            continue;
-        st = buf_addf(&b, "%s=", profile_fields[i].key);
+    AUTO(buf_done) struct buf b = BUF_INIT(CANONICAL_MAX);
+    bool alone = profile_is_plain(p);
+    status st = alone ? buf_addf(&b, "relearnfs jcdp %d\n", p->link[0].ops->version)
+                      : buf_addf(&b, "relearnfs chain 1\n");
+    for (int i = 0; i < p->n && !st; i++) {
+        const struct purify_link *l = &p->link[i];
+        if (!alone)
+            st = buf_addf(&b, "[%s %d]\n", l->ops->name, l->ops->version);
         if (!st)
-            st = add_canonical(p, &profile_fields[i], &b);
-        if (!st)
-            st = buf_addf(&b, "\n");
+            st = add_canonical(l, &b);
     }
     return st ? st : digest_sha256(&(struct digest_part){b.data, b.len}, 1, out);
 }
 
 /* ---- finishing ---- */
 
-static status check_all(const struct purify_profile *p, const char **out_key, struct errmsg *e)
-{
-    for (int i = 0; i < PROFILE_FIELDS; i++) {
-        *out_key = profile_fields[i].key;
-        status st = check_field(p, &profile_fields[i], e);
-        if (st)
-            return st;
-    }
-    *out_key = "steps";
-    if (p->steps > p->t_start)
-        return errmsg_set(e, STATUS_INVALID, "steps is %d, more than t_start, %d", p->steps,
-                          p->t_start);
-    *out_key = "model";
-    if (!p->model[0])
-        return errmsg_set(e, STATUS_INVALID, "model is missing");
-    *out_key = "percept";
-    if (profile_guides_percept(p) && !p->percept[0])
-        return errmsg_set(e, STATUS_INVALID, "percept is missing, but perceptual_scale is %g",
-                          (double)p->perceptual_scale);
-    return STATUS_OK;
-}
-
-/* The network and its digest against what the profile asks of it. */
-static status take_unet(struct purify_profile *p, struct purify_unet *cfg, const char **out_key,
-                        struct errmsg *e)
-{
-    AUTO(mem_free) char *path = NULL;
-    AUTO(nn_file_close) struct nn_file *f = NULL;
-    *out_key = "model";
-    status st = profile_weights_path(p->model, &path);
-    if (!st)
-        st = nn_file_open(path, &f, e);
-    if (!st)
-        st = purify_unet_from_file(f, cfg, e);
-    if (!st)
-        st = nn_file_digest(f, &p->model_digest);
-    if (st)
-        return st;
-    *out_key = "t_start";
-    if (p->t_start > cfg->t_max)
-        return errmsg_set(e, STATUS_INVALID, "t_start is %d, but the model was trained on t < %d",
-                          p->t_start, cfg->t_max);
-    *out_key = "overlap";
-    if (p->overlap >= cfg->size)
-        return errmsg_set(e, STATUS_INVALID, "overlap is %d, not less than the model's tiles of %d",
-                          p->overlap, cfg->size);
-    return STATUS_OK;
-}
-
-static status take_percept(struct purify_profile *p, const struct purify_unet *unet,
-                           const char **out_key, struct errmsg *e)
-{
-    if (!profile_guides_percept(p)) {
-        p->percept[0] = 0;
-        p->percept_digest = (struct digest){0};
-        return STATUS_OK;
-    }
-    AUTO(mem_free) char *path = NULL;
-    AUTO(nn_file_close) struct nn_file *f = NULL;
-    struct purify_percept_cfg cfg;
-    *out_key = "percept";
-    status st = profile_weights_path(p->percept, &path);
-    if (!st)
-        st = nn_file_open(path, &f, e);
-    if (!st)
-        st = purify_percept_from_file(f, &cfg, e);
-    if (!st)
-        st = purify_percept_check(&cfg, unet->size, unet->in_channels, e);
-    return st ? st : nn_file_digest(f, &p->percept_digest);
-}
-
-status profile_finish(struct purify_profile *p, const char **out_key, struct errmsg *e)
+status profile_finish(struct purify_profile *p, struct profile_fault *out_fault, struct errmsg *e)
 {
     struct purify_profile q = *p;
-    struct purify_unet unet;
-    status st = check_all(&q, out_key, e);
-    if (!st)
-        st = take_unet(&q, &unet, out_key, e);
-    if (!st)
-        st = take_percept(&q, &unet, out_key, e);
+    status st = STATUS_OK;
+    for (int i = 0; i < q.n && !st; i++) {
+        struct purify_link *l = &q.link[i];
+        *out_fault = (struct profile_fault){i, NULL};
+        st = param_check(&l->ops->params, l->values, &out_fault->key, e);
+        if (!st && l->ops->finish)
+            st = l->ops->finish(l->values, &out_fault->key, e);
+    }
     if (st)
         return st;
-    *out_key = NULL;
+    out_fault->key = NULL;
     st = profile_id(&q, &q.id);
     if (!st)
         *p = q;
@@ -309,30 +198,81 @@ status profile_finish(struct purify_profile *p, const char **out_key, struct err
 
 status purify_profile_finish(struct purify_profile *p, struct errmsg *e)
 {
-    const char *key = NULL;
-    return profile_finish(p, &key, e);
+    struct profile_fault fault;
+    return profile_finish(p, &fault, e);
+}
+
+/* ---- what it says of itself ---- */
+
+static status add_values(const struct purify_link *l, struct buf *b)
+{
+    const struct param_table *t = &l->ops->params;
+    status st = STATUS_OK;
+    for (int i = 0; i < t->n && !st; i++) {
+        const struct param *row = &t->row[i];
+        if (row->kind == PARAM_TEXT && !((const char *)l->values)[row->offset])
+            continue;
+        st = buf_addf(b, "%s = ", row->key);
+        if (!st)
+            st = param_get(row, l->values, b);
+        if (!st)
+            st = buf_addf(b, "\n");
+    }
+    return st;
+}
+
+status purify_profile_chain(const struct purify_profile *p, struct buf *out)
+{
+    AUTO(buf_done) struct buf b = BUF_INIT(CANONICAL_MAX);
+    status st = STATUS_OK;
+    for (int i = 0; i < p->n && !st; i++)
+        st = buf_addf(&b, "%s%s", i ? ", " : "", p->link[i].ops->name);
+    return st ? st : buf_add(out, b.data, b.len);
 }
 
 status purify_profile_text(const struct purify_profile *p, struct buf *out)
 {
     char hex[DIGEST_HEX_LEN + 1];
     digest_hex(&p->id, hex);
-    AUTO(buf_done) struct buf b = BUF_INIT(4096);
+    AUTO(buf_done) struct buf b = BUF_INIT(CANONICAL_MAX);
     status st = buf_addf(&b, "# profile %s\n# id %s\n[purify]\n", p->name, hex);
-    for (int i = 0; i < PROFILE_FIELDS && !st; i++) {
-        const struct profile_field *f = &profile_fields[i];
-        if (f->kind == PROFILE_TEXT && !*((const char *)p + f->offset))
+    if (!st && profile_is_plain(p)) {
+        st = add_values(&p->link[0], &b);
+        return st ? st : buf_add(out, b.data, b.len);
+    }
+    if (!st)
+        st = buf_addf(&b, "chain = ");
+    if (!st)
+        st = purify_profile_chain(p, &b);
+    if (!st)
+        st = buf_addf(&b, "\n");
+    for (int i = 0; i < p->n && !st; i++) {
+        if (!p->link[i].ops->params.n)
             continue;
-        st = buf_addf(&b, "%s = ", f->key);
+        st = buf_addf(&b, "\n[%s]\n", p->link[i].ops->name);
         if (!st)
-            st = profile_get(p, f, &b);
-        if (!st)
-            st = buf_addf(&b, "\n");
+            st = add_values(&p->link[i], &b);
     }
     return st ? st : buf_add(out, b.data, b.len);
 }
 
 int purify_profile_evaluations(const struct purify_profile *p)
 {
-    return p->rounds * p->steps * p->average;
+    int sum = 0;
+    for (int i = 0; i < p->n; i++)
+        sum += p->link[i].ops->evaluations ? p->link[i].ops->evaluations(p->link[i].values) : 0;
+    return sum;
+}
+
+bool purify_profile_weights(const struct purify_profile *p, int i, struct purify_weights *out)
+{
+    for (int k = 0; k < p->n; k++) {
+        const struct purify_link *l = &p->link[k];
+        int n = 0;
+        while (l->ops->weights && l->ops->weights(l->values, n, out))
+            if (n++ == i)
+                return true;
+        i -= n;
+    }
+    return false;
 }

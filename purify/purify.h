@@ -1,12 +1,14 @@
 #ifndef PURIFY_PURIFY_H
 #define PURIFY_PURIFY_H
 /*
- * purify: removes protective perturbations from images by Joint-Conditional Diffusion Purification
- * (JCDP; Jiang et al., "Unlearnable Examples Give a False Sense of Security", arXiv 2305.09241,
- * eq. 16-20), a DDPM (Ho et al. 2020) guided towards the protected image.
+ * purify: removes protective perturbations from images, by a chain of purifiers. The first of them
+ * is Joint-Conditional Diffusion Purification (JCDP; Jiang et al., "Unlearnable Examples Give a
+ * False Sense of Security", arXiv 2305.09241, eq. 16-20), a DDPM (Ho et al. 2020) guided towards
+ * the protected image.
  *
  * Parts, bottom up: noise schedule -> UNet -> perceptual distance -> sampler (one image tile) ->
- * engine (one image of any size) -> service (many images, many threads, two priorities).
+ * purifiers -> engine (one image of any size) -> service (many images, many threads, two
+ * priorities).
  *
  * The promise: the output is a pure function of (width, height, channels, pixels, profile). Not of
  * neighbours, threads, order, or caller. Every random number comes from Philox keyed by the SHA-256
@@ -24,6 +26,7 @@
  * floats in [-1,1], NHWC; the result is clipped and rounded half to even.
  */
 #include "base/base.h"
+#include "base/param.h"
 #include "image/image.h"
 #include "nn/nn.h"
 
@@ -201,26 +204,59 @@ status purify_lpips_import(const struct purify_lpips_import *how, const char *ou
 
 /* ================================ profile ================================ */
 /*
- * What is done to an image, as a small INI file. The id is the SHA-256 of the canonical form (every
- * field in fixed order and spelling, the model files by their digests), so two profiles that do the
- * same have the same id, and any change that can change a byte of output changes the id.
+ * What is done to an image, as a small INI file: a chain of purifiers, each of which is given the
+ * 8-bit pixels that the one before it made.
+ *
+ *     [purify]
+ *     chain = grey, jpeg
+ *     [jpeg]
+ *     quality = 10
+ *
+ * Where the chain is jcdp alone, its keys may stand under [purify], and no chain be named: such a
+ * profile is written that way.
+ *
+ * The id is the SHA-256 of the canonical form (the purifiers with their versions, all of their
+ * parameters in fixed order and spelling, weights by the digests of their files), so two profiles
+ * that do the same have the same id, and any change that can change a byte of output changes the
+ * id. Nothing of a purifier that is not in the chain is in it.
  */
+struct purifier_ops;
+/* The purifiers that there are. */
+struct purify_about {
+    const char *name, *summary;
+    const struct param_table *params;
+};
+/* The i-th of them; false: there are fewer. */
+bool purify_about(int i, struct purify_about *out);
+
+enum { PURIFY_CHAIN_MAX = 8, PURIFY_VALUES_MAX = 768 };
+struct purify_link {
+    const struct purifier_ops *ops;
+    _Alignas(16) unsigned char values[PURIFY_VALUES_MAX]; /* of its table of parameters */
+};
+struct purify_profile {
+    char name[64];
+    int n; /* links of the chain */
+    struct purify_link link[PURIFY_CHAIN_MAX];
+    struct digest id; /* set by load/finish */
+};
+
 enum purify_guidance {
     PURIFY_GUIDE_NONE,
     PURIFY_GUIDE_JOINT,  /* both distances at every step: the paper's eq. 16-20 */
     PURIFY_GUIDE_PHASED, /* pixel for t > 10, perceptual for t <= 10: as the authors released it */
     PURIFY_GUIDE_COUNT
 };
-struct purify_profile {
-    char name[64];
-    char model[256]; /* file, or a name looked up in the shipped models */
-    char
-        percept[256]; /* the same; finish makes it "" when perceptual_scale is 0 or guidance none */
-    int t_start;      /* t*: diffused to alpha_bar[t*-1], then t*-1 .. 0 */
-    int rounds;       /* K */
-    int steps;        /* evaluations of the network a round, <= t_start */
-    float eta;        /* 1: ancestral sampling (DDPM); 0: deterministic (DDIM, Song et al. 2021) */
-    int average;      /* independent samples whose mean is the result, >= 1 */
+/* The values of jcdp. */
+struct purify_jcdp {
+    char model[PARAM_TEXT_MAX];   /* file, or a name looked up in the shipped models */
+    char percept[PARAM_TEXT_MAX]; /* the same; finish makes it "" when perceptual_scale is 0 or
+                                     guidance none */
+    int t_start;                  /* t*: diffused to alpha_bar[t*-1], then t*-1 .. 0 */
+    int rounds;                   /* K */
+    int steps;                    /* evaluations of the network a round, <= t_start */
+    float eta;   /* 1: ancestral sampling (DDPM); 0: deterministic (DDIM, Song et al. 2021) */
+    int average; /* independent samples whose mean is the result, >= 1 */
     enum purify_variance variance;
     enum purify_guidance guidance;
     /* Per image, independent of any batch: x += variance * scale_t * grad(D), with scale_t =
@@ -230,12 +266,12 @@ struct purify_profile {
     float perceptual_scale;
     int overlap;                 /* px by which tiles of larger images overlap, < model size */
     enum nn_precision precision; /* of the noise predictor; bf16 needs a CPU that has it */
-    struct digest id;            /* set by load/finish */
-    struct digest model_digest, percept_digest;
+    struct digest model_digest, percept_digest; /* set by finish */
 };
-/* The values a file that says nothing gives: models "default" and "percept", t* 20, 4 rounds of 5
-   steps, eta 1, one sample, fixedlarge, no guidance, overlap 8, f32. */
+/* A chain of jcdp with the values that a file that says nothing gives. */
 void purify_profile_init(struct purify_profile *p);
+/* The values of the chain's jcdp; NULL: it has none. */
+struct purify_jcdp *purify_profile_jcdp(struct purify_profile *p);
 /* name_or_path: a path with a '/' or ending in .ini, else NAME.ini in the user's then the shipped
    profiles. Unknown keys and out-of-range values are errors that name file and line. Relative paths
    of models in a file are relative to that file. */
@@ -246,7 +282,8 @@ status purify_profile_load(const char *name_or_path, struct purify_profile *out,
 status purify_profile_finish(struct purify_profile *p, struct errmsg *e) MUST_USE;
 /* Adds the INI text that loads back to the same id. */
 status purify_profile_text(const struct purify_profile *p, struct buf *out) MUST_USE;
-/* Sets one field as a line "key = value" of a file would. */
+/* Sets one value: of the key "chain" (whose purifiers keep the values that they had), of
+   "jpeg.quality", or of "quality" where one purifier of the chain alone has it. */
 status purify_profile_set(struct purify_profile *p, const char *key, const char *value,
                           struct errmsg *e) MUST_USE;
 /* Writes the profile as the user's NAME.ini; EXISTS when there is one already, unless it is to be
@@ -256,8 +293,18 @@ status purify_profile_create(const struct purify_profile *p, const char *name, b
 /* Removes the user's NAME.ini; INVALID for a profile that came with the program. *out_path is the
    file that was removed, for mem_free. */
 status purify_profile_remove(const char *name, char **out_path, struct errmsg *e) MUST_USE;
-/* Evaluations of the network for one tile. */
+/* Evaluations of networks for one tile. */
 int purify_profile_evaluations(const struct purify_profile *p);
+/* "grey, jpeg", added to out. */
+status purify_profile_chain(const struct purify_profile *p, struct buf *out) MUST_USE;
+/* The weights that a finished profile's purifiers use; it is the profile's. */
+struct purify_weights {
+    const char *key;  /* of the parameter that names it */
+    const char *file; /* as the parameter has it */
+    const struct digest *digest;
+};
+/* The i-th file of weights; false: there are fewer. */
+bool purify_profile_weights(const struct purify_profile *p, int i, struct purify_weights *out);
 /* Names of profiles found (user's, then shipped); calls fn(name, path, arg). */
 status purify_profile_list(void (*fn)(const char *name, const char *path, void *arg),
                            void *arg) MUST_USE;
@@ -268,14 +315,15 @@ status purify_profile_list(void (*fn)(const char *name, const char *path, void *
  */
 status purify_pixel_digest(const struct image *img, struct digest *out) MUST_USE;
 
-/* Loaded networks of one profile, shared read-only by any number of engines. */
+/* What the purifiers of a profile have loaded and prepared, shared read-only by any number of
+   engines. Without a network among them, no weights. */
 struct purify_model;
 status purify_model_load(const struct purify_profile *p, struct purify_model **out,
                          struct errmsg *e) MUST_USE;
 void purify_model_free(struct purify_model *m);
 DEFINE_FREEP(struct purify_model *, purify_model_free)
 const struct purify_profile *purify_model_profile(const struct purify_model *m);
-/* Side of the tiles. */
+/* Side of the tiles: the network's; without one, of a square to measure costs by. */
 int purify_model_size(const struct purify_model *m);
 /* How many tiles an image is cut into: what it costs, in tiles (purify_engine_measure). */
 int64_t purify_model_tiles(const struct purify_model *m, int width, int height);
@@ -288,7 +336,8 @@ status purify_engine_new(const struct purify_model *m, struct purify_engine **ou
                          struct errmsg *e) MUST_USE;
 void purify_engine_free(struct purify_engine *en);
 DEFINE_FREEP(struct purify_engine *, purify_engine_free)
-/* Asked between network evaluations; nonzero stops with STATUS_CANCELLED. May be NULL. */
+/* Asked between network evaluations, and every few milliseconds otherwise; nonzero stops with
+ * STATUS_CANCELLED. May be NULL. */
 typedef int purify_stop_fn(void *arg);
 /* Purifies img in place (pixels only). On failure img is unchanged. UNSUPPORTED: colour through a
    grey network. LIMIT: over purify_max_pixels(). INTERNAL: the network gave NaN or infinity. */

@@ -150,19 +150,25 @@ TEST_ONLY void test_dir_remove(struct test_dir *d)
     status_ignore(system(command) == 0 ? STATUS_OK : STATUS_IO, "a temporary directory may stay");
 }
 
+TEST_ONLY struct purify_jcdp *jcdp_of(struct purify_profile *p)
+{
+    return purify_profile_jcdp(p);
+}
+
 /* A finished profile over that directory: t* 10, 2 rounds of 2 steps, joint. */
 TEST_ONLY void test_profile(const struct test_dir *d, const char *model, struct purify_profile *out)
 {
     purify_profile_init(out);
-    snprintf(out->model, sizeof out->model, "%s/%s.safetensors", d->path, model);
-    snprintf(out->percept, sizeof out->percept, "%s/percept.safetensors", d->path);
-    out->t_start = 10;
-    out->rounds = 2;
-    out->steps = 2;
-    out->guidance = PURIFY_GUIDE_JOINT;
-    out->pixel_scale = 100;
-    out->perceptual_scale = 3;
-    out->overlap = 4;
+    struct purify_jcdp *j = purify_profile_jcdp(out);
+    snprintf(j->model, sizeof j->model, "%s/%s.safetensors", d->path, model);
+    snprintf(j->percept, sizeof j->percept, "%s/percept.safetensors", d->path);
+    j->t_start = 10;
+    j->rounds = 2;
+    j->steps = 2;
+    j->guidance = PURIFY_GUIDE_JOINT;
+    j->pixel_scale = 100;
+    j->perceptual_scale = 3;
+    j->overlap = 4;
 }
 
 #endif

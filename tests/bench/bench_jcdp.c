@@ -87,9 +87,11 @@ static status bench(const char *name, const char *path, struct errmsg *e)
         struct purify_cost tile;
         double alone = 0, bulk = 0;
         purify_profile_init(&p); /* t* 20, 4 rounds of 5 ancestral steps */
-        snprintf(p.model, sizeof p.model, "%s", path);
-        p.guidance = PURIFY_GUIDE_JOINT;
-        status st = purify_profile_set(&p, "pixel_scale", guidance[i].pixel, e);
+        status st = purify_profile_set(&p, "model", path, e);
+        if (!st)
+            st = purify_profile_set(&p, "guidance", "joint", e);
+        if (!st)
+            st = purify_profile_set(&p, "pixel_scale", guidance[i].pixel, e);
         if (!st)
             st = purify_profile_set(&p, "perceptual_scale", guidance[i].perceptual, e);
         if (!st)

@@ -1,0 +1,270 @@
+/*
+ * One image through the sampler. The image is cut into tiles (tiles.h); each (tile, sample) is one
+ * slot of a micro-batch; results are blended into a band of rows, and a row is final once no tile
+ * further down reaches it. So memory beside the image is its result and one band, whatever its
+ * size.
+ *
+ * All of that is a run. Between two micro-batches nothing of a worker is in use, and a run refers
+ * to none: it is put aside, and gone on with, by not calling and calling step.
+ *
+ * The slots of a row of tiles (all samples of a tile, then the next tile) go through the wide lane
+ * while they fill it, the rest through the narrow one. Images of a single slot may do so together.
+ * Each image's slots are blended in the same order whatever lane they took: the sums are the same.
+ *
+ * The key of an image's noise is the first 8 bytes of SHA-256(pixel digest, profile id),
+ * little-endian.
+ */
+#include "diffusion.h"
+
+#include "lane.h"
+#include "model.h"
+
+#include <string.h>
+
+struct diffusion_worker {
+    struct lane narrow; /* of one slot */
+    struct lane wide;   /* batch 0: there is none */
+};
+
+struct diffusion_run {
+    const struct diffusion *model;
+    const struct image *img;
+    struct lane_image in;
+    uint8_t *out; /* (H,W,C), the job's */
+    float *band;  /* (band_rows,W,C), from image row `top` */
+    int band_rows, top;
+    int row; /* of tiles: the next slot is the at-th of it */
+    int64_t at;
+};
+
+/* ---- life ---- */
+
+static void close_worker(void *worker)
+{
+    struct diffusion_worker *w = worker;
+    if (w) {
+        lane_done(&w->narrow);
+        lane_done(&w->wide);
+    }
+    mem_free(w);
+}
+DEFINE_FREEP(struct diffusion_worker *, close_worker)
+
+static status open_worker(const struct purifier *p, int batch, void **out, struct errmsg *e)
+{
+    AUTO(close_worker) struct diffusion_worker *w = mem_zalloc(1, sizeof *w);
+    if (!w)
+        return STATUS_NOMEM;
+    status st = lane_init(&w->narrow, p->plan, 1, e);
+    if (!st && batch > 1)
+        st = lane_init(&w->wide, p->plan, batch, e);
+    if (!st)
+        *out = TAKE(w);
+    return st;
+}
+
+static void shape(const struct purifier *p, int *out_size, int *out_channels)
+{
+    const struct diffusion *m = p->plan;
+    *out_size = m->unet.size;
+    *out_channels = m->unet.in_channels;
+}
+
+/* ---- one image ---- */
+
+/* A network gone wrong must not become pixels. */
+static bool all_finite(const float *x, size_t n)
+{
+    float sum = 0; /* x - x is 0, or NaN for NaN and infinity */
+    for (size_t k = 0; k < n; k++)
+        sum += x[k] - x[k];
+    return sum == 0;
+}
+
+/* Slot k, a tile of r's, onto the band. */
+static status blend(struct diffusion_run *r, const struct lane *l, int k, struct errmsg *e)
+{
+    const struct lane_slot *s = &l->slot[k];
+    float gain = 1.0f / (float)r->model->values.average;
+    if (!all_finite(lane_tile(l, k), l->elements))
+        return errmsg_set(e, STATUS_INTERNAL, "the network gave no finite numbers");
+    tiling_add(&r->in.tiling, s->i, s->j, lane_tile(l, k), gain, r->img->channels, r->top, r->band);
+    return STATUS_OK;
+}
+
+/* The rows above `next` are final. */
+static void flush(struct diffusion_run *r, int next)
+{
+    size_t row = (size_t)r->img->width * (size_t)r->img->channels;
+    size_t done = (size_t)(next - r->top), rest = (size_t)r->band_rows - done;
+    image_from_f32(r->band, done * row, r->out + (size_t)r->top * row);
+    memmove(r->band, r->band + done * row, rest * row * sizeof *r->band);
+    memset(r->band + rest * row, 0, done * row * sizeof *r->band);
+    r->top = next;
+}
+
+static int64_t slots_of_row(const struct diffusion_run *r)
+{
+    return (int64_t)r->in.tiling.x.count * r->model->values.average;
+}
+
+/* n slots of the row have been blended. */
+static void advance(struct diffusion_run *r, int n)
+{
+    const struct tile_axis *y = &r->in.tiling.y;
+    r->at += n;
+    if (r->at < slots_of_row(r))
+        return;
+    r->at = 0;
+    r->row++;
+    flush(r, r->row < y->count ? tile_origin(y, r->row) : r->img->height);
+}
+
+static int64_t left(const void *run)
+{
+    const struct diffusion_run *r = run;
+    return (r->in.tiling.y.count - r->row) * slots_of_row(r) - r->at;
+}
+
+static void ask(struct diffusion_run *r, const struct engine_hooks *hooks)
+{
+    r->in.stop = hooks->stop;
+    r->in.stop_arg = hooks->arg;
+    r->in.evaluations = 0;
+}
+
+static status step(void *worker, void *run, const struct engine_hooks *hooks, uint64_t *evaluations,
+                   struct errmsg *e)
+{
+    struct diffusion_worker *w = worker;
+    struct diffusion_run *r = run;
+    int average = r->model->values.average;
+    bool full = w->wide.batch && slots_of_row(r) - r->at >= w->wide.batch;
+    struct lane *l = full ? &w->wide : &w->narrow;
+    CHECK(l->model == r->model && left(r) > 0);
+    ask(r, hooks);
+    for (int k = 0; k < l->batch; k++) {
+        int64_t at = r->at + k;
+        l->slot[k] = (struct lane_slot){&r->in, (int)(at / average), r->row, (int)(at % average)};
+    }
+    status st = lane_run(l);
+    *evaluations += r->in.evaluations;
+    for (int k = 0; k < l->batch && !st; k++)
+        st = blend(r, l, k, e);
+    if (!st)
+        advance(r, l->batch);
+    return st;
+}
+
+/* Each image is the wide lane's slot of its index. */
+static void together(void *worker, struct purifier_member *member, int n)
+{
+    struct lane *l = &((struct diffusion_worker *)worker)->wide;
+    CHECK(n == l->batch);
+    for (int k = 0; k < n; k++) {
+        struct diffusion_run *r = member[k].run;
+        ask(r, member[k].hooks);
+        l->slot[k] = (struct lane_slot){.image = &r->in};
+    }
+    status st = lane_run(l);
+    for (int k = 0; k < n; k++) {
+        struct purifier_member *m = &member[k];
+        struct diffusion_run *r = m->run;
+        *m->evaluations += r->in.evaluations;
+        m->st = r->in.stopped ? STATUS_CANCELLED : st;
+        if (!m->st)
+            m->st = blend(r, l, k, m->e);
+        if (!m->st)
+            advance(r, 1);
+    }
+}
+
+static status make_key(const struct diffusion_run *r, uint64_t *out)
+{
+    struct digest d;
+    status st = purify_pixel_digest(r->img, &d);
+    struct digest_part parts[2] = {{&d, sizeof d}, {&r->model->profile, sizeof(struct digest)}};
+    if (!st)
+        st = digest_sha256(parts, 2, &d);
+    if (st)
+        return st;
+    *out = 0;
+    for (int i = 7; i >= 0; i--)
+        *out = *out << 8 | d.byte[i];
+    return STATUS_OK;
+}
+
+static status run_init(struct diffusion_run *r, struct errmsg *e)
+{
+    const struct diffusion *m = r->model;
+    const struct image *img = r->img;
+    if (img->channels > m->unet.in_channels)
+        return errmsg_set(e, STATUS_UNSUPPORTED,
+                          "the image is in colour, the model purifies grey images only");
+    r->in = (struct lane_image){.img = img};
+    status st = tiling_init(&r->in.tiling, img->width, img->height, m->unet.in_channels,
+                            m->unet.size, m->values.overlap);
+    if (!st)
+        st = make_key(r, &r->in.key);
+    if (st)
+        return st;
+    size_t row = (size_t)img->width * (size_t)img->channels;
+    r->band_rows = img->height < m->unet.size ? img->height : m->unet.size;
+    r->band = mem_zalloc((size_t)r->band_rows, row * sizeof *r->band);
+    return r->band ? STATUS_OK : STATUS_NOMEM;
+}
+
+static void drop(void *run)
+{
+    struct diffusion_run *r = run;
+    if (r) {
+        tiling_done(&r->in.tiling);
+        mem_free(r->band);
+    }
+    mem_free(r);
+}
+DEFINE_FREEP(struct diffusion_run *, drop)
+
+static status begin(const struct purifier *p, const struct purifier_job *job, void **out_run,
+                    struct errmsg *e)
+{
+    AUTO(drop) struct diffusion_run *r = mem_zalloc(1, sizeof *r);
+    if (!r)
+        return STATUS_NOMEM;
+    r->model = p->plan;
+    r->img = job->in;
+    r->out = job->out;
+    status st = run_init(r, e);
+    if (!st)
+        *out_run = TAKE(r);
+    return st;
+}
+
+/* ---- what it costs ---- */
+
+static int64_t turns(const struct purifier *p, int width, int height, int channels)
+{
+    const struct diffusion *m = p->plan;
+    (void)channels;
+    return tiling_count(width, height, m->unet.size, m->values.overlap) * m->values.average;
+}
+
+static size_t bytes(const struct purifier *p, const struct image *img)
+{
+    int size = ((const struct diffusion *)p->plan)->unet.size;
+    size_t row = (size_t)img->width * (size_t)img->channels;
+    return row * (size_t)(img->height < size ? img->height : size) * sizeof(float);
+}
+
+const struct purifier_kind purifier_diffusion = {
+    .open = open_worker,
+    .close = close_worker,
+    .shape = shape,
+    .turns = turns,
+    .bytes = bytes,
+    .begin = begin,
+    .left = left,
+    .step = step,
+    .together = together,
+    .drop = drop,
+};

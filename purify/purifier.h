@@ -1,0 +1,94 @@
+#ifndef PURIFY_PURIFIER_H
+#define PURIFY_PURIFIER_H
+/*
+ * A purifier is a file in purifiers/ with one row, which purifiers/table.c lists. Nothing else
+ * knows it by name.
+ *
+ * Its kind says how an image passes through it, turn by turn: as tiles through a network
+ * (diffusion.h), row by row (window.h), or at once (whole.h).
+ */
+#include "engine.h"
+
+struct purifier_ops;
+struct window;
+struct whole;
+
+/* A link of a model's chain: shared read-only by all engines. */
+struct purifier {
+    const struct purifier_ops *ops;
+    const void *values; /* finished */
+    void *plan;         /* NULL where ops->plan is */
+};
+
+/* What it is to be done to. */
+struct purifier_job {
+    const struct image *in;       /* as the purifier before it left it; without alpha */
+    const struct image *original; /* as it was before the chain; of the same shape */
+    uint8_t *out;                 /* (H,W,C), the result; not in's pixels */
+};
+
+/* An image among several that go through a purifier together. */
+struct purifier_member {
+    void *run;
+    const struct engine_hooks *hooks;
+    uint64_t *evaluations; /* those made are added */
+    status st;             /* the result */
+    struct errmsg *e;
+};
+
+struct purifier_kind {
+    /* (optional, with close) What a thread needs: passed to step. batch: images or tiles that may
+       come together. */
+    status (*open)(const struct purifier *p, int batch, void **out_worker, struct errmsg *e);
+    void (*close)(void *worker);
+    /* (optional) Side and channels of what the network works on. */
+    void (*shape)(const struct purifier *p, int *out_size, int *out_channels);
+    /* Turns that an image of this shape takes; 0: so little that it is part of another's. */
+    int64_t (*turns)(const struct purifier *p, int width, int height, int channels);
+    /* What a run keeps. */
+    size_t (*bytes)(const struct purifier *p, const struct image *img);
+    /* UNSUPPORTED where it cannot be done to such an image. */
+    status (*begin)(const struct purifier *p, const struct purifier_job *job, void **out_run,
+                    struct errmsg *e);
+    int64_t (*left)(const void *run); /* turns; 0: job->out is complete */
+    status (*step)(void *worker, void *run, const struct engine_hooks *hooks, uint64_t *evaluations,
+                   struct errmsg *e);
+    /* (optional) One turn of `batch` images that have one left each: to their ends. */
+    void (*together)(void *worker, struct purifier_member *member, int n);
+    void (*drop)(void *run); /* NULL allowed */
+};
+
+struct purifier_ops {
+    const char *name;    /* as the chain has it */
+    const char *summary; /* a phrase, no full stop */
+    int version;         /* raised when its output changes */
+    struct param_table params;
+    const struct purifier_kind *kind;
+
+    /* ---- its values; each optional ---- */
+    /* What no row of the table says; resolves weights. *out_key: the parameter at fault. */
+    status (*finish)(void *values, const char **out_key, struct errmsg *e);
+    /* Instead of the parameters as they are written: they are more than what the output depends on.
+     */
+    status (*canonical)(const struct param_table *t, const void *values, struct buf *out);
+    int (*evaluations)(const void *values);
+    bool (*weights)(const void *values, int i, struct purify_weights *out);
+
+    /* ---- what it prepares; both or none ---- */
+    /* id: of the profile, which noise is keyed by. */
+    status (*plan)(const void *values, const struct digest *id, void **out, struct errmsg *e);
+    void (*free)(void *plan);
+
+    /* ---- the rest as its kind wants it ---- */
+    double pixel_ns;                   /* about what a pixel costs, and each pass over it */
+    int (*passes)(const void *values); /* NULL: one */
+    int (*margin)(const void *values); /* window: rows and columns seen around a pixel; NULL: 0 */
+    void (*row)(const struct window *w, float *out); /* window */
+    status (*whole)(const struct whole *w, struct errmsg *e);
+};
+
+/* All rows, in the order in which they are listed; NULL ends them. */
+extern const struct purifier_ops *const purifier_table[];
+const struct purifier_ops *purifier_find(const char *name); /* NULL: there is none */
+
+#endif

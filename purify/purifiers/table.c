@@ -1,0 +1,32 @@
+#include "purifier.h"
+
+#include <string.h>
+
+extern const struct purifier_ops purifier_jcdp, purifier_grey, purifier_depth;
+
+const struct purifier_ops *const purifier_table[] = {
+    &purifier_jcdp,
+    &purifier_grey,
+    &purifier_depth,
+    NULL,
+};
+
+const struct purifier_ops *purifier_find(const char *name)
+{
+    for (int i = 0; purifier_table[i]; i++)
+        if (strcmp(purifier_table[i]->name, name) == 0)
+            return purifier_table[i];
+    return NULL;
+}
+
+bool purify_about(int i, struct purify_about *out)
+{
+    int n = 0;
+    while (purifier_table[n])
+        n++;
+    if (i < 0 || i >= n)
+        return false;
+    const struct purifier_ops *o = purifier_table[i];
+    *out = (struct purify_about){o->name, o->summary, &o->params};
+    return true;
+}

@@ -1,0 +1,95 @@
+#!/usr/bin/env bats
+# The shipped profiles without a network, against PIL and OpenCV on the same images, and through a mount.
+
+load mounts
+
+setup_file() {
+    programs_setup_file || return 1
+    export XDG_CACHE_HOME=$DATA/xdg-cache
+    "$PY" -c 'import PIL, numpy' 2>/dev/null || return 0
+    "$PY" - "$DATA/images" <<'P'
+import os, sys
+import numpy as np
+from PIL import Image
+root = sys.argv[1]
+os.makedirs(root)
+rng = np.random.RandomState(3)
+def image(w, h):
+    coarse = rng.randint(0, 256, (h // 8 + 2, w // 8 + 2, 3)).astype(np.uint8)
+    smooth = np.asarray(Image.fromarray(coarse).resize((w, h), Image.BICUBIC)).astype(int)
+    return Image.fromarray((smooth + rng.randint(-16, 17, (h, w, 3))).clip(0, 255).astype(np.uint8))
+for w, h in [(1, 1), (2, 1), (1, 9), (7, 5), (16, 16), (32, 32), (33, 31), (101, 67), (320, 200)]:
+    image(w, h).save(os.path.join(root, "rgb%dx%d.png" % (w, h)))
+    image(w, h).convert("L").save(os.path.join(root, "grey%dx%d.png" % (w, h)))
+alpha = image(40, 30)
+alpha.putalpha(image(40, 30).convert("L"))
+alpha.save(os.path.join(root, "alpha.png"))
+P
+}
+
+setup() {
+    [ -d "$DATA/images" ] || skip "no PIL to make images with"
+    mounts_setup
+}
+
+teardown() { mounts_teardown; }
+
+# compare PROFILE EXPRESSION: what is purified is EXPRESSION over i, an image of PIL without alpha, and np
+compare() {
+    relearn purify -q --profile "$1" --cache "$BATS_TEST_TMPDIR/c-$1" "$DATA/images" "$BATS_TEST_TMPDIR/$1"
+    "$PY" - "$DATA/images" "$BATS_TEST_TMPDIR/$1" "$2" "${3:-0}" <<'P'
+import io, os, sys
+import numpy as np
+from PIL import Image, ImageOps
+before, after, expression, allowed = sys.argv[1:]
+def saved(i, quality):
+    f = io.BytesIO()
+    i.save(f, "JPEG", quality=quality)
+    return Image.open(f)
+changed = 0
+for name in sorted(os.listdir(before)):
+    a, b = Image.open(os.path.join(before, name)), Image.open(os.path.join(after, name))
+    assert a.mode == b.mode and a.size == b.size, name
+    if a.mode == "RGBA":
+        assert np.array_equal(np.asarray(a)[..., 3], np.asarray(b)[..., 3]), name
+        a, b = a.convert("RGB"), b.convert("RGB")
+    want = np.asarray(eval(expression, {"i": a, "np": np, "Image": Image, "ImageOps": ImageOps, "saved": saved}))
+    if a.mode == "RGB" and want.ndim == 2:
+        want = np.stack([want] * 3, 2)
+    got = np.asarray(b)
+    off = np.abs(want.astype(int) - got.astype(int)).max()
+    assert off <= int(allowed), (name, int(off))
+    changed += not np.array_equal(got, np.asarray(a))
+assert changed > 8, changed
+P
+}
+
+@test "iss-grey is PIL's L" { compare iss-grey 'i.convert("L")'; }
+
+@test "iss-bdr2 is PIL's posterize to 2 bits" { compare iss-bdr2 'ImageOps.posterize(i, 2)'; }
+
+@test "profiles without a network mount, and serve what relearn purify writes" {
+    cp -r "$DATA/images" "$s"
+    for p in iss-grey iss-bdr2; do
+        relearn purify -q --profile $p --cache "$w/other" "$s" "$w/$p"
+        relearn mount --profile $p --cache "$c" -o nosweep "$s" "$m"
+        diff -r "$w/$p" "$m"
+        relearn warm -q "$m"
+        [ "$(relearn profile show --json $p | "$PY" -c "import json,sys; print(json.load(sys.stdin)[\"ini\"])")" = "$(cat "$m/.relearn/profile.ini")" ]
+        relearn umount "$m"
+    done
+}
+
+@test "profile new makes chains, profile show prints them, scan needs no model" {
+    export XDG_CONFIG_HOME=$BATS_TEST_TMPDIR/config
+    relearn profile new --set chain=depth,grey --set bits=3 mine
+    relearn profile show mine | grep -q '^chain = depth, grey$'
+    relearn profile show mine | grep -q '^bits = 3$'
+    ! relearn profile show mine | grep -q '^t_start' || false
+    relearn profile show --json --cost mine | "$PY" -c 'import json,sys; j=json.load(sys.stdin); assert j["chain"]=="depth, grey" and "model_sha256" not in j and j["evaluations"]==0'
+    relearn profile new --help | grep -q '^    bits .*1 to 8; default 2'
+    mkdir "$BATS_TEST_TMPDIR/empty" && cp -r profiles "$BATS_TEST_TMPDIR/empty/"
+    RELEARN_DATA_DIR=$BATS_TEST_TMPDIR/empty relearn scan -q -p mine "$DATA/images" | grep -q '^19 images to purify'
+    run relearn profile new --set chain=depth,sepia x
+    [ "$status" -eq 2 ] && [[ $output == *"there are jcdp, grey"* ]]
+}
