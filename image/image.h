@@ -101,6 +101,12 @@ void image_rgb_to_grey(const uint8_t *src, size_t pixels, uint8_t *dst);
 /* (H,W) -> (H,W,3); the buffers must not overlap. */
 void image_grey_to_rgb(const uint8_t *src, size_t pixels, uint8_t *dst);
 
+/* What is left of the pixels after saving them as a JPEG of this quality (1..100) and reading that
+   again, the pixels that PIL's save and open give. out is (H,W,C), not img's pixels. NOMEM; INVALID
+   for another quality. */
+status image_jpeg_round_trip(const struct image *img, int quality, uint8_t *out,
+                             struct errmsg *e) MUST_USE;
+
 /* ---- files ---- */
 enum image_format {
     IMAGE_PNG,

@@ -247,6 +247,69 @@ static void test_metadata_is_kept(void **state)
     }
 }
 
+/* Pixels that libjpeg was given here, in a file of its defaults, as any reader sees them. */
+static void test_round_trip(void **state)
+{
+    (void)state;
+    static const int qualities[] = {1, 10, 50, 100};
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++)
+        for (size_t q = 0; q < ARRAY_LEN(qualities); q++)
+            for (int channels = 1; channels <= 3; channels += 2) {
+                struct jpeg_kind kind = {.quality = qualities[q],
+                                         .stored = channels == 3 ? JCS_YCbCr : JCS_GRAYSCALE,
+                                         .h_samp = channels == 3 ? 2 : 0,
+                                         .v_samp = channels == 3 ? 2 : 0};
+                struct image img = make_image(CONTENT_SCENE, sizes[i][0], sizes[i][1], channels,
+                                              false, 5),
+                             want;
+                struct buf file = write_jpeg(&kind, img.width, img.height, img.pixels);
+                const struct image_limits lim = image_limits_default();
+                assert_int_equal(image_decode(file.data, file.len, &lim, &want, NULL, NULL),
+                                 STATUS_OK);
+                uint8_t *out = malloc(image_pixel_bytes(&img));
+                assert_int_equal(image_jpeg_round_trip(&img, qualities[q], out, NULL), STATUS_OK);
+                assert_memory_equal(out, want.pixels, image_pixel_bytes(&img));
+                free(out);
+                buf_done(&file);
+                image_done(&img);
+                image_done(&want);
+            }
+}
+
+/* Longer than a JPEG can be: each part is as it would be alone. */
+static void test_round_trip_of_parts(void **state)
+{
+    (void)state;
+    enum { PART = 65488, REST = 40 };
+    struct image img = make_image(CONTENT_SCENE, PART + REST, 2, 3, false, 5), rest, tall;
+    uint8_t *out = malloc(image_pixel_bytes(&img)), *part = malloc((size_t)REST * 2 * 3);
+    assert_int_equal(image_alloc(REST, 2, 3, false, &rest), STATUS_OK);
+    for (size_t y = 0; y < 2; y++)
+        memcpy(rest.pixels + y * REST * 3, img.pixels + (y * (PART + REST) + PART) * 3, REST * 3);
+    assert_int_equal(image_jpeg_round_trip(&img, 10, out, NULL), STATUS_OK);
+    assert_int_equal(image_jpeg_round_trip(&rest, 10, part, NULL), STATUS_OK);
+    for (size_t y = 0; y < 2; y++)
+        assert_memory_equal(out + (y * (PART + REST) + PART) * 3, part + y * REST * 3, REST * 3);
+    tall = img;
+    tall.width = 2;
+    tall.height = PART + REST;
+    assert_int_equal(image_jpeg_round_trip(&tall, 10, out, NULL), STATUS_OK);
+    assert_int_equal(image_jpeg_round_trip(&img, 0, out, NULL), STATUS_INVALID);
+    assert_int_equal(image_jpeg_round_trip(&img, 101, out, NULL), STATUS_INVALID);
+    status st = STATUS_NOMEM;
+    for (unsigned long n = 1; st == STATUS_NOMEM; n++) {
+        fault_set(FAULT_MEM, n, 0, 0);
+        st = image_jpeg_round_trip(&img, 10, out, NULL);
+        fault_clear();
+        assert_true(n < 100);
+    }
+    assert_int_equal(st, STATUS_OK);
+    free(out);
+    free(part);
+    image_done(&img);
+    image_done(&rest);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -257,6 +320,8 @@ int main(void)
         cmocka_unit_test(test_padding_over_a_segment),
         cmocka_unit_test(test_sizes_are_pinned),
         cmocka_unit_test(test_metadata_is_kept),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_round_trip_of_parts),
     };
     return cmocka_run_group_tests_name("jpeg", tests, NULL, NULL);
 }

@@ -192,6 +192,38 @@ static void test_chains(void **state)
     purify_model_free(m);
 }
 
+/* avatar is jcdp with one round and no guidance: under one id, whose noise they share, the same. */
+static void test_avatar(void **state)
+{
+    (void)state;
+    static const char *const text[] = {
+        "[purify]\nmodel = unet.safetensors\nt_start = 10\nrounds = 1\nsteps = 5\n",
+        "[purify]\nchain = avatar\n[avatar]\nmodel = unet.safetensors\nt_start = 10\nsteps = 5\n",
+    };
+    struct purify_profile p[2];
+    struct image img[2];
+    for (int k = 0; k < 2; k++) {
+        struct purify_model *m = NULL;
+        assert_int_equal(load_text(text[k], &p[k], NULL), STATUS_OK);
+        assert_int_equal(purify_profile_evaluations(&p[k]), 5);
+        assert_int_equal(k, !digest_equal(&p[k].id, &p[0].id));
+        p[k].id = p[0].id;
+        assert_int_equal(purify_model_load(&p[k], &m, NULL), STATUS_OK);
+        struct purify_engine *en = engine_of(m);
+        make_image(20, 18, 3, 7, &img[k]);
+        run(en, &img[k]);
+        purify_engine_free(en);
+        purify_model_free(m);
+    }
+    assert_same("avatar", &img[0], &img[1]);
+    struct purify_weights w;
+    assert_true(purify_profile_weights(&p[1], 0, &w));
+    assert_string_equal(w.key, "model");
+    assert_false(purify_profile_weights(&p[1], 1, &w));
+    image_done(&img[0]);
+    image_done(&img[1]);
+}
+
 /* Each link is given what the one before it made. */
 static void test_order(void **state)
 {
@@ -344,7 +376,8 @@ static void test_refused(void **state)
     static const struct {
         const char *text, *what;
     } bad[] = {
-        {"[purify]\nchain =\n", ":2: no purifier is named \"\"; there are jcdp, grey"},
+        {"[purify]\nchain =\n",
+         ":2: no purifier is named \"\"; there are jcdp, avatar, grey, depth"},
         {"[purify]\nchain = grey,\n", ":2: no purifier is named \"\""},
         {"[purify]\nchain = gray\n", ":2: no purifier is named \"gray\""},
         {"[purify]\nchain = grey, grey\n", ":2: the chain has grey twice"},
@@ -398,11 +431,11 @@ static void test_set(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_each),      cmocka_unit_test(test_chains),
-        cmocka_unit_test(test_order),     cmocka_unit_test(test_stopped),
-        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_ids),
-        cmocka_unit_test(test_text),      cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_set),
+        cmocka_unit_test(test_each),    cmocka_unit_test(test_chains),
+        cmocka_unit_test(test_avatar),  cmocka_unit_test(test_order),
+        cmocka_unit_test(test_stopped), cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_ids),     cmocka_unit_test(test_text),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_set),
     };
     return cmocka_run_group_tests_name("purify/chain", tests, set_up, tear_down);
 }

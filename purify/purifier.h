@@ -9,6 +9,9 @@
  */
 #include "engine.h"
 
+/* A turn of what has no network: others wait that long at most. */
+#define PURIFIER_TURN_NS 4e6
+
 struct purifier_ops;
 struct window;
 struct whole;
@@ -83,8 +86,9 @@ struct purifier_ops {
     double pixel_ns;                   /* about what a pixel costs, and each pass over it */
     int (*passes)(const void *values); /* NULL: one */
     int (*margin)(const void *values); /* window: rows and columns seen around a pixel; NULL: 0 */
-    void (*row)(const struct window *w, float *out); /* window */
-    status (*whole)(const struct whole *w, struct errmsg *e);
+    void (*row)(const struct window *w, float *out);              /* window */
+    status (*whole)(const struct whole *w, struct errmsg *e);     /* whole */
+    size_t (*bytes)(const void *values, const struct image *img); /* whole: it allocates; NULL: 0 */
 };
 
 /* All rows, in the order in which they are listed; NULL ends them. */

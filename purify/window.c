@@ -3,8 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-#define TURN_NS 4e6 /* a turn: what others wait at most */
-
 struct window_run {
     const struct purifier_ops *ops;
     struct purifier_job job;
@@ -42,7 +40,7 @@ static int64_t turns(const struct purifier *p, int width, int height, int channe
 {
     (void)channels;
     double ns = (double)width * height * passes_of(p) * p->ops->pixel_ns;
-    return (int64_t)(ns / TURN_NS);
+    return (int64_t)(ns / PURIFIER_TURN_NS);
 }
 
 static size_t row_floats(const struct image *img)
@@ -92,7 +90,7 @@ static status begin(const struct purifier *p, const struct purifier_job *job, vo
     r->passes = passes_of(p);
     r->slots = 2 * margin + 1 < in->height ? 2 * margin + 1 : in->height;
     r->line = line_floats(in, margin);
-    double rows = TURN_NS / (in->width * p->ops->pixel_ns);
+    double rows = PURIFIER_TURN_NS / (in->width * p->ops->pixel_ns);
     r->turn_rows = rows < 1 ? 1 : rows > 1e6 ? 1000000 : (int)rows;
     r->ring = mem_alloc((size_t)r->slots * r->line * sizeof *r->ring);
     r->made = mem_alloc(row_floats(in) * sizeof *r->made);

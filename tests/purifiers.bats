@@ -68,9 +68,11 @@ P
 
 @test "iss-bdr2 is PIL's posterize to 2 bits" { compare iss-bdr2 'ImageOps.posterize(i, 2)'; }
 
+@test "iss-jpeg10 is PIL's round trip of quality 10" { compare iss-jpeg10 'saved(i, 10)'; }
+
 @test "profiles without a network mount, and serve what relearn purify writes" {
     cp -r "$DATA/images" "$s"
-    for p in iss-grey iss-bdr2; do
+    for p in iss-grey iss-bdr2 iss-jpeg10; do
         relearn purify -q --profile $p --cache "$w/other" "$s" "$w/$p"
         relearn mount --profile $p --cache "$c" -o nosweep "$s" "$m"
         diff -r "$w/$p" "$m"
@@ -91,5 +93,5 @@ P
     mkdir "$BATS_TEST_TMPDIR/empty" && cp -r profiles "$BATS_TEST_TMPDIR/empty/"
     RELEARN_DATA_DIR=$BATS_TEST_TMPDIR/empty relearn scan -q -p mine "$DATA/images" | grep -q '^19 images to purify'
     run relearn profile new --set chain=depth,sepia x
-    [ "$status" -eq 2 ] && [[ $output == *"there are jcdp, grey"* ]]
+    [ "$status" -eq 2 ] && [[ $output == *"there are jcdp, avatar, grey, depth"* ]]
 }

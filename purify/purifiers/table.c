@@ -2,13 +2,11 @@
 
 #include <string.h>
 
-extern const struct purifier_ops purifier_jcdp, purifier_grey, purifier_depth;
+extern const struct purifier_ops purifier_jcdp, purifier_avatar, purifier_grey, purifier_depth,
+    purifier_jpeg;
 
 const struct purifier_ops *const purifier_table[] = {
-    &purifier_jcdp,
-    &purifier_grey,
-    &purifier_depth,
-    NULL,
+    &purifier_jcdp, &purifier_avatar, &purifier_grey, &purifier_depth, &purifier_jpeg, NULL,
 };
 
 const struct purifier_ops *purifier_find(const char *name)
