@@ -129,7 +129,6 @@ sample.c:diffusion sample
 diffusion.c:diffusion train,diffusion finetune
 protect/protect.c:protect
 protect/lsp.c:protect
-protect/emn.c:protect
 protect/place.c:protect
 protect/ops.c:protect
 protect/cuda.c:protect

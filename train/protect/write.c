@@ -9,6 +9,7 @@
 #include "protect/protect.h"
 
 #include "out_tree.h"
+#include "param_json.h"
 #include "set.h"
 
 #include <math.h>
@@ -247,25 +248,6 @@ static json_t *record_strength(const struct protect_job *j, json_t *r)
     return r;
 }
 
-static status add_params(const struct protect_job *j, json_t *r)
-{
-    const struct param_table *t = &j->method->params;
-    for (int i = 0; i < t->n; i++) {
-        const struct param *p = &t->row[i];
-        AUTO(buf_done) struct buf text = BUF_INIT(4096);
-        status st = json_object_get(r, p->key) ? STATUS_OK : param_get(p, j->param, &text);
-        if (st)
-            return st;
-        if (!text.len)
-            continue;
-        bool number = p->kind != PARAM_BOOL && p->kind != PARAM_ENUM && p->kind != PARAM_TEXT;
-        json_t *v = number ? json_loads(text.data, JSON_DECODE_ANY, NULL) : json_string(text.data);
-        if (json_object_set_new(r, p->key, v))
-            return STATUS_NOMEM;
-    }
-    return STATUS_OK;
-}
-
 static json_t *record(const struct protect_job *j)
 {
     json_t *r = record_strength(j, json_pack("{s:s}", "method", j->method->name));
@@ -285,7 +267,10 @@ static json_t *record(const struct protect_job *j)
         json_object_set_new(r, "psnr_db", json_real(j->result.psnr_db));
     if (good && j->method->describe)
         j->method->describe(j, r);
-    if (good && add_params(j, r) == STATUS_OK)
+    json_t *params = good ? train_param_json(&j->method->params, j->param) : NULL;
+    good = params && json_object_update_missing(r, params) == 0;
+    json_decref(params);
+    if (good)
         return r;
     json_decref(r);
     return NULL;

@@ -1,0 +1,256 @@
+#include "protect/surrogate.h"
+
+#include "gradients.h"
+#include "model.h"
+#include "set.h"
+
+#include <string.h>
+
+enum { SGD_STEPS = 10 };
+static const float sgd_lr = .1f, sgd_momentum = .9f, sgd_decay = 5e-4f, sgd_clip = 5;
+
+const char *const surrogate_precisions[NN_PREC_COUNT + 1] = {
+    [NN_PREC_F32] = "f32", [NN_PREC_BF16] = "bf16"};
+
+/* ---- setting up ---- */
+
+static struct nn_plan_options plan_options(const struct surrogate *s)
+{
+    return (struct nn_plan_options){.threads = s->job->threads, .precision = s->param->precision};
+}
+
+static status make_pass(const struct surrogate *s, bool learn, struct surrogate_pass *out,
+                        struct errmsg *e)
+{
+    const struct nn_plan_options po = plan_options(s);
+    struct train_net_shape in = s->model->shape;
+    status st = nn_graph_new(s->model->params, &out->graph);
+    if (st)
+        return st;
+    struct nn_graph *g = out->graph;
+    struct nn_val x =
+        nn_input(g, "x", NN_F32, nn_shape4(s->batch, in.height, in.width, in.channels));
+    struct nn_val label = nn_input(g, "label", NN_I32, nn_shape1(s->batch)), grad = NN_NONE;
+    struct nn_val logits = s->model->net->build(g, in, x, learn, NULL);
+    struct nn_val each = nn_softmax_xent(g, logits, label), loss = nn_mean(g, each);
+    if (learn) {
+        nn_param_gradients(g, loss, NULL, 0, NULL);
+    } else {
+        nn_gradients(g, each, &x, 1, &grad);
+        nn_output(g, grad, "grad");
+    }
+    nn_output(g, loss, "loss");
+    st = nn_plan_new(g, &po, &out->plan, e);
+    if (st)
+        return st;
+    out->x = nn_plan_data(out->plan, x);
+    out->label = nn_plan_data(out->plan, label);
+    out->loss = nn_plan_data(out->plan, loss);
+    out->grad = learn ? NULL : nn_plan_data(out->plan, grad);
+    return STATUS_OK;
+}
+
+static status make_surrogate(struct surrogate *s, struct errmsg *e)
+{
+    const struct protect_job *j = s->job;
+    const struct nn_plan_options po = plan_options(s);
+    const char *arch = s->param->surrogate;
+    const struct train_net *net = train_net_find(arch);
+    if (!net)
+        return train_net_unknown(arch, e);
+    struct train_net_shape in = {j->info.width, j->info.height, j->info.channels, j->info.classes};
+    status st = train_model_new(net, in, j->set, &s->model);
+    if (!st)
+        st = nn_params_init(s->model->params, j->opt->seed);
+    if (!st)
+        st = make_pass(s, true, &s->learn, e);
+    if (!st)
+        st = make_pass(s, false, &s->noise, e);
+    if (!st)
+        st = train_forward_new(s->model, s->batch, &po, false, &s->forward, e);
+    struct nn_optim_options o = {
+        .kind = NN_SGD, .momentum = sgd_momentum, .weight_decay = sgd_decay, .threads = j->threads};
+    return st ? st : nn_optim_new(s->model->params, &o, &s->optim);
+}
+
+status surrogate_new(const struct protect_job *j, const struct surrogate_param *p,
+                     surrogate_delta_fn *delta, const void *arg, struct surrogate **out,
+                     struct errmsg *e)
+{
+    struct surrogate *s = *out = mem_zalloc(1, sizeof *s);
+    if (!s)
+        return STATUS_NOMEM;
+    s->job = j;
+    s->param = p;
+    s->delta = delta;
+    s->arg = arg;
+    s->batch = p->batch < j->info.samples ? p->batch : j->info.samples;
+    s->row = (size_t)j->info.width * (size_t)j->info.height * (size_t)j->info.channels;
+    status st = train_precision_check(p->precision, e);
+    if (!st)
+        st = make_surrogate(s, e);
+    struct train_loader_options lo = {.batch = s->batch,
+                                      .shuffle = true,
+                                      .drop_last = true,
+                                      .seed = j->opt->seed,
+                                      .threads = j->threads};
+    if (!st)
+        st = train_loader_new(j->set, &lo, &s->loader, e);
+    if (!st)
+        s->batches = train_loader_batches(s->loader);
+    return st;
+}
+
+static void pass_done(struct surrogate_pass *p)
+{
+    nn_plan_free(p->plan);
+    nn_graph_free(p->graph);
+}
+
+void surrogate_free(struct surrogate *s)
+{
+    if (!s)
+        return;
+    train_loader_free(s->loader);
+    nn_optim_free(s->optim);
+    train_forward_free(s->forward);
+    pass_done(&s->learn);
+    pass_done(&s->noise);
+    train_model_free(s->model);
+    mem_free(s);
+}
+
+/* ---- the parts of a round ---- */
+
+/* in [0,1] -> what the network sees */
+void surrogate_scale(const struct surrogate *s, float *x, size_t n)
+{
+    float mean = s->model->net->mean, std = s->model->net->std;
+    for (size_t i = 0; i < n; i++)
+        x[i] = (x[i] - mean) / std;
+}
+
+static status learn(struct surrogate *s, struct errmsg *e)
+{
+    const struct train_batch *b;
+    status st = STATUS_OK;
+    for (int turn = 0; turn < SGD_STEPS && !st; turn++) {
+        int64_t at = s->step % s->batches;
+        if (at == 0 || turn == 0)
+            st = train_loader_start(s->loader, (uint64_t)(s->step / s->batches), (int)at);
+        if (!st)
+            st = train_loader_next(s->loader, &b, e);
+        if (!st && stop_requested())
+            st = STATUS_CANCELLED;
+        if (st)
+            break;
+        for (int i = 0; i < s->batch; i++) {
+            const float *d = s->delta(s->arg, b->index[i], b->label[i]),
+                        *x = b->x + (size_t)i * s->row;
+            for (size_t p = 0; p < s->row; p++)
+                s->learn.x[(size_t)i * s->row + p] = x[p] + d[p];
+            s->learn.label[i] = b->label[i];
+        }
+        surrogate_scale(s, s->learn.x, (size_t)s->batch * s->row);
+        st = nn_plan_run(s->learn.plan);
+        if (!st)
+            st = train_check_gradients(s->model->params, s->learn.loss[0], sgd_clip,
+                                       s->job->threads, s->step, e);
+        if (st)
+            break;
+        nn_optim_step(s->optim, sgd_lr);
+        st = nn_plan_refresh(s->learn.plan);
+        s->step++;
+    }
+    return st;
+}
+
+status surrogate_load(struct surrogate *s, const int *sample, int n, float *input, struct errmsg *e)
+{
+    for (int i = 0; i < s->batch; i++) {
+        float *x = input + (size_t)i * s->row;
+        if (i >= n) {
+            memset(x, 0, s->row * sizeof *x);
+            s->noise.label[i] = -1;
+            continue;
+        }
+        struct set_view v;
+        int label = train_set_label(s->job->set, sample[i]);
+        const float *d = s->delta(s->arg, sample[i], label);
+        status st = train_set_view(s->job->set, sample[i], &v, e);
+        if (st)
+            return st;
+        for (size_t p = 0; p < s->row; p++)
+            x[p] = (float)v.pixels[p] / 255 + d[p];
+        s->noise.label[i] = label;
+        train_set_view_done(&v);
+    }
+    surrogate_scale(s, input, (size_t)s->batch * s->row);
+    return STATUS_OK;
+}
+
+static status measure(struct surrogate *s, const int *sample, int n, double *out, struct errmsg *e)
+{
+    struct train_eval ev;
+    status st = train_eval_init(&ev, s->job->info.classes);
+    if (st)
+        return st;
+    st = nn_plan_refresh(s->forward->plan);
+    for (int at = 0; at < n && !st; at += s->batch) {
+        st = stop_requested() ? STATUS_CANCELLED
+                              : surrogate_load(s, sample + at, n - at, s->forward->in, e);
+        if (!st)
+            st = nn_plan_run(s->forward->plan);
+        if (!st)
+            train_eval_add(&ev, s->forward->out, s->noise.label, s->batch);
+    }
+    if (!st)
+        *out = 1 - train_eval_accuracy(&ev);
+    train_eval_done(&ev);
+    return st;
+}
+
+status surrogate_rounds(struct surrogate *s, struct protect_job *j, surrogate_noise_fn *make_noise,
+                        const int *sample, int n, struct errmsg *e)
+{
+    const struct surrogate_param *param = s->param;
+    double error = 1;
+    struct progress p;
+    progress_init(&p, "crafting", 0, (uint64_t)param->rounds, j->opt->quiet);
+    int done = 0;
+    status st = STATUS_OK;
+    while (!st && done < param->rounds && error > param->stop_error) {
+        st = learn(s, e);
+        if (!st)
+            st = nn_plan_refresh(s->noise.plan);
+        if (!st)
+            st = make_noise(j, e);
+        if (!st)
+            st = measure(s, sample, n, &error, e);
+        char extra[48];
+        snprintf(extra, sizeof extra, "surrogate error %.3f", error);
+        progress_update(&p, (uint64_t)++done, extra);
+    }
+    if (st)
+        return st;
+    progress_done(&p, (uint64_t)done, NULL);
+    j->result.rounds = done;
+    j->result.surrogate_error = error;
+    j->result.precision = param->precision;
+    if (error > param->stop_error)
+        log_warn(
+            "the surrogate's error is still %.3f after %d rounds (wanted: %.3f); the protection "
+            "may be weak",
+            error, done, param->stop_error);
+    return STATUS_OK;
+}
+
+void surrogate_describe(const struct surrogate *s, json_t *out)
+{
+    const struct train_protect_result *r = &s->job->result;
+    json_object_set_new(out, "surrogate", json_string(s->model->net->name));
+    json_object_set_new(out, "batch", json_integer(s->batch));
+    json_object_set_new(out, "precision", json_string(nn_precision_names[r->precision]));
+    json_object_set_new(out, "rounds", json_integer(r->rounds));
+    json_object_set_new(out, "surrogate_error", json_real(r->surrogate_error));
+}

@@ -1,0 +1,91 @@
+#ifndef TRAIN_PROTECT_SURROGATE_H
+#define TRAIN_PROTECT_SURROGATE_H
+/*
+ * The network that error-minimising noise is crafted with, and the rounds in which both are trained:
+ *   1. 10 SGD steps of the surrogate on x + delta, not clipped (lr .1, momentum .9, weight decay
+ *      5e-4, norm 5), over batches that go on from round to round;
+ *   2. the method changes its deltas, the surrogate in evaluation mode;
+ *   3. the error on x + delta of the images that the method names; done when it is low enough.
+ *
+ * Belongs to one thread.
+ */
+#include "protect/protect.h"
+
+#include "nn/nn.h"
+
+/* The first member of such a method's parameters, and the first rows of its table. */
+struct surrogate_param {
+    char surrogate[PARAM_TEXT_MAX];
+    int batch, rounds;
+    double stop_error;
+    enum nn_precision precision;
+};
+extern const char *const surrogate_precisions[];
+#define SURROGATE_ROWS(stop)                                                                       \
+    {"surrogate", PARAM_TEXT, offsetof(struct surrogate_param, surrogate), .standard = "resnet18", \
+     .about = "network"},                                                                          \
+        {"batch",                                                                                  \
+         PARAM_INT,                                                                                \
+         offsetof(struct surrogate_param, batch),                                                  \
+         .lo = 1,                                                                                  \
+         .hi = 1 << 16,                                                                            \
+         .standard = "128",                                                                        \
+         .about = "images a step"},                                                                \
+        {"stop_error", PARAM_DOUBLE,     offsetof(struct surrogate_param, stop_error),  .lo = 0,   \
+         .hi = 1,      .standard = stop, .about = "done at this error of the surrogate"},          \
+        {"rounds",                                                                                 \
+         PARAM_INT,                                                                                \
+         offsetof(struct surrogate_param, rounds),                                                 \
+         .lo = 1,                                                                                  \
+         .hi = 1000000,                                                                            \
+         .standard = "100",                                                                        \
+         .about = "rounds of training and crafting at most"},                                      \
+    {                                                                                              \
+        "precision", PARAM_ENUM, offsetof(struct surrogate_param, precision),                      \
+            .names = surrogate_precisions, .standard = "f32", .about = "see relearn train --help"  \
+    }
+
+/* A plan over batches of images. */
+struct surrogate_pass {
+    struct nn_graph *graph;
+    struct nn_plan *plan;
+    float *x;
+    int32_t *label;
+    const float *loss, *grad; /* grad: of each image's own loss; of the noise pass only */
+};
+/* The perturbation of a sample, row floats for images in [0,1]; good until the next change. */
+typedef const float *surrogate_delta_fn(const void *arg, int sample, int label);
+
+struct surrogate {
+    const struct protect_job *job;
+    const struct surrogate_param *param;
+    surrogate_delta_fn *delta;
+    const void *arg;
+    struct train_model *model;
+    struct surrogate_pass learn, noise;
+    struct forward *forward; /* measures the error */
+    struct train_loader *loader;
+    struct nn_optim *optim;
+    int batch, batches; /* of an epoch */
+    size_t row;         /* floats of an image */
+    int64_t step;
+};
+/* *out is set, possibly half-built, on failure as well: it is the method's to free. */
+status surrogate_new(const struct protect_job *j, const struct surrogate_param *p,
+                     surrogate_delta_fn *delta, const void *arg, struct surrogate **out,
+                     struct errmsg *e) MUST_USE;
+void surrogate_free(struct surrogate *s);
+/* A batch: the first `batch` of n samples with their perturbation as the network's input, their
+   labels in s->noise.label; rows past n are zero with label -1. */
+status surrogate_load(struct surrogate *s, const int *sample, int n, float *input,
+                      struct errmsg *e) MUST_USE;
+/* n values in [0,1] -> what the network sees */
+void surrogate_scale(const struct surrogate *s, float *x, size_t n);
+typedef status surrogate_noise_fn(struct protect_job *j, struct errmsg *e);
+/* Rounds until the error of the n samples is low enough, or enough of them; fills j->result and
+   shows progress. make_noise finds the plan s->noise refreshed. */
+status surrogate_rounds(struct surrogate *s, struct protect_job *j, surrogate_noise_fn *make_noise,
+                        const int *sample, int n, struct errmsg *e) MUST_USE;
+void surrogate_describe(const struct surrogate *s, json_t *out);
+
+#endif
