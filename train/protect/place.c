@@ -73,6 +73,12 @@ static bool real_ancestor(const char *path, char out[PATH_MAX])
     return true;
 }
 
+char *protect_folder(const struct protect_job *j)
+{
+    char at[PATH_MAX];
+    return real_ancestor(j->opt->dst_dir, at) ? mem_strdup(at) : NULL;
+}
+
 /* The destination may not be the source nor lie in it; asked before anything is created. */
 static status check_outside(const struct protect_job *j, struct errmsg *e)
 {

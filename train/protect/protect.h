@@ -58,7 +58,7 @@ struct protect_method {
 };
 
 /* Every protection, in the order of --list: one row here, one file that defines protect_NAME. */
-#define PROTECT_METHODS(X) X(lsp) X(emn_class) X(ops) X(ar) X(cuda)
+#define PROTECT_METHODS(X) X(lsp) X(emn_class) X(emn) X(ops) X(ar) X(cuda)
 #define PROTECT_DECLARE(name) extern const struct protect_method protect_##name;
 PROTECT_METHODS(PROTECT_DECLARE)
 #undef PROTECT_DECLARE
@@ -68,6 +68,8 @@ PROTECT_METHODS(PROTECT_DECLARE)
 char *protect_target(const struct protect_job *j, int i);
 /* DST.perturbation.safetensors */
 char *protect_beside(const struct protect_job *j);
+/* The folder nearest to DST that is there. */
+char *protect_folder(const struct protect_job *j);
 /* Nothing is created. check_target: DST is empty or may be overwritten, and lies outside SRC;
    check_collisions: no two images become one. */
 status protect_check_target(const struct protect_job *j, struct errmsg *e) MUST_USE;
