@@ -15,7 +15,9 @@
     X(RELU, relu, OUTPUT, none)                                                                    \
     X(SILU, silu, INPUT, swish)                                                                    \
     X(SIGMOID, sigmoid, OUTPUT, none)                                                              \
-    X(TANH, tanh, OUTPUT, none)
+    X(TANH, tanh, OUTPUT, none)                                                                    \
+    X(RELU6, relu6, OUTPUT, none)                                                                  \
+    X(GELU, gelu, INPUT, none)
 
 #define X(NAME, name, saves, algorithm) +1
 _Static_assert(0 NN_ACT_TABLE(X) == NN_ACT_COUNT, "a line for every activation");

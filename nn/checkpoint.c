@@ -3,10 +3,10 @@
  *
  *   <entry>            weights and buffers, under their own names: a checkpoint is a weights file, too
  *   ema.<entry>        the average, so that nn_params_load(p, f, "ema.") reads it
- *   optim.0.<entry>    velocity (SGD) or first moment (Adam) of a trainable entry
- *   optim.1.<entry>    second moment (Adam)
+ *   optim.0.<entry>    velocity (SGD) or first moment (Adam, AdamW) of a trainable entry
+ *   optim.1.<entry>    second moment (Adam, AdamW)
  *
- * and as metadata: nn.optim "sgd" or "adam", nn.optim.step, nn.ema.step.
+ * and as metadata: nn.optim "sgd", "adam" or "adamw", nn.optim.step, nn.ema.step.
  * Loading checks everything before it changes anything.
  */
 #include "file.h"
@@ -20,7 +20,9 @@
 #define KEY_OPTIM_STEP "nn.optim.step"
 #define KEY_EMA_STEP "nn.ema.step"
 
-static const char *const optim_names[NN_OPTIM_COUNT] = {"sgd", "adam"};
+static const char *const optim_names[] = {
+    [NN_SGD] = "sgd", [NN_ADAM] = "adam", [NN_ADAMW] = "adamw"};
+_Static_assert(ARRAY_LEN(optim_names) == NN_OPTIM_COUNT, "a name for every optimiser");
 static const char *const optim_prefix[NN_OPTIM_SLOTS] = {"optim.0.", "optim.1."};
 
 enum { PREFIX_MAX = 64, NAME_MAX_FULL = NN_NAME_MAX + PREFIX_MAX, STEP_TEXT = 24, META_MINE = 3 };

@@ -35,6 +35,8 @@ enum nn_store { NN_STORE_F32, NN_STORE_I32, NN_STORE_BF16, NN_STORE_COUNT };
  * GROUP_NORM_BACK    dy x gamma beta stats res?    -> dx? (+ res) dgamma? dbeta?
  * BATCH_NORM         x gamma beta mean var res?    -> y = post(norm + res), stats? (C,2): mean, 1/sd
  * BATCH_NORM_BACK    dy x gamma beta mean var stats res? -> dx? (+ res) dgamma? dbeta?
+ * LAYER_NORM         x gamma beta                  -> y, stats? (rows,2): mean, 1/sd
+ * LAYER_NORM_BACK    dy x gamma beta stats         -> dx? dgamma? dbeta?
  * ACT                x                             -> y            attr.act
  * ACT_BACK           dy v more?                    -> dx of dy + more; v is y or x (acts.h)
  * ADD                a b                           -> y = post(a + b)
@@ -80,6 +82,8 @@ enum nn_store { NN_STORE_F32, NN_STORE_I32, NN_STORE_BF16, NN_STORE_COUNT };
     X(GROUP_NORM_BACK, group_norm_back)                                                            \
     X(BATCH_NORM, batch_norm)                                                                      \
     X(BATCH_NORM_BACK, batch_norm_back)                                                            \
+    X(LAYER_NORM, layer_norm)                                                                      \
+    X(LAYER_NORM_BACK, layer_norm_back)                                                            \
     X(ACT, act)                                                                                    \
     X(ACT_BACK, act_back)                                                                          \
     X(ADD, add)                                                                                    \

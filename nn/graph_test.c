@@ -38,7 +38,7 @@ static void impossible_shapes_are_refused(void **state)
     (void)state;
     struct nn_params *params;
     assert_int_equal(nn_params_new(&params), STATUS_OK);
-    for (int i = 0; i < 16; i++) {
+    for (int i = 0; i < 21; i++) {
         struct nn_graph *g;
         assert_int_equal(nn_graph_new(params, &g), STATUS_OK);
         struct nn_val x = nn_input(g, "x", NN_F32, nn_shape4(2, 4, 4, 6));
@@ -92,6 +92,21 @@ static void impossible_shapes_are_refused(void **state)
             break;
         case 14:
             y = nn_mse(g, k, k);
+            break;
+        case 15:
+            y = nn_layer_norm(g, x, v, c, 1e-5f);
+            break;
+        case 16:
+            y = nn_concat_tokens(g, x, x);
+            break;
+        case 17:
+            y = nn_slice_tokens(g, nn_input(g, "t", NN_F32, nn_shape3(2, 3, 4)), 2, 2);
+            break;
+        case 18:
+            y = nn_add_each(g, x, v);
+            break;
+        case 19:
+            y = nn_repeat(g, x, 2);
             break;
         default:
             y = nn_input(g, "huge", NN_F32, nn_shape4(1 << 20, 1 << 20, 1 << 20, 1 << 20));
@@ -196,6 +211,13 @@ BUILDER(group_norm, LIST(image_in(o), each_in(o), each_in(o)),
         nn_group_norm(g, v[0], v[1], v[2], 2, 1e-5f))
 BUILDER(batch_norm, LIST(image_in(o), each_in(o), each_in(o), each_in(o), each_in(o)),
         nn_batch_norm(g, v[0], v[1], v[2], v[3], v[4], 0.1f, 1e-5f, false))
+BUILDER(layer_norm, LIST(image_in(o), each_in(o), each_in(o)),
+        nn_layer_norm(g, v[0], v[1], v[2], 1e-5f))
+BUILDER(repeat, LIST(each_in(o)), nn_repeat(g, v[0], 3))
+BUILDER(add_each, LIST(rows_in(o), each_in(o)), nn_add_each(g, v[0], v[1]))
+BUILDER(concat_tokens, LIST(give(o, nn_shape3(2, 3, 4)), give(o, nn_shape3(2, 1, 4))),
+        nn_concat_tokens(g, v[0], v[1]))
+BUILDER(slice_tokens, LIST(give(o, nn_shape3(2, 3, 4))), nn_slice_tokens(g, v[0], 1, 2))
 BUILDER(act, LIST(image_in(o)), nn_act(g, v[0], NN_RELU))
 BUILDER(add, LIST(image_in(o), image_in(o)), nn_add(g, v[0], v[1]))
 BUILDER(sub, LIST(image_in(o), image_in(o)), nn_sub(g, v[0], v[1]))
@@ -223,22 +245,24 @@ BUILDER(mean, LIST(image_in(o)), nn_mean(g, v[0]))
 BUILDER(sum, LIST(image_in(o)), nn_sum(g, v[0]))
 
 static struct nn_val (*const builders[])(struct operands *o) = {
-    build_conv2d,     build_linear,   build_group_norm,
-    build_batch_norm, build_act,      build_add,
-    build_sub,        build_mul,      build_affine,
-    build_add_nc,     build_mul_nc,   build_concat,
-    build_slice_c,    build_reshape,  build_upsample2,
-    build_max_pool,   build_avg_pool, build_global_avg_pool,
-    build_attention,  build_dropout,  build_timestep,
-    build_unit_norm,  build_wsq_diff, build_xent,
-    build_mse,        build_mean,     build_sum};
+    build_conv2d,        build_linear,      build_group_norm,
+    build_batch_norm,    build_act,         build_add,
+    build_sub,           build_mul,         build_affine,
+    build_add_nc,        build_mul_nc,      build_concat,
+    build_slice_c,       build_reshape,     build_upsample2,
+    build_max_pool,      build_avg_pool,    build_global_avg_pool,
+    build_attention,     build_dropout,     build_timestep,
+    build_unit_norm,     build_wsq_diff,    build_xent,
+    build_mse,           build_mean,        build_sum,
+    build_layer_norm,    build_repeat,      build_add_each,
+    build_concat_tokens, build_slice_tokens};
 
 /* Ops that a call of nn.h makes are those with a gradient, and the embedding of time; but these,
    which gradients alone append. */
 static bool of_gradients_only(enum nn_op op)
 {
-    return op == NN_OP_COPY || op == NN_OP_DOT_HW || op == NN_OP_SPREAD_HW || op == NN_OP_PAD_C ||
-           op == NN_OP_SPREAD || (!nn_op_row(op)->gradient && op != NN_OP_TIMESTEP);
+    return op == NN_OP_COPY || op == NN_OP_DOT_HW || op == NN_OP_PAD_C || op == NN_OP_SPREAD ||
+           (!nn_op_row(op)->gradient && op != NN_OP_TIMESTEP);
 }
 
 static void integers_are_no_operands(void **state)

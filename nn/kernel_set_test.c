@@ -110,8 +110,9 @@ static void activations_keep_nan(void **state)
             const float *out = nn_plan_data_named(p, "y"), *dx = nn_plan_data_named(p, "grad");
             for (int k = 0; k < PAYLOADS; k++) {
                 assert_true(isnan(in[k]));
-                /* ReLU's gradient passes, as torch's does */
-                bool right = kind == NN_RELU ? dx[k] == 1 : isnan(dx[k]);
+                /* the gradients of ReLU and ReLU6 pass, as torch's do */
+                bool passes = kind == NN_RELU || kind == NN_RELU6;
+                bool right = passes ? dx[k] == 1 : isnan(dx[k]);
                 if (!isnan(out[k]) || !right)
                     fail_msg("%s, activation %d, variant %d: NaN %d becomes %a, gradient %a",
                              cpus[i] ? cpus[i] : "this CPU", (int)kind, variant, k, (double)out[k],

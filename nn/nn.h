@@ -83,6 +83,10 @@ static inline struct nn_shape nn_shape2(int a, int b)
 {
     return (struct nn_shape){2, {a, b, 1, 1}};
 }
+static inline struct nn_shape nn_shape3(int a, int b, int c)
+{
+    return (struct nn_shape){3, {a, b, c, 1}};
+}
 static inline struct nn_shape nn_shape4(int a, int b, int c, int d)
 {
     return (struct nn_shape){4, {a, b, c, d}};
@@ -164,8 +168,11 @@ static inline struct nn_conv nn_conv_same(int kernel, int stride)
 /* w (O,C/groups,Kh,Kw), b (O) or NN_NONE -> (N,H',W',O). Cross-correlation, as torch. */
 struct nn_val nn_conv2d(struct nn_graph *g, struct nn_val x, struct nn_val w, struct nn_val b,
                         struct nn_conv attr);
-/* x (N,C), w (O,C), b (O) or NN_NONE -> (N,O) */
+/* x (N,C), w (O,C), b (O) or NN_NONE -> (N,O); an x (..,C) as its rows -> (..,O) */
 struct nn_val nn_linear(struct nn_graph *g, struct nn_val x, struct nn_val w, struct nn_val b);
+/* Ba et al. 2016: each row (C) of x (..,C) by its own mean and (biased) variance; gamma, beta (C). */
+struct nn_val nn_layer_norm(struct nn_graph *g, struct nn_val x, struct nn_val gamma,
+                            struct nn_val beta, float eps);
 /* Wu & He 2018; gamma, beta (C). Biased variance. */
 struct nn_val nn_group_norm(struct nn_graph *g, struct nn_val x, struct nn_val gamma,
                             struct nn_val beta, int groups, float eps);
@@ -175,7 +182,9 @@ struct nn_val nn_group_norm(struct nn_graph *g, struct nn_val x, struct nn_val g
 struct nn_val nn_batch_norm(struct nn_graph *g, struct nn_val x, struct nn_val gamma,
                             struct nn_val beta, struct nn_val mean, struct nn_val var,
                             float momentum, float eps, bool training);
-enum nn_act_kind { NN_RELU, NN_SILU, NN_SIGMOID, NN_TANH, NN_ACT_COUNT };
+/* GELU is x times the normal distribution's share below x (Hendrycks & Gimpel 2016), exactly, not
+   its usual approximation by tanh. */
+enum nn_act_kind { NN_RELU, NN_SILU, NN_SIGMOID, NN_TANH, NN_RELU6, NN_GELU, NN_ACT_COUNT };
 struct nn_val nn_act(struct nn_graph *g, struct nn_val x, enum nn_act_kind kind); /* any shape */
 struct nn_val nn_add(struct nn_graph *g, struct nn_val a, struct nn_val b);       /* same shape */
 struct nn_val nn_sub(struct nn_graph *g, struct nn_val a, struct nn_val b);
@@ -187,6 +196,12 @@ struct nn_val nn_mul_nc(struct nn_graph *g, struct nn_val x, struct nn_val v);
 struct nn_val nn_concat(struct nn_graph *g, struct nn_val a, struct nn_val b); /* along C */
 /* Channels first .. first+count-1 of x, (N,..,C), as a value of its own. */
 struct nn_val nn_slice_c(struct nn_graph *g, struct nn_val x, int first, int count);
+/* Sequences (N,L,C): a sample's L rows after those of another; count rows from the first on. */
+struct nn_val nn_concat_tokens(struct nn_graph *g, struct nn_val a, struct nn_val b);
+struct nn_val nn_slice_tokens(struct nn_graph *g, struct nn_val x, int first, int count);
+/* v (..) added to every sample of x (N,..); v n times, (n,..). */
+struct nn_val nn_add_each(struct nn_graph *g, struct nn_val x, struct nn_val v);
+struct nn_val nn_repeat(struct nn_graph *g, struct nn_val v, int n);
 struct nn_val nn_reshape(struct nn_graph *g, struct nn_val x, struct nn_shape s); /* same count */
 struct nn_val nn_upsample2(struct nn_graph *g, struct nn_val x);                  /* nearest */
 struct nn_pool {
@@ -288,13 +303,15 @@ status nn_precision_check(enum nn_precision precision, const char *hint, struct 
 
 /* ================================ optimisers ================================ */
 
-enum nn_optim_kind { NN_SGD, NN_ADAM, NN_OPTIM_COUNT };
+enum nn_optim_kind { NN_SGD, NN_ADAM, NN_ADAMW, NN_OPTIM_COUNT };
 struct nn_optim_options {
     enum nn_optim_kind kind;
-    float momentum;          /* SGD; torch's form: v = m v + g; p -= lr v */
-    bool nesterov;           /* SGD */
-    float weight_decay;      /* L2, added to the gradient, as torch's SGD and Adam */
-    float beta1, beta2, eps; /* Adam, Kingma & Ba 2015; 0 means .9, .999, 1e-8 */
+    float momentum; /* SGD; torch's form: v = m v + g; p -= lr v */
+    bool nesterov;  /* SGD */
+    /* L2, added to the gradient, as torch's SGD and Adam; AdamW (Loshchilov & Hutter 2019) shrinks
+       the weights by lr times it instead */
+    float weight_decay;
+    float beta1, beta2, eps; /* Adam, Kingma & Ba 2015, and AdamW; 0 means .9, .999, 1e-8 */
     int threads;             /* of one step; 0: cpu_count(). The result does not depend on it */
 };
 struct nn_optim;

@@ -102,6 +102,18 @@ static struct nn_shape image(struct op_case *c)
     return nn_shape4(n, h, w, channels);
 }
 
+static struct nn_val any_act(struct op_case *c, struct nn_val x)
+{
+    return nn_act(c->graph, x, (enum nn_act_kind)op_case_int(c, 0, NN_ACT_COUNT - 1));
+}
+
+/* One that lets large values through: what bounds them leaves the errors of what is before it. */
+static struct nn_val unbounded_act(struct op_case *c, struct nn_val x)
+{
+    static const enum nn_act_kind kinds[] = {NN_RELU, NN_SILU, NN_GELU};
+    return nn_act(c->graph, x, kinds[op_case_int(c, 0, ARRAY_LEN(kinds) - 1)]);
+}
+
 static struct nn_val random_conv(struct op_case *c, struct nn_val x, struct nn_shape xs)
 {
     int kh = op_case_int(c, 1, 4), kw = coin(c) ? kh : op_case_int(c, 1, 4);
@@ -146,7 +158,7 @@ static void make_conv_block(struct op_case *c)
     else if (nn_shape_equal(s, ys))
         y = nn_add(c->graph, x, y);
     if (coin(c))
-        y = nn_act(c->graph, y, coin(c) ? NN_RELU : NN_SILU);
+        y = unbounded_act(c, y);
     if (op_case_int(c, 0, 3) == 0)
         y = nn_add(c->graph, y, input(c, ys));
     c->y = y;
@@ -157,14 +169,15 @@ static void wide_conv(struct op_case *c, struct nn_shape xs, int o, int kh, int 
 {
     struct nn_val x = input(c, xs);
     struct nn_val b = coin(c) ? param(c, nn_shape1(o)) : NN_NONE;
-    struct nn_val y = nn_conv2d(c->graph, x, param(c, nn_shape4(o, xs.dim[3], kh, kw)), b, a);
+    struct nn_val y =
+        nn_conv2d(c->graph, x, param(c, nn_shape4(o, xs.dim[3], kh, kw)), b, a);
     struct nn_shape ys = nn_val_shape(c->graph, y);
     if (coin(c))
         y = nn_add_nc(c->graph, y, input(c, nn_shape2(ys.dim[0], ys.dim[3])));
     if (coin(c))
         y = nn_add(c->graph, y, input(c, ys));
     if (coin(c))
-        y = nn_act(c->graph, y, coin(c) ? NN_RELU : NN_SILU);
+        y = unbounded_act(c, y);
     c->y = y;
 }
 static struct nn_conv random_pads(struct op_case *c, int stride)
@@ -242,8 +255,7 @@ static void make_group_norm_act(struct op_case *c)
 {
     struct nn_shape s = image(c);
     struct nn_val x = input(c, s);
-    c->y = nn_act(c->graph, random_group_norm(c, x, s),
-                  (enum nn_act_kind)op_case_int(c, 0, NN_ACT_COUNT - 1));
+    c->y = any_act(c, random_group_norm(c, x, s));
     if (coin(c))
         c->y = nn_add(c->graph, c->y, x);
 }
@@ -265,7 +277,7 @@ static void make_batch_norm_block(struct op_case *c)
     struct nn_val x = input(c, s), y = random_batch_norm(c, x, s);
     if (coin(c))
         y = nn_add(c->graph, y, coin(c) ? x : input(c, s));
-    c->y = coin(c) ? nn_act(c->graph, y, NN_RELU) : y;
+    c->y = coin(c) ? any_act(c, y) : y;
 }
 /* Large enough for the pixels of one sample to be shared among threads. */
 static void make_norm_large(struct op_case *c)
@@ -277,12 +289,39 @@ static void make_norm_large(struct op_case *c)
         y = nn_act(c->graph, y, coin(c) ? NN_RELU : NN_SILU);
     c->y = coin(c) ? nn_add(c->graph, y, x) : y;
 }
+/* Rows of any length, also more than one block of them. */
+static void make_layer_norm(struct op_case *c)
+{
+    int n = op_case_int(c, 1, 3), rows = op_case_int(c, 1, 90), channels = op_case_int(c, 1, 70);
+    struct nn_shape s = coin(c) ? image(c) : nn_shape3(n, rows, channels);
+    if (op_case_int(c, 0, 3) == 0)
+        s = nn_shape2(rows, channels);
+    int last = s.dim[s.rank - 1];
+    struct nn_val gamma = param(c, nn_shape1(last)), beta = param(c, nn_shape1(last));
+    struct nn_val x = leaf_as(c, s, false, 2, 1);
+    c->y = nn_layer_norm(c->graph, x, gamma, beta, 1e-2f);
+    if (coin(c))
+        c->y = nn_add(c->graph, c->y, any_act(c, x));
+}
+/* Sequences joined, cut, with something added to each of them. */
+static void make_tokens(struct op_case *c)
+{
+    struct nn_graph *g = c->graph;
+    int n = op_case_int(c, 1, 4), l = op_case_int(c, 1, 7), channels = op_case_int(c, 1, 20);
+    struct nn_val first = nn_repeat(g, param(c, nn_shape2(1, channels)), n);
+    struct nn_val y = nn_concat_tokens(g, first, input(c, nn_shape3(n, l, channels)));
+    y = nn_add_each(g, y, param(c, nn_shape2(l + 1, channels)));
+    if (coin(c))
+        y = nn_linear(g, y, param(c, nn_shape2(5, channels)), param(c, nn_shape1(5)));
+    int from = op_case_int(c, 0, l);
+    c->y = coin(c) ? nn_slice_tokens(g, y, from, op_case_int(c, 1, l + 1 - from)) : y;
+}
 static void make_act(struct op_case *c)
 {
     struct nn_shape s =
         coin(c) ? image(c) : nn_shape2(op_case_int(c, 1, 5), op_case_int(c, 1, 3000));
     struct nn_val x = leaf_as(c, s, false, 0, coin(c) ? 1 : 8);
-    c->y = nn_act(c->graph, x, (enum nn_act_kind)op_case_int(c, 0, NN_ACT_COUNT - 1));
+    c->y = any_act(c, x);
 }
 /* Sums, differences, products, a value read several times. */
 static void make_arithmetic(struct op_case *c)
@@ -515,6 +554,8 @@ static const struct op_maker op_makers[] = {
     {"batch_norm", make_batch_norm, 3e-5f, false, false},
     {"batch_norm_block", make_batch_norm_block, 3e-5f, false, false},
     {"norm_large", make_norm_large, 3e-5f, false, true},
+    {"layer_norm", make_layer_norm, 1e-5f, false, false},
+    {"tokens", make_tokens, 1e-5f, false, false},
     {"act", make_act, 1e-6f, false, false},
     {"arithmetic", make_arithmetic, 1e-6f, false, false},
     {"with_nc", make_with_nc, 1e-5f, false, false},

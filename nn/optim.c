@@ -17,6 +17,7 @@ struct update {
     float *p, *slot[NN_OPTIM_SLOTS];
     const float *g;
     float lr, decay;
+    float keep; /* AdamW: 1 - lr decay, which weights are multiplied by; decay is 0 then */
     float momentum;
     bool nesterov;
     float beta1, one_less_beta1, beta2, one_less_beta2, eps;
@@ -68,9 +69,14 @@ int nn_optim_threads(int threads, int64_t n)
     return n < PARALLEL_MIN ? 1 : threads > 0 ? threads : cpu_count();
 }
 
+static bool is_adam(const struct nn_optim *o)
+{
+    return o->opt.kind == NN_ADAM || o->opt.kind == NN_ADAMW;
+}
+
 int nn_optim_slots(const struct nn_optim *o)
 {
-    if (o->opt.kind == NN_ADAM)
+    if (is_adam(o))
         return 2;
     return o->opt.momentum != 0 ? 1 : 0;
 }
@@ -102,7 +108,8 @@ static void sgd_momentum(const void *ctx, int64_t first, int64_t last, int threa
     }
 }
 
-/* torch.optim.Adam: Kingma & Ba 2015, algorithm 1, eps outside the corrected root. */
+/* torch.optim.Adam: Kingma & Ba 2015, algorithm 1, eps outside the corrected root. AdamW: the same
+   without decay in the gradient. */
 static void adam(const void *ctx, int64_t first, int64_t last, int thread)
 {
     (void)thread;
@@ -115,7 +122,7 @@ static void adam(const void *ctx, int64_t first, int64_t last, int thread)
         float v1 = u.beta2 * v[i] + u.one_less_beta2 * (d * d);
         m[i] = m1;
         v[i] = v1;
-        p[i] -= u.lr * m1 / (sqrtf(v1) * u.root_bias2 + u.eps);
+        p[i] = u.keep * p[i] - u.lr * m1 / (sqrtf(v1) * u.root_bias2 + u.eps);
     }
 }
 
@@ -123,7 +130,7 @@ static void adam(const void *ctx, int64_t first, int64_t last, int thread)
 static struct update update_at(const struct nn_optim *o, float lr)
 {
     double beta1 = o->opt.beta1, beta2 = o->opt.beta2, t = (double)o->step;
-    bool corrected = o->opt.kind == NN_ADAM;
+    bool corrected = is_adam(o);
     return (struct update){
         .lr = corrected ? (float)(lr / (1 - pow(beta1, t))) : lr,
         .momentum = o->opt.momentum,
@@ -140,7 +147,7 @@ static struct update update_at(const struct nn_optim *o, float lr)
 void nn_optim_step(struct nn_optim *o, float lr)
 {
     o->step++;
-    nn_range_fn *fn = o->opt.kind == NN_ADAM ? adam : nn_optim_slots(o) ? sgd_momentum : sgd_plain;
+    nn_range_fn *fn = is_adam(o) ? adam : nn_optim_slots(o) ? sgd_momentum : sgd_plain;
     struct update shared = update_at(o, lr);
     for (int i = 0; i < o->count; i++) {
         const struct nn_param_entry *e = nn_params_at(o->params, i);
@@ -151,6 +158,11 @@ void nn_optim_step(struct nn_optim *o, float lr)
         u.g = e->grad;
         u.lr *= e->lr_scale;
         u.decay = e->decay ? o->opt.weight_decay : 0;
+        u.keep = 1;
+        if (o->opt.kind == NN_ADAMW) {
+            u.keep -= lr * e->lr_scale * u.decay;
+            u.decay = 0;
+        }
         memcpy(u.slot, o->state[i].slot, sizeof u.slot);
         int64_t n = nn_shape_count(e->shape);
         nn_for_blocks(nn_optim_threads(o->opt.threads, n), n, NN_LINE_FLOATS, fn, &u);

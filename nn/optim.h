@@ -12,8 +12,7 @@ struct nn_optim {
     int count; /* entries there were when the optimiser was made; later ones are not trained by it
                 */
     struct nn_optim_state {
-        float
-            *slot[NN_OPTIM_SLOTS]; /* SGD: velocity. Adam: first and second moment. NULL: unused */
+        float *slot[NN_OPTIM_SLOTS]; /* SGD: velocity. Adam, AdamW: both moments. NULL: unused */
     } * state;
 };
 

@@ -46,8 +46,10 @@ static void model_step(struct model *w, const struct nn_optim_options *o, const 
                        double decay, int t)
 {
     for (int i = 0; i < N; i++) {
-        double d = g[i] + decay * w->p[i];
-        if (o->kind == NN_ADAM) {
+        bool decoupled = o->kind == NN_ADAMW;
+        double d = g[i] + (decoupled ? 0 : decay * w->p[i]);
+        w->p[i] *= decoupled ? 1 - lr * decay : 1;
+        if (o->kind != NN_SGD) {
             double b1 = o->beta1 > 0 ? o->beta1 : 0.9, b2 = o->beta2 > 0 ? o->beta2 : 0.999;
             w->m[i] = b1 * w->m[i] + (1 - b1) * d;
             w->v[i] = b2 * w->v[i] + (1 - b2) * d * d;
@@ -85,6 +87,8 @@ static void follows_the_definition(void **state)
         {.kind = NN_SGD, .momentum = 0.9f, .nesterov = true, .weight_decay = 0.01f},
         {.kind = NN_ADAM},
         {.kind = NN_ADAM, .beta1 = 0.5f, .beta2 = 0.9f, .eps = 1e-3f, .weight_decay = 0.1f},
+        {.kind = NN_ADAMW},
+        {.kind = NN_ADAMW, .beta1 = 0.5f, .beta2 = 0.9f, .eps = 1e-3f, .weight_decay = 0.4f},
     };
     for (size_t k = 0; k < ARRAY_LEN(row); k++) {
         AUTO(nn_params_free) struct nn_params *p = new_params();

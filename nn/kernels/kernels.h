@@ -194,6 +194,8 @@ static inline bool nn_channels_fit(const struct nn_tensor *t)
     X(group_norm_back)                                                                             \
     X(batch_norm)                                                                                  \
     X(batch_norm_back)                                                                             \
+    X(layer_norm)                                                                                  \
+    X(layer_norm_back)                                                                             \
     X(add_nc)                                                                                      \
     X(mul_nc)                                                                                      \
     X(sum_hw)                                                                                      \

@@ -13,7 +13,7 @@ struct nn_val nn_act(struct nn_graph *g, struct nn_val x, enum nn_act_kind kind)
     return nn_emit1(g, NN_OP_ACT, &x, 1, (struct nn_attr){.act = kind}, nn_val_shape(g, x));
 }
 
-/* NaN stays NaN, and ReLU's gradient at NaN is 1, as in torch. */
+/* NaN stays NaN, and the gradients of ReLU and ReLU6 at NaN are 1, as in torch. */
 static double relu_value(double x)
 {
     return x < 0 ? 0 : x;
@@ -46,6 +46,28 @@ static double tanh_value(double x)
 static double tanh_slope(double y)
 {
     return 1 - y * y;
+}
+static double relu6_value(double x)
+{
+    return x < 0 ? 0 : x > 6 ? 6 : x;
+}
+static double relu6_slope(double y)
+{
+    return y <= 0 || y >= 6 ? 0 : 1;
+}
+/* The normal distribution's share below x. */
+static double normal_below(double x)
+{
+    return erfc(-x / sqrt(2)) / 2;
+}
+static double gelu_value(double x)
+{
+    return x * normal_below(x);
+}
+static double gelu_slope(double x)
+{
+    const double pi = 3.14159265358979323846;
+    return normal_below(x) + x * exp(-x * x / 2) / sqrt(2 * pi);
 }
 
 static const struct nn_act_row acts[NN_ACT_COUNT] = {

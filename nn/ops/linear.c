@@ -1,7 +1,20 @@
-/* y = x w' + b. x (N,C), w (O,C), b (O), y (N,O). */
+/* y = x w' + b. x (N,C), w (O,C), b (O), y (N,O); an x of more dimensions is seen as its rows. */
 #include "op.h"
 
 #include <string.h>
+
+static struct nn_val linear_rows(struct nn_graph *g, struct nn_val x, struct nn_val w,
+                                 struct nn_val b)
+{
+    struct nn_shape s = nn_val_shape(g, x);
+    int c = s.dim[s.rank - 1];
+    int64_t rows = nn_shape_count(s) / c;
+    if (rows > INT32_MAX)
+        return nn_fail(g, STATUS_INVALID, "linear: x has too many rows");
+    struct nn_val y = nn_linear(g, nn_reshape(g, x, nn_shape2((int)rows, c)), w, b);
+    s.dim[s.rank - 1] = nn_val_shape(g, y).dim[1];
+    return nn_reshape(g, y, s);
+}
 
 struct nn_val nn_linear(struct nn_graph *g, struct nn_val x, struct nn_val w, struct nn_val b)
 {
@@ -10,6 +23,8 @@ struct nn_val nn_linear(struct nn_graph *g, struct nn_val x, struct nn_val w, st
         return NN_NONE;
     struct nn_shape xs = nn_val_shape(g, x), ws = nn_val_shape(g, w), bs = nn_val_shape(g, b);
     char tx[NN_SHAPE_TEXT], tw[NN_SHAPE_TEXT], tb[NN_SHAPE_TEXT];
+    if (xs.rank > 2)
+        return linear_rows(g, x, w, b);
     if (xs.rank != 2 || ws.rank != 2 || xs.dim[1] != ws.dim[1] ||
         (b.id && !nn_shape_equal(bs, nn_shape1(ws.dim[0]))))
         return nn_fail(g, STATUS_INVALID, "linear: x %s, w %s and b %s do not fit",

@@ -72,6 +72,12 @@ static void sum_hw_gradient(struct nn_grad *gr, const struct nn_node *node)
                          nn_val_shape(g, x)));
 }
 
+static void spread_hw_gradient(struct nn_grad *gr, const struct nn_node *node)
+{
+    nn_grad_add(gr, node->in[0],
+                sum_hw(nn_grad_graph(gr), nn_grad_of(gr, node->out[0]), node->attr.scale));
+}
+
 struct nhwc {
     int64_t n, pixels, c;
 };
@@ -148,5 +154,6 @@ const struct nn_op_impl nn_op_dot_hw = {
 const struct nn_op_impl nn_op_spread_hw = {
     .op = NN_OP_SPREAD_HW,
     .name = "spread_hw",
+    .gradient = spread_hw_gradient,
     .reference = {.op = NN_OP_SPREAD_HW, .name = "reference.spread_hw", .run = spread_run},
 };
