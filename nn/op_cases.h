@@ -170,7 +170,7 @@ static void wide_conv(struct op_case *c, struct nn_shape xs, int o, int kh, int 
     struct nn_val x = input(c, xs);
     struct nn_val b = coin(c) ? param(c, nn_shape1(o)) : NN_NONE;
     struct nn_val y =
-        nn_conv2d(c->graph, x, param(c, nn_shape4(o, xs.dim[3], kh, kw)), b, a);
+        nn_conv2d(c->graph, x, param(c, nn_shape4(o, xs.dim[3] / a.groups, kh, kw)), b, a);
     struct nn_shape ys = nn_val_shape(c->graph, y);
     if (coin(c))
         y = nn_add_nc(c->graph, y, input(c, nn_shape2(ys.dim[0], ys.dim[3])));
@@ -210,6 +210,18 @@ static void make_conv_strided(struct op_case *c)
     int side = op_case_int(c, 5, 20), ci = 16 * op_case_int(c, 1, 2), o = 16 * op_case_int(c, 1, 3);
     wide_conv(c, nn_shape4(op_case_int(c, 1, 3), side, op_case_int(c, 5, 12), ci), o, kh, kw,
               random_pads(c, stride));
+}
+/* A kernel for each channel. */
+static void make_conv_depthwise(struct op_case *c)
+{
+    int channels = op_case_int(c, 2, 40), side = op_case_int(c, 1, 14);
+    int kh = op_case_int(c, 1, 5), kw = op_case_int(c, 1, 5);
+    struct nn_shape s = nn_shape4(op_case_int(c, 1, 4), side, op_case_int(c, 1, 14), channels);
+    struct nn_conv a = coin(c) ? random_pads(c, op_case_int(c, 1, 3)) : nn_conv_same(3, 1);
+    if (kh > s.dim[1] + a.pad_top + a.pad_bottom || kw > s.dim[2] + a.pad_left + a.pad_right)
+        kh = kw = 1;
+    a.groups = channels;
+    wide_conv(c, s, channels, kh, kw, a);
 }
 /* Two convolutions of one value: their data gradients are added. */
 static void make_conv_twice(struct op_case *c)
@@ -546,6 +558,7 @@ static const struct op_maker op_makers[] = {
     {"conv2d_tiles", make_conv_tiles, 1e-5f, false, false},
     {"conv2d_blocks", make_conv_blocks, 1e-5f, false, true},
     {"conv2d_strided", make_conv_strided, 1e-5f, false, false},
+    {"conv2d_depthwise", make_conv_depthwise, 1e-5f, false, false},
     {"conv2d_twice", make_conv_twice, 1e-5f, false, false},
     {"conv2d_made_weights", make_conv_made_weights, 1e-5f, false, false},
     {"linear", make_linear, 1e-5f, false, false},

@@ -226,13 +226,16 @@ static inline bool nn_channels_fit(const struct nn_tensor *t)
 extern const struct nn_kernel nn_winograd_conv2d, nn_winograd_conv2d_data,
     nn_winograd_conv2d_weights;
 extern const struct nn_kernel nn_gather_conv2d, nn_gather_conv2d_weights, nn_pairs_conv2d_weights;
+/* Convolutions with a kernel per channel (conv_depthwise.c). */
+extern const struct nn_kernel nn_depthwise_conv2d, nn_depthwise_conv2d_data,
+    nn_depthwise_conv2d_weights;
 /* Attention where positions and a head's channels are multiples of 16. */
 extern const struct nn_kernel nn_panel_attention, nn_panel_attention_back;
 
 /* All of the above as compiled for one kind of CPU; the lists are NULL-terminated. */
 struct nn_kernel_set {
-    const struct nn_kernel *const *common, *const *winograd, *const *pairs, *const *gather,
-                                                                                *const *attention;
+    const struct nn_kernel *const *common,
+        *const *winograd, *const *pairs, *const *depthwise, *const *gather, *const *attention;
     nn_softmax_fn *softmax;
     nn_post_fn *post;
 };

@@ -12,6 +12,8 @@ static const struct nn_kernel *const pairs[] = {
     &nn_pairs_conv2d_weights,
 #endif
     NULL};
+static const struct nn_kernel *const depthwise[] = {&nn_depthwise_conv2d, &nn_depthwise_conv2d_data,
+                                                    &nn_depthwise_conv2d_weights, NULL};
 static const struct nn_kernel *const gather[] = {
 #if !defined(__AVX512F__) /* oneDNN's own are faster there */
     &nn_gather_conv2d,
@@ -20,5 +22,5 @@ static const struct nn_kernel *const gather[] = {
 static const struct nn_kernel *const attention[] = {&nn_panel_attention, &nn_panel_attention_back,
                                                     NULL};
 
-const struct nn_kernel_set nn_kernels = {common,    winograd,   pairs,  gather,
-                                         attention, nn_softmax, nn_post};
+const struct nn_kernel_set nn_kernels = {common, winograd,  pairs,      depthwise,
+                                         gather, attention, nn_softmax, nn_post};

@@ -39,7 +39,8 @@ static const struct nn_kernel *const kernels[] = {
 static const struct nn_kernel *const *lists(int i, enum nn_precision p)
 {
     const struct nn_kernel_set *ours = nn_kernels_here();
-    const struct nn_kernel *const *const all[] = {ours->winograd, ours->attention, kernels, NULL};
+    const struct nn_kernel *const *const all[] = {ours->winograd, ours->depthwise, ours->attention,
+                                                  kernels, NULL};
     (void)p;
     return all[i];
 }
