@@ -65,6 +65,8 @@ enum nn_store { NN_STORE_F32, NN_STORE_I32, NN_STORE_BF16, NN_STORE_COUNT };
  * WSQ_DIFF_BACK      dl a b w                      -> da? dw?      (db = -da)
  * XENT               logits labels                 -> (N)
  * XENT_BACK          dl logits labels              -> dlogits
+ * SOFT_XENT          logits target                -> (N)
+ * SOFT_XENT_BACK     dl logits target             -> dlogits? dtarget?
  * MSE                a b                           -> (N)
  * MSE_BACK           dl a b                        -> da           (db = -da)
  * TOTAL              x                             -> (1) sum, times scale
@@ -116,6 +118,8 @@ enum nn_store { NN_STORE_F32, NN_STORE_I32, NN_STORE_BF16, NN_STORE_COUNT };
     X(WSQ_DIFF_BACK, wsq_diff_back)                                                                \
     X(XENT, xent)                                                                                  \
     X(XENT_BACK, xent_back)                                                                        \
+    X(SOFT_XENT, soft_xent)                                                                        \
+    X(SOFT_XENT_BACK, soft_xent_back)                                                              \
     X(MSE, mse)                                                                                    \
     X(MSE_BACK, mse_back)                                                                          \
     X(TOTAL, total)                                                                                \

@@ -240,6 +240,7 @@ BUILDER(unit_norm, LIST(image_in(o)), nn_unit_norm(g, v[0], 1e-5f))
 BUILDER(wsq_diff, LIST(image_in(o), image_in(o), each_in(o)),
         nn_weighted_sq_diff(g, v[0], v[1], v[2]))
 BUILDER(xent, LIST(rows_in(o)), nn_softmax_xent(g, v[0], nn_input(g, "labels", NN_I32, batch_s)))
+BUILDER(soft_xent, LIST(rows_in(o), rows_in(o)), nn_soft_xent(g, v[0], v[1]))
 BUILDER(mse, LIST(image_in(o), image_in(o)), nn_mse(g, v[0], v[1]))
 BUILDER(mean, LIST(image_in(o)), nn_mean(g, v[0]))
 BUILDER(sum, LIST(image_in(o)), nn_sum(g, v[0]))
@@ -255,7 +256,7 @@ static struct nn_val (*const builders[])(struct operands *o) = {
     build_unit_norm,     build_wsq_diff,    build_xent,
     build_mse,           build_mean,        build_sum,
     build_layer_norm,    build_repeat,      build_add_each,
-    build_concat_tokens, build_slice_tokens};
+    build_concat_tokens, build_slice_tokens, build_soft_xent};
 
 /* Ops that a call of nn.h makes are those with a gradient, and the embedding of time; but these,
    which gradients alone append. */

@@ -230,6 +230,8 @@ struct nn_val nn_weighted_sq_diff(struct nn_graph *g, struct nn_val a, struct nn
 /* -- losses -- */
 /* logits (N,K), labels (N) i32 -> (N). A label outside 0..K-1 gives loss 0 and no gradient. */
 struct nn_val nn_softmax_xent(struct nn_graph *g, struct nn_val logits, struct nn_val labels);
+/* logits (N,K), target (N,K): a weight for each class -> (N). One weight of 1 is the above. */
+struct nn_val nn_soft_xent(struct nn_graph *g, struct nn_val logits, struct nn_val target);
 struct nn_val nn_mse(struct nn_graph *g, struct nn_val a,
                      struct nn_val b);                      /* -> (N), mean per sample */
 struct nn_val nn_mean(struct nn_graph *g, struct nn_val x); /* -> (1) */

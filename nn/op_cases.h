@@ -438,6 +438,12 @@ static void make_xent(struct op_case *c)
     c->labels = nn_input(c->graph, "labels", NN_I32, nn_shape1(n));
     c->y = nn_softmax_xent(c->graph, x, c->labels);
 }
+static void make_soft_xent(struct op_case *c)
+{
+    struct nn_shape s = nn_shape2(op_case_int(c, 1, 7), op_case_int(c, 1, 12));
+    struct nn_val x = leaf_as(c, s, false, 0, 3);
+    c->y = nn_soft_xent(c->graph, x, leaf_as(c, s, false, .2f, .3f));
+}
 static void make_mse(struct op_case *c)
 {
     struct nn_shape s = image(c);
@@ -584,6 +590,7 @@ static const struct op_maker op_makers[] = {
     {"unit_norm", make_unit_norm, 3e-6f, false, false},
     {"weighted_sq_diff", make_wsq_diff, 1e-5f, false, false},
     {"softmax_xent", make_xent, 1e-6f, false, false},
+    {"soft_xent", make_soft_xent, 1e-6f, false, false},
     {"mse", make_mse, 1e-5f, false, false},
     {"total", make_total, 1e-6f, false, false},
     {"timestep_embedding", make_timestep, 1e-6f, true, false},
