@@ -179,6 +179,7 @@ struct nn_graph {
     struct nn_node *nodes;
     int n_nodes, cap_nodes;
     uint32_t n_streams; /* dropout masks handed out */
+    bool hold;          /* batch norms do not move running statistics */
     status st;
     struct errmsg error;
 };

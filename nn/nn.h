@@ -182,6 +182,9 @@ struct nn_val nn_group_norm(struct nn_graph *g, struct nn_val x, struct nn_val g
 struct nn_val nn_batch_norm(struct nn_graph *g, struct nn_val x, struct nn_val gamma,
                             struct nn_val beta, struct nn_val mean, struct nn_val var,
                             float momentum, float eps, bool training);
+/* Batch norms that are built after this with `training` use the batch's statistics and leave the
+   running ones as they are: for gradients of inputs (an attack, say) beside a training run. */
+void nn_hold_statistics(struct nn_graph *g);
 /* GELU is x times the normal distribution's share below x (Hendrycks & Gimpel 2016), exactly, not
    its usual approximation by tanh. */
 enum nn_act_kind { NN_RELU, NN_SILU, NN_SIGMOID, NN_TANH, NN_RELU6, NN_GELU, NN_ACT_COUNT };

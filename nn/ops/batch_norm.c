@@ -5,6 +5,11 @@
 #include <math.h>
 #include <string.h>
 
+void nn_hold_statistics(struct nn_graph *g)
+{
+    g->hold = true;
+}
+
 struct nn_val nn_batch_norm(struct nn_graph *g, struct nn_val x, struct nn_val gamma,
                             struct nn_val beta, struct nn_val mean, struct nn_val var,
                             float momentum, float eps, bool training)
@@ -29,9 +34,11 @@ struct nn_val nn_batch_norm(struct nn_graph *g, struct nn_val x, struct nn_val g
     }
     if (!(eps > 0))
         return nn_fail(g, STATUS_INVALID, "batch_norm: eps must be above 0");
-    struct nn_node node = {.op = NN_OP_BATCH_NORM,
-                           .n_in = 6,
-                           .attr = {.momentum = momentum, .eps = eps, .training = training}};
+    /* With a momentum of 0 what is written is what was there. */
+    struct nn_node node = {
+        .op = NN_OP_BATCH_NORM,
+        .n_in = 6,
+        .attr = {.momentum = g->hold ? 0 : momentum, .eps = eps, .training = training}};
     for (int i = 0; i < 5; i++)
         node.in[i] = in[i].id;
     return nn_emit(g, &node, (struct nn_shape[]){xs, nn_shape2(xs.dim[3], 2)}, 2);
