@@ -2,7 +2,19 @@
 
 #include <string.h>
 
-static const struct recipe_ops *const recipes[] = {&recipe_standard, &recipe_staged};
+/* One line each: a file of recipes/ defines recipe_NAME. In this order they are listed. */
+#define RECIPES(X)                                                                                 \
+    X(standard)                                                                                    \
+    X(staged)                                                                                      \
+    X(mixup)                                                                                       \
+    X(cutmix)
+
+#define X(name) extern const struct recipe_ops recipe_##name;
+RECIPES(X)
+#undef X
+#define X(name) &recipe_##name,
+static const struct recipe_ops *const recipes[] = {RECIPES(X)};
+#undef X
 
 const struct recipe_ops *recipe_find(const char *name)
 {

@@ -33,6 +33,9 @@ struct epoch_report;
 struct recipe_ops {
     struct train_recipe is; /* name, summary, parameters */
     bool measures;          /* the ACM is measured before training and after each epoch */
+    /* A step's labels are rows of class weights, r->target; 1 for the image's own class before
+       `batch`. The loss is the mean cross entropy of these, else of the labels. */
+    bool soft_labels;
     /* (optional) What a table of ranges cannot say of the parameters. */
     status (*check)(const void *params, struct errmsg *e);
     /* (optional) Appends augmentations to what the user asked for: NAME[:KEY=VALUE...], each after
@@ -44,6 +47,9 @@ struct recipe_ops {
     void (*measured)(struct run *r, const double *acm); /* (optional) */
     /* (optional) The last thing before training goes on from where r->at says. */
     status (*begin)(struct run *r, struct errmsg *e);
+    /* (optional) A step's images and labels are in r->in and r->label (r->target): they may be
+       changed. CANCELLED when asked to stop; the step is then not done. */
+    status (*batch)(struct run *r);
     /* (optional) An epoch has been trained and, with `measures`, measured: rep->acm. May restore
        other weights; rep->rolled_back then says so. */
     status (*after_epoch)(struct run *r, struct epoch_report *rep, struct errmsg *e);
@@ -60,7 +66,5 @@ status recipe_unknown(const char *name, struct errmsg *e) MUST_USE;
 /* The parameters as args say, for mem_free; NULL for a recipe without. e names the recipe. */
 status recipe_params_new(const struct recipe_ops *ops, const struct param_arg *arg, int n,
                          void **out, struct errmsg *e) MUST_USE;
-
-extern const struct recipe_ops recipe_standard, recipe_staged;
 
 #endif

@@ -109,9 +109,14 @@ static status make_plan(struct run *r, struct errmsg *e)
         return st;
     struct nn_graph *g = r->graph;
     struct nn_val x = nn_input(g, "x", NN_F32, nn_shape4(r->batch, s.height, s.width, s.channels));
-    struct nn_val label = nn_input(g, "label", NN_I32, nn_shape1(r->batch));
+    bool soft = r->recipe->soft_labels;
+    if (soft && !(r->soft_label = mem_zalloc((size_t)r->batch, sizeof *r->soft_label)))
+        return STATUS_NOMEM;
+    struct nn_val label = soft ? nn_input(g, "target", NN_F32, nn_shape2(r->batch, s.classes))
+                               : nn_input(g, "label", NN_I32, nn_shape1(r->batch));
     struct nn_val logits = r->model->net->build(g, s, x, true, NULL);
-    struct nn_val loss = nn_mean(g, nn_softmax_xent(g, logits, label));
+    struct nn_val each = soft ? nn_soft_xent(g, logits, label) : nn_softmax_xent(g, logits, label);
+    struct nn_val loss = nn_mean(g, each);
     nn_param_gradients(g, loss, NULL, 0, NULL);
     nn_output(g, loss, "loss");
     nn_output(g, logits, "logits");
@@ -120,7 +125,8 @@ static status make_plan(struct run *r, struct errmsg *e)
         return st;
     nn_plan_seed(r->plan, r->opt->seed, 0);
     r->in = nn_plan_data(r->plan, x);
-    r->label = nn_plan_data(r->plan, label);
+    r->label = soft ? r->soft_label : nn_plan_data(r->plan, label);
+    r->target = soft ? nn_plan_data(r->plan, label) : NULL;
     r->loss = nn_plan_data(r->plan, loss);
     r->logits = nn_plan_data(r->plan, logits);
     struct nn_optim_options oo = {.kind = NN_SGD,
@@ -192,6 +198,7 @@ static void run_done(struct run *r)
         r->recipe->close(r);
     mem_free(r->state);
     mem_free(r->params);
+    mem_free(r->soft_label);
     out_tree_done(&r->dirs);
     train_probe_free(r->probe);
     train_forward_free(r->forward);
@@ -230,18 +237,23 @@ static int count_correct(const struct run *r, int n)
     return correct;
 }
 
-static status forward_backward(struct run *r, const struct train_batch *b)
+static void load_batch(struct run *r, const struct train_batch *b)
 {
     struct train_net_shape s = r->model->shape;
     size_t row = (size_t)s.width * (size_t)s.height * (size_t)s.channels;
     memcpy(r->in, b->x, (size_t)r->batch * row * sizeof *r->in);
     memcpy(r->label, b->label, (size_t)r->batch * sizeof *r->label);
-    return nn_plan_run(r->plan);
+    for (int i = 0; r->target && i < r->batch; i++)
+        for (int k = 0; k < s.classes; k++)
+            r->target[(size_t)i * (size_t)s.classes + (size_t)k] = b->label[i] == k;
 }
 
 static status step(struct run *r, const struct train_batch *b, struct errmsg *e)
 {
-    status st = forward_backward(r, b);
+    load_batch(r, b);
+    status st = r->recipe->batch ? r->recipe->batch(r) : STATUS_OK;
+    if (!st)
+        st = nn_plan_run(r->plan);
     if (st)
         return st;
     double loss = r->loss[0];
@@ -303,7 +315,8 @@ static status calibrate(struct run *r, struct errmsg *e)
         st = stop_requested() ? STATUS_CANCELLED : train_loader_next(r->loader, &b, e);
         if (st || !b)
             break;
-        st = forward_backward(r, b);
+        load_batch(r, b);
+        st = nn_plan_run(r->plan);
     }
     return st;
 }
