@@ -7,7 +7,8 @@
     X(standard)                                                                                    \
     X(staged)                                                                                      \
     X(mixup)                                                                                       \
-    X(cutmix)
+    X(cutmix)                                                                                      \
+    X(adversarial)
 
 #define X(name) extern const struct recipe_ops recipe_##name;
 RECIPES(X)
