@@ -6,6 +6,7 @@
 #define RECIPES(X)                                                                                 \
     X(standard)                                                                                    \
     X(staged)                                                                                      \
+    X(cutout)                                                                                      \
     X(mixup)                                                                                       \
     X(cutmix)                                                                                      \
     X(adversarial)
