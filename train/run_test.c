@@ -143,13 +143,15 @@ static void the_same_run_gives_the_same_bits(void **state)
 
 /* ---- interruption: this program runs itself ---- */
 
-/* argv: child DIR OUT staged|standard|tested resume|fresh milliseconds PRECISION */
+/* argv: child DIR OUT RECIPE|tested resume|fresh milliseconds PRECISION */
 static int child(char **argv)
 {
     snprintf(toy_root, sizeof toy_root, "%s", argv[2]);
     precision = (enum nn_precision)strtol(argv[7], NULL, 10);
     struct train_options o =
         strcmp(argv[4], "staged") == 0 ? staged_options(argv[3]) : options(argv[3]);
+    if (strcmp(argv[4], "tested") != 0)
+        o.recipe = argv[4];
     o.resume = strcmp(argv[5], "resume") == 0;
     if (strcmp(argv[4], "tested") == 0)
         o.test_dir = toy_path("much");
@@ -284,6 +286,38 @@ static void crashed_runs_end_with_the_same_bits(void **state)
             }
             assert_null(log_line(out, 4 + k));
         }
+}
+
+static bool same_weights(const char *a, const char *b)
+{
+    size_t na, nb;
+    void *da = toy_read(toy_path(a), &na), *db = toy_read(toy_path(b), &nb);
+    bool same = na == nb && memcmp(da, db, na) == 0;
+    mem_free(da);
+    mem_free(db);
+    return same;
+}
+
+/* Whatever a recipe does in its hooks, and whatever it keeps between steps. */
+static void every_recipe_resumes_with_the_same_bits(void **state)
+{
+    (void)state;
+    const struct train_recipe *recipe;
+    int recipes = 0;
+    for (int i = 0; (recipe = train_recipe_at(i)); i++, recipes++) {
+        char whole[64], crashed[64], a[96], b[96];
+        snprintf(whole, sizeof whole, "every-%s", recipe->name);
+        snprintf(crashed, sizeof crashed, "every-%s-crashed", recipe->name);
+        assert_int_equal(spawn(whole, recipe->name, "fresh", 0, NULL), 0);
+        assert_int_equal(spawn(crashed, recipe->name, "fresh", 0, "crash:13"), 99);
+        assert_int_equal(spawn(crashed, recipe->name, "resume", 0, NULL), 0);
+        snprintf(a, sizeof a, "%s/weights.safetensors", whole);
+        snprintf(b, sizeof b, "%s/weights.safetensors", crashed);
+        toy_assert_same_file(toy_path(a), toy_path(b));
+        assert_true(same_weights(a, "whole/weights.safetensors") ==
+                    (strcmp(recipe->name, "standard") == 0));
+    }
+    assert_true(recipes >= 6);
 }
 
 /* ---- staged ---- */
@@ -540,16 +574,6 @@ static void runs_of_before_recipes_had_tables_resume(void **state)
                          toy_path("before/weights.safetensors"));
 }
 
-static bool same_weights(const char *a, const char *b)
-{
-    size_t na, nb;
-    void *da = toy_read(toy_path(a), &na), *db = toy_read(toy_path(b), &nb);
-    bool same = na == nb && memcmp(da, db, na) == 0;
-    mem_free(da);
-    mem_free(db);
-    return same;
-}
-
 /* The rate falls by half a cosine from what was asked for; each option of the optimiser counts. */
 static void the_optimiser_does_what_it_is_told(void **state)
 {
@@ -749,6 +773,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(interrupted_runs_end_with_the_same_bits),
         cmocka_unit_test(a_stop_while_testing_loses_no_epoch),
         cmocka_unit_test(crashed_runs_end_with_the_same_bits),
+        cmocka_unit_test(every_recipe_resumes_with_the_same_bits),
         cmocka_unit_test(staged_runs_log_measure_and_control),
         cmocka_unit_test(acm_can_be_watched_without_control),
         cmocka_unit_test(refuses_contradictions),
