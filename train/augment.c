@@ -119,13 +119,15 @@ static struct nn_rng row_stream(const struct augment_ops *row, struct augment_of
     return stream(of.seed, STREAM_PIXELS, number);
 }
 
-void augment_apply(const struct augment_list *l, struct augment_of of, struct augment_pixels *p)
+status augment_apply(const struct augment_list *l, struct augment_of of, struct augment_pixels *p)
 {
-    for (int i = 0; i < l->n; i++) {
+    status st = STATUS_OK;
+    for (int i = 0; i < l->n && !st; i++) {
         const struct augment_ops *row = l->entry[i].ops;
         if (row->apply)
-            row->apply(l->entry[i].params, row_stream(row, of), p);
+            st = row->apply(l->entry[i].params, row_stream(row, of), p);
     }
+    return st;
 }
 
 float augment_uniform(struct nn_rng r, uint64_t at, float lo, float hi)

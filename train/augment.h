@@ -35,7 +35,7 @@ struct augment_ops {
        the four words from `at` on. */
     void (*place)(const void *params, struct nn_rng r, uint64_t at, struct augment_frame f,
                   struct augment_placing *p);
-    void (*apply)(const void *params, struct nn_rng r, struct augment_pixels *p);
+    status (*apply)(const void *params, struct nn_rng r, struct augment_pixels *p);
 };
 
 /* Rows with their parameters. */
@@ -63,7 +63,8 @@ struct augment_of {
 /* From the centre of the image. */
 struct augment_placing augment_place(const struct augment_list *l, struct augment_of of,
                                      struct augment_frame f);
-void augment_apply(const struct augment_list *l, struct augment_of of, struct augment_pixels *p);
+status augment_apply(const struct augment_list *l, struct augment_of of,
+                     struct augment_pixels *p) MUST_USE;
 
 /* ---- for the rows ---- */
 

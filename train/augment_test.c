@@ -29,7 +29,8 @@ static void apply(const char *list, int epoch, int sample, int c, float *x)
         fail_msg("%s", e.text);
     assert_true(l.pixels);
     struct augment_of of = {3, (uint64_t)epoch, sample};
-    augment_apply(&l, of, &(struct augment_pixels){W, H, c, x, spare});
+    struct augment_pixels p = {W, H, c, x, spare};
+    assert_int_equal(augment_apply(&l, of, &p), STATUS_OK);
     augment_list_done(&l);
 }
 

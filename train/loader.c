@@ -78,14 +78,15 @@ static void fill_row(const struct train_loader *l, const struct set_view *v,
 }
 
 /* out holds pixels in [0,1] and gets what the network wants. */
-static void augment_row(const struct train_loader *l, struct augment_of of, float *spare,
-                        float *out)
+static status augment_row(const struct train_loader *l, struct augment_of of, float *spare,
+                          float *out)
 {
     size_t c = (size_t)l->channels, row = (size_t)l->width * (size_t)l->height * c;
     struct augment_pixels p = {l->width, l->height, l->channels, out, spare};
-    augment_apply(&l->augment, of, &p);
+    status st = augment_apply(&l->augment, of, &p);
     for (size_t i = 0; i < row; i++)
         out[i] = (out[i] - l->opt.mean[i % c]) / l->std[i % c];
+    return st;
 }
 
 static status fill_rows(const struct train_loader *l, struct slot *s, int from, int to, int *out_at,
@@ -108,7 +109,9 @@ static status fill_rows(const struct train_loader *l, struct slot *s, int from, 
         fill_row(l, &v, augment_place(&l->augment, of, frame), s->x + (size_t)i * row);
         train_set_view_done(&v);
         if (l->augment.pixels)
-            augment_row(l, of, spare, s->x + (size_t)i * row);
+            st = augment_row(l, of, spare, s->x + (size_t)i * row);
+        if (st)
+            return st;
     }
     return STATUS_OK;
 }

@@ -29,12 +29,13 @@ static const struct param grey_rows[] = {
      .about = "probability"},
 };
 
-static void grey(const void *params, struct nn_rng r, struct augment_pixels *p)
+static status grey(const void *params, struct nn_rng r, struct augment_pixels *p)
 {
     if (p->channels != 3 || !augment_acts(r, ((const struct grey *)params)->p))
-        return;
+        return STATUS_OK;
     for (size_t i = 0; i < count(p); i += 3)
         p->x[i] = p->x[i + 1] = p->x[i + 2] = luma(p->x + i);
+    return STATUS_OK;
 }
 
 /* ---- depth ---- */
@@ -48,12 +49,13 @@ static const struct param depth_rows[] = {
 };
 
 /* The low bits become zero. */
-static void depth(const void *params, struct nn_rng r, struct augment_pixels *p)
+static status depth(const void *params, struct nn_rng r, struct augment_pixels *p)
 {
     (void)r;
     int mask = 0xff00 >> ((const struct depth *)params)->bits & 0xff;
     for (size_t i = 0; i < count(p); i++)
         p->x[i] = (float)((int)(p->x[i] * 255 + .5f) & mask) / 255;
+    return STATUS_OK;
 }
 
 /* ---- noise ---- */
@@ -66,12 +68,13 @@ static const struct param noise_rows[] = {
      .unit = "grey levels", .about = "standard deviation"},
 };
 
-static void noise(const void *params, struct nn_rng r, struct augment_pixels *p)
+static status noise(const void *params, struct nn_rng r, struct augment_pixels *p)
 {
     float sigma = ((const struct noise *)params)->sigma / 255;
     nn_rng_normal(r, 0, p->spare, count(p));
     for (size_t i = 0; i < count(p); i++)
         p->x[i] = clamp01(p->x[i] + sigma * p->spare[i]);
+    return STATUS_OK;
 }
 
 /* ---- colour jitter ---- */
@@ -148,17 +151,18 @@ static void turn_hue(struct augment_pixels *p, float shift)
 }
 
 /* In this order, which torchvision draws at random. */
-static void jitter(const void *params, struct nn_rng r, struct augment_pixels *p)
+static status jitter(const void *params, struct nn_rng r, struct augment_pixels *p)
 {
     const struct jitter *j = params;
     if (!augment_acts(r, j->p))
-        return;
+        return STATUS_OK;
     blend(p, augment_uniform(r, 1, 1 - j->brightness, 1 + j->brightness), 0);
     blend(p, augment_uniform(r, 2, 1 - j->contrast, 1 + j->contrast), mean_grey(p));
     if (p->channels != 3)
-        return;
+        return STATUS_OK;
     saturate(p, augment_uniform(r, 3, 1 - j->saturation, 1 + j->saturation));
     turn_hue(p, augment_uniform(r, 4, -j->hue, j->hue));
+    return STATUS_OK;
 }
 
 const struct augment_ops augment_colours[] = {

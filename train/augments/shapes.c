@@ -30,11 +30,11 @@ static const struct param cutout_rows[] = {
 };
 
 /* The hole's centre is a pixel of the image, so that a part of it may lie outside. */
-static void cutout(const void *params, struct nn_rng r, struct augment_pixels *p)
+static status cutout(const void *params, struct nn_rng r, struct augment_pixels *p)
 {
     const struct cutout *c = params;
     if (!augment_acts(r, c->p))
-        return;
+        return STATUS_OK;
     int left = stream_below(nn_rng_u32(r, 1), p->width) - c->side / 2;
     int top = stream_below(nn_rng_u32(r, 2), p->height) - c->side / 2;
     int right = clamp_int(left + c->side, 0, p->width);
@@ -43,6 +43,7 @@ static void cutout(const void *params, struct nn_rng r, struct augment_pixels *p
     for (int y = clamp_int(top, 0, p->height); y < bottom; y++)
         memset(p->x + ((size_t)y * (size_t)p->width + (size_t)left) * (size_t)p->channels, 0,
                (size_t)(right - left) * (size_t)p->channels * sizeof *p->x);
+    return STATUS_OK;
 }
 
 /* ---- Gaussian blur ---- */
@@ -76,7 +77,7 @@ static void blur(const struct augment_pixels *p, const float *in, float *out, co
             }
 }
 
-static void gaussian(const void *params, struct nn_rng r, struct augment_pixels *p)
+static status gaussian(const void *params, struct nn_rng r, struct augment_pixels *p)
 {
     const struct gaussian *g = params;
     int half = g->side / 2;
@@ -88,6 +89,7 @@ static void gaussian(const void *params, struct nn_rng r, struct augment_pixels 
         weight[d] /= total;
     blur(p, p->x, p->spare, weight, half, true);
     blur(p, p->spare, p->x, weight, half, false);
+    return STATUS_OK;
 }
 
 /* ---- rotation and resized crop: the image seen through a linear map ---- */
@@ -136,13 +138,14 @@ static const struct param rotation_rows[] = {
      .standard = "10", .about = "at most so far either way"},
 };
 
-static void rotation(const void *params, struct nn_rng r, struct augment_pixels *p)
+static status rotation(const void *params, struct nn_rng r, struct augment_pixels *p)
 {
     float degrees = ((const struct rotation *)params)->degrees;
     float angle = augment_uniform(r, 1, -degrees, degrees) * 3.14159265f / 180;
     float c = cosf(angle), s = sinf(angle);
     float mx = (float)(p->width - 1) / 2, my = (float)(p->height - 1) / 2;
     warp(p, &(struct map){c, -s, mx - c * mx + s * my, s, c, my - s * mx - c * my, true});
+    return STATUS_OK;
 }
 
 struct resized {
@@ -157,11 +160,11 @@ static const struct param resized_rows[] = {
 
 /* A window of a uniform part of the area and sides in a ratio of 3:4 to 4:3, uniform in its
    logarithm, cut to the image; enlarged to the image's size. */
-static void resized(const void *params, struct nn_rng r, struct augment_pixels *p)
+static status resized(const void *params, struct nn_rng r, struct augment_pixels *p)
 {
     const struct resized *c = params;
     if (!augment_acts(r, c->p))
-        return;
+        return STATUS_OK;
     float w = (float)p->width, h = (float)p->height;
     float area = augment_uniform(r, 1, c->least, 1);
     float ratio = expf(augment_uniform(r, 2, logf(.75f), logf(1 / .75f)));
@@ -169,6 +172,7 @@ static void resized(const void *params, struct nn_rng r, struct augment_pixels *
     float left = augment_uniform(r, 3, 0, w - cw), top = augment_uniform(r, 4, 0, h - ch);
     float sx = cw / w, sy = ch / h;
     warp(p, &(struct map){sx, 0, left + (sx - 1) / 2, 0, sy, top + (sy - 1) / 2, false});
+    return STATUS_OK;
 }
 
 const struct augment_ops augment_shapes[] = {
