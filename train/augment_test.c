@@ -89,6 +89,15 @@ static void known_answers(void **state)
     apply("depth:bits=2", 0, 0, 3, x); /* PIL's posterize */
     for (int i = 0; i < W * H * 3; i++)
         assert_true(x[i] == (float)((int)lrintf(was[i] * 255) & 0xc0) / 255);
+    memcpy(x, was, sizeof x);
+    apply("jpeg", 0, 0, 3, x);
+    uint8_t pixels[N_MAX], jpeg[N_MAX];
+    for (int i = 0; i < N_MAX; i++)
+        pixels[i] = (uint8_t)lrintf(was[i] * 255);
+    struct image img = {W, H, 3, pixels, NULL};
+    assert_int_equal(image_jpeg_round_trip(&img, 10, jpeg, NULL), STATUS_OK);
+    for (int i = 0; i < N_MAX; i++)
+        assert_true(x[i] == (float)jpeg[i] / 255);
     /* What changes nothing. */
     static const char *const nothing[] = {"rotation:degrees=0",
                                           "resized-crop:p=0",

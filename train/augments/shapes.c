@@ -92,6 +92,36 @@ static status gaussian(const void *params, struct nn_rng r, struct augment_pixel
     return STATUS_OK;
 }
 
+/* ---- JPEG ---- */
+
+struct jpeg {
+    int least, most;
+};
+static const struct param jpeg_rows[] = {
+    {"least", PARAM_INT, offsetof(struct jpeg, least), .lo = 1, .hi = 100, .standard = "10",
+     .about = "quality at least"},
+    {"most", PARAM_INT, offsetof(struct jpeg, most), .lo = 1, .hi = 100, .standard = "10",
+     .about = "quality at most; below the least: that"},
+};
+
+static status jpeg(const void *params, struct nn_rng r, struct augment_pixels *p)
+{
+    const struct jpeg *j = params;
+    size_t n = count(p);
+    int spread = j->most > j->least ? j->most - j->least : 0;
+    int quality = j->least + stream_below(nn_rng_u32(r, 1), spread + 1);
+    AUTO(mem_free) uint8_t *pixels = mem_alloc(2 * n);
+    if (!pixels)
+        return STATUS_NOMEM;
+    for (size_t i = 0; i < n; i++)
+        pixels[i] = (uint8_t)(p->x[i] * 255 + .5f);
+    struct image img = {p->width, p->height, p->channels, pixels, NULL};
+    status st = image_jpeg_round_trip(&img, quality, pixels + n, NULL);
+    for (size_t i = 0; i < n && !st; i++)
+        p->x[i] = (float)pixels[n + i] / 255;
+    return st;
+}
+
 /* ---- rotation and resized crop: the image seen through a linear map ---- */
 
 /* Pixel (x,y) of the result is the image at (ax x + bx y + cx, ay x + by y + cy), bilinear between
@@ -186,6 +216,11 @@ const struct augment_ops augment_shapes[] = {
             .params = PARAM_TABLE(gaussian_rows, struct gaussian)},
      .number = 8,
      .apply = gaussian},
+    {.is = {.name = "jpeg",
+            .summary = "saved as a JPEG and read again",
+            .params = PARAM_TABLE(jpeg_rows, struct jpeg)},
+     .number = 11,
+     .apply = jpeg},
     {.is = {.name = "rotation",
             .summary = "turned by a random angle, black outside",
             .params = PARAM_TABLE(rotation_rows, struct rotation)},
