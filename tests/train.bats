@@ -99,6 +99,31 @@ json() { # EXPRESSION over j, read from stdin
     cmp "$DATA/whole/weights.safetensors" "$DATA/stopped/weights.safetensors"
 }
 
+@test "a recipe's options are its own, and augmentations have keys" {
+    train "$DATA/own" --recipe adversarial --adversarial-steps 2 --adversarial-eps 4 --mixup-alpha 0.3 \
+        --augment grey,noise:sigma=3
+    [ "$(json 'j["options"]["adversarial"]' <"$DATA/own/config.json")" = \
+        "{'eps': 4.0, 'step': 2.0, 'steps': 2, 'random_start': True}" ]
+    [ "$(json 'j["options"]["augment"]' <"$DATA/own/config.json")" = grey,noise:sigma=3 ]
+    ! cmp "$DATA/own/weights.safetensors" "$DATA/run/weights.safetensors"
+    relearn train -q --resume "$DATA/own"
+    run relearn train -q --resume "$DATA/own" --adversarial-steps 3
+    [ "$status" -eq 2 ]
+    [[ $output == *'"steps" 2; it cannot be resumed with 3'* ]]
+    run relearn train -q --resume "$DATA/own" --augment grey
+    [ "$status" -eq 2 ]
+    run train "$DATA/wrong" --recipe cutmix --cutmix-alpha 7
+    [ "$status" -eq 2 ]
+    [[ $output == *"recipe cutmix: alpha"* ]]
+    run train "$DATA/wrong" --augment noise:volume=3
+    [ "$status" -eq 2 ]
+    [[ $output == *sigma* ]]
+    [ ! -e "$DATA/wrong" ]
+    run relearn train --list
+    [[ $output == *adversarial* && $output == *rotation* ]]
+    relearn train --list --json | json '[r["name"] for r in j["recipes"]][:2], len(j["augmentations"]) > 10' | grep -q "staged.*True"
+}
+
 @test "a damaged image is named, or skipped when told so" {
     cp -r "$DATA/tree" "$DATA/harmed"
     echo nothing >"$DATA/harmed/bee/00001.png"
