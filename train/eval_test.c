@@ -48,9 +48,16 @@ static void published_parameter_counts(void **state)
     static const struct {
         const char *arch, *name;
         int64_t count;
-    } want[] = {{"resnet18", "layer4.0.downsample.1.running_var", 11173962},
-                {"resnet20", "layer3.2.conv2.weight", 269722},
-                {"resnet8", "layer2.0.downsample.0.weight", 78042}};
+    } want[] = {
+        {"resnet18", "layer4.0.downsample.1.running_var", 11173962},
+        {"resnet20", "layer3.2.conv2.weight", 269722},
+        {"resnet8", "layer2.0.downsample.0.weight", 78042},
+        /* As torchvision's with ten classes, but for the stems and VGG's two layers less. */
+        {"resnet50", "layer1.0.downsample.1.running_mean", 23520842},
+        {"vgg16", "features.40.weight", 14728266},
+        {"mobilenetv2", "features.17.conv.1.0.weight", 2236682},
+        {"densenet121", "features.denseblock4.denselayer16.conv2.weight", 6956426},
+        {"vit", "encoder.layers.encoder_layer_5.self_attention.in_proj_weight", 2693578}};
     for (size_t i = 0; i < ARRAY_LEN(want); i++) {
         const struct train_net *net = train_net_find(want[i].arch);
         struct nn_params *p = NULL;

@@ -160,7 +160,7 @@ def randomise(net):
             if name.endswith("num_batches_tracked"):
                 continue
             spread = (p.numel() / p.shape[0]) ** -0.5 if p.dim() > 1 else 0.2
-            scale = ("norm" in name or "bn" in name) and name.endswith("weight")
+            scale = p.dim() == 1 and name.endswith("weight")  # of a norm
             centre = 1.0 if scale or name.endswith("running_var") else 0.0
             v = np.random.standard_normal(p.shape) * spread + centre
             v = np.abs(v) + 0.1 if name.endswith("running_var") else v
