@@ -86,6 +86,7 @@ struct purifier_ops {
     double pixel_ns;                   /* about what a pixel costs, and each pass over it */
     int (*passes)(const void *values); /* NULL: one */
     int (*margin)(const void *values); /* window: rows and columns seen around a pixel; NULL: 0 */
+    bool repeats_edge;                 /* window: beyond an edge that goes on; else a mirror */
     void (*row)(const struct window *w, float *out);              /* window */
     status (*whole)(const struct whole *w, struct errmsg *e);     /* whole */
     size_t (*bytes)(const void *values, const struct image *img); /* whole: it allocates; NULL: 0 */

@@ -58,7 +58,8 @@ static size_t bytes(const struct purifier *p, const struct image *img)
     int margin = margin_of(p);
     size_t rows = (size_t)(2 * margin + 1 < img->height ? 2 * margin + 1 : img->height);
     size_t mid = passes_of(p) > 1 ? image_pixel_bytes(img) : 0;
-    return (mid + rows * line_floats(img, margin) + row_floats(img)) * sizeof(float);
+    return (mid + (rows + 1) * line_floats(img, margin) + row_floats(img)) * sizeof(float) +
+           (size_t)img->width;
 }
 
 static void drop(void *run)
@@ -66,6 +67,8 @@ static void drop(void *run)
     struct window_run *r = run;
     if (r) {
         mem_free(r->ring);
+        mem_free(r->w.line);
+        mem_free(r->w.bytes);
         mem_free(r->made);
         mem_free(r->mid);
     }
@@ -85,7 +88,11 @@ static status begin(const struct purifier *p, const struct purifier_job *job, vo
     CHECK(margin <= WINDOW_MARGIN_MAX);
     r->ops = p->ops;
     r->job = *job;
-    r->w = (struct window){p->values, p->plan, margin, in->width, in->channels, {NULL}};
+    r->w = (struct window){.values = p->values,
+                           .plan = p->plan,
+                           .margin = margin,
+                           .width = in->width,
+                           .channels = in->channels};
     r->height = in->height;
     r->passes = passes_of(p);
     r->slots = 2 * margin + 1 < in->height ? 2 * margin + 1 : in->height;
@@ -94,12 +101,22 @@ static status begin(const struct purifier *p, const struct purifier_job *job, vo
     r->turn_rows = rows < 1 ? 1 : rows > 1e6 ? 1000000 : (int)rows;
     r->ring = mem_alloc((size_t)r->slots * r->line * sizeof *r->ring);
     r->made = mem_alloc(row_floats(in) * sizeof *r->made);
+    r->w.line = mem_alloc(r->line * sizeof *r->w.line);
+    r->w.bytes = mem_alloc((size_t)in->width);
     if (r->passes > 1)
         r->mid = mem_alloc(image_pixel_bytes(in) * sizeof *r->mid);
-    if (!r->ring || !r->made || (r->passes > 1 && !r->mid))
+    if (!r->ring || !r->made || !r->w.line || !r->w.bytes || (r->passes > 1 && !r->mid))
         return STATUS_NOMEM;
     *out_run = TAKE(r);
     return STATUS_OK;
+}
+
+/* What stands for pixel i of n. */
+static int beyond(const struct window_run *r, int i, int n)
+{
+    if (r->ops->repeats_edge)
+        return i < 0 ? 0 : i < n ? i : n - 1;
+    return window_mirror(i, n);
 }
 
 /* Row y as it is before this pass, with its margins, into the ring. */
@@ -117,9 +134,9 @@ static void load(struct window_run *r, int y)
     }
     for (int x = 1; x <= margin; x++)
         for (int c = 0; c < channels; c++) {
-            row[-x * channels + c] = row[window_mirror(-x, width) * channels + c];
+            row[-x * channels + c] = row[beyond(r, -x, width) * channels + c];
             row[(width - 1 + x) * channels + c] =
-                row[window_mirror(width - 1 + x, width) * channels + c];
+                row[beyond(r, width - 1 + x, width) * channels + c];
         }
 }
 
@@ -144,7 +161,7 @@ static void make_row(struct window_run *r)
     while (r->loaded < r->height && r->loaded <= y + margin)
         load(r, r->loaded++);
     for (int d = -margin; d <= margin; d++) {
-        int at = window_mirror(y + d, r->height);
+        int at = beyond(r, y + d, r->height);
         r->w.row[d + margin] = r->ring + (size_t)(at % r->slots) * r->line + margin * r->w.channels;
     }
     r->ops->row(&r->w, r->made);

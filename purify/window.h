@@ -4,7 +4,7 @@
  * Purifiers that make a row of pixels of the rows around it, once or several times over. Values are
  * floats in [0,255]; between the passes of one purifier they are not rounded, at its end they are
  * clipped and rounded half to even. Beyond its edge an image is mirrored without repeating the edge
- * (OpenCV's default); a side of one pixel is constant.
+ * (OpenCV's default), a side of one pixel is constant; or the edge goes on.
  *
  * Rows are computed in place, with the margin's rows kept as they were: a run takes the result and,
  * for several passes, one copy in floats.
@@ -22,6 +22,9 @@ struct window {
     /* (width,channels) of 2 margin + 1 rows, row[margin] that which is wanted; each goes on for
        `margin` pixels on either side. */
     const float *row[2 * WINDOW_MARGIN_MAX + 1];
+    /* For row() to work in: as long as a row with its margins, and (width). */
+    float *line;
+    uint8_t *bytes;
 };
 
 /* Pixel i of n, mirrored into 0..n-1. */

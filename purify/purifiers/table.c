@@ -2,12 +2,22 @@
 
 #include <string.h>
 
-extern const struct purifier_ops purifier_jcdp, purifier_avatar, purifier_grey, purifier_depth,
-    purifier_jpeg;
+/* A row each, in the order in which they are listed. */
+#define PURIFIERS(X)                                                                               \
+    X(jcdp)                                                                                        \
+    X(avatar)                                                                                      \
+    X(grey)                                                                                        \
+    X(depth)                                                                                       \
+    X(jpeg)                                                                                        \
+    X(median)                                                                                      \
+    X(outlier)                                                                                     \
+    X(gaussian)                                                                                    \
+    X(bilateral)
 
-const struct purifier_ops *const purifier_table[] = {
-    &purifier_jcdp, &purifier_avatar, &purifier_grey, &purifier_depth, &purifier_jpeg, NULL,
-};
+#define DECLARE(name) extern const struct purifier_ops purifier_##name;
+#define ROW(name) &purifier_##name,
+PURIFIERS(DECLARE)
+const struct purifier_ops *const purifier_table[] = {PURIFIERS(ROW) NULL};
 
 const struct purifier_ops *purifier_find(const char *name)
 {

@@ -1,0 +1,240 @@
+/* Purifiers that look at neighbourhoods, against their definitions in plain loops. */
+#include "engine.h"
+#include "window.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const int shapes[][2] = {{1, 1}, {2, 1}, {1, 5}, {3, 2}, {9, 40}, {40, 9}, {31, 33}};
+
+static void make_image(int w, int h, int channels, struct image *out)
+{
+    struct nn_rng rng = nn_rng(5, (uint64_t)(w * 100 + h));
+    assert_int_equal(image_alloc(w, h, channels, false, out), STATUS_OK);
+    for (int y = 0; y < h; y++)
+        for (int x = 0; x < w; x++)
+            for (int c = 0; c < channels; c++) {
+                size_t at = ((size_t)y * (size_t)w + (size_t)x) * (size_t)channels + (size_t)c;
+                double v = 128 + 90 * sin(0.3 * x + c) * cos(0.2 * y) +
+                           (double)(nn_rng_u32(rng, at) % 41) - 20;
+                out->pixels[at] = (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
+            }
+}
+
+/* n "KEY=VALUE" after the chain. */
+static struct purify_model *model_of(const char *chain, const char *const *set)
+{
+    struct purify_profile p;
+    struct purify_model *m = NULL;
+    struct errmsg e = {""};
+    purify_profile_init(&p);
+    status st = purify_profile_set(&p, "chain", chain, &e);
+    for (; !st && *set; set += 2)
+        st = purify_profile_set(&p, set[0], set[1], &e);
+    if (!st)
+        st = purify_profile_finish(&p, &e);
+    if (!st)
+        st = purify_model_load(&p, &m, &e);
+    if (st)
+        fail_msg("%s: %s", chain, errmsg_text(&e, st));
+    return m;
+}
+
+static void purify(const struct purify_model *m, struct image *img)
+{
+    struct purify_engine *en = NULL;
+    assert_int_equal(purify_engine_new(m, &en, NULL), STATUS_OK);
+    assert_int_equal(purify_engine_run(en, img, NULL, NULL, NULL), STATUS_OK);
+    purify_engine_free(en);
+}
+
+static int clamped(int i, int n)
+{
+    return i < 0 ? 0 : i >= n ? n - 1 : i;
+}
+
+static int sample(const struct image *img, int x, int y, int c)
+{
+    return img
+        ->pixels[((size_t)y * (size_t)img->width + (size_t)x) * (size_t)img->channels + (size_t)c];
+}
+
+/* ---- the definitions ---- */
+
+typedef double define_fn(const struct image *img, int x, int y, int c);
+
+static int by_value(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
+
+static double median_5(const struct image *img, int x, int y, int c)
+{
+    int v[25], n = 0;
+    for (int dy = -2; dy <= 2; dy++)
+        for (int dx = -2; dx <= 2; dx++)
+            v[n++] = sample(img, clamped(x + dx, img->width), clamped(y + dy, img->height), c);
+    qsort(v, 25, sizeof *v, by_value);
+    return v[12];
+}
+
+static double outlier_30(const struct image *img, int x, int y, int c)
+{
+    bool far = false;
+    for (int k = 0; k < img->channels; k++)
+        far |= fabs(sample(img, x, y, k) - median_5(img, x, y, k)) > 30;
+    return far ? median_5(img, x, y, c) : sample(img, x, y, c);
+}
+
+static double gaussian_08(const struct image *img, int x, int y, int c)
+{
+    double sum = 0, weights = 0;
+    for (int dy = -3; dy <= 3; dy++)
+        for (int dx = -3; dx <= 3; dx++) {
+            double w = exp(-(dx * dx + dy * dy) / (2 * 0.8 * 0.8));
+            weights += w;
+            sum += w * sample(img, window_mirror(x + dx, img->width),
+                              window_mirror(y + dy, img->height), c);
+        }
+    return sum / weights;
+}
+
+static double bilateral_5(const struct image *img, int x, int y, int c)
+{
+    double sum = 0, weights = 0;
+    for (int dy = -2; dy <= 2; dy++)
+        for (int dx = -2; dx <= 2; dx++) {
+            int x2 = window_mirror(x + dx, img->width), y2 = window_mirror(y + dy, img->height);
+            double space = sqrt(dx * dx + dy * dy), colour = 0;
+            for (int k = 0; k < img->channels; k++)
+                colour += abs(sample(img, x2, y2, k) - sample(img, x, y, k));
+            if (space > 2)
+                continue;
+            double w = exp(-space * space / (2 * 1.5 * 1.5) - colour * colour / (2 * 20. * 20.));
+            weights += w;
+            sum += w * sample(img, x2, y2, c);
+        }
+    return sum / weights;
+}
+
+/* A value that is a hair from half may be rounded either way. */
+static void check(const char *chain, const char *const *set, define_fn *define)
+{
+    struct purify_model *m = model_of(chain, set);
+    for (size_t i = 0; i < ARRAY_LEN(shapes); i++)
+        for (int channels = 1; channels <= 3; channels += 2) {
+            struct image before, after;
+            make_image(shapes[i][0], shapes[i][1], channels, &before);
+            make_image(shapes[i][0], shapes[i][1], channels, &after);
+            purify(m, &after);
+            for (int y = 0; y < before.height; y++)
+                for (int x = 0; x < before.width; x++)
+                    for (int c = 0; c < channels; c++) {
+                        double want = define(&before, x, y, c);
+                        if (fabs(want - sample(&after, x, y, c)) > 0.5 + 1e-2)
+                            fail_msg("%s, %dx%d: (%d,%d,%d) is %d, not %g", chain, before.width,
+                                     before.height, x, y, c, sample(&after, x, y, c), want);
+                    }
+            image_done(&before);
+            image_done(&after);
+        }
+    purify_model_free(m);
+}
+
+static void test_definitions(void **state)
+{
+    (void)state;
+    check("median", (const char *[]){"side", "5", NULL}, median_5);
+    check("outlier", (const char *[]){"side", "5", "threshold", "30", NULL}, outlier_30);
+    check("gaussian", (const char *[]){"sigma", "0.8", NULL}, gaussian_08);
+    check("bilateral", (const char *[]){"sigma_colour", "20", "sigma_space", "1.5", NULL},
+          bilateral_5);
+}
+
+/* What outlier is for: one pixel of a smooth image is set to an extreme, and nothing else is to
+   change. */
+static void test_one_pixel(void **state)
+{
+    (void)state;
+    struct purify_model *m = model_of("outlier", (const char *[]){NULL});
+    for (int y = 0; y < 16; y += 5)
+        for (int x = 0; x < 16; x += 5) {
+            struct image clean, img;
+            assert_int_equal(image_alloc(16, 16, 3, false, &clean), STATUS_OK);
+            for (int k = 0; k < 16 * 16 * 3; k++)
+                clean.pixels[k] = (uint8_t)(60 + 4 * (k / 3 % 16) + 3 * (k / 48));
+            assert_int_equal(image_copy(&clean, &img), STATUS_OK);
+            uint8_t *p = img.pixels + (y * 16 + x) * 3;
+            p[0] = p[2] = 255;
+            p[1] = 0;
+            purify(m, &img);
+            for (int k = 0; k < 16 * 16 * 3; k++) {
+                bool there = k / 3 == y * 16 + x;
+                int off = abs(img.pixels[k] - clean.pixels[k]);
+                if (off > (there ? 8 : 0))
+                    fail_msg("pixel (%d,%d): sample %d is off by %d", x, y, k, off);
+            }
+            image_done(&clean);
+            image_done(&img);
+        }
+    purify_model_free(m);
+}
+
+/* Several times at once is what so many models do one after the other, but for the rounding. */
+static void test_times(void **state)
+{
+    (void)state;
+    struct purify_model *three = model_of("bilateral", (const char *[]){"times", "3", NULL});
+    struct purify_model *one = model_of("bilateral", (const char *[]){NULL});
+    struct image a, b;
+    make_image(31, 33, 3, &a);
+    make_image(31, 33, 3, &b);
+    purify(three, &a);
+    for (int k = 0; k < 3; k++)
+        purify(one, &b);
+    int most = 0, differ = 0;
+    for (size_t k = 0; k < image_pixel_bytes(&a); k++) {
+        int off = abs(a.pixels[k] - b.pixels[k]);
+        most = off > most ? off : most;
+        differ += off > 0;
+    }
+    assert_in_range(most, 0, 2);
+    assert_in_range(differ, 1, image_pixel_bytes(&a) / 2);
+    image_done(&a);
+    image_done(&b);
+    purify_model_free(three);
+    purify_model_free(one);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    static const char *const odd[] = {"median", "outlier", "bilateral"};
+    for (size_t i = 0; i < ARRAY_LEN(odd); i++) {
+        struct purify_profile p;
+        struct errmsg e = {""};
+        purify_profile_init(&p);
+        assert_int_equal(purify_profile_set(&p, "chain", odd[i], NULL), STATUS_OK);
+        assert_int_equal(purify_profile_set(&p, "side", "4", NULL), STATUS_OK);
+        assert_int_equal(purify_profile_finish(&p, &e), STATUS_INVALID);
+        assert_non_null(strstr(e.text, "side is 4, not an odd number"));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_definitions),
+        cmocka_unit_test(test_one_pixel),
+        cmocka_unit_test(test_times),
+        cmocka_unit_test(test_refused),
+    };
+    return cmocka_run_group_tests_name("purify/filters", tests, NULL, NULL);
+}
