@@ -111,9 +111,26 @@ opencv() { "$PY" -c 'import cv2' 2>/dev/null || skip "no OpenCV"; }
     compare bilateral '(lambda y: [y := cv2.bilateralFilter(y, 5, 8, 8) for _ in range(20)][-1])(f)' 1
 }
 
+@test "guided is OpenCV's, many times over too" {
+    opencv
+    "$PY" -c 'import cv2; cv2.ximgproc.guidedFilter' 2>/dev/null || skip "OpenCV without ximgproc"
+    profile guided radius=3 eps=100
+    compare guided 'cv2.ximgproc.guidedFilter(f, f, 3, 100)' 1
+    rm -rf "$BATS_TEST_TMPDIR/guided" "$BATS_TEST_TMPDIR/config"
+    profile guided times=4
+    compare guided '(lambda y: [y := cv2.ximgproc.guidedFilter(f, y, 4, 16) for _ in range(4)][-1])(f)' 1
+}
+
+@test "adversecleaner is the published program, but for rounding between its two filters and at the end" {
+    opencv
+    "$PY" -c 'import cv2; cv2.ximgproc.guidedFilter' 2>/dev/null || skip "OpenCV without ximgproc"
+    compare adversecleaner '(lambda y: [y := cv2.bilateralFilter(y, 5, 8, 8) for _ in range(64)] and
+        [y := cv2.ximgproc.guidedFilter(f, y, 4, 16) for _ in range(4)][-1])(f)' 2
+}
+
 @test "profiles without a network mount, and serve what relearn purify writes" {
     cp -r "$DATA/images" "$s"
-    for p in iss-grey iss-bdr2 iss-jpeg10; do
+    for p in iss-grey iss-bdr2 iss-jpeg10 adversecleaner; do
         relearn purify -q --profile $p --cache "$w/other" "$s" "$w/$p"
         relearn mount --profile $p --cache "$c" -o nosweep "$s" "$m"
         diff -r "$w/$p" "$m"

@@ -124,6 +124,55 @@ static double bilateral_5(const struct image *img, int x, int y, int c)
     return sum / weights;
 }
 
+static int mirror_edge(int i, int n)
+{
+    while (i < 0 || i >= n)
+        i = i < 0 ? -i - 1 : 2 * n - 1 - i;
+    return i;
+}
+
+/* The linear function that fits channel c over the window around (x,y) best, with a ridge of 50 on
+   its slopes, at the colour of pixel (x2,y2): the normal equations, by elimination. */
+static double fitted(const struct image *img, int x, int y, int c, int x2, int y2)
+{
+    int n = img->channels;
+    double m[4][5] = {{0}}, v = 0;
+    for (int dy = -2; dy <= 2; dy++)
+        for (int dx = -2; dx <= 2; dx++) {
+            int at_x = mirror_edge(x + dx, img->width), at_y = mirror_edge(y + dy, img->height);
+            double term[4] = {0};
+            for (int k = 0; k < n; k++)
+                term[k] = sample(img, at_x, at_y, k);
+            term[n] = 1;
+            for (int i = 0; i <= n; i++) {
+                for (int j = 0; j <= n; j++)
+                    m[i][j] += term[i] * term[j];
+                m[i][4] += term[i] * sample(img, at_x, at_y, c);
+            }
+        }
+    for (int i = 0; i < n; i++)
+        m[i][i] += 25 * 50;
+    for (int i = 0; i <= n; i++)
+        for (int k = 0; k <= n; k++) {
+            double f = k == i ? 0 : m[k][i] / m[i][i];
+            for (int j = 0; j < 5 && k != i; j++)
+                m[k][j] -= f * m[i][j];
+        }
+    for (int i = 0; i <= n; i++)
+        v += m[i][4] / m[i][i] * (i < n ? sample(img, x2, y2, i) : 1);
+    return v;
+}
+
+static double guided_2(const struct image *img, int x, int y, int c)
+{
+    double sum = 0;
+    for (int dy = -2; dy <= 2; dy++)
+        for (int dx = -2; dx <= 2; dx++)
+            sum += fitted(img, mirror_edge(x + dx, img->width), mirror_edge(y + dy, img->height), c,
+                          x, y);
+    return sum / 25;
+}
+
 /* A value that is a hair from half may be rounded either way. */
 static void check(const char *chain, const char *const *set, define_fn *define)
 {
@@ -156,6 +205,43 @@ static void test_definitions(void **state)
     check("gaussian", (const char *[]){"sigma", "0.8", NULL}, gaussian_08);
     check("bilateral", (const char *[]){"sigma_colour", "20", "sigma_space", "1.5", NULL},
           bilateral_5);
+    check("guided", (const char *[]){"radius", "2", "eps", "50", NULL}, guided_2);
+}
+
+/* Blocks are cut where nobody sees it: what a wide image gives is what its parts give, which see
+   enough around them. And the guide is the image before the chain. */
+static void test_guide(void **state)
+{
+    (void)state;
+    struct purify_model *twice = model_of("guided", (const char *[]){"times", "2", NULL});
+    struct image wide, part;
+    make_image(200, 20, 3, &wide);
+    assert_int_equal(image_alloc(110, 20, 3, false, &part), STATUS_OK);
+    for (int y = 0; y < 20; y++)
+        memcpy(part.pixels + y * 110 * 3, wide.pixels + (y * 200 + 30) * 3, 110 * 3);
+    purify(twice, &wide);
+    purify(twice, &part);
+    for (int y = 0; y < 20; y++)
+        for (int x = 20; x < 90; x++)
+            for (int c = 0; c < 3; c++)
+                assert_in_range(sample(&part, x, y, c) - sample(&wide, x + 30, y, c) + 1, 0, 2);
+    purify_model_free(twice);
+    image_done(&wide);
+    image_done(&part);
+    static const char *const guide[] = {"original", "input"};
+    struct image made[2];
+    for (int k = 0; k < 2; k++) {
+        struct purify_model *m =
+            model_of("grey, guided", (const char *[]){"guide", guide[k], NULL});
+        make_image(31, 33, 3, &made[k]);
+        purify(m, &made[k]);
+        for (size_t at = 0; at < image_pixel_bytes(&made[k]); at += 3) /* fitted to equal values */
+            assert_int_equal(made[k].pixels[at], made[k].pixels[at + 1]);
+        purify_model_free(m);
+    }
+    assert_memory_not_equal(made[0].pixels, made[1].pixels, image_pixel_bytes(&made[0]));
+    image_done(&made[0]);
+    image_done(&made[1]);
 }
 
 /* What outlier is for: one pixel of a smooth image is set to an extreme, and nothing else is to
@@ -231,9 +317,8 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_definitions),
-        cmocka_unit_test(test_one_pixel),
-        cmocka_unit_test(test_times),
+        cmocka_unit_test(test_definitions), cmocka_unit_test(test_guide),
+        cmocka_unit_test(test_one_pixel),   cmocka_unit_test(test_times),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests_name("purify/filters", tests, NULL, NULL);

@@ -12,7 +12,8 @@
     X(median)                                                                                      \
     X(outlier)                                                                                     \
     X(gaussian)                                                                                    \
-    X(bilateral)
+    X(bilateral)                                                                                   \
+    X(guided)
 
 #define DECLARE(name) extern const struct purifier_ops purifier_##name;
 #define ROW(name) &purifier_##name,
