@@ -5,7 +5,7 @@
  *     x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps,   loss = mean (eps - net(x_t, t))^2     (Ho et
  * al., eq. 14)
  */
-#include "gradients.h"
+#include "loop.h"
 #include "model.h"
 #include "stream.h"
 
@@ -37,6 +37,7 @@ struct diffusion {
     double last_mean; /* of the last finished window */
     uint64_t window_start_ns;
     int window_first;
+    struct progress progress;
     double seconds;
     int64_t images;
 };
@@ -337,32 +338,23 @@ static void fill_inputs(struct diffusion *d, const struct train_batch *b)
     }
 }
 
-/* Up over the warm-up, then down to 0 by half a cosine: a short run ends converged. */
-static float rate(const struct train_diffusion_options *o, int step)
+static status load(void *arg, const struct train_batch *b, struct errmsg *e)
 {
+    (void)e;
+    fill_inputs(arg, b);
+    return STATUS_OK;
+}
+
+/* Up over the warm-up, then down to 0 by half a cosine: a short run ends converged. */
+static float rate(const void *arg, int64_t at)
+{
+    const struct train_diffusion_options *o = ((const struct diffusion *)arg)->opt;
+    int step = (int)at;
     if (step < o->warmup)
         return o->lr * (float)(step + 1) / (float)o->warmup;
     double done =
         (double)(step - o->warmup) / (double)(o->steps > o->warmup ? o->steps - o->warmup : 1);
     return o->lr * (float)(.5 * (1 + cos(3.14159265358979323846 * done)));
-}
-
-static status step(struct diffusion *d, const struct train_batch *b, struct errmsg *e)
-{
-    fill_inputs(d, b);
-    status st = nn_plan_run(d->plan);
-    if (st)
-        return st;
-    double loss = d->loss[0];
-    st = train_check_gradients(d->params, loss, 1, d->threads, d->step, e);
-    if (st)
-        return st;
-    nn_optim_step(d->optim, rate(d->opt, d->step));
-    nn_ema_update(d->ema);
-    d->window += loss;
-    d->step++;
-    d->images += d->batch;
-    return nn_plan_refresh(d->plan);
 }
 
 static status close_window(struct diffusion *d, struct errmsg *e)
@@ -376,10 +368,16 @@ static status close_window(struct diffusion *d, struct errmsg *e)
     return st;
 }
 
-static status after_step(struct diffusion *d, struct progress *p, struct errmsg *e)
+static status after_step(void *arg, const struct train_batch *b, double loss, struct errmsg *e)
 {
+    struct diffusion *d = arg;
     int every = d->opt->save_every ? d->opt->save_every : SAVE_EVERY;
     status st = STATUS_OK;
+    (void)b;
+    nn_ema_update(d->ema);
+    d->window += loss;
+    d->step++;
+    d->images += d->batch;
     if (d->step % LOG_EVERY == 0 || d->step == d->opt->steps)
         st = close_window(d, e);
     if (!st && d->step % every == 0 && d->step < d->opt->steps)
@@ -387,27 +385,25 @@ static status after_step(struct diffusion *d, struct progress *p, struct errmsg 
     int n = d->step % LOG_EVERY;
     char extra[64];
     snprintf(extra, sizeof extra, "loss %.4f", n ? d->window / n : d->last_mean);
-    progress_update(p, (uint64_t)d->step * (uint64_t)d->batch, extra);
+    progress_update(&d->progress, (uint64_t)d->step * (uint64_t)d->batch, extra);
     return st;
 }
 
-static status run_steps(struct diffusion *d, struct progress *p, struct errmsg *e)
+static status run_steps(struct diffusion *d, struct errmsg *e)
 {
-    int batches = train_loader_batches(d->loader);
-    status st = STATUS_OK;
-    while (!st && d->step < d->opt->steps) {
-        const struct train_batch *b;
-        st = train_loader_start(d->loader, (uint64_t)(d->step / batches), d->step % batches);
-        while (!st && d->step < d->opt->steps && !(st = train_loader_next(d->loader, &b, e)) && b) {
-            if (stop_requested())
-                st = STATUS_CANCELLED;
-            else
-                st = step(d, b, e);
-            if (!st)
-                st = after_step(d, p, e);
-        }
-    }
-    return st;
+    struct train_loop l = {.loader = d->loader,
+                           .params = d->params,
+                           .plan = d->plan,
+                           .loss = d->loss,
+                           .optim = d->optim,
+                           .clip = 1,
+                           .threads = d->threads,
+                           .step = d->step,
+                           .arg = d,
+                           .load = load,
+                           .rate = rate,
+                           .after = after_step};
+    return train_loop_run(&l, d->opt->steps, e);
 }
 
 status train_diffusion_run(const struct train_diffusion_options *opt,
@@ -427,14 +423,13 @@ status train_diffusion_run(const struct train_diffusion_options *opt,
         nn_plan_seed(d.plan, opt->seed, (uint64_t)d.step);
         d.window_start_ns = time_mono_ns();
         d.window_first = d.step;
-        struct progress p;
         uint64_t per = (uint64_t)d.batch, start = time_mono_ns();
-        progress_init(&p, "training", (uint64_t)d.step * per, (uint64_t)opt->steps * per,
+        progress_init(&d.progress, "training", (uint64_t)d.step * per, (uint64_t)opt->steps * per,
                       opt->quiet);
-        st = run_steps(&d, &p, e);
+        st = run_steps(&d, e);
         d.seconds = (double)(time_mono_ns() - start) * 1e-9;
         if (!st) {
-            progress_done(&p, (uint64_t)d.step * per, NULL);
+            progress_done(&d.progress, (uint64_t)d.step * per, NULL);
             st = save_result(&d, e);
         }
         if (st == STATUS_CANCELLED) {

@@ -4,7 +4,7 @@
  * follow.
  */
 #include "run.h"
-#include "gradients.h"
+#include "loop.h"
 
 #include <math.h>
 #include <string.h>
@@ -214,8 +214,9 @@ static void run_done(struct run *r)
 
 /* ---- steps ---- */
 
-static float learning_rate(const struct run *r, int64_t step)
+static float learning_rate(const void *arg, int64_t step)
 {
+    const struct run *r = arg;
     const double pi = 3.14159265358979323846;
     double total = (double)r->opt->epochs * train_loader_batches(r->loader);
     double lr = r->lr * .5 * (1 + cos(pi * (double)step / total));
@@ -248,30 +249,15 @@ static void load_batch(struct run *r, const struct train_batch *b)
             r->target[(size_t)i * (size_t)s.classes + (size_t)k] = b->label[i] == k;
 }
 
-static status step(struct run *r, const struct train_batch *b, struct errmsg *e)
+static status load(void *arg, const struct train_batch *b, struct errmsg *e)
 {
+    struct run *r = arg;
+    (void)e;
     load_batch(r, b);
-    status st = r->recipe->batch ? r->recipe->batch(r) : STATUS_OK;
-    if (!st)
-        st = nn_plan_run(r->plan);
-    if (st)
-        return st;
-    double loss = r->loss[0];
-    st = train_check_gradients(r->model->params, loss, r->opt->clip, r->threads,
-                               (long long)r->at.step, e);
-    if (st)
-        return st;
-    nn_optim_step(r->optim, learning_rate(r, r->at.step));
-    st = nn_plan_refresh(r->plan);
-    r->at.loss_sum += loss * b->n;
-    r->at.correct += count_correct(r, b->n);
-    r->at.seen += b->n;
-    r->at.step++;
-    r->at.batch++;
-    return st;
+    return r->recipe->batch ? r->recipe->batch(r) : STATUS_OK;
 }
 
-static void show(const struct run *r, struct progress *p)
+static void show(struct run *r)
 {
     char extra[96];
     int batches = train_loader_batches(r->loader);
@@ -279,25 +265,40 @@ static void show(const struct run *r, struct progress *p)
              r->opt->epochs, r->at.loss_sum / (double)r->at.seen,
              (double)r->at.correct / (double)r->at.seen);
     uint64_t done = ((uint64_t)r->at.epoch * (uint64_t)batches + (uint64_t)r->at.batch);
-    progress_update(p, done * (uint64_t)r->batch, extra);
+    progress_update(&r->progress, done * (uint64_t)r->batch, extra);
 }
 
-static status train_epoch(struct run *r, struct progress *p, struct errmsg *e)
+static status after_step(void *arg, const struct train_batch *b, double loss, struct errmsg *e)
 {
-    const struct train_batch *b;
+    struct run *r = arg;
+    (void)e;
+    r->at.loss_sum += loss * b->n;
+    r->at.correct += count_correct(r, b->n);
+    r->at.seen += b->n;
+    r->at.step++;
+    r->at.batch++;
+    r->train_images += b->n;
+    show(r);
+    return STATUS_OK;
+}
+
+static status train_epoch(struct run *r, struct errmsg *e)
+{
+    struct train_loop l = {.loader = r->loader,
+                           .params = r->model->params,
+                           .plan = r->plan,
+                           .loss = r->loss,
+                           .optim = r->optim,
+                           .clip = r->opt->clip,
+                           .threads = r->threads,
+                           .step = r->at.step,
+                           .arg = r,
+                           .load = load,
+                           .rate = learning_rate,
+                           .after = after_step};
     uint64_t start = time_mono_ns();
     int64_t before = r->train_images;
-    status st = train_loader_start(r->loader, (uint64_t)r->at.epoch, r->at.batch);
-    while (!st && !(st = train_loader_next(r->loader, &b, e)) && b) {
-        if (stop_requested())
-            st = STATUS_CANCELLED;
-        else
-            st = step(r, b, e);
-        if (!st) {
-            r->train_images += b->n;
-            show(r, p);
-        }
-    }
+    status st = train_loop_run(&l, (int64_t)(r->at.epoch + 1) * train_loader_batches(r->loader), e);
     r->epoch_seconds = (double)(time_mono_ns() - start) * 1e-9;
     r->epoch_rate = (double)(r->train_images - before) / r->epoch_seconds;
     r->train_seconds += r->epoch_seconds;
@@ -418,22 +419,22 @@ static status stopped(struct run *r, bool savable, struct errmsg *e)
 
 static status run_epochs(struct run *r, struct errmsg *e)
 {
-    struct progress p;
     uint64_t per_epoch = (uint64_t)train_loader_batches(r->loader) * (uint64_t)r->batch;
     uint64_t first = (uint64_t)r->at.step * (uint64_t)r->batch;
-    progress_init(&p, "training", first, per_epoch * (uint64_t)r->opt->epochs, r->opt->quiet);
+    progress_init(&r->progress, "training", first, per_epoch * (uint64_t)r->opt->epochs,
+                  r->opt->quiet);
     status st = STATUS_OK;
     while (!st && r->at.epoch < r->opt->epochs) {
         bool savable = true;
         int64_t epoch_step = (int64_t)r->at.epoch * train_loader_batches(r->loader);
-        st = train_epoch(r, &p, e);
+        st = train_epoch(r, e);
         if (!st)
             st = end_epoch(r, learning_rate(r, epoch_step), &savable, e);
         if (st == STATUS_CANCELLED)
             return stopped(r, savable, e);
     }
     if (!st)
-        progress_done(&p, per_epoch * (uint64_t)r->opt->epochs, NULL);
+        progress_done(&r->progress, per_epoch * (uint64_t)r->opt->epochs, NULL);
     return st;
 }
 

@@ -53,6 +53,7 @@ struct run {
     struct out_tree dirs; /* that were made for RUNDIR */
     bool prepared;        /* RUNDIR is ours: train_run_undo may be called */
     bool kept;            /* there is something to resume: what this call wrote stays */
+    struct progress progress;
     double train_seconds; /* in steps, of this process */
     int64_t train_images;
     double epoch_seconds, epoch_rate; /* of this process's part of the epoch; rate in images/s */

@@ -1,6 +1,6 @@
 #include "protect/surrogate.h"
 
-#include "gradients.h"
+#include "loop.h"
 #include "model.h"
 #include "set.h"
 
@@ -96,8 +96,6 @@ status surrogate_new(const struct protect_job *j, const struct surrogate_param *
                                       .threads = j->threads};
     if (!st)
         st = train_loader_new(j->set, &lo, &s->loader, e);
-    if (!st)
-        s->batches = train_loader_batches(s->loader);
     return st;
 }
 
@@ -130,39 +128,52 @@ void surrogate_scale(const struct surrogate *s, float *x, size_t n)
         x[i] = (x[i] - mean) / std;
 }
 
+static status load_perturbed(void *arg, const struct train_batch *b, struct errmsg *e)
+{
+    struct surrogate *s = arg;
+    (void)e;
+    for (int i = 0; i < s->batch; i++) {
+        const float *d = s->delta(s->arg, b->index[i], b->label[i]), *x = b->x + (size_t)i * s->row;
+        for (size_t p = 0; p < s->row; p++)
+            s->learn.x[(size_t)i * s->row + p] = x[p] + d[p];
+        s->learn.label[i] = b->label[i];
+    }
+    surrogate_scale(s, s->learn.x, (size_t)s->batch * s->row);
+    return STATUS_OK;
+}
+
+static float constant_rate(const void *arg, int64_t step)
+{
+    (void)arg;
+    (void)step;
+    return sgd_lr;
+}
+
+static status count_step(void *arg, const struct train_batch *b, double loss, struct errmsg *e)
+{
+    struct surrogate *s = arg;
+    (void)b;
+    (void)loss;
+    (void)e;
+    s->step++;
+    return STATUS_OK;
+}
+
 static status learn(struct surrogate *s, struct errmsg *e)
 {
-    const struct train_batch *b;
-    status st = STATUS_OK;
-    for (int turn = 0; turn < SGD_STEPS && !st; turn++) {
-        int64_t at = s->step % s->batches;
-        if (at == 0 || turn == 0)
-            st = train_loader_start(s->loader, (uint64_t)(s->step / s->batches), (int)at);
-        if (!st)
-            st = train_loader_next(s->loader, &b, e);
-        if (!st && stop_requested())
-            st = STATUS_CANCELLED;
-        if (st)
-            break;
-        for (int i = 0; i < s->batch; i++) {
-            const float *d = s->delta(s->arg, b->index[i], b->label[i]),
-                        *x = b->x + (size_t)i * s->row;
-            for (size_t p = 0; p < s->row; p++)
-                s->learn.x[(size_t)i * s->row + p] = x[p] + d[p];
-            s->learn.label[i] = b->label[i];
-        }
-        surrogate_scale(s, s->learn.x, (size_t)s->batch * s->row);
-        st = nn_plan_run(s->learn.plan);
-        if (!st)
-            st = train_check_gradients(s->model->params, s->learn.loss[0], sgd_clip,
-                                       s->job->threads, s->step, e);
-        if (st)
-            break;
-        nn_optim_step(s->optim, sgd_lr);
-        st = nn_plan_refresh(s->learn.plan);
-        s->step++;
-    }
-    return st;
+    struct train_loop l = {.loader = s->loader,
+                           .params = s->model->params,
+                           .plan = s->learn.plan,
+                           .loss = s->learn.loss,
+                           .optim = s->optim,
+                           .clip = sgd_clip,
+                           .threads = s->job->threads,
+                           .step = s->step,
+                           .arg = s,
+                           .load = load_perturbed,
+                           .rate = constant_rate,
+                           .after = count_step};
+    return train_loop_run(&l, s->step + SGD_STEPS, e);
 }
 
 status surrogate_load(struct surrogate *s, const int *sample, int n, float *input, struct errmsg *e)

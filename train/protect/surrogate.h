@@ -66,8 +66,8 @@ struct surrogate {
     struct forward *forward; /* measures the error */
     struct train_loader *loader;
     struct nn_optim *optim;
-    int batch, batches; /* of an epoch */
-    size_t row;         /* floats of an image */
+    int batch;
+    size_t row; /* floats of an image */
     int64_t step;
 };
 /* *out is set, possibly half-built, on failure as well: it is the method's to free. */

@@ -1,0 +1,34 @@
+#ifndef TRAIN_LOOP_H
+#define TRAIN_LOOP_H
+/*
+ * loop: the one training loop, of classifiers, of the surrogates of protections and of diffusion
+ * models. It takes batches in the loader's order, epoch after epoch, and goes from a batch to the
+ * next weights; what a batch is made into and what is counted is its owner's. Private to train.
+ *
+ * A step is known by its number alone (step s is batch s % batches of epoch s / batches), so a loop
+ * can be left between any two steps and go on later, in another process if need be.
+ */
+#include "train.h"
+
+struct train_loop {
+    struct train_loader *loader;
+    struct nn_params *params;
+    struct nn_plan *plan; /* of a loss and the parameters' gradients */
+    const float *loss;    /* one number of the plan */
+    struct nn_optim *optim;
+    float clip; /* of the gradients' joint norm; 0: none */
+    int threads;
+    int64_t step; /* the next */
+    void *arg;    /* of the calls below */
+    /* Fills the plan's inputs for step `step`. */
+    status (*load)(void *arg, const struct train_batch *b, struct errmsg *e);
+    float (*rate)(const void *arg, int64_t step);
+    /* The weights are those of after it, and `step` is the next. */
+    status (*after)(void *arg, const struct train_batch *b, double loss, struct errmsg *e);
+};
+/* Steps up to, and without, step `end`. CANCELLED soon after the user asked to stop, between two
+   steps; CORRUPT when training diverged. After a failure `step` is the one that was not done, unless
+   it was `after` that failed. */
+status train_loop_run(struct train_loop *l, int64_t end, struct errmsg *e) MUST_USE;
+
+#endif
