@@ -1,7 +1,7 @@
 #ifndef NN_NET_CASES_H
 #define NN_NET_CASES_H
-/* Whole networks for tests and profiles: a DDPM-like UNet and a ResNet-18 for small images. Static;
-   included by test programs only. */
+/* Whole networks for tests and profiles: a DDPM-like UNet, and for small images a ResNet-18 and a
+   MobileNet. Static; included by test programs only. */
 #include "nn.h"
 
 #include <stdio.h>
@@ -142,6 +142,38 @@ NET_ONLY struct nn_val net_resnet18(struct nn_graph *g, int batch, int side, int
     for (int level = 0; level < 4; level++)
         for (int i = 0; i < 2; i++)
             h = net_resnet_block(n, h, width << level, level && !i ? 2 : 1, training);
+    *out_logits = net_linear(n, nn_global_avg_pool(g, h), 10);
+    return nn_softmax_xent(g, *out_logits, labels);
+}
+
+/* ---- MobileNet, Howard et al. 2017, with ReLU6 and fewer layers ---- */
+
+NET_ONLY struct nn_val net_norm_relu6(struct net *n, struct nn_val x, bool training)
+{
+    return nn_act(n->g, net_batch_norm(n, x, training), NN_RELU6);
+}
+/* A kernel per channel, then 1x1. */
+NET_ONLY struct nn_val net_separable(struct net *n, struct nn_val x, int o, int stride,
+                                     bool training)
+{
+    int c = nn_val_shape(n->g, x).dim[3];
+    struct nn_conv each = nn_conv_same(3, stride);
+    each.groups = c;
+    struct nn_val w = net_param(n, "w", nn_shape4(c, 1, 3, 3), NN_INIT_UNIFORM_FANIN);
+    struct nn_val h = net_norm_relu6(n, nn_conv2d(n->g, x, w, NN_NONE, each), training);
+    return net_norm_relu6(n, net_conv(n, h, o, 1, 1, false), training);
+}
+/* As net_resnet18. */
+NET_ONLY struct nn_val net_mobile(struct nn_graph *g, int batch, int side, int width, bool training,
+                                  struct nn_val *out_logits)
+{
+    struct net net = {g, 0}, *n = &net;
+    struct nn_val x = nn_input(g, "x", NN_F32, nn_shape4(batch, side, side, 3));
+    struct nn_val labels = nn_input(g, "labels", NN_I32, nn_shape1(batch));
+    struct nn_val h = net_norm_relu6(n, net_conv(n, x, width, 3, 1, false), training);
+    for (int level = 1; level <= 3; level++)
+        for (int i = 0; i < 2; i++)
+            h = net_separable(n, h, width << level, level > 1 && !i ? 2 : 1, training);
     *out_logits = net_linear(n, nn_global_avg_pool(g, h), 10);
     return nn_softmax_xent(g, *out_logits, labels);
 }

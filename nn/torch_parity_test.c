@@ -237,14 +237,21 @@ static void feed(struct nn_plan *plan, const struct nn_file *f)
     }
 }
 
+static struct nn_optim_options optim_options(const char *name)
+{
+    if (!strcmp(name, "adam"))
+        return (struct nn_optim_options){.kind = NN_ADAM};
+    if (!strcmp(name, "adamw"))
+        return (struct nn_optim_options){.kind = NN_ADAMW, .weight_decay = 0.5f};
+    return (struct nn_optim_options){
+        .kind = NN_SGD, .momentum = 0.9f, .nesterov = true, .weight_decay = 5e-4f};
+}
+
 /* The mean loss before each step of the optimiser. */
 static void compare_steps(struct judge *j, struct model *m, struct nn_plan *plan)
 {
     AUTO(nn_optim_free) struct nn_optim *optim = NULL;
-    bool adam = !strcmp(nn_file_meta(m->file, "optimiser"), "adam");
-    struct nn_optim_options sgd = {
-        .kind = NN_SGD, .momentum = 0.9f, .nesterov = true, .weight_decay = 5e-4f};
-    struct nn_optim_options opt = adam ? (struct nn_optim_options){.kind = NN_ADAM} : sgd;
+    struct nn_optim_options opt = optim_options(nn_file_meta(m->file, "optimiser"));
     float lr = strtof(nn_file_meta(m->file, "lr"), NULL), steps[16];
     int n = nn_file_find(m->file, "steps")->shape.dim[0];
     int samples = nn_val_shape(m->g, m->loss).dim[0];
@@ -351,12 +358,13 @@ static void larger(void **state)
 
 int main(void)
 {
-    char unet_name[] = "unet", resnet_name[] = "resnet";
+    char unet_name[] = "unet", resnet_name[] = "resnet", adamw_name[] = "adamw";
     const struct CMUnitTest tests[] = {
         {"golden unet", golden, NULL, NULL, unet_name},
         {"golden resnet", golden, NULL, NULL, resnet_name},
         {"larger unet", larger, NULL, NULL, unet_name},
         {"larger resnet", larger, NULL, NULL, resnet_name},
+        {"larger resnet, AdamW", larger, NULL, NULL, adamw_name},
     };
     return cmocka_run_group_tests(tests, make_fresh, remove_fresh);
 }

@@ -26,10 +26,13 @@ static const double long_ms = 3000; /* a step that takes longer is profiled once
 
 struct net_kind {
     const char *name;
-    int width, levels; /* no levels: a ResNet-18 */
+    int width, levels; /* levels: of a UNet */
+    struct nn_val (*classifier)(struct nn_graph *g, int batch, int side, int width, bool training,
+                                struct nn_val *out_logits); /* NULL: a UNet */
 };
-static const struct net_kind ddpm = {"ddpm", 128, 4}, unet32 = {"unet32", 32, 3},
-                             resnet18 = {"resnet18", 64, 0};
+static const struct net_kind ddpm = {"ddpm", 128, 4, NULL}, unet32 = {"unet32", 32, 3, NULL},
+                             resnet18 = {"resnet18", 64, 0, net_resnet18},
+                             mobile = {"mobile", 32, 0, net_mobile};
 
 struct row {
     const struct net_kind *net;
@@ -39,6 +42,7 @@ struct row {
 static const struct row rows[] = {
     {&ddpm, 16, false},  {&ddpm, 1, false},       {&ddpm, 64, true},      {&unet32, 16, false},
     {&unet32, 16, true}, {&resnet18, 128, false}, {&resnet18, 128, true},
+    {&mobile, 128, true},
 };
 
 enum { NAME_MAX_BYTES = 64 };
@@ -67,12 +71,12 @@ static void subject_done(struct subject *s)
 static void build(struct nn_graph *g, const struct row *r)
 {
     struct nn_val logits, y, loss = NN_NONE;
-    if (r->net->levels) {
+    if (!r->net->classifier) {
         y = net_unet(g, r->batch, SIDE, r->net->width, r->net->levels);
         if (r->train)
             loss = nn_mse(g, y, nn_input(g, "noise", NN_F32, nn_val_shape(g, y)));
     } else {
-        loss = net_resnet18(g, r->batch, SIDE, r->net->width, r->train, &logits);
+        loss = r->net->classifier(g, r->batch, SIDE, r->net->width, r->train, &logits);
         y = logits;
     }
     if (r->train) {
@@ -115,7 +119,7 @@ static status subject_init(struct subject *s, enum nn_precision precision, int t
     if (!st)
         st = nn_plan_new(g, &options, &s->plan, e);
     if (!st && s->row->train)
-        st = nn_optim_new(s->params, s->row->net->levels ? &adam : &sgd, &s->optim);
+        st = nn_optim_new(s->params, s->row->net->classifier ? &sgd : &adam, &s->optim);
     if (!st)
         fill(s->plan, s->row);
     return st;

@@ -147,7 +147,28 @@ class ResNet18(nn.Module):
         return self.fc(self.blocks(F.relu(self.bn(self.conv(x)))).mean((2, 3)))
 
 
-NETWORKS = {"ddpm": lambda: UNet(128, 4), "unet32": lambda: UNet(32, 3), "resnet18": lambda: ResNet18(64)}
+class Mobile(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        c, layers = width, self.layer(3, width, 3)
+        for level in range(1, 4):
+            for i in range(2):
+                o = width << level
+                layers += self.layer(c, c, 3, 2 if level > 1 and not i else 1, c) + self.layer(c, o, 1)
+                c = o
+        self.layers, self.fc = nn.Sequential(*layers), nn.Linear(c, 10)
+
+    @staticmethod
+    def layer(c, o, kernel, stride=1, groups=1):
+        conv = nn.Conv2d(c, o, kernel, stride, kernel // 2, groups=groups, bias=False)
+        return [conv, nn.BatchNorm2d(o), nn.ReLU6()]
+
+    def forward(self, x):
+        return self.fc(self.layers(x).mean((2, 3)))
+
+
+NETWORKS = {"ddpm": lambda: UNet(128, 4), "unet32": lambda: UNet(32, 3), "resnet18": lambda: ResNet18(64),
+            "mobile": lambda: Mobile(32)}
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 

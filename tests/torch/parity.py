@@ -3,7 +3,8 @@
 
     parity.py OUTDIR [--channels N] [--size N] [--batch N] [--seed N]
 
-Writes OUTDIR/unet.safetensors and OUTDIR/resnet.safetensors. tests/golden holds what these defaults give. In each file
+Writes OUTDIR/unet.safetensors, OUTDIR/resnet.safetensors and OUTDIR/adamw.safetensors, the ResNet again with another
+optimiser. tests/golden holds what these defaults give. In each file
     in.*      the batch; images are (N,H,W,C)
     param.*   parameters and buffers before the first step, all of them exact in F16
     loss      (N) of each sample        grad.*  of the mean loss, for every parameter        grad_x
@@ -216,13 +217,16 @@ def main():
            lambda v: ((net(v, t) - target) ** 2).mean((1, 2, 3)),
            torch.optim.Adam(net.parameters(), lr=1e-3), 1e-3, {**meta, "groups": str(groups), "optimiser": "adam"})
 
-    net = ResNet(2 * o.channels, classes)
-    x = halves(2 * o.batch, 3, o.size, o.size)
-    labels = torch.from_numpy(np.random.randint(0, classes, 2 * o.batch))
-    record(os.path.join(o.outdir, "resnet.safetensors"), net, x, {"in.labels": i32(labels)},
-           lambda v: F.cross_entropy(net(v), labels, reduction="none"),
-           torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4, nesterov=True), 0.05,
-           {**meta, "classes": str(classes), "optimiser": "sgd"})
+    sgd = dict(lr=0.05, momentum=0.9, weight_decay=5e-4, nesterov=True)
+    adamw = dict(lr=1e-3, weight_decay=0.5)
+    for name, kind, options in (("resnet", torch.optim.SGD, sgd), ("adamw", torch.optim.AdamW, adamw)):
+        net = ResNet(2 * o.channels, classes)
+        x = halves(2 * o.batch, 3, o.size, o.size)
+        labels = torch.from_numpy(np.random.randint(0, classes, 2 * o.batch))
+        record(os.path.join(o.outdir, name + ".safetensors"), net, x, {"in.labels": i32(labels)},
+               lambda v: F.cross_entropy(net(v), labels, reduction="none"),
+               kind(net.parameters(), **options), options["lr"],
+               {**meta, "classes": str(classes), "optimiser": kind.__name__.lower()})
 
 
 if __name__ == "__main__":
