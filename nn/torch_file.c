@@ -15,7 +15,7 @@
  * by the file's length (SHARED_MOST): neither a copy here nor a reader of all of them costs more.
  * A storage's checksum is computed once (zip.h).
  */
-#include "file.h"
+#include "numpy_file.h"
 #include "pickle.h"
 #include "zip.h"
 
@@ -456,7 +456,7 @@ static status parse_zip(struct nn_file *f, struct errmsg *e)
     status st = nn_zip_open(f->map, f->len, &z, e);
     if (st)
         return st;
-    st = read_zip(f, &z, e);
+    st = numpy_in_zip(&z) ? file_parse_npz(f, &z, e) : read_zip(f, &z, e);
     nn_zip_done(&z);
     return st;
 }
@@ -467,6 +467,8 @@ static status parse_any(struct nn_file *f, struct errmsg *e)
         return parse_zip(f, e);
     if (starts_with(f, legacy_magic, sizeof legacy_magic, 2))
         return read_legacy(f, e);
+    if (starts_with(f, numpy_magic, sizeof numpy_magic, 0))
+        return file_parse_npy(f, e);
     return file_parse_safetensors(f, e);
 }
 
