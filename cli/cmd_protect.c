@@ -109,6 +109,8 @@ int cmd_protect(int argc, char **argv)
     int force = 0, skip_bad = 0, quiet = 0, json = 0, list = 0, kept = 1;
     const struct cli_option own[] = {
         {"method", 'm', CLI_STRING, &o.method, "NAME", "see --list"},
+        {"apply", 0, CLI_STRING, &o.delta_file, "FILE",
+         "add the perturbation of FILE (.safetensors, .pt, .npy or .npz) instead"},
         {"list", 0, CLI_FLAG, &list, NULL, "list the methods, each with what it takes"},
         {"seed", 's', CLI_U64, &o.seed, "N", "default 0"},
         {"eps", 0, CLI_DOUBLE, &o.eps, "X", "strength in grey levels; default the method's own"},
@@ -131,7 +133,7 @@ int cmd_protect(int argc, char **argv)
     size_t n = cli_options_join(own, ARRAY_LEN(own), &params, options, ARRAY_LEN(options));
     add_letters(options, n);
     const struct cli_spec spec = {"relearn protect",
-                                  "--method NAME SRC DST",
+                                  "--method NAME | --apply FILE SRC DST",
                                   "Writes an unlearnable version of the ImageFolder tree SRC to "
                                   "DST, as PNG. What was added, if\n"
                                   "anything was, is kept beside it in "
@@ -146,8 +148,11 @@ int cmd_protect(int argc, char **argv)
         return rc;
     if (list)
         return print_list(json);
+    if (o.delta_file && o.method)
+        return cli_usage_error(&spec, "--apply is a method of its own: leave out --method");
+    o.method = o.delta_file ? "apply" : o.method;
     if (!o.method || argc - first != 2)
-        return cli_usage_error(&spec, "--method, SRC and DST are needed");
+        return cli_usage_error(&spec, "--method or --apply, SRC and DST are needed");
     enum train_quantise q;
     if (quantise && train_quantise_parse(quantise, &q))
         return cli_usage_error(

@@ -132,6 +132,8 @@ protect/lsp.c:protect
 protect/place.c:protect
 protect/ops.c:protect
 protect/cuda.c:protect
+protect/apply.c:protect
+protect/delta_file.c:protect
 report.c:report
 sheet.c:report
 TABLE
@@ -273,7 +275,7 @@ train --data @/tree --out x --arch lenet|resnet18, resnet20
 train --data @/tree --out x --recipe prayer|standard, staged
 train --data @/tree --out x --precision f8|f32 or bf16
 eval --data @/tree --weights @/run/weights.safetensors --arch lenet|resnet18, resnet20
-protect --method magic @/tree x|lsp, emn-class, emn, ops, ar, cuda
+protect --method magic @/tree x|lsp, emn-class, emn, ops, ar, cuda, apply
 protect --method emn-class --surrogate lenet @/tree x|resnet18, resnet20
 protect --method lsp --quantise up @/tree x|round, truncate or positive-half
 protect --method lsp --rounds 3 @/tree x|--patch

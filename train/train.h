@@ -360,6 +360,8 @@ status train_diffusion_sample(const struct train_sample_options *opt, struct err
  * metadata "index" "class" or "sample" (in ImageFolder order: n-th class or n-th image), "patch"
  * the side of the square of pixels that each value covers. Of images that differ in size h and w
  * cover the largest; an image has its part from the top left corner on.
+ *
+ * Method "apply" takes such a file, or what others published: see its parameters.
  */
 enum train_quantise {
     TRAIN_ROUND,         /* clip(x + 255 delta) to 0..255, rounded half up */
@@ -374,6 +376,7 @@ status train_quantise_parse(const char *name, enum train_quantise *out) MUST_USE
 struct train_protect_options {
     const char *method; /* of train_protect_method */
     const char *src_dir, *dst_dir;
+    const char *delta_file; /* of method "apply" alone */
     uint64_t seed;
     int quantise;                  /* enum train_quantise; -1: the method's own */
     double eps;                    /* in grey levels; 0: the method's own */
