@@ -1,7 +1,7 @@
 #ifndef TRAIN_RUN_H
 #define TRAIN_RUN_H
-/* A training run's state, shared by run.c (steps and epochs), run_config.c and run_state.c (files),
-   probe.c and the recipes. */
+/* A training run's state, shared by run.c (steps and epochs), run_setup.c, run_config.c and
+   run_state.c (files), probe.c and the recipes. */
 #include "model.h"
 #include "out_tree.h"
 #include "recipe.h"
@@ -67,6 +67,13 @@ struct epoch_report {
     double acm[TRAIN_STAGES_MAX];
     bool rolled_back; /* the weights are those of another position now */
 };
+
+/* ---- run_setup.c ---- */
+/* Of options alone; nothing is opened. */
+status train_run_check(const struct train_options *o, struct errmsg *e) MUST_USE;
+/* Everything that a run needs but for what RUNDIR holds; on failure train_run_done is due as well. */
+status train_run_setup(struct run *r, struct errmsg *e) MUST_USE;
+void train_run_done(struct run *r);
 
 /* ---- run_config.c ---- */
 /* digest: of the data, NULL when it is not known yet. */
