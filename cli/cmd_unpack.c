@@ -6,7 +6,7 @@ int cmd_unpack(int argc, char **argv)
     struct train_unpack_options o = {.images = NULL};
     int flat = 0, force = 0, quiet = 0, json = 0;
     const struct cli_option options[] = {
-        {"labels", 'l', CLI_STRING, &o.labels, "FILE", "the IDX label file"},
+        {"labels", 'l', CLI_STRING, &o.labels, "FILE", "the labels: an IDX file, or .npy"},
         {"class-names", 0, CLI_STRING, &o.class_names, "A,B,…", "folder names; default digits"},
         {"limit", 'n', CLI_INT, &o.limit, "N", "the first N images"},
         {"flat", 0, CLI_FLAG, &flat, NULL, "no class folders (for diffusion training)"},
@@ -17,8 +17,8 @@ int cmd_unpack(int argc, char **argv)
     const struct cli_spec spec = {
         "relearn unpack",
         "[--labels FILE] ARCHIVE DIR",
-        "Turns an IDX file (MNIST family, .gz or not) or a CIFAR-10/100 binary into\n"
-        "DIR/<class>/NNNNN.png.",
+        "Turns an IDX file (MNIST family, .gz or not), a CIFAR-10/100 binary or numpy's arrays of\n"
+        "bytes (.npy, .npz) into DIR/<class>/NNNNN.png.",
         options,
         ARRAY_LEN(options),
         2,

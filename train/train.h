@@ -409,12 +409,12 @@ status train_protect(const struct train_protect_options *opt, struct train_prote
 
 /* ================================ unpacking ================================ */
 /*
- * IDX (MNIST family, .gz too) and CIFAR-10/100 binaries -> DIR/<class>/NNNNN.png, NNNNN the
- * position in the archive. Class names are digits (two for CIFAR-100) unless given.
+ * IDX (MNIST family, .gz too), CIFAR-10/100 binaries, and numpy's arrays of bytes (.npy with the
+ * labels in another, .npz with both) -> DIR/<class>/NNNNN.png, NNNNN the position in the archive. Class names are digits (two for CIFAR-100) unless given.
  */
 struct train_unpack_options {
-    const char *images; /* IDX images or a CIFAR binary */
-    const char *labels; /* IDX labels; NULL for CIFAR or flat */
+    const char *images; /* IDX images, a CIFAR binary, .npy or .npz */
+    const char *labels; /* IDX or .npy labels; NULL for CIFAR, .npz or flat */
     const char *out_dir;
     const char *class_names; /* comma-separated; NULL: digits */
     int limit;               /* first N of the archive; 0: all */

@@ -1,5 +1,6 @@
 /* Array archives to ImageFolder trees, as plain PNG. A run that was stopped leaves nothing and is
  * simply repeated. */
+#include "archive.h"
 #include "out_tree.h"
 #include "train.h"
 
@@ -7,7 +8,7 @@
 
 struct unpack {
     const struct train_unpack_options *opt;
-    struct image_array *array;
+    struct archive archive;
     char **class_name;
     int classes; /* 0 when flat */
     int n;
@@ -16,8 +17,8 @@ struct unpack {
 static int count_classes(const struct unpack *u)
 {
     int most = -1;
-    for (size_t i = 0; i < image_array_count(u->array); i++) {
-        int label = image_array_label(u->array, i);
+    for (size_t i = 0; i < archive_count(&u->archive); i++) {
+        int label = archive_label(&u->archive, i);
         most = label > most ? label : most;
     }
     return most + 1;
@@ -64,7 +65,7 @@ static status name_classes(struct unpack *u, struct errmsg *e)
 {
     if (u->opt->flat)
         return STATUS_OK;
-    if (!image_array_has_labels(u->array))
+    if (!archive_has_labels(&u->archive))
         return errmsg_set(e, STATUS_INVALID, "%s has no labels (give --labels, or --flat for none)",
                           u->opt->images);
     u->classes = count_classes(u);
@@ -92,7 +93,7 @@ static char *path_of(const void *arg, int i)
     const struct unpack *u = arg;
     if (!u->classes)
         return mem_printf("%s/%05d.png", u->opt->out_dir, i);
-    int label = image_array_label(u->array, (size_t)i);
+    int label = archive_label(&u->archive, (size_t)i);
     return mem_printf("%s/%s/%05d.png", u->opt->out_dir, u->class_name[label], i);
 }
 
@@ -102,7 +103,7 @@ static status write_one(const struct unpack *u, struct out_tree *t, int i, struc
     AUTO(mem_free) char *path = path_of(u, i);
     if (!path)
         return STATUS_NOMEM;
-    status st = image_array_get(u->array, (size_t)i, &img);
+    status st = archive_get(&u->archive, (size_t)i, &img);
     return st ? st : out_tree_png(t, i, path, &img, e);
 }
 
@@ -131,10 +132,10 @@ status train_unpack(const struct train_unpack_options *opt, int *out_images, str
     struct unpack u = {.opt = opt};
     if (!opt->images || !opt->out_dir || opt->limit < 0)
         return errmsg_set(e, STATUS_INVALID, "images and output directory must be given");
-    status st = image_array_open(opt->images, opt->labels, &u.array, e);
+    status st = archive_open(opt->images, opt->labels, &u.archive, e);
     if (st)
         return st;
-    size_t count = image_array_count(u.array);
+    size_t count = archive_count(&u.archive);
     u.n = (int)(opt->limit && (size_t)opt->limit < count ? (size_t)opt->limit : count);
     st = name_classes(&u, e);
     if (!st)
@@ -142,7 +143,7 @@ status train_unpack(const struct train_unpack_options *opt, int *out_images, str
     for (int k = 0; k < u.classes && u.class_name; k++)
         mem_free(u.class_name[k]);
     mem_free(u.class_name);
-    image_array_close(u.array);
+    archive_close(&u.archive);
     if (st == STATUS_CANCELLED)
         st = errmsg_set(e, st, "stopped; %s is as it was", opt->out_dir);
     if (!st)

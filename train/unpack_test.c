@@ -123,6 +123,79 @@ static void cifar_binaries(void **state)
     assert_true(there("c100/42/00000.png") && there("c100/05/00001.png"));
 }
 
+/* ---- numpy's ---- */
+
+static void write_npy(const char *name, const char *descr, const char *shape, const void *data,
+                      size_t len)
+{
+    char header[200], file[1024];
+    int n = snprintf(header, sizeof header,
+                     "{'descr': '%s', 'fortran_order': False, 'shape': %s, }", descr, shape);
+    memcpy(file, "\x93NUMPY\1\0", 8);
+    file[8] = (char)n;
+    file[9] = (char)(n >> 8);
+    memcpy(file + 10, header, (size_t)n);
+    memcpy(file + 10 + n, data, len);
+    toy_write(name, file, 10 + (size_t)n + len);
+}
+
+static struct train_unpack_options numpy(const char *images, const char *labels, const char *out)
+{
+    return (struct train_unpack_options){.images = toy_path(images),
+                                         .labels = labels ? toy_path(labels) : NULL,
+                                         .out_dir = toy_path(out),
+                                         .quiet = true};
+}
+
+static void assert_first_pixels(const char *dir, const uint8_t want[6])
+{
+    struct train_data_options o = {.dir = toy_path(dir), .flat = true};
+    struct train_set *s = NULL;
+    struct errmsg e = {""};
+    uint8_t pixels[12];
+    toy_good(train_set_open(&o, &s, &e), &e);
+    assert_int_equal(train_set_pixels(s, 0, pixels, &e), STATUS_OK);
+    assert_memory_equal(pixels, want, 6);
+    train_set_free(s);
+}
+
+static void numpy_pairs(void **state)
+{
+    (void)state;
+    uint8_t x[3 * 12];
+    static const int64_t y[3] = {1, 0, 1};
+    static const int8_t bad[3] = {1, -1, 1};
+    int n = 0;
+    for (int i = 0; i < 36; i++)
+        x[i] = (uint8_t)i;
+    write_npy("hwc.npy", "|u1", "(3, 2, 2, 3)", x, sizeof x);
+    write_npy("chw.npy", "|u1", "(3, 3, 2, 2)", x, sizeof x);
+    write_npy("grey.npy", "|u1", "(3, 2, 6)", x, sizeof x);
+    write_npy("y.npy", "<i8", "(3, 1)", y, sizeof y);
+    unpack(numpy("hwc.npy", "y.npy", "n-hwc"), &n, NULL);
+    assert_int_equal(n, 3);
+    assert_true(there("n-hwc/1/00000.png") && there("n-hwc/0/00001.png"));
+    assert_first_pixels("n-hwc/0", (const uint8_t[6]){12, 13, 14, 15, 16, 17});
+    unpack(numpy("chw.npy", "y.npy", "n-chw"), &n, NULL);
+    assert_first_pixels("n-chw/0", (const uint8_t[6]){12, 16, 20, 13, 17, 21});
+    unpack(numpy("grey.npy", "y.npy", "n-grey"), &n, NULL);
+    assert_first_pixels("n-grey/0", (const uint8_t[6]){12, 13, 14, 15, 16, 17});
+    unpack(numpy("hwc.npy", NULL, "n-none"), &n, "--labels");
+    write_npy("bad.npy", "|i1", "(3,)", bad, sizeof bad);
+    assert_int_equal(unpack(numpy("hwc.npy", "bad.npy", "n-bad"), &n, "label 1 is -1"),
+                     STATUS_CORRUPT);
+    write_npy("two.npy", "|i1", "(2,)", bad, 2);
+    assert_int_equal(unpack(numpy("hwc.npy", "two.npy", "n-bad"), &n, "2 labels for 3 images"),
+                     STATUS_CORRUPT);
+    assert_int_equal(unpack(numpy("y.npy", "y.npy", "n-bad"), &n, "no images"), STATUS_UNSUPPORTED);
+    assert_int_equal(unpack(numpy("hwc.npy", "hwc.npy", "n-bad"), &n, "no list"),
+                     STATUS_UNSUPPORTED);
+    write_npy("odd.npy", "|u1", "(3, 2, 2, 2)", x, 24);
+    assert_int_equal(unpack(numpy("odd.npy", "y.npy", "n-bad"), &n, "grey or RGB"),
+                     STATUS_UNSUPPORTED);
+    assert_false(there("n-bad"));
+}
+
 static void damaged_archives_are_refused(void **state)
 {
     (void)state;
@@ -165,6 +238,7 @@ int main(void)
         cmocka_unit_test(idx_becomes_a_tree),
         cmocka_unit_test(names_limits_and_flat),
         cmocka_unit_test(cifar_binaries),
+        cmocka_unit_test(numpy_pairs),
         cmocka_unit_test(what_fails_leaves_nothing),
         cmocka_unit_test(damaged_archives_are_refused),
     };
