@@ -1,0 +1,84 @@
+#!/usr/bin/env bats
+# What ARCHITECTURE.md says of adding one more is true of those that there are.
+
+setup() {
+    cd "$BATS_TEST_DIRNAME/.." || return 1
+    PY=/usr/bin/python3
+    [ -x $PY ] || skip "no Python"
+}
+
+@test "architecture: every file that the map names is there" {
+    $PY - <<'P'
+import os, re
+text = open("ARCHITECTURE.md").read().split("# To add one")[1]
+named = set(re.findall(r"`([a-z][a-z0-9_]*/[A-Za-z0-9_./]*)`", text))
+assert len(named) > 20, named
+for path in sorted(named):
+    if "NAME" not in path:
+        assert os.path.exists(path), path
+P
+}
+
+@test "architecture: a member is its own file, its line in a table, and nothing else in its layer" {
+    $PY - <<'P'
+import glob, os, re
+rows = {}
+for line in open("ARCHITECTURE.md"):
+    cells = [c.strip() for c in line.split("|")]
+    if len(cells) == 6 and "`" in cells[2]:
+        rows[cells[1]] = cells
+
+def first_path(cell):
+    return re.search(r"`([^`]*)`", cell).group(1)
+
+# kind: what a line of the table looks like, what the member is called in C, where else in the layer its name as a
+# string may be, and why
+kinds = {
+    "protection": (r"X\((\w+)\)", "protect_%s", "train cli",
+                   {"apply": {"train/train.h", "cli/cmd_protect.c"}}),            # an option of its own
+    "recipe": (r"X\((\w+)\)", "recipe_%s", "train cli",
+               {"standard": {"train/run_setup.c"}}),                              # the default
+    "network": (r"X\((\w+)\)", "train_net_%s", "train cli",
+                {"resnet18": {"train/run_setup.c", "train/protect/surrogate.h"},  # the default of both
+                 "percept": {"train/model.c"}}),                                  # a classifier of purify's
+    "purifier": (r"X\((\w+)\)", "purifier_%s", "purify cli fused",
+                 {"jcdp": {"purify/profile.c"},                                   # profiles without a chain
+                  "grey": {"cli/cmd_model.c"}}),                                  # a model of one channel
+    "op": (r"(?m)^    X\([A-Z0-9_]+, (\w+)\)", "nn_op_%s", "nn", None),
+    "command": (r'\{"(\w+)", cmd_', "cmd_%s", "cli", None),
+    "codec": (r"&image_(\w+)_codec", "image_%s_codec", "image", None),
+}
+
+def sources(folders):
+    for folder in folders.split():
+        for path in glob.glob(folder + "/**/*.[ch]", recursive=True):
+            if not path.endswith("_test.c"):
+                yield path, open(path).read()
+
+wrong = []
+for kind, (pattern, symbol, layer, elsewhere) in kinds.items():
+    table = first_path(rows[kind][3])
+    own = os.path.dirname(first_path(rows[kind][2])) + "/"
+    files = list(sources(layer))
+    members = [m for m in re.findall(pattern, open(table).read()) if m not in ("name", "row")]
+    assert len(members) >= 5, (kind, members)
+    for member in members:
+        what = symbol % member
+        home = [p for p, text in files if p.startswith(own) and
+                re.search(r"^[a-z].*\b%s(\(int| = )" % what, text, re.M)]
+        if len(home) != 1:
+            wrong.append("%s: %s is defined in %s" % (kind, what, home))
+            continue
+        if elsewhere is None:
+            continue
+        name = re.search(r"%s = \{.*?\.name = \"([^\"]+)\"" % what, open(home[0]).read(), re.S).group(1)
+        named = {p for p, text in files if '"%s"' % name in text}
+        if kind != "network":  # augmentations have names that recipes have, too
+            named = {p for p in named if not p.startswith("train/augments/")}
+        more = named - {home[0]} - elsewhere.get(name, set())
+        used = {p for p, text in files if re.search(r"\b%s\b" % what, text)} - {home[0], table}
+        if more or used:
+            wrong.append("%s: %s is known to %s" % (kind, name, sorted(more | used)))
+assert not wrong, "\n".join(wrong)
+P
+}
