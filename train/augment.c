@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-static const struct augment_ops *const families[] = {augment_moves, augment_colours,
-                                                     augment_shapes};
+static const struct augment_ops *const families[] = {augment_moves, augment_colours, augment_shapes,
+                                                     augment_eraser};
 
 static const struct augment_ops *row_at(int i)
 {

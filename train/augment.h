@@ -74,6 +74,7 @@ float augment_uniform(struct nn_rng r, uint64_t at, float lo, float hi);
 bool augment_acts(struct nn_rng r, float p);
 
 /* Ended by a row without a name. */
-extern const struct augment_ops augment_moves[], augment_colours[], augment_shapes[];
+extern const struct augment_ops augment_moves[], augment_colours[], augment_shapes[],
+    augment_eraser[];
 
 #endif

@@ -1,17 +1,7 @@
 /* Augmentations that change the values of pixels where they are. */
-#include "augment.h"
+#include "augments/tools.h"
 
 #include <math.h>
-
-static float clamp01(float v)
-{
-    return v < 0 ? 0 : v > 1 ? 1 : v;
-}
-
-static size_t count(const struct augment_pixels *p)
-{
-    return (size_t)p->width * (size_t)p->height * (size_t)p->channels;
-}
 
 /* Rec. 601. */
 static float luma(const float *rgb)
@@ -33,7 +23,7 @@ static status grey(const void *params, struct nn_rng r, struct augment_pixels *p
 {
     if (p->channels != 3 || !augment_acts(r, ((const struct grey *)params)->p))
         return STATUS_OK;
-    for (size_t i = 0; i < count(p); i += 3)
+    for (size_t i = 0; i < augment_count(p); i += 3)
         p->x[i] = p->x[i + 1] = p->x[i + 2] = luma(p->x + i);
     return STATUS_OK;
 }
@@ -53,7 +43,7 @@ static status depth(const void *params, struct nn_rng r, struct augment_pixels *
 {
     (void)r;
     int mask = 0xff00 >> ((const struct depth *)params)->bits & 0xff;
-    for (size_t i = 0; i < count(p); i++)
+    for (size_t i = 0; i < augment_count(p); i++)
         p->x[i] = (float)((int)(p->x[i] * 255 + .5f) & mask) / 255;
     return STATUS_OK;
 }
@@ -71,9 +61,9 @@ static const struct param noise_rows[] = {
 static status noise(const void *params, struct nn_rng r, struct augment_pixels *p)
 {
     float sigma = ((const struct noise *)params)->sigma / 255;
-    nn_rng_normal(r, 0, p->spare, count(p));
-    for (size_t i = 0; i < count(p); i++)
-        p->x[i] = clamp01(p->x[i] + sigma * p->spare[i]);
+    nn_rng_normal(r, 0, p->spare, augment_count(p));
+    for (size_t i = 0; i < augment_count(p); i++)
+        p->x[i] = augment_clamp01(p->x[i] + sigma * p->spare[i]);
     return STATUS_OK;
 }
 
@@ -95,27 +85,27 @@ static const struct param jitter_rows[] = {
      .about = "turned by at most this part of the circle"},
 };
 
-static void blend(struct augment_pixels *p, float factor, float towards)
+void augment_blend(struct augment_pixels *p, float factor, float towards)
 {
-    for (size_t i = 0; i < count(p); i++)
-        p->x[i] = clamp01(towards + factor * (p->x[i] - towards));
+    for (size_t i = 0; i < augment_count(p); i++)
+        p->x[i] = augment_clamp01(towards + factor * (p->x[i] - towards));
 }
 
-static float mean_grey(const struct augment_pixels *p)
+float augment_mean_grey(const struct augment_pixels *p)
 {
     double sum = 0;
-    size_t c = (size_t)p->channels, n = count(p);
+    size_t c = (size_t)p->channels, n = augment_count(p);
     for (size_t i = 0; i < n; i += c)
         sum += (double)(c == 3 ? luma(p->x + i) : p->x[i]);
     return (float)(sum / (double)(n / c));
 }
 
-static void saturate(struct augment_pixels *p, float factor)
+void augment_saturate(struct augment_pixels *p, float factor)
 {
-    for (size_t i = 0; i < count(p); i += 3) {
+    for (size_t i = 0; i < augment_count(p); i += 3) {
         float grey_value = luma(p->x + i);
         for (size_t k = 0; k < 3; k++)
-            p->x[i + k] = clamp01(grey_value + factor * (p->x[i + k] - grey_value));
+            p->x[i + k] = augment_clamp01(grey_value + factor * (p->x[i + k] - grey_value));
     }
 }
 
@@ -136,7 +126,7 @@ static float hue_of(const float *rgb, float max, float span)
 static void turn_hue(struct augment_pixels *p, float shift)
 {
     static const float offset[3] = {5, 3, 1}; /* of red, green, blue on the circle */
-    for (size_t i = 0; i < count(p); i += 3) {
+    for (size_t i = 0; i < augment_count(p); i += 3) {
         float *rgb = p->x + i;
         float max = fmaxf(rgb[0], fmaxf(rgb[1], rgb[2]));
         float span = max - fminf(rgb[0], fminf(rgb[1], rgb[2]));
@@ -145,7 +135,7 @@ static void turn_hue(struct augment_pixels *p, float shift)
         float h = hue_of(rgb, max, span) + 6 * shift + 6;
         for (int k = 0; k < 3; k++) {
             float at = fmodf(h + offset[k], 6), up = fminf(at, 4 - at);
-            rgb[k] = max - span * clamp01(up);
+            rgb[k] = max - span * augment_clamp01(up);
         }
     }
 }
@@ -156,11 +146,11 @@ static status jitter(const void *params, struct nn_rng r, struct augment_pixels 
     const struct jitter *j = params;
     if (!augment_acts(r, j->p))
         return STATUS_OK;
-    blend(p, augment_uniform(r, 1, 1 - j->brightness, 1 + j->brightness), 0);
-    blend(p, augment_uniform(r, 2, 1 - j->contrast, 1 + j->contrast), mean_grey(p));
+    augment_blend(p, augment_uniform(r, 1, 1 - j->brightness, 1 + j->brightness), 0);
+    augment_blend(p, augment_uniform(r, 2, 1 - j->contrast, 1 + j->contrast), augment_mean_grey(p));
     if (p->channels != 3)
         return STATUS_OK;
-    saturate(p, augment_uniform(r, 3, 1 - j->saturation, 1 + j->saturation));
+    augment_saturate(p, augment_uniform(r, 3, 1 - j->saturation, 1 + j->saturation));
     turn_hue(p, augment_uniform(r, 4, -j->hue, j->hue));
     return STATUS_OK;
 }

@@ -1,15 +1,10 @@
 /* Augmentations that compute a pixel from its neighbours or from other places. */
-#include "augment.h"
+#include "augments/tools.h"
 
 #include "stream.h"
 
 #include <math.h>
 #include <string.h>
-
-static size_t count(const struct augment_pixels *p)
-{
-    return (size_t)p->width * (size_t)p->height * (size_t)p->channels;
-}
 
 static int clamp_int(int v, int lo, int hi)
 {
@@ -107,7 +102,7 @@ static const struct param jpeg_rows[] = {
 static status jpeg(const void *params, struct nn_rng r, struct augment_pixels *p)
 {
     const struct jpeg *j = params;
-    size_t n = count(p);
+    size_t n = augment_count(p);
     int spread = j->most > j->least ? j->most - j->least : 0;
     int quality = j->least + stream_below(nn_rng_u32(r, 1), spread + 1);
     AUTO(mem_free) uint8_t *pixels = mem_alloc(2 * n);
@@ -124,24 +119,17 @@ static status jpeg(const void *params, struct nn_rng r, struct augment_pixels *p
 
 /* ---- rotation and resized crop: the image seen through a linear map ---- */
 
-/* Pixel (x,y) of the result is the image at (ax x + bx y + cx, ay x + by y + cy), bilinear between
-   the centres of its pixels; `outside` is zero, or else the border's pixels are repeated. */
-struct map {
-    float ax, bx, cx, ay, by, cy;
-    bool outside;
-};
-
-static float texel(const struct augment_pixels *p, const struct map *m, int x, int y, int k)
+static float texel(const struct augment_pixels *p, const struct augment_map *m, int x, int y, int k)
 {
     bool in = x >= 0 && x < p->width && y >= 0 && y < p->height;
-    if (!in && m->outside)
+    if (!in && m->black)
         return 0;
     x = clamp_int(x, 0, p->width - 1);
     y = clamp_int(y, 0, p->height - 1);
     return p->x[(y * p->width + x) * p->channels + k];
 }
 
-static void warp(struct augment_pixels *p, const struct map *m)
+void augment_warp(struct augment_pixels *p, const struct augment_map *m)
 {
     float *out = p->spare;
     for (int y = 0; y < p->height; y++)
@@ -157,7 +145,15 @@ static void warp(struct augment_pixels *p, const struct map *m)
                 *out++ = top + fy * (low - top);
             }
         }
-    memcpy(p->x, p->spare, count(p) * sizeof *p->x);
+    memcpy(p->x, p->spare, augment_count(p) * sizeof *p->x);
+}
+
+struct augment_map augment_about_centre(const struct augment_pixels *p, float ax, float bx,
+                                        float ay, float by)
+{
+    float mx = (float)(p->width - 1) / 2, my = (float)(p->height - 1) / 2;
+    return (struct augment_map){ax,  bx, mx - ax * mx - bx * my, ay, by, my - ay * mx - by * my,
+                                true};
 }
 
 struct rotation {
@@ -173,8 +169,8 @@ static status rotation(const void *params, struct nn_rng r, struct augment_pixel
     float degrees = ((const struct rotation *)params)->degrees;
     float angle = augment_uniform(r, 1, -degrees, degrees) * 3.14159265f / 180;
     float c = cosf(angle), s = sinf(angle);
-    float mx = (float)(p->width - 1) / 2, my = (float)(p->height - 1) / 2;
-    warp(p, &(struct map){c, -s, mx - c * mx + s * my, s, c, my - s * mx - c * my, true});
+    struct augment_map m = augment_about_centre(p, c, -s, s, c);
+    augment_warp(p, &m);
     return STATUS_OK;
 }
 
@@ -201,7 +197,8 @@ static status resized(const void *params, struct nn_rng r, struct augment_pixels
     float cw = fminf(w * sqrtf(area * ratio), w), ch = fminf(h * sqrtf(area / ratio), h);
     float left = augment_uniform(r, 3, 0, w - cw), top = augment_uniform(r, 4, 0, h - ch);
     float sx = cw / w, sy = ch / h;
-    warp(p, &(struct map){sx, 0, left + (sx - 1) / 2, 0, sy, top + (sy - 1) / 2, false});
+    augment_warp(
+        p, &(struct augment_map){sx, 0, left + (sx - 1) / 2, 0, sy, top + (sy - 1) / 2, false});
     return STATUS_OK;
 }
 
