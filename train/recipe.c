@@ -9,7 +9,8 @@
     X(cutout)                                                                                      \
     X(mixup)                                                                                       \
     X(cutmix)                                                                                      \
-    X(adversarial)
+    X(adversarial)                                                                                 \
+    X(ueraser)
 
 #define X(name) extern const struct recipe_ops recipe_##name;
 RECIPES(X)
