@@ -152,9 +152,10 @@ static int profile_show(int argc, char **argv)
     if (json)
         return show_json(&p, text.data, cost ? &measured : NULL);
     fputs(text.data, stdout);
+    int digits = cost && measured.bulk_seconds < 1e-3 ? 3 : 1;
     if (cost)
-        printf("# a tile: %d evaluations, %.1f ms on one thread here, %.1f ms among many\n",
-               purify_profile_evaluations(&p), measured.alone_seconds * 1e3,
+        printf("# a tile: %d evaluations, %.*f ms on one thread here, %.*f ms among many\n",
+               purify_profile_evaluations(&p), digits, measured.alone_seconds * 1e3, digits,
                measured.bulk_seconds * 1e3);
     return 0;
 }

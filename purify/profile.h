@@ -20,6 +20,14 @@ int profile_find(const struct purify_profile *p, const char *name);
 status profile_set_chain(struct purify_profile *p, const char *text, struct errmsg *e) MUST_USE;
 /* Whether its keys stand under [purify]. */
 bool profile_is_plain(const struct purify_profile *p);
+/* Reads a file's text into p, which purify_profile_init made, and finishes it. Messages begin with
+   the path, and the line where there is one. */
+status profile_read(const char *path, const char *text, size_t len, struct purify_profile *p,
+                    struct errmsg *e) MUST_USE;
+/* Makes the paths of weights absolute, as seen from dir, so that they hold wherever the program or
+   the file is. */
+status profile_anchor(struct purify_profile *p, const char *dir, struct profile_fault *out_fault,
+                      struct errmsg *e) MUST_USE;
 /* The weights file that a value means; for mem_free. */
 status profile_weights_path(const char *value, char **out) MUST_USE;
 bool profile_is_path(const char *value);

@@ -25,6 +25,6 @@ const struct purifier_ops purifier_depth = {
     .version = 1,
     .params = PARAM_TABLE(rows, struct depth),
     .kind = &purifier_window,
-    .pixel_ns = 3,
+    .pixel_ns = 7,
     .row = row,
 };

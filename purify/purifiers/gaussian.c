@@ -67,7 +67,7 @@ const struct purifier_ops purifier_gaussian = {
     .kind = &purifier_window,
     .plan = plan,
     .free = mem_free,
-    .pixel_ns = 30,
+    .pixel_ns = 45,
     .margin = radius,
     .row = row,
 };

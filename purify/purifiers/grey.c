@@ -21,6 +21,6 @@ const struct purifier_ops purifier_grey = {
     .version = 1,
     .params = PARAM_NONE,
     .kind = &purifier_window,
-    .pixel_ns = 3,
+    .pixel_ns = 8,
     .row = row,
 };
