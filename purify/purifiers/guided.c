@@ -14,7 +14,7 @@
 
 enum { BLOCK = 64, RADIUS_MAX = 16, SIDE_MAX = BLOCK + 4 * RADIUS_MAX };
 /* Sums of a window: the guide, its products, the input, its products with the guide. */
-enum { SUMS_MAX = 3 + 6 + 3 + 9, FITS_MAX = 3 * 4 };
+enum { SUMS_MAX = 3 + 6 + 3 + 9 };
 
 enum guide { GUIDE_ORIGINAL, GUIDE_INPUT };
 static const char *const guides[] = {"original", "input", NULL};
@@ -254,7 +254,9 @@ static status run(const struct whole *w, struct errmsg *e)
 {
     const struct guided *g = w->values;
     const struct image *img = w->job.in;
-    size_t n = image_pixel_bytes(img), most = (size_t)SIDE_MAX * SIDE_MAX;
+    size_t n = image_pixel_bytes(img), around = 4 * (size_t)g->radius;
+    size_t most = ((size_t)least(BLOCK, img->width) + around) *
+                  ((size_t)least(BLOCK, img->height) + around); /* pixels of a block */
     AUTO(mem_free) float *mid0 = NULL;
     AUTO(mem_free) float *mid1 = NULL;
     AUTO(mem_free) double *planes = mem_alloc((SUMS_MAX + 3) * most * sizeof(double));
