@@ -252,6 +252,15 @@ static void make_linear(struct op_case *c)
     struct nn_val x = input(c, nn_shape2(n, i)), w = param(c, nn_shape2(o, i));
     c->y = nn_linear(c->graph, x, w, coin(c) ? param(c, nn_shape1(o)) : NN_NONE);
 }
+/* More rows than a batch has. */
+static void make_linear_rows(struct op_case *c)
+{
+    struct nn_shape s = nn_shape3(op_case_int(c, 30, 40), op_case_int(c, 35, 40), 0);
+    int o = op_case_int(c, 1, 90);
+    s.dim[2] = op_case_int(c, 1, 70);
+    struct nn_val x = input(c, s), w = param(c, nn_shape2(o, s.dim[2]));
+    c->y = nn_linear(c->graph, x, w, coin(c) ? param(c, nn_shape1(o)) : NN_NONE);
+}
 static struct nn_val random_group_norm(struct op_case *c, struct nn_val x, struct nn_shape s)
 {
     int groups = s.dim[3] % 4 == 0 ? 4 : s.dim[3] % 3 == 0 ? 3 : 1;
@@ -298,7 +307,7 @@ static void make_norm_large(struct op_case *c)
     struct nn_val x = leaf_as(c, s, false, 3, 1);
     struct nn_val y = coin(c) ? random_group_norm(c, x, s) : random_batch_norm(c, x, s);
     if (coin(c))
-        y = nn_act(c->graph, y, coin(c) ? NN_RELU : NN_SILU);
+        y = any_act(c, y);
     c->y = coin(c) ? nn_add(c->graph, y, x) : y;
 }
 /* Rows of any length, also more than one block of them. */
@@ -568,6 +577,7 @@ static const struct op_maker op_makers[] = {
     {"conv2d_twice", make_conv_twice, 1e-5f, false, false},
     {"conv2d_made_weights", make_conv_made_weights, 1e-5f, false, false},
     {"linear", make_linear, 1e-5f, false, false},
+    {"linear_rows", make_linear_rows, 1e-5f, false, true},
     {"group_norm", make_group_norm, 3e-5f, false, false},
     {"group_norm_act", make_group_norm_act, 3e-5f, false, false},
     {"batch_norm", make_batch_norm, 3e-5f, false, false},

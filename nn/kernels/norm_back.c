@@ -15,10 +15,12 @@ static void forward_coef(const struct nn_norm *j, int64_t n, float *a, float *b)
     }
 }
 
-/* ReLU's gradient is cheaper to form twice than to write and read back. */
+/* The gradients of ReLU and ReLU6 are cheaper to form twice than to write and read back. */
 static bool keeps_upstream(const struct nn_step *s)
 {
-    return s->attr.post != NN_POST_NONE && s->attr.post != NN_POST(NN_RELU) && nn_has(&s->out[0]);
+    int post = s->attr.post;
+    bool cheap = post == NN_POST_NONE || post == NN_POST(NN_RELU) || post == NN_POST(NN_RELU6);
+    return !cheap && nn_has(&s->out[0]);
 }
 
 /* u = dy post'(a x + b) for some pixels: dy itself, or in room. */
@@ -57,7 +59,8 @@ static void row_sums(const float *u, const float *x, const float *mean, int rows
 
 /*
  * The common cases straight from memory to memory: whole vectors of channels, all tensors stored
- * alike, no activation or ReLU or SiLU. The same operations as above and below, element by element.
+ * alike, no activation or ReLU, ReLU6 or SiLU. The same operations as above and below, element by
+ * element.
  */
 struct stretch {
     const void *dy, *x, *res; /* dy is u where that was kept; res NULL: none */
@@ -71,6 +74,8 @@ static inline __attribute__((always_inline)) nn_lanes upstream_lanes(int post, n
     const nn_lanes one = nn_lanes_all(1);
     if (post == NN_POST(NN_RELU))
         return nn_lanes_unless_below(v, dy);
+    if (post == NN_POST(NN_RELU6))
+        return nn_lanes_unless_below(nn_lanes_all(6) - v, nn_lanes_unless_below(v, dy));
     if (post != NN_POST(NN_SILU))
         return dy;
     nn_lanes sigma = one / (one + nn_lanes_exp(-v));
@@ -156,6 +161,12 @@ static inline __attribute__((always_inline)) void apply_stretch(int post, bool b
     case NN_POST(NN_RELU) * 2 + 1:                                                                 \
         call(NN_POST(NN_RELU), true, __VA_ARGS__);                                                 \
         break;                                                                                     \
+    case NN_POST(NN_RELU6) * 2:                                                                    \
+        call(NN_POST(NN_RELU6), false, __VA_ARGS__);                                               \
+        break;                                                                                     \
+    case NN_POST(NN_RELU6) * 2 + 1:                                                                \
+        call(NN_POST(NN_RELU6), true, __VA_ARGS__);                                                \
+        break;                                                                                     \
     case NN_POST(NN_SILU) * 2:                                                                     \
         call(NN_POST(NN_SILU), false, __VA_ARGS__);                                                \
         break;                                                                                     \
@@ -172,7 +183,8 @@ static bool direct(const struct nn_norm *j)
     return j->d.c % NN_LANES == 0 && s->in[0].store == store &&
            (!nn_has(&s->out[0]) || s->out[0].store == store) &&
            (!j->res || j->res->store == store) &&
-           (post == NN_POST_NONE || post == NN_POST(NN_RELU) || post == NN_POST(NN_SILU));
+           (post == NN_POST_NONE || post == NN_POST(NN_RELU) || post == NN_POST(NN_RELU6) ||
+            post == NN_POST(NN_SILU));
 }
 
 static struct stretch stretch_at(const struct nn_norm *j, const struct nn_tensor *dy, int64_t pixel,

@@ -93,6 +93,8 @@ static inline __attribute__((always_inline)) void scale_stretch(const struct str
                 v += nn_lanes_load_at(res, bf16, at + k);
             if (post == NN_POST(NN_RELU))
                 v = nn_lanes_max(nn_lanes_all(0), v);
+            else if (post == NN_POST(NN_RELU6))
+                v = nn_lanes_min(nn_lanes_all(6), nn_lanes_max(nn_lanes_all(0), v));
             else if (post == NN_POST(NN_SILU))
                 v = bf16 ? nn_lanes_silu_bf16(v) : v / (nn_lanes_all(1) + nn_lanes_exp(-v));
             nn_lanes_store_at(y, bf16, at + k, v);
@@ -103,6 +105,8 @@ static inline __attribute__((always_inline)) void scale_stretch(const struct str
                 v += nn_load_at(res, bf16, at + k);
             if (post == NN_POST(NN_RELU))
                 v = v < 0 ? 0 : v;
+            else if (post == NN_POST(NN_RELU6))
+                v = v < 0 ? 0 : v > 6 ? 6 : v;
             else if (post == NN_POST(NN_SILU))
                 v = bf16 ? nn_siluf_bf16(v) : nn_siluf(v);
             nn_store_at(y, bf16, at + k, v);
@@ -125,6 +129,7 @@ static inline __attribute__((always_inline)) void scale_stretch(const struct str
     }
 SCALE(scale_plain, NN_POST_NONE)
 SCALE(scale_relu, NN_POST(NN_RELU))
+SCALE(scale_relu6, NN_POST(NN_RELU6))
 SCALE(scale_silu, NN_POST(NN_SILU))
 
 /* The common cases straight from memory to memory. */
@@ -150,6 +155,9 @@ static bool apply_direct(const struct nn_norm *j, int64_t pixel, int64_t pixels,
         return true;
     case NN_POST(NN_RELU):
         scale_relu(&t, bf16);
+        return true;
+    case NN_POST(NN_RELU6):
+        scale_relu6(&t, bf16);
         return true;
     case NN_POST(NN_SILU):
         scale_silu(&t, bf16);
