@@ -120,6 +120,7 @@ is_json() { "$PY" -c 'import json,sys; json.load(sys.stdin)'; }
     done <<'TABLE'
 set.c:train,eval,protect,diffusion train
 run.c:train
+run_setup.c:train
 run_state.c:train
 gradients.c:train,diffusion train,diffusion finetune
 model.c:train,eval
