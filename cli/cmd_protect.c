@@ -101,6 +101,24 @@ static int run(const struct cli_spec *spec, struct train_protect_options *o,
     return st ? cli_fail(st, &e) : print_result(o, &r, json);
 }
 
+/* What is given together: CLI_GO, or an exit status. */
+static int choose(const struct cli_spec *spec, struct train_protect_options *o,
+                  const char *quantise, int places)
+{
+    if (o->delta_file && o->method)
+        return cli_usage_error(spec, "--apply is a method of its own: leave out --method");
+    o->method = o->delta_file ? "apply" : o->method;
+    if (!o->method || places != 2)
+        return cli_usage_error(spec, "--method or --apply, SRC and DST are needed");
+    enum train_quantise q;
+    if (quantise && train_quantise_parse(quantise, &q))
+        return cli_usage_error(
+            spec, "--quantise must be round, truncate or positive-half, not '%s'", quantise);
+    if (quantise)
+        o->quantise = (int)q;
+    return CLI_GO;
+}
+
 int cmd_protect(int argc, char **argv)
 {
     struct train_protect_options o = {.quantise = -1};
@@ -148,17 +166,9 @@ int cmd_protect(int argc, char **argv)
         return rc;
     if (list)
         return print_list(json);
-    if (o.delta_file && o.method)
-        return cli_usage_error(&spec, "--apply is a method of its own: leave out --method");
-    o.method = o.delta_file ? "apply" : o.method;
-    if (!o.method || argc - first != 2)
-        return cli_usage_error(&spec, "--method or --apply, SRC and DST are needed");
-    enum train_quantise q;
-    if (quantise && train_quantise_parse(quantise, &q))
-        return cli_usage_error(
-            &spec, "--quantise must be round, truncate or positive-half, not '%s'", quantise);
-    if (quantise)
-        o.quantise = (int)q;
+    rc = choose(&spec, &o, quantise, argc - first);
+    if (rc != CLI_GO)
+        return rc;
     o.src_dir = argv[first];
     o.dst_dir = argv[first + 1];
     o.discard = !kept;

@@ -78,6 +78,8 @@ status protect_check_collisions(const struct protect_job *j, struct errmsg *e) M
 /* ---- write.c ---- */
 /* Everything that DST and the file beside it are; nothing is left of it on failure. */
 status protect_write(struct protect_job *j, struct errmsg *e) MUST_USE;
+/* record.c: DST/protection.json */
+status protect_write_record(const struct protect_job *j, struct errmsg *e) MUST_USE;
 /* One 8-bit value with its perturbation in [0,1] units. */
 uint8_t protect_quantise(uint8_t pixel, float delta, enum train_quantise rule);
 

@@ -9,7 +9,6 @@
 #include "protect/protect.h"
 
 #include "out_tree.h"
-#include "param_json.h"
 #include "set.h"
 
 #include <math.h>
@@ -205,7 +204,7 @@ static status make_dirs(struct writer *w, struct errmsg *e)
     return STATUS_OK;
 }
 
-/* ---- records ---- */
+/* ---- what is added ---- */
 
 static status keep_class_rows(struct writer *w, struct errmsg *e)
 {
@@ -241,52 +240,6 @@ static status begin_delta(struct writer *w, struct errmsg *e)
     return st || !w->shape.class_wise ? st : keep_class_rows(w, e);
 }
 
-static json_t *record_strength(const struct protect_job *j, json_t *r)
-{
-    if (r && j->method->eps > 0)
-        json_object_set_new(r, "eps", json_real(j->eps));
-    return r;
-}
-
-static json_t *record(const struct protect_job *j)
-{
-    json_t *r = record_strength(j, json_pack("{s:s}", "method", j->method->name));
-    json_t *rest =
-        json_pack("{s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:i}", "quantise",
-                  train_quantise_name(j->quantise), "seed", (json_int_t)j->opt->seed, "images",
-                  j->info.samples, "classes", j->info.classes, "width", j->info.width, "height",
-                  j->info.height, "channels", j->info.channels, "mean_l2", j->result.mean_l2,
-                  "max_abs", j->result.max_abs, "left_out", j->info.bad);
-    bool good = r && rest && json_object_update(r, rest) == 0;
-    json_decref(rest);
-    if (good && (j->least_width < j->info.width || j->least_height < j->info.height)) {
-        json_object_set_new(r, "least_width", json_integer(j->least_width));
-        json_object_set_new(r, "least_height", json_integer(j->least_height));
-    }
-    if (good && isfinite(j->result.psnr_db))
-        json_object_set_new(r, "psnr_db", json_real(j->result.psnr_db));
-    if (good && j->method->describe)
-        j->method->describe(j, r);
-    json_t *params = good ? train_param_json(&j->method->params, j->param) : NULL;
-    good = params && json_object_update_missing(r, params) == 0;
-    json_decref(params);
-    if (good)
-        return r;
-    json_decref(r);
-    return NULL;
-}
-
-static status write_record(const struct protect_job *j, struct errmsg *e)
-{
-    AUTO(mem_free) char *path = mem_printf("%s/protection.json", j->opt->dst_dir);
-    json_t *r = record(j);
-    char *text = r ? json_dumps(r, JSON_INDENT(2)) : NULL;
-    json_decref(r);
-    status st = path && text ? io_write_file(path, text, strlen(text), e) : STATUS_NOMEM;
-    free(text);
-    return st;
-}
-
 /* ---- all of it ---- */
 
 static char *path_of(const void *arg, int i)
@@ -312,7 +265,7 @@ static status write_all(struct writer *w, struct errmsg *e)
         st = write_images(w, e);
     if (!st)
         st = finish_delta(w, e);
-    if (!st && (st = write_record(w->job, e)))
+    if (!st && (st = protect_write_record(w->job, e)))
         (void)unlink(w->beside); /* it would tell of images that are not there */
     return st;
 }
