@@ -17,7 +17,8 @@
 #include <string.h>
 
 #define LOG_ROOM                                                                                   \
-    (64u << 20) /* on the disk, for a log that is not kept short: it has some 4 MiB                \
+    (64u                                                                                           \
+     << 20) /* on the disk, for a log that is not kept short: it has some 4 MiB                \
                  */
 #define NO_SPACE_PAUSE_NS 10000000000u /* before a full disk is tried again by deleting a pack */
 
@@ -277,13 +278,16 @@ static status reclaim_until_fit(struct cache *c, uint64_t need, uint64_t max,
 }
 
 /* Never less than what is there: a disk that others have filled makes the cache stay as it is and
-   replace what is old, not shrink. */
+   replace what is old, not shrink. What was there before something was deleted to make room counts
+   (kept_bytes): packs go as a whole, and each would make the cache smaller for good. */
 uint64_t room_limit(struct cache *c, uint64_t disk_bytes)
 {
     uint64_t space, size, max = c->opt.max_bytes, floor = c->opt.min_free_bytes;
     if (floor == CACHE_NO_LIMIT || site_space(c->dir, &space, &size))
         return max;
-    uint64_t more = space > floor ? space - floor : 0;
+    uint64_t more = space > floor ? space - floor : 0, kept = atomic_load(&c->kept_bytes);
+    if (!more && kept > disk_bytes)
+        return kept < max ? kept : max;
     return disk_bytes < max && more < max - disk_bytes ? disk_bytes + more : max;
 }
 
@@ -316,6 +320,7 @@ status room_make(struct cache *c, uint64_t need, struct cache_gc_result *r)
         return STATUS_OK;
     if (need > max - max / 100 * (100 - LIVE_PERCENT))
         return STATUS_NO_SPACE;
+    atomic_store(&c->kept_bytes, max);
     uint64_t target = live_target(max);
     st = evict_to(c, target > need ? target - need : 0, r);
     if (!st)

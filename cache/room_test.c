@@ -322,13 +322,11 @@ static void below_the_floor_the_new_replaces_the_old(void **state)
     assert_ok(cache_close(c));
     c = open_with(dir, below_the_floor);
     assert_true(stats_of(c).room_bytes < before);
-    for (unsigned i = 500; i < 900; i++) {
+    for (unsigned i = 500; i < 900; i++) { /* each makes room of its own, of a whole pack */
         assert_ok(put(c, i));
-        if (i % 50 == 49)
-            assert_ok(cache_flush(c));
+        assert_ok(cache_flush(c));
     }
-    assert_ok(cache_flush(c));
-    assert_in_range(stats_of(c).disk_bytes, 1, before);
+    assert_in_range(stats_of(c).disk_bytes, before / 2, before);
     assert_true(stats_of(c).evicted > 0);
     assert_ok(get(c, 899));
     assert_ok(cache_close(c));

@@ -148,6 +148,7 @@ struct cache {
     struct queue queue;
     pthread_t thread;
     bool has_thread;
+    atomic_ullong kept_bytes; /* see room_limit */
     pthread_mutex_t write_lock;
     /* all guarded by write_lock */
     struct index *index;        /* NULL between a failure to replace it and the next try */

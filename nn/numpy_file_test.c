@@ -124,7 +124,7 @@ static void a_file_that_ends_too_soon_is_damaged(void **state)
 static void le(unsigned char **at, uint64_t v, int bytes)
 {
     for (int i = 0; i < bytes; i++)
-        *(*at)++ = (unsigned char)(v >> (8 * i));
+        *(*at)++ = (unsigned char)(i < 8 ? v >> (8 * i) : 0);
 }
 
 /* A stored archive of two arrays; flip: a bit of the first one's data is wrong. */
