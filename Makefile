@@ -179,7 +179,8 @@ fmt:
 	clang-format -i $(wildcard $(FOLDERS:%=%/*.[ch]) $(FOLDERS:%=%/*/*.[ch]))
 
 # FUZZ: names (default: all); FUZZ_SECONDS: for each. Needs clang with its sanitizer runtimes. What was found stays in
-# the corpora, and a run goes on from them.
+# the corpora, and a run goes on from them. They begin as tests/fuzz/corpora.tar.xz, which fuzz-corpora makes: the
+# smallest part of all corpora that reaches as much.
 FUZZ         ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/*.c))
 FUZZ_SECONDS ?= 60
 FUZZ_SEEDS.weights := tests/golden
@@ -187,7 +188,18 @@ FUZZ_SEEDS.image   := $(BUILD)/fuzz/image.seeds/src
 FUZZ_FLAGS.import  := -max_len=1024 -len_control=0
 fuzz:
 	@$(MAKE) CC=clang SAN=fuzzer-no-link,address,undefined fuzz-built
-fuzz-built: $(FUZZ:%=$(BUILD)/fuzz/%)
+fuzz-corpora:
+	@$(MAKE) CC=clang SAN=fuzzer-no-link,address,undefined fuzz-packed
+fuzz-packed: $(FUZZ:%=$(BUILD)/fuzz/%) $(BUILD)/fuzz/.corpora
+	@rm -rf $(BUILD)/fuzz/least
+	@$(foreach f,$(FUZZ),mkdir -p $(BUILD)/fuzz/least/$f.corpus && $(BUILD)/fuzz/$f -merge=1 -max_len=8192 $(FUZZ_FLAGS.$f) \
+	    $(BUILD)/fuzz/least/$f.corpus $(BUILD)/fuzz/$f.corpus &&) true
+	@tar -C $(BUILD)/fuzz/least -c --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner . | xz -9 >tests/fuzz/corpora.tar.xz
+$(BUILD)/fuzz/.corpora: tests/fuzz/corpora.tar.xz
+	@mkdir -p $(@D)
+	@tar -C $(@D) -xJf $<
+	@touch $@
+fuzz-built: $(FUZZ:%=$(BUILD)/fuzz/%) $(BUILD)/fuzz/.corpora
 	@$(foreach f,$(FUZZ),echo "== $f" && mkdir -p $(BUILD)/fuzz/$f.corpus && $(BUILD)/fuzz/$f -max_total_time=$(FUZZ_SECONDS) \
 	    -max_len=8192 $(FUZZ_FLAGS.$f) -artifact_prefix=$(BUILD)/fuzz/ $(BUILD)/fuzz/$f.corpus $(FUZZ_SEEDS.$f) &&) true
 $(BUILD)/fuzz/image: | $(BUILD)/fuzz/image.seeds/src
@@ -238,4 +250,4 @@ clean:
 	rm -rf build build-*
 
 -include $(foreach f,$(FOLDERS),$(wildcard $(BUILD)/$(f)/*.d $(BUILD)/$(f)/*/*.d))
-.PHONY: all help check check-built check-headers fmt fuzz fuzz-built bench demo deps install uninstall clean $(FOLDERS:%=test-%)
+.PHONY: all help check check-built check-headers fmt fuzz fuzz-built fuzz-corpora fuzz-packed bench demo deps install uninstall clean $(FOLDERS:%=test-%)
