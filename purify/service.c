@@ -209,7 +209,7 @@ static struct purify_job *choose(struct purify_service *s)
 
 static bool groups(const struct purify_job *job)
 {
-    return job->state == JOB_QUEUED && job->slots == 1;
+    return job->state == JOB_QUEUED && job->slots == 1 && !job->begun;
 }
 
 /* The job and older ones before younger ones that join it; fewer than PURIFY_MICRO_BATCH: it is to

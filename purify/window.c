@@ -36,11 +36,18 @@ static int margin_of(const struct purifier *p)
     return p->ops->margin ? p->ops->margin(p->values) : 0;
 }
 
+static int rows_of_a_turn(const struct purifier *p, int width)
+{
+    double rows = PURIFIER_TURN_NS / (width * p->ops->pixel_ns);
+    return rows < 1 ? 1 : rows > 1e6 ? 1000000 : (int)rows;
+}
+
+/* As many as step() will need, but none for what does not fill one. */
 static int64_t turns(const struct purifier *p, int width, int height, int channels)
 {
+    int64_t rows = (int64_t)height * passes_of(p), a_turn = rows_of_a_turn(p, width);
     (void)channels;
-    double ns = (double)width * height * passes_of(p) * p->ops->pixel_ns;
-    return (int64_t)(ns / PURIFIER_TURN_NS);
+    return rows < a_turn ? 0 : (rows + a_turn - 1) / a_turn;
 }
 
 static size_t row_floats(const struct image *img)
@@ -97,8 +104,7 @@ static status begin(const struct purifier *p, const struct purifier_job *job, vo
     r->passes = passes_of(p);
     r->slots = 2 * margin + 1 < in->height ? 2 * margin + 1 : in->height;
     r->line = line_floats(in, margin);
-    double rows = PURIFIER_TURN_NS / (in->width * p->ops->pixel_ns);
-    r->turn_rows = rows < 1 ? 1 : rows > 1e6 ? 1000000 : (int)rows;
+    r->turn_rows = rows_of_a_turn(p, in->width);
     r->ring = mem_alloc((size_t)r->slots * r->line * sizeof *r->ring);
     r->made = mem_alloc(row_floats(in) * sizeof *r->made);
     r->w.line = mem_alloc(r->line * sizeof *r->w.line);
