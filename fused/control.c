@@ -414,20 +414,19 @@ status control_socket_dir(const char *cache_dir, char **out)
     return STATUS_OK;
 }
 
-/* Who can make names in the socket's directory could put another socket in its place. /tmp is
- * anybody's: a link there leads where somebody else wants. */
-static status check_dir(const char *dir, struct errmsg *e)
+/* Who can make names in the socket's directory could put another socket in its place. Beside the
+ * cache, a link that somebody else made leads where he wants (/tmp is anybody's). */
+static status check_dir(const char *dir, bool is_cache, struct errmsg *e)
 {
-    struct stat sb;
-    bool in_tmp = strncmp(dir, "/tmp/", 5) == 0;
-    if ((in_tmp ? lstat(dir, &sb) : stat(dir, &sb)) < 0)
+    struct stat link, sb;
+    if (lstat(dir, &link) < 0 || stat(dir, &sb) < 0)
         return errmsg_set(e, status_from_errno(errno), "%s: %s", dir, strerror(errno));
-    if (!S_ISDIR(sb.st_mode) || sb.st_uid != geteuid())
-        return errmsg_set(e, STATUS_DENIED,
-                          "%s belongs to another user, who could plant links in it (%s)", dir,
-                          in_tmp ? "set XDG_RUNTIME_DIR to a directory of your own"
-                                 : "choose a directory of your own with --cache DIR");
-    return STATUS_OK;
+    if (S_ISDIR(sb.st_mode) && sb.st_uid == geteuid() && (is_cache || link.st_uid == geteuid()))
+        return STATUS_OK;
+    return errmsg_set(e, STATUS_DENIED,
+                      "%s belongs to another user, who could plant links in it (%s)", dir,
+                      is_cache ? "choose a directory of your own with --cache DIR"
+                               : "set XDG_RUNTIME_DIR to a directory of your own");
 }
 
 status control_socket_path(const char *mountpoint, const char *cache_dir, char **out,
@@ -442,7 +441,7 @@ status control_socket_path(const char *mountpoint, const char *cache_dir, char *
     if (!st)
         st = io_mkdirs(dir, 1, e);
     if (!st)
-        st = check_dir(dir, e);
+        st = check_dir(dir, strcmp(dir, cache_dir) == 0, e);
     if (st)
         return st;
     digest_hex(&d, hex);

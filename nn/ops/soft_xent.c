@@ -1,5 +1,6 @@
 /* Softmax cross-entropy against rows of class weights, per sample. */
 #include "op.h"
+#include "ops/xent.h"
 
 #include <math.h>
 
@@ -32,23 +33,12 @@ static void soft_gradient(struct nn_grad *gr, const struct nn_node *node)
         nn_grad_add(gr, node->in[i], (struct nn_val){back.out[i]});
 }
 
-/* log(sum exp(x)) */
-static double log_sum_exp(const float *x, int k)
-{
-    double max = x[0], sum = 0;
-    for (int i = 1; i < k; i++)
-        max = fmax(max, x[i]);
-    for (int i = 0; i < k; i++)
-        sum += exp(x[i] - max);
-    return max + log(sum);
-}
-
 static status soft_run(const struct nn_step *s)
 {
     const float *x = nn_f32(&s->in[0]), *t = nn_f32(&s->in[1]);
     int k = s->in[0].shape.dim[1];
     for (int n = 0; n < s->in[0].shape.dim[0]; n++, x += k, t += k) {
-        double lse = log_sum_exp(x, k), sum = 0;
+        double lse = nn_log_sum_exp(x, k), sum = 0;
         for (int i = 0; i < k; i++)
             sum += t[i] * (lse - x[i]);
         nn_f32(&s->out[0])[n] = (float)sum;
@@ -63,7 +53,7 @@ static status soft_back_run(const struct nn_step *s)
     int k = s->in[1].shape.dim[1];
     for (int n = 0; n < s->in[1].shape.dim[0]; n++) {
         const float *xn = x + (int64_t)n * k, *tn = t + (int64_t)n * k;
-        double lse = log_sum_exp(xn, k), weight = 0;
+        double lse = nn_log_sum_exp(xn, k), weight = 0;
         for (int i = 0; i < k; i++)
             weight += tn[i];
         for (int i = 0; i < k; i++) {

@@ -1,4 +1,5 @@
 /* Softmax cross-entropy against integer labels, per sample. */
+#include "ops/xent.h"
 #include "op.h"
 
 #include <math.h>
@@ -26,8 +27,7 @@ static void xent_gradient(struct nn_grad *gr, const struct nn_node *node)
                 nn_emit1(g, NN_OP_XENT_BACK, in, 3, node->attr, nn_val_shape(g, in[1])));
 }
 
-/* log(sum exp(x)), and the maximum on the way. */
-static double log_sum_exp(const float *x, int k)
+double nn_log_sum_exp(const float *x, int k)
 {
     double max = x[0], sum = 0;
     for (int i = 1; i < k; i++)
@@ -44,7 +44,7 @@ static status xent_run(const struct nn_step *s)
     int k = s->in[0].shape.dim[1];
     for (int n = 0; n < s->in[0].shape.dim[0]; n++, x += k) {
         bool known = label[n] >= 0 && label[n] < k;
-        nn_f32(&s->out[0])[n] = known ? (float)(log_sum_exp(x, k) - x[label[n]]) : 0;
+        nn_f32(&s->out[0])[n] = known ? (float)(nn_log_sum_exp(x, k) - x[label[n]]) : 0;
     }
     return STATUS_OK;
 }
@@ -57,7 +57,7 @@ static status xent_back_run(const struct nn_step *s)
     int k = s->in[1].shape.dim[1];
     for (int n = 0; n < s->in[1].shape.dim[0]; n++, x += k, dx += k) {
         bool known = label[n] >= 0 && label[n] < k;
-        double lse = log_sum_exp(x, k);
+        double lse = nn_log_sum_exp(x, k);
         for (int i = 0; i < k; i++)
             dx[i] = known ? (float)(dl[n] * (exp(x[i] - lse) - (i == label[n]))) : 0;
     }
