@@ -67,7 +67,7 @@ ARCHFLAGS.x86_64  := -march=x86-64-v3
 ARCHFLAGS.aarch64 := -fno-builtin-fmax -fno-builtin-fmin
 ARCHFLAGS ?= $(ARCHFLAGS.$(ARCH))
 # nn/kernels is compiled once more for each of these, where the architecture has them; which of them runs is decided when
-# a plan is made (nn/kernel_set.c).
+# a plan is made (nn/device/kernel_set.c).
 KERNELS.x86_64 := avx512 bf16
 KERNELS := $(KERNELS.$(ARCH))
 KERNELFLAGS.avx512 := -march=x86-64-v4 -mprefer-vector-width=512

@@ -2,7 +2,7 @@
 #define NN_NET_CASES_H
 /* Whole networks for tests and profiles: a DDPM-like UNet, and for small images a ResNet-18 and a
    MobileNet. Static; included by test programs only. */
-#include "nn.h"
+#include "nn/nn.h"
 
 #include <stdio.h>
 

@@ -3,7 +3,7 @@
  * table of indices (linear probing, at most half full, a power of two slots; 0 marks an empty
  * slot).
  */
-#include "packs.h"
+#include "plan/packs.h"
 
 #include <math.h>
 #include <string.h>

@@ -17,7 +17,7 @@ with_tiles() {
 }
 
 @test "operators are near the reference in bf16" {
-    with_tiles nn/op_test
+    with_tiles nn/ops/op_test
 }
 
 @test "convolutions in bf16 repeat, and an image does not see its batch" {

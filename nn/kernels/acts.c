@@ -5,7 +5,7 @@
  *     name_back(dy, x, dx, n)         dx = dy act'(x), x the value before the activation
  *     name_back_saved(dy, v, dx, n)   the same from what the table says is saved
  */
-#include "acts.h"
+#include "ops/acts.h"
 #include "kernels/kernels.h"
 
 #include <math.h>

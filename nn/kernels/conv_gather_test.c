@@ -1,6 +1,6 @@
 /* Gradients of filters by gathering against the direct sum in double, of numbers that bf16 holds:
    then every product is exact in both stores, and only the sums round. */
-#include "half.h"
+#include "file/half.h"
 #include "kernels/kernels.h"
 #include "nn/nn.h"
 

@@ -8,7 +8,7 @@
  * (device.h); what is summed over pixels is summed in an order that depends on shapes and the
  * thread count only.
  */
-#include "device.h"
+#include "device/device.h"
 #include "kernels/exp.h"
 
 #include <string.h>

@@ -12,7 +12,7 @@
  * threads; when there are fewer samples than threads the pixels of one sample do.
  */
 #include "kernels/moments.h"
-#include "op.h"
+#include "ops/op.h"
 
 static inline bool nn_norm_is_back(const struct nn_step *s)
 {

@@ -1,5 +1,5 @@
 /* softmax against its definition, and its builds against each other. */
-#include "half.h"
+#include "file/half.h"
 #include "kernels/kernels.h"
 #include "nn/nn.h"
 

@@ -1,5 +1,5 @@
-#include "acts.h"
 #include "onednn/onednn.h"
+#include "ops/acts.h"
 
 #include <omp.h>
 

@@ -7,7 +7,7 @@
  * takes no memory of its own. A primitive is made for the thread count of the plan and run under
  * the same one: OpenMP keeps that number per thread, so plans of several threads do not meet.
  */
-#include "device.h"
+#include "device/device.h"
 #include "onednn/compat.h"
 
 /* The device's part of one plan. */

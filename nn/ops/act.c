@@ -1,6 +1,6 @@
 /* Activations (acts.h) by their definitions, and the op that applies one. */
-#include "acts.h"
-#include "op.h"
+#include "ops/acts.h"
+#include "ops/op.h"
 
 #include <math.h>
 

@@ -1,5 +1,5 @@
 /* Elementwise sum, difference, product, affine map, copy. */
-#include "op.h"
+#include "ops/op.h"
 
 static struct nn_val pairwise(struct nn_graph *g, enum nn_op op, struct nn_val a, struct nn_val b)
 {

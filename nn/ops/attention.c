@@ -1,6 +1,6 @@
 /* Scaled dot-product self-attention, Vaswani et al. 2017 eq. 1, over the L = H*W positions of each
    sample; q k v (N,H,W,C), head h owns channels h*D .. h*D+D-1 with D = C/heads. */
-#include "op.h"
+#include "ops/op.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* Batch normalisation, Ioffe & Szegedy 2015. In training the batch's own statistics are used and
    the running ones follow them; otherwise the running ones are used and nothing is written. */
-#include "op.h"
+#include "ops/op.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Joining and cutting along the last dimension, the channels. */
-#include "op.h"
+#include "ops/op.h"
 
 #include <string.h>
 

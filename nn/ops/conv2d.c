@@ -1,6 +1,6 @@
 /* Convolution (cross-correlation) and its two gradients. Dims: x (N,H,W,C), w (O,C/groups,Kh,Kw),
    y (N,P,Q,O); y[p,q] reads x[p*stride - pad_top + i, q*stride - pad_left + j]. */
-#include "op.h"
+#include "ops/op.h"
 
 #include <string.h>
 

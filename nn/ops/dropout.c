@@ -1,6 +1,6 @@
 /* Dropout, Srivastava et al. 2014, inverted form. Element i of mask `stream` in run r of a plan is
    a pure function of (plan seed, r, stream, i), so the backward pass draws the same mask again. */
-#include "op.h"
+#include "ops/op.h"
 
 struct nn_val nn_dropout(struct nn_graph *g, struct nn_val x, float p)
 {

@@ -1,6 +1,6 @@
 /* Group normalisation, Wu & He 2018: each sample's channels in `groups` groups, each group scaled
    to mean 0 and (biased) variance 1, then gamma, beta per channel. */
-#include "op.h"
+#include "ops/op.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* Layer normalisation, Ba et al. 2016: each row of the last dimension scaled to mean 0 and (biased)
    variance 1, then gamma, beta per channel. */
-#include "op.h"
+#include "ops/op.h"
 
 #include <math.h>
 #include <string.h>

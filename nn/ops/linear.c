@@ -1,5 +1,5 @@
 /* y = x w' + b. x (N,C), w (O,C), b (O), y (N,O); an x of more dimensions is seen as its rows. */
-#include "op.h"
+#include "ops/op.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* Mean squared difference per sample. */
-#include "op.h"
+#include "ops/op.h"
 
 struct nn_val nn_mse(struct nn_graph *g, struct nn_val a, struct nn_val b)
 {

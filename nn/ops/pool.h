@@ -1,7 +1,7 @@
 #ifndef NN_POOL_H
 #define NN_POOL_H
 /* What the two poolings share: the output's shape and the pixels of one window. */
-#include "op.h"
+#include "ops/op.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* The same elements under another shape: a view, nothing moves. */
-#include "op.h"
+#include "ops/op.h"
 
 struct nn_val nn_reshape(struct nn_graph *g, struct nn_val x, struct nn_shape s)
 {

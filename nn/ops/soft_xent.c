@@ -1,5 +1,5 @@
 /* Softmax cross-entropy against rows of class weights, per sample. */
-#include "op.h"
+#include "ops/op.h"
 #include "ops/xent.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
 /* Ops between (N,C) and (N,H,W,C): add or multiply into every pixel, sum or average over pixels. */
-#include "op.h"
+#include "ops/op.h"
 
 static struct nn_val with_nc(struct nn_graph *g, enum nn_op op, struct nn_val x, struct nn_val v)
 {

@@ -1,5 +1,5 @@
 /* The sinusoidal embedding of diffusion time: sin, then cos, of t * 10000^(-i/(half-shift)). */
-#include "op.h"
+#include "ops/op.h"
 
 #include <math.h>
 

@@ -3,7 +3,7 @@
  * numbers. Seen that way joining and cutting sequences is joining and cutting channels, and what
  * is the same for every sample is added as to the pixels of one image. All of it is views.
  */
-#include "op.h"
+#include "ops/op.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* Sum and mean over everything, and their gradients: one number everywhere. */
-#include "op.h"
+#include "ops/op.h"
 
 static struct nn_val total(struct nn_graph *g, const char *name, struct nn_val x, bool mean)
 {

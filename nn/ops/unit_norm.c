@@ -1,5 +1,5 @@
 /* Each pixel's channel vector scaled to unit length (LPIPS, Zhang et al. 2018). */
-#include "op.h"
+#include "ops/op.h"
 
 #include <math.h>
 

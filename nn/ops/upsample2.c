@@ -1,5 +1,5 @@
 /* Nearest-neighbour doubling of height and width. */
-#include "op.h"
+#include "ops/op.h"
 
 #include <string.h>
 

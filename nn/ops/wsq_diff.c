@@ -1,5 +1,5 @@
 /* Per sample: mean over H,W of sum_c w_c (a-b)^2 (LPIPS, Zhang et al. 2018, eq. 1). */
-#include "op.h"
+#include "ops/op.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* Softmax cross-entropy against integer labels, per sample. */
 #include "ops/xent.h"
-#include "op.h"
+#include "ops/op.h"
 
 #include <math.h>
 

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""One object as torch.save writes it, in both formats, for nn/torch_file_test.c: files.py OUTDIR"""
+"""One object as torch.save writes it, in both formats, for nn/file/torch_file_test.c: files.py OUTDIR"""
 import collections
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Safetensors in plain Python (struct and json), written from the format's description as a second opinion on nn/safetensors*.c.
+"""Safetensors in plain Python (struct and json), written from the format's description as a second opinion on nn/file/safetensors*.c.
 
 As a program:  stfile.py again IN OUT    reads IN and writes the same tensors in another order and another JSON style
                stfile.py samples OUT     writes one tensor of several types with known contents

@@ -1,0 +1,233 @@
+/*
+ * numpy's format:
+ *
+ *   byte 0   6   93 'NUMPY'
+ *   byte 6   2   version, 1.0 to 3.0
+ *   byte 8   2   length of the header, little endian; 4 bytes from version 2 on
+ *            -   header: {'descr': '<f4', 'fortran_order': False, 'shape': (10, 3, 32, 32), }
+ *            -   the array, to the end
+ *
+ * The header is a Python literal. Read is what numpy writes: these three keys, once each, in any
+ * order, blanks between the parts.
+ */
+#include "file/numpy_file.h"
+
+#include <limits.h>
+#include <string.h>
+
+const unsigned char numpy_magic[6] = {0x93, 'N', 'U', 'M', 'P', 'Y'};
+
+static const struct {
+    const char *descr, *dtype;
+} types[] = {{"<f4", "F32"}, {"<f8", "F64"}, {"<f2", "F16"}, {"|u1", "U8"},  {"|i1", "I8"},
+             {"<i2", "I16"}, {"<i4", "I32"}, {"<i8", "I64"}, {"<u2", "U16"}, {"|b1", "BOOL"}};
+
+struct text {
+    const char *at, *end;
+};
+
+static void skip_blanks(struct text *t)
+{
+    while (t->at < t->end && (*t->at == ' ' || *t->at == '\n'))
+        t->at++;
+}
+
+static bool skip(struct text *t, const char *word)
+{
+    size_t n = strlen(word);
+    skip_blanks(t);
+    if ((size_t)(t->end - t->at) < n || memcmp(t->at, word, n) != 0)
+        return false;
+    t->at += n;
+    return true;
+}
+
+/* (10, 3, 32, 32) or (5,) or (): as numbers. */
+static bool read_shape(struct text *t, struct nn_shape *out, bool *out_fits)
+{
+    int64_t dim[NN_RANK_MAX] = {0};
+    int rank = 0;
+    *out_fits = true;
+    if (!skip(t, "("))
+        return false;
+    while (!skip(t, ")")) {
+        int64_t v = 0;
+        skip_blanks(t);
+        if (t->at >= t->end || *t->at < '0' || *t->at > '9')
+            return false;
+        for (; t->at < t->end && *t->at >= '0' && *t->at <= '9'; t->at++)
+            v = v > INT_MAX ? v : v * 10 + (*t->at - '0');
+        *out_fits = *out_fits && v <= INT_MAX && rank < NN_RANK_MAX;
+        if (rank < NN_RANK_MAX)
+            dim[rank] = v;
+        rank++;
+        if (!skip(t, ",")) {
+            if (!skip(t, ")"))
+                return false;
+            break;
+        }
+    }
+    *out = nn_shape1(1); /* of a single number */
+    out->rank = rank == 0 ? 1 : rank < NN_RANK_MAX ? rank : NN_RANK_MAX;
+    for (int i = 0; i < out->rank && rank && *out_fits; i++)
+        out->dim[i] = (int)dim[i];
+    return true;
+}
+
+struct header {
+    const char *dtype; /* NULL: of a kind that we do not have */
+    struct nn_shape shape;
+    bool fits, fortran;
+};
+
+static bool read_type(struct text *t, const char **out)
+{
+    if (!skip(t, "'"))
+        return false;
+    const char *from = t->at;
+    while (t->at < t->end && *t->at != '\'')
+        t->at++;
+    size_t n = (size_t)(t->at - from);
+    *out = NULL;
+    for (size_t i = 0; i < ARRAY_LEN(types); i++)
+        if (strlen(types[i].descr) == n && memcmp(types[i].descr, from, n) == 0)
+            *out = types[i].dtype;
+    return skip(t, "'");
+}
+
+static bool read_header(struct text t, struct header *out)
+{
+    int seen = 0; /* a bit for each key */
+    if (!skip(&t, "{"))
+        return false;
+    while (!skip(&t, "}")) {
+        bool good;
+        int key = skip(&t, "'descr':") ? 1 : skip(&t, "'fortran_order':") ? 2 : 4;
+        if (key == 1) {
+            /* a record type is a list: no numbers */
+            skip_blanks(&t);
+            good = read_type(&t, &out->dtype);
+        } else if (key == 2) {
+            out->fortran = skip(&t, "True");
+            good = out->fortran || skip(&t, "False");
+        } else {
+            good = skip(&t, "'shape':") && read_shape(&t, &out->shape, &out->fits);
+        }
+        if (!good || (seen & key))
+            return false;
+        seen |= key;
+        if (!skip(&t, ",")) {
+            if (!skip(&t, "}"))
+                return false;
+            break;
+        }
+    }
+    skip_blanks(&t);
+    return seen == 7 && t.at == t.end;
+}
+
+static status read_array(const unsigned char *data, size_t len, struct nn_file_tensor *out,
+                         struct errmsg *e)
+{
+    if (len < 10 || memcmp(data, numpy_magic, sizeof numpy_magic) != 0)
+        return errmsg_set(e, STATUS_CORRUPT, "array \"%.200s\" is not in numpy's format",
+                          out->name);
+    size_t start = data[6] == 1 ? 10 : 12, n = data[8] | (size_t)data[9] << 8;
+    if (data[6] < 1 || data[6] > 3)
+        return errmsg_set(e, STATUS_UNSUPPORTED, "array \"%.200s\": version %d of numpy's format",
+                          out->name, data[6]);
+    if (start == 12 && len >= start)
+        n |= (size_t)data[10] << 16 | (size_t)data[11] << 24;
+    struct header h = {.dtype = NULL};
+    if (len < start || n > len - start ||
+        !read_header((struct text){(const char *)data + start, (const char *)data + start + n}, &h))
+        return errmsg_set(e, STATUS_CORRUPT, "array \"%.200s\": its header is damaged", out->name);
+    if (!h.dtype || !h.fits || h.fortran)
+        return errmsg_set(e, STATUS_UNSUPPORTED, "array \"%.200s\": %s", out->name,
+                          !h.dtype ? "its numbers are of a type that is not read"
+                          : h.fortran
+                              ? "its columns come first (save numpy.ascontiguousarray of it)"
+                              : "it has more than 4 dimensions, or one is too large");
+    uint64_t bytes = (uint64_t)file_dtype_bytes(h.dtype);
+    for (int i = 0; i < h.shape.rank; i++)
+        if (__builtin_mul_overflow(bytes, (uint64_t)h.shape.dim[i], &bytes))
+            bytes = UINT64_MAX;
+    if (bytes != len - start - n)
+        return errmsg_set(e, STATUS_CORRUPT,
+                          "array \"%.200s\" has %zu bytes where its shape says %llu", out->name,
+                          len - start - n, (unsigned long long)bytes);
+    out->dtype = h.dtype;
+    out->shape = h.shape;
+    out->data = data + start + n;
+    out->bytes = (size_t)bytes;
+    return STATUS_OK;
+}
+
+/* Room for n tensors and their names. */
+static status make_room(struct nn_file *f, size_t n)
+{
+    f->owned = mem_zalloc(n + 1, sizeof *f->owned);
+    f->tensors = mem_zalloc(n + 1, sizeof *f->tensors);
+    f->cap_owned = (int)n + 1;
+    return f->owned && f->tensors ? STATUS_OK : STATUS_NOMEM;
+}
+
+static status add_array(struct nn_file *f, const char *name, size_t name_len,
+                        const unsigned char *data, size_t len, struct errmsg *e)
+{
+    char *copy = mem_printf("%.*s", (int)name_len, name);
+    if (!copy)
+        return STATUS_NOMEM;
+    f->owned[f->n_owned++] = copy;
+    struct file_tensor *t = &f->tensors[f->count];
+    t->t.name = copy;
+    status st = read_array(data, len, &t->t, e);
+    if (!st)
+        f->count++;
+    return st;
+}
+
+status file_parse_npy(struct nn_file *f, struct errmsg *e)
+{
+    status st = make_room(f, 1);
+    return st ? st : add_array(f, "array", strlen("array"), f->map, f->len, e);
+}
+
+static bool is_npy(const struct nn_zip_member *m)
+{
+    return m->name_len > 4 && m->name_len < 1000 &&
+           memcmp(m->name + m->name_len - 4, ".npy", 4) == 0;
+}
+
+bool numpy_in_zip(const struct nn_zip *zip)
+{
+    for (size_t i = 0; i < zip->count; i++)
+        if (is_npy(&zip->member[i]))
+            return true;
+    return false;
+}
+
+status file_parse_npz(struct nn_file *f, const struct nn_zip *zip, struct errmsg *e)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < zip->count; i++)
+        n += is_npy(&zip->member[i]);
+    status st = n < INT_MAX ? make_room(f, n) : STATUS_LIMIT;
+    for (size_t i = 0; i < zip->count && !st; i++) {
+        struct nn_zip_member *m = &zip->member[i];
+        if (!is_npy(m))
+            continue;
+        if (!nn_zip_intact(m))
+            return errmsg_set(e, STATUS_CORRUPT, "the checksum of %.*s is wrong", (int)m->name_len,
+                              m->name);
+        st = add_array(f, m->name, m->name_len - 4, m->data, m->bytes, e);
+    }
+    if (st)
+        return st;
+    qsort(f->tensors, (size_t)f->count, sizeof *f->tensors, file_by_name);
+    for (int i = 1; i < f->count; i++)
+        if (file_by_name(&f->tensors[i - 1], &f->tensors[i]) == 0)
+            return errmsg_set(e, STATUS_UNSUPPORTED, "two arrays are called \"%.200s\"",
+                              f->tensors[i].t.name);
+    return STATUS_OK;
+}
