@@ -16,7 +16,7 @@
  * A storage's checksum is computed once (zip.h).
  */
 #include "file/numpy_file.h"
-#include "file/pickle.h"
+#include "file/torch_values.h"
 #include "file/zip.h"
 
 #include <inttypes.h>
@@ -104,16 +104,16 @@ static struct storage *old_storage(const struct storages *s, const struct pickle
 }
 
 /* At least `elements` of `size` bytes; NULL: missing, too short or damaged. */
-static const unsigned char *find_storage(const struct storages *s, const struct pickle_value *v,
+static const unsigned char *find_storage(const struct storages *s, const struct torch_storage *v,
                                          int size)
 {
     uint64_t bytes;
-    if (__builtin_mul_overflow((uint64_t)v->storage.elements, (uint64_t)size, &bytes))
+    if (__builtin_mul_overflow((uint64_t)v->elements, (uint64_t)size, &bytes))
         return NULL;
     if (s->zip)
-        return zip_storage(s, v->storage.key, bytes);
-    const struct storage *q = old_storage(s, v->storage.key);
-    return q && q->size == size && q->elements == (uint64_t)v->storage.elements ? q->data : NULL;
+        return zip_storage(s, v->key, bytes);
+    const struct storage *q = old_storage(s, v->key);
+    return q && q->size == size && q->elements == (uint64_t)v->elements ? q->data : NULL;
 }
 
 /* ---- a tensor ---- */
@@ -149,11 +149,11 @@ static status unfit(struct reader *r, const char *name, status st, const char *w
     return errmsg_set(r->e, st, "tensor \"%.200s\": %s", name, why);
 }
 
-static status read_view(struct reader *r, const char *name, const struct pickle_value *t,
+static status read_view(struct reader *r, const char *name, const struct torch_tensor *t,
                         struct view *out)
 {
-    const struct pickle_list *size = &t->tensor.size->list, *stride = &t->tensor.stride->list;
-    struct view v = {.shape = nn_shape1(1), .offset = t->tensor.offset->whole, .elements = 1};
+    const struct pickle_list *size = t->size, *stride = t->stride;
+    struct view v = {.shape = nn_shape1(1), .offset = t->offset, .elements = 1};
     if (size->n > NN_RANK_MAX)
         return unfit(r, name, STATUS_UNSUPPORTED, "more than 4 dimensions");
     if (size->n != stride->n || v.offset < 0)
@@ -218,18 +218,21 @@ static status take(struct reader *r, const char *name, uint64_t bytes)
 
 static status lay_out(struct reader *r, const struct pickle_value *t, struct nn_file_tensor *out)
 {
-    const struct pickle_value *storage = t->tensor.storage;
-    size_t size = (size_t)file_dtype_bytes(storage->storage.dtype);
+    struct torch_tensor tensor;
     struct view v = {.in_order = true};
-    status st = read_view(r, out->name, t, &v);
+    status st = torch_tensor_read(t, &tensor, r->e);
+    if (!st)
+        st = read_view(r, out->name, &tensor, &v);
     if (st)
         return st;
+    const struct torch_storage *storage = &tensor.storage;
+    size_t size = (size_t)file_dtype_bytes(storage->dtype);
     const unsigned char *data = find_storage(&r->storages, storage, (int)size);
     if (!data)
         return unfit(r, out->name, STATUS_CORRUPT, "its bytes are missing, cut off or damaged");
-    if (!inside(&v, storage->storage.elements))
+    if (!inside(&v, storage->elements))
         return unfit(r, out->name, STATUS_CORRUPT, "it reaches beyond its storage");
-    out->dtype = storage->storage.dtype;
+    out->dtype = storage->dtype;
     out->shape = v.shape;
     out->bytes = (size_t)v.elements * size;
     out->data = data + (v.elements ? (size_t)v.offset * size : 0);
@@ -289,7 +292,7 @@ static status walk(struct reader *r, const struct pickle_value *v)
     status st = STATUS_OK;
     if (++r->visits > VISITS_MAX)
         return errmsg_set(r->e, STATUS_UNSUPPORTED, "more than %d values", VISITS_MAX);
-    if (v->kind == PICKLE_TENSOR)
+    if (torch_is_tensor(v))
         return add_tensor(r, v);
     if (v->kind == PICKLE_DICT)
         for (size_t i = 0; !st && i + 1 < v->list.n; i += 2) {
@@ -345,7 +348,7 @@ static status read_zip(struct nn_file *f, const struct nn_zip *zip, struct errms
         return errmsg_set(e, STATUS_CORRUPT, "the checksum of data.pkl is wrong");
     AUTO(pickle_free) struct pickle *p = NULL;
     size_t len;
-    status st = pickle_read(object->data, object->bytes, &p, &len, e);
+    status st = pickle_read(object->data, object->bytes, &torch_rules, &p, &len, e);
     struct storages s = {
         .zip = zip, .top = object->name, .top_len = object->name_len - strlen("data.pkl")};
     return st ? st : read_object(f, &s, pickle_root(p), e);
@@ -371,7 +374,8 @@ static status next_pickle(const struct nn_file *f, size_t *at, struct pickle **o
                           struct errmsg *e)
 {
     size_t len;
-    status st = pickle_read((const unsigned char *)f->map + *at, f->len - *at, out, &len, e);
+    status st =
+        pickle_read((const unsigned char *)f->map + *at, f->len - *at, &torch_rules, out, &len, e);
     if (!st)
         *at += len;
     return st;
@@ -380,14 +384,18 @@ static status next_pickle(const struct nn_file *f, size_t *at, struct pickle **o
 /* One of each key, from the object's pickle. */
 static status list_storages(struct legacy *l, struct errmsg *e)
 {
-    const struct pickle_list *all = pickle_storages(l->object);
+    const struct pickle_list *all = pickle_persistent(l->object);
     struct storages *s = &l->storages;
     s->old = mem_zalloc(all->n + 1, sizeof *s->old);
     if (!s->old)
         return STATUS_NOMEM;
-    for (size_t i = 0; i < all->n; i++)
-        s->old[i] = (struct storage){.key = all->at[i]->storage.key,
-                                     .size = file_dtype_bytes(all->at[i]->storage.dtype)};
+    for (size_t i = 0; i < all->n; i++) {
+        struct torch_storage storage;
+        status st = torch_storage_read(all->at[i], &storage, e);
+        if (st)
+            return st;
+        s->old[i] = (struct storage){.key = storage.key, .size = file_dtype_bytes(storage.dtype)};
+    }
     qsort(s->old, all->n, sizeof *s->old, by_key);
     for (size_t i = 0; i < all->n; i++) {
         struct storage *last = s->n_old ? &s->old[s->n_old - 1] : NULL;
