@@ -83,8 +83,9 @@ static void choose_output(struct job *job)
         fail(job, true, status_text(STATUS_NOMEM));
 }
 
-static void read_pixels(struct job *job)
+static void read_pixels(void *arg)
 {
+    struct job *job = arg;
     struct jpeg_decompress_struct *d = &job->cinfo;
     d->err = image_jpeg_trap_init(&job->trap);
     jpeg_create_decompress(d);
@@ -98,21 +99,12 @@ static void read_pixels(struct job *job)
     read_rows(job);
 }
 
-/* The only frame that libjpeg jumps to; it has no locals to lose. */
-static bool guarded(struct job *job)
-{
-    if (setjmp(job->trap.jump))
-        return false;
-    read_pixels(job);
-    return true;
-}
-
 status image_jpeg_decode(const uint8_t *data, size_t len, const struct header *h, struct image *img,
                          struct errmsg *e)
 {
     struct job job = {
         .data = data, .len = len, .img = img, .max_scans = image_jpeg_max_scans(&h->info)};
-    bool done = guarded(&job);
+    bool done = image_jpeg_try(&job.trap, read_pixels, &job);
     jpeg_destroy_decompress(&job.cinfo);
     mem_free(job.cmyk_row);
     if (job.too_much)

@@ -38,9 +38,7 @@ enum {
 };
 
 struct job {
-    struct jpeg_compress_struct cinfo;
-    struct jpeg_trap trap;
-    struct jpeg_destination_mgr dest;
+    struct jpeg_writer writer;
     const struct image *img;
     int quality;
     uint8_t *body; /* [budget] */
@@ -65,57 +63,34 @@ uint64_t image_jpeg_least_size(const struct image_info *info)
 static void dest_open(j_compress_ptr cinfo)
 {
     struct job *job = cinfo->client_data;
-    job->dest.next_output_byte = job->body;
-    job->dest.free_in_buffer = job->budget;
+    job->writer.dest.next_output_byte = job->body;
+    job->writer.dest.free_in_buffer = job->budget;
 }
 
 static boolean dest_full(j_compress_ptr cinfo)
 {
     struct job *job = cinfo->client_data;
     job->overflow = true;
-    longjmp(job->trap.jump, 1);
+    longjmp(job->writer.trap.jump, 1);
 }
 
 static void dest_close(j_compress_ptr cinfo)
 {
     struct job *job = cinfo->client_data;
-    job->len = job->budget - job->dest.free_in_buffer;
+    job->len = job->budget - job->writer.dest.free_in_buffer;
 }
 
-static void write_body(struct job *job)
+static void write_body(void *arg)
 {
-    struct jpeg_compress_struct *c = &job->cinfo;
+    struct job *job = arg;
     const struct image *img = job->img;
-    c->err = image_jpeg_trap_init(&job->trap);
-    jpeg_create_compress(c);
-    c->client_data = job;
-    job->dest.init_destination = dest_open;
-    job->dest.empty_output_buffer = dest_full;
-    job->dest.term_destination = dest_close;
-    c->dest = &job->dest;
-    c->image_width = (JDIMENSION)img->width;
-    c->image_height = (JDIMENSION)img->height;
-    c->input_components = img->channels;
-    c->in_color_space = img->channels == 3 ? JCS_RGB : JCS_GRAYSCALE;
-    jpeg_set_defaults(c);
-    jpeg_set_quality(c, job->quality, TRUE);
-    c->comp_info[0].h_samp_factor = c->comp_info[0].v_samp_factor = 1;
-    jpeg_start_compress(c, TRUE);
-    while (c->next_scanline < c->image_height) {
-        JSAMPROW row =
-            img->pixels + (size_t)c->next_scanline * (size_t)img->width * (size_t)img->channels;
-        jpeg_write_scanlines(c, &row, 1);
-    }
-    jpeg_finish_compress(c);
-}
-
-/* The only frame that libjpeg jumps to; it has no locals to lose. */
-static bool guarded(struct job *job)
-{
-    if (setjmp(job->trap.jump))
-        return false;
-    write_body(job);
-    return true;
+    job->writer.dest.init_destination = dest_open;
+    job->writer.dest.empty_output_buffer = dest_full;
+    job->writer.dest.term_destination = dest_close;
+    image_jpeg_compress_init(&job->writer, img->width, img->height, img->channels, job->quality);
+    job->writer.cinfo.comp_info[0].h_samp_factor = 1; /* colour at full resolution */
+    job->writer.cinfo.comp_info[0].v_samp_factor = 1;
+    image_jpeg_compress_rows(&job->writer, img->pixels, (size_t)img->width * (size_t)img->channels);
 }
 
 /* *out_fits: the body, with the padding that is left to do, fills the budget exactly. */
@@ -123,10 +98,10 @@ static status attempt(struct job *job, int quality, bool *out_fits, struct errms
 {
     job->quality = quality;
     job->overflow = false;
-    bool done = guarded(job);
-    jpeg_destroy_compress(&job->cinfo);
+    bool done = image_jpeg_try(&job->writer.trap, write_body, job);
+    jpeg_destroy_compress(&job->writer.cinfo);
     if (!done && !job->overflow)
-        return image_jpeg_trap_status(&job->trap, e);
+        return image_jpeg_trap_status(&job->writer.trap, e);
     *out_fits = done && (job->len == job->budget || job->len + COM_FRAME <= job->budget);
     return STATUS_OK;
 }

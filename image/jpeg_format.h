@@ -4,7 +4,7 @@
  * What the JPEG files share. <jpeglib.h> needs <stdio.h> before it.
  *
  * libjpeg reports errors by longjmp. struct jpeg_trap is its error manager with the place to jump
- * to; each user sets it in one function without locals (see jpeg_decode.c).
+ * to; what calls libjpeg is called by image_jpeg_try, which sets that place.
  */
 #include "codec.h"
 
@@ -44,8 +44,25 @@ struct jpeg_trap {
 
 /* Fills in the trap; the end of the file within the image data jumps as errors do. */
 struct jpeg_error_mgr *image_jpeg_trap_init(struct jpeg_trap *t);
+/* Calls fn(arg); false: it ended with a jump to the trap. A jump frees nothing, so what fn owns is
+   in arg. */
+bool image_jpeg_try(struct jpeg_trap *t, void (*fn)(void *arg), void *arg);
 /* CORRUPT or NOMEM with what libjpeg said. */
 status image_jpeg_trap_status(const struct jpeg_trap *t, struct errmsg *e);
+
+/* A compressor. Whoever writes sets the three functions of `dest`; cinfo.client_data is the writer,
+   the first member of what else they need. */
+struct jpeg_writer {
+    struct jpeg_compress_struct cinfo;
+    struct jpeg_trap trap;
+    struct jpeg_destination_mgr dest;
+};
+/* Grey or RGB, baseline, colour at half the resolution both ways (4:2:0). May jump. Whatever
+   happens, jpeg_destroy_compress afterwards. */
+void image_jpeg_compress_init(struct jpeg_writer *w, int width, int height, int channels,
+                              int quality);
+/* The whole file, of rows that are `stride` bytes apart. May jump. */
+void image_jpeg_compress_rows(struct jpeg_writer *w, uint8_t *pixels, size_t stride);
 
 /*
  * A progressive file may hold any number of scans, each of which costs a pass over the whole image.

@@ -15,79 +15,54 @@ enum {
 };
 
 struct job {
-    struct jpeg_compress_struct cinfo;
-    struct jpeg_trap trap;
-    struct jpeg_destination_mgr dest;
+    struct jpeg_writer writer;
     const struct image *img;
     int x, y, width, height; /* the part */
     int quality;
     struct buf file;
 };
 
-/* Room for another chunk behind what there is. */
-static void make_room(struct job *job)
+/* Gives libjpeg another chunk behind what it has written. */
+static void add_chunk(struct job *job)
 {
     if (buf_reserve(&job->file, CHUNK)) {
-        job->trap.nomem = true;
-        longjmp(job->trap.jump, 1);
+        job->writer.trap.nomem = true;
+        longjmp(job->writer.trap.jump, 1);
     }
-    job->dest.next_output_byte = (JOCTET *)job->file.data + job->file.len;
-    job->dest.free_in_buffer = CHUNK;
+    job->writer.dest.next_output_byte = (JOCTET *)job->file.data + job->file.len;
+    job->writer.dest.free_in_buffer = CHUNK;
 }
 
 static void dest_open(j_compress_ptr cinfo)
 {
-    make_room(cinfo->client_data);
+    add_chunk(cinfo->client_data);
 }
 
 static boolean dest_full(j_compress_ptr cinfo)
 {
     struct job *job = cinfo->client_data;
     job->file.len += CHUNK;
-    make_room(job);
+    add_chunk(job);
     return TRUE;
 }
 
 static void dest_close(j_compress_ptr cinfo)
 {
     struct job *job = cinfo->client_data;
-    job->file.len += CHUNK - job->dest.free_in_buffer;
+    job->file.len += CHUNK - job->writer.dest.free_in_buffer;
 }
 
-static void write_part(struct job *job)
+static void write_part(void *arg)
 {
-    struct jpeg_compress_struct *c = &job->cinfo;
+    struct job *job = arg;
     const struct image *img = job->img;
     size_t channels = (size_t)img->channels, stride = (size_t)img->width * channels;
-    c->err = image_jpeg_trap_init(&job->trap);
-    jpeg_create_compress(c);
-    c->client_data = job;
-    job->dest.init_destination = dest_open;
-    job->dest.empty_output_buffer = dest_full;
-    job->dest.term_destination = dest_close;
-    c->dest = &job->dest;
-    c->image_width = (JDIMENSION)job->width;
-    c->image_height = (JDIMENSION)job->height;
-    c->input_components = img->channels;
-    c->in_color_space = channels == 3 ? JCS_RGB : JCS_GRAYSCALE;
-    jpeg_set_defaults(c);
-    jpeg_set_quality(c, job->quality, TRUE);
-    jpeg_start_compress(c, TRUE);
-    while (c->next_scanline < c->image_height) {
-        size_t y = (size_t)job->y + c->next_scanline;
-        JSAMPROW row = img->pixels + y * stride + (size_t)job->x * channels;
-        jpeg_write_scanlines(c, &row, 1);
-    }
-    jpeg_finish_compress(c);
-}
-
-/* The only frame that libjpeg jumps to; it has no locals to lose. */
-static bool guarded(struct job *job)
-{
-    if (setjmp(job->trap.jump))
-        return false;
-    write_part(job);
-    return true;
+    job->writer.dest.init_destination = dest_open;
+    job->writer.dest.empty_output_buffer = dest_full;
+    job->writer.dest.term_destination = dest_close;
+    image_jpeg_compress_init(&job->writer, job->width, job->height, img->channels, job->quality);
+    image_jpeg_compress_rows(
+        &job->writer, img->pixels + (size_t)job->y * stride + (size_t)job->x * channels, stride);
 }
 
 /* The part that job->file holds, into its place in out. */
@@ -108,9 +83,9 @@ static status read_part(const struct job *job, uint8_t *out, struct errmsg *e)
 
 static status part_round_trip(struct job *job, uint8_t *out, struct errmsg *e)
 {
-    bool done = guarded(job);
-    jpeg_destroy_compress(&job->cinfo);
-    status st = done ? read_part(job, out, e) : image_jpeg_trap_status(&job->trap, e);
+    bool done = image_jpeg_try(&job->writer.trap, write_part, job);
+    jpeg_destroy_compress(&job->writer.cinfo);
+    status st = done ? read_part(job, out, e) : image_jpeg_trap_status(&job->writer.trap, e);
     buf_done(&job->file);
     return st;
 }

@@ -54,6 +54,14 @@ struct jpeg_error_mgr *image_jpeg_trap_init(struct jpeg_trap *t)
     return &t->mgr;
 }
 
+bool image_jpeg_try(struct jpeg_trap *t, void (*fn)(void *arg), void *arg)
+{
+    if (setjmp(t->jump)) /* the jump comes to this frame, which has no locals to lose */
+        return false;
+    fn(arg);
+    return true;
+}
+
 status image_jpeg_trap_status(const struct jpeg_trap *t, struct errmsg *e)
 {
     return errmsg_set(e, t->nomem ? STATUS_NOMEM : STATUS_CORRUPT, "JPEG: %s", t->text);
