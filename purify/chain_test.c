@@ -3,42 +3,10 @@
  * no weights and for chains: the bytes are those of its pixels and the profile, however the image
  * gets there.
  */
-#include "engine.h"
 #include "profile.h"
-#include "test_models.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-static struct test_dir dir;
-
-static int set_up(void **state)
-{
-    (void)state;
-    test_dir_make(&dir);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    test_dir_remove(&dir);
-    return 0;
-}
+#include "test_engines.h"
 
 /* ---- helpers ---- */
-
-static status load_text(const char *text, struct purify_profile *out, struct errmsg *e)
-{
-    char path[160];
-    snprintf(path, sizeof path, "%s/p.ini", dir.path);
-    assert_int_equal(io_write_file(path, text, strlen(text), NULL), STATUS_OK);
-    return purify_profile_load(path, out, e);
-}
 
 static struct purify_model *model_of(const char *text)
 {
@@ -53,13 +21,6 @@ static struct purify_model *model_of(const char *text)
     return m;
 }
 
-static struct purify_engine *engine_of(const struct purify_model *m)
-{
-    struct purify_engine *en = NULL;
-    assert_int_equal(purify_engine_new(m, &en, NULL), STATUS_OK);
-    return en;
-}
-
 static void make_image(int w, int h, int channels, uint64_t seed, struct image *out)
 {
     struct nn_rng rng = nn_rng(seed, 3);
@@ -70,17 +31,9 @@ static void make_image(int w, int h, int channels, uint64_t seed, struct image *
         out->alpha[k] = (uint8_t)(k * 7);
 }
 
-static void run(struct purify_engine *en, struct image *img)
-{
-    struct errmsg e = {""};
-    status st = purify_engine_run(en, img, NULL, NULL, &e);
-    if (st)
-        fail_msg("not purified: %s", errmsg_text(&e, st));
-}
-
 static void assert_same(const char *what, const struct image *a, const struct image *b)
 {
-    if (memcmp(a->pixels, b->pixels, image_pixel_bytes(a)) != 0)
+    if (!same(a, b))
         fail_msg("%s: %dx%d of %d channels differ", what, a->width, a->height, a->channels);
     assert_memory_equal(a->alpha, b->alpha, (size_t)a->width * (size_t)a->height);
 }
@@ -118,7 +71,7 @@ static void by_service(const struct purify_model *m, struct image *img, int n)
 static void check_shape(const char *what, const struct purify_model *m, int w, int h, int channels)
 {
     enum { N = PURIFY_MICRO_BATCH };
-    struct purify_engine *en[2] = {engine_of(m), engine_of(m)};
+    struct purify_engine *en[2] = {engine(m, PURIFY_MICRO_BATCH), engine(m, PURIFY_MICRO_BATCH)};
     struct image alone, turns, group[N], served[N], other;
     make_image(w, h, channels, 1, &alone);
     make_image(w, h, channels, 1, &turns);
@@ -214,10 +167,8 @@ static void test_avatar(void **state)
         assert_int_equal(k, !digest_equal(&p[k].id, &p[0].id));
         p[k].id = p[0].id;
         assert_int_equal(purify_model_load(&p[k], &m, NULL), STATUS_OK);
-        struct purify_engine *en = engine_of(m);
         make_image(20, 18, 3, 7, &img[k]);
-        run(en, &img[k]);
-        purify_engine_free(en);
+        run_once(m, &img[k]);
         purify_model_free(m);
     }
     assert_same("avatar", &img[0], &img[1]);
@@ -241,9 +192,7 @@ static void test_order(void **state)
         make_image(20, 10, 3, 5, &img[k]);
     for (int k = 0; k < 4; k++) {
         struct purify_model *m = model_of(text[k]);
-        struct purify_engine *en = engine_of(m);
-        run(en, &img[k == 2 ? 1 : k]);
-        purify_engine_free(en);
+        run_once(m, &img[k == 2 ? 1 : k]);
         purify_model_free(m);
     }
     assert_same("depth, grey", &img[0], &img[1]);
@@ -264,7 +213,7 @@ static void test_stopped(void **state)
 {
     (void)state;
     struct purify_model *m = model_of("[purify]\nchain = grey, depth\n");
-    struct purify_engine *en = engine_of(m);
+    struct purify_engine *en = engine(m, PURIFY_MICRO_BATCH);
     struct image img, before;
     for (int at = 0; at < 2; at++) {
         int left = at;
@@ -442,5 +391,5 @@ int main(void)
         cmocka_unit_test(test_ids),     cmocka_unit_test(test_text),
         cmocka_unit_test(test_refused), cmocka_unit_test(test_set),
     };
-    return cmocka_run_group_tests_name("purify/chain", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("purify/chain", tests, make_dir, remove_dir);
 }

@@ -157,10 +157,8 @@ static void test_denoises(void **state)
     (void)state;
     if (SKIPPED)
         skip();
-    char path[] = "/tmp/purify-denoise-XXXXXX";
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    close(fd);
+    char path[TEST_PATH];
+    test_temp_file(path);
     train(path);
     struct purify_profile p;
     purify_profile_init(&p);

@@ -5,45 +5,11 @@
 #include "engine.h"
 
 #include "service.h"
-#include "test_models.h"
+#include "test_engines.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdatomic.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-static struct test_dir dir;
-
-static int set_up(void **state)
-{
-    (void)state;
-    test_dir_make(&dir);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    test_dir_remove(&dir);
-    return 0;
-}
 
 /* ---- helpers ---- */
-
-static struct purify_model *load(struct purify_profile *p)
-{
-    struct purify_model *m = NULL;
-    struct errmsg e = {""};
-    status st = purify_profile_finish(p, &e);
-    if (!st)
-        st = purify_model_load(p, &m, &e);
-    if (st)
-        fail_msg("no model: %s", errmsg_text(&e, st));
-    return m;
-}
 
 static struct purify_model *load_default(const char *model)
 {
@@ -52,16 +18,6 @@ static struct purify_model *load_default(const char *model)
     if (strcmp(model, "grey") == 0)
         jcdp_of(&p)->perceptual_scale = 0;
     return load(&p);
-}
-
-static struct purify_engine *engine(const struct purify_model *m, int batch)
-{
-    struct purify_engine *en = NULL;
-    struct errmsg e = {""};
-    status st = engine_new(m, batch, &en, &e);
-    if (st)
-        fail_msg("no engine: %s", errmsg_text(&e, st));
-    return en;
 }
 
 /* Smooth content with a little noise, another for each seed. */
@@ -79,19 +35,6 @@ static void make_image(int w, int h, int channels, bool alpha, uint64_t seed, st
             }
     for (int k = 0; alpha && k < w * h; k++)
         out->alpha[k] = (uint8_t)(k * 7);
-}
-
-static void run(struct purify_engine *en, struct image *img)
-{
-    struct errmsg e = {""};
-    status st = purify_engine_run(en, img, NULL, NULL, &e);
-    if (st)
-        fail_msg("not purified: %s", errmsg_text(&e, st));
-}
-
-static bool same(const struct image *a, const struct image *b)
-{
-    return memcmp(a->pixels, b->pixels, image_pixel_bytes(a)) == 0;
 }
 
 enum { IMAGES = 9 };
@@ -520,18 +463,9 @@ static void test_average(void **state)
     char path[128];
     snprintf(path, sizeof path, "%s/zero.safetensors", dir.path);
     struct purify_unet cfg = test_unet_cfg(1);
-    struct nn_params *params = NULL;
-    struct nn_graph *g = NULL;
-    struct purify_meta meta;
-    assert_int_equal(nn_params_new(&params), STATUS_OK);
-    assert_int_equal(nn_graph_new(params, &g), STATUS_OK);
-    purify_unet_build(g, &cfg, nn_input(g, "x", NN_F32, nn_shape4(1, 16, 16, 1)),
-                      nn_input(g, "t", NN_F32, nn_shape1(1)), false);
+    struct nn_params *params = test_unet_params(&cfg);
     assert_int_equal(nn_params_init(params, 1), STATUS_OK);
-    purify_unet_to_meta(&cfg, &meta);
-    assert_int_equal(nn_params_save(params, path, meta.pair, meta.n, false, NULL), STATUS_OK);
-    nn_graph_free(g);
-    nn_params_free(params);
+    test_unet_save(params, &cfg, path);
     double error[2];
     for (int k = 0; k < 2; k++) {
         struct purify_profile p;
@@ -713,21 +647,12 @@ static void test_group_stop(void **state)
 static void save_overflowing(const char *path)
 {
     struct purify_unet cfg = test_unet_cfg(3);
-    struct nn_params *params = NULL;
-    struct nn_graph *g = NULL;
-    struct purify_meta meta;
-    assert_int_equal(nn_params_new(&params), STATUS_OK);
-    assert_int_equal(nn_graph_new(params, &g), STATUS_OK);
-    purify_unet_build(g, &cfg, nn_input(g, "x", NN_F32, nn_shape4(1, 16, 16, 3)),
-                      nn_input(g, "t", NN_F32, nn_shape1(1)), false);
+    struct nn_params *params = test_unet_params(&cfg);
     test_fill(params);
     const struct nn_param_entry *w = nn_params_find(params, "conv_in.weight");
     for (int64_t k = 0; k < nn_shape_count(w->shape); k++)
         w->value[k] = 1e36f;
-    purify_unet_to_meta(&cfg, &meta);
-    assert_int_equal(nn_params_save(params, path, meta.pair, meta.n, false, NULL), STATUS_OK);
-    nn_graph_free(g);
-    nn_params_free(params);
+    test_unet_save(params, &cfg, path);
 }
 
 static void test_group_not_finite(void **state)
@@ -915,5 +840,5 @@ int main(void)
         cmocka_unit_test(test_swapped_weights),
         cmocka_unit_test(test_no_memory),
     };
-    return cmocka_run_group_tests_name("purify/engine", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("purify/engine", tests, make_dir, remove_dir);
 }

@@ -318,10 +318,8 @@ static void test_itself(void **state)
 static void test_metadata(void **state)
 {
     (void)state;
-    char path[] = "/tmp/purify-lpips-XXXXXX";
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    close(fd);
+    char path[TEST_PATH];
+    test_temp_file(path);
     for (int net = PURIFY_PERCEPT_VGG + 1; net <= PURIFY_PERCEPT_COUNT; net++) {
         AUTO(nn_file_close) struct nn_file *f = NULL;
         struct purify_percept_cfg cfg = cfg_of(net % PURIFY_PERCEPT_COUNT), back;

@@ -67,19 +67,22 @@ int meta_architecture(struct meta_reader *r, const char *const *names, int n)
 void meta_int(struct meta_reader *r, const char *key, int lo, int hi, int *out)
 {
     const char *value = get(r, key);
-    if (value && !purify_parse_int(value, lo, hi, out))
+    const struct param row = {.key = key, .kind = PARAM_INT, .lo = lo, .hi = hi};
+    if (value && param_set_row(&row, out, value, NULL))
         bad(r, key, value);
 }
 
 void meta_float(struct meta_reader *r, const char *key, double lo, double hi, float *out)
 {
     const char *value = get(r, key);
-    if (value && !purify_parse_float(value, lo, hi, out))
+    const struct param row = {.key = key, .kind = PARAM_FLOAT, .lo = lo, .hi = hi};
+    if (value && param_set_row(&row, out, value, NULL))
         bad(r, key, value);
 }
 
 static bool parse_list(const char *at, int max, int *out, int *out_n)
 {
+    static const struct param item = {.kind = PARAM_INT, .lo = 0, .hi = INT_MAX};
     int n = 0;
     while (*at) {
         char one[12];
@@ -88,7 +91,7 @@ static bool parse_list(const char *at, int max, int *out, int *out_n)
             return false;
         memcpy(one, at, len);
         one[len] = 0;
-        if (!purify_parse_int(one, 0, INT_MAX, &out[n++]))
+        if (param_set_row(&item, &out[n++], one, NULL))
             return false;
         at += len + (at[len] == ',');
     }

@@ -1,7 +1,5 @@
 #include "names.h"
 
-#include <errno.h>
-#include <math.h>
 #include <string.h>
 
 const char *const purify_beta_names[PURIFY_BETA_COUNT + 1] = {
@@ -32,29 +30,4 @@ bool purify_beta_parse(const char *text, enum purify_beta *out)
     if (i >= 0)
         *out = (enum purify_beta)i;
     return i >= 0;
-}
-
-bool purify_parse_int(const char *text, long lo, long hi, int *out)
-{
-    if (!*text || text[strspn(text, "+-0123456789")])
-        return false;
-    char *end;
-    errno = 0;
-    long v = strtol(text, &end, 10);
-    if (errno || *end || end == text || v < lo || v > hi)
-        return false;
-    *out = (int)v;
-    return true;
-}
-
-bool purify_parse_float(const char *text, double lo, double hi, float *out)
-{
-    if (!*text || text[strspn(text, "+-.eE0123456789")])
-        return false;
-    char *end;
-    float v = strtof(text, &end);
-    if (*end || end == text || !isfinite(v) || v < lo || v > hi)
-        return false;
-    *out = v + 0.0f; /* no negative zero */
-    return true;
 }

@@ -1,7 +1,6 @@
 #ifndef PURIFY_NAMES_H
 #define PURIFY_NAMES_H
-/* Spelling of the enums in profiles and in the metadata of weights files;
-   NULL ends them. */
+/* Spelling of the enums in profiles and in the metadata of weights files; NULL ends them. */
 #include "purify/purify.h"
 
 extern const char *const purify_beta_names[PURIFY_BETA_COUNT + 1];
@@ -10,9 +9,5 @@ extern const char *const purify_guidance_names[PURIFY_GUIDE_COUNT + 1];
 
 /* Index of text in names; -1 when it is none of them. */
 int purify_name_find(const char *const *names, int n, const char *text);
-/* A decimal integer and nothing else, within lo..hi. */
-bool purify_parse_int(const char *text, long lo, long hi, int *out);
-/* A finite decimal number (no hex, inf, nan) and nothing else, within lo..hi. */
-bool purify_parse_float(const char *text, double lo, double hi, float *out);
 
 #endif

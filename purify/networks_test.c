@@ -343,13 +343,20 @@ static status read_unet(const char *path, struct purify_unet *out, struct errmsg
     return purify_unet_from_file(f, out, e);
 }
 
+static void assert_written_as(const struct purify_unet *cfg, const struct purify_meta *wanted)
+{
+    struct purify_meta got;
+    purify_unet_to_meta(cfg, &got);
+    assert_int_equal(got.n, wanted->n);
+    for (int i = 0; i < got.n; i++)
+        assert_string_equal(got.pair[i].value, wanted->pair[i].value);
+}
+
 static void test_unet_metadata(void **state)
 {
     (void)state;
-    char path[] = "/tmp/purify-meta-XXXXXX";
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    close(fd);
+    char path[TEST_PATH];
+    test_temp_file(path);
     struct purify_unet cfg = test_unet_cfg(3), back;
     cfg.dropout = 0.1f;
     cfg.beta = PURIFY_BETA_COSINE;
@@ -357,11 +364,7 @@ static void test_unet_metadata(void **state)
     purify_unet_to_meta(&cfg, &meta);
     save_meta(path, meta.pair, meta.n);
     assert_int_equal(read_unet(path, &back, NULL), STATUS_OK);
-    struct purify_meta again;
-    purify_unet_to_meta(&back, &again);
-    assert_int_equal(again.n, meta.n);
-    for (int i = 0; i < meta.n; i++)
-        assert_string_equal(again.pair[i].value, meta.pair[i].value);
+    assert_written_as(&back, &meta);
 
     /* each key left out, and each with nonsense */
     static const char *const nonsense[] = {"",     "x", "-1",  "999999999999",
@@ -391,10 +394,8 @@ static void test_unet_metadata(void **state)
 static void test_variant_metadata(void **state)
 {
     (void)state;
-    char path[] = "/tmp/purify-meta-XXXXXX";
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    close(fd);
+    char path[TEST_PATH];
+    test_temp_file(path);
     struct purify_unet cfg = test_unet_cfg(3), back;
     struct purify_meta plain, meta;
     purify_unet_to_meta(&cfg, &plain);
@@ -407,11 +408,7 @@ static void test_variant_metadata(void **state)
     assert_int_equal(meta.n, plain.n + 8);
     save_meta(path, meta.pair, meta.n);
     assert_int_equal(read_unet(path, &back, NULL), STATUS_OK);
-    struct purify_meta again;
-    purify_unet_to_meta(&back, &again);
-    assert_int_equal(again.n, meta.n);
-    for (int i = 0; i < meta.n; i++)
-        assert_string_equal(again.pair[i].value, meta.pair[i].value);
+    assert_written_as(&back, &meta);
     for (int i = plain.n; i < meta.n; i++) {
         const char *kept = meta.pair[i].value;
         meta.pair[i].value = "-1";
@@ -452,10 +449,8 @@ static void test_unet_check(void **state)
 static void test_percept_metadata(void **state)
 {
     (void)state;
-    char path[] = "/tmp/purify-meta-XXXXXX";
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    close(fd);
+    char path[TEST_PATH];
+    test_temp_file(path);
     struct purify_percept_cfg cfg = test_percept_cfg(1), back;
     struct purify_meta meta;
     purify_percept_to_meta(&cfg, &meta);

@@ -2,18 +2,10 @@
 #include "profile.h"
 
 #include "names.h"
-#include "test_models.h"
+#include "test_engines.h"
 
 #include <limits.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <sys/stat.h>
-
-#include <cmocka.h>
-
-static struct test_dir dir;
 
 /* Which distance it is stands in the metadata, and a profile looks no further. */
 static void save_lpips(enum purify_percept_net net)
@@ -48,13 +40,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    (void)state;
-    test_dir_remove(&dir);
-    return 0;
-}
-
 static const char *in_dir(const char *name)
 {
     static char path[4][192];
@@ -64,28 +49,14 @@ static const char *in_dir(const char *name)
     return path[at];
 }
 
-static void write_text(const char *path, const char *text, size_t len)
-{
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    assert_int_equal(fwrite(text, 1, len, f), len);
-    fclose(f);
-}
-
-static status load_text(const char *text, struct purify_profile *out, struct errmsg *e)
-{
-    write_text(in_dir("p.ini"), text, strlen(text));
-    return purify_profile_load(in_dir("p.ini"), out, e);
-}
-
 static void assert_same_id(const struct purify_profile *a, const struct purify_profile *b,
-                           bool same)
+                           bool wanted)
 {
     char x[DIGEST_HEX_LEN + 1], y[DIGEST_HEX_LEN + 1];
     digest_hex(&a->id, x);
     digest_hex(&b->id, y);
-    if ((strcmp(x, y) == 0) != same)
-        fail_msg("%s and %s should %s", x, y, same ? "be the same" : "differ");
+    if ((strcmp(x, y) == 0) != wanted)
+        fail_msg("%s and %s should %s", x, y, wanted ? "be the same" : "differ");
 }
 
 /* The canonical form is a promise: caches of other machines and versions are keyed by it. */
@@ -518,5 +489,5 @@ int main(void)
         cmocka_unit_test(test_create),
         cmocka_unit_test(test_no_memory),
     };
-    return cmocka_run_group_tests_name("purify/profile", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("purify/profile", tests, set_up, remove_dir);
 }

@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 #define TEST_ONLY __attribute__((unused)) static
 
@@ -93,23 +94,37 @@ TEST_ONLY struct purify_percept_cfg test_percept_cfg(int channels)
         .in_channels = channels, .stages = 2, .width = {6, 10}, .classes = 5};
 }
 
-TEST_ONLY void test_save_unet(const char *path, const struct purify_unet *cfg, double poison)
+/* The weights of such a network, to be filled. */
+TEST_ONLY struct nn_params *test_unet_params(const struct purify_unet *cfg)
 {
     struct nn_params *p = NULL;
     struct nn_graph *g = NULL;
-    struct purify_meta meta;
     CHECK(nn_params_new(&p) == STATUS_OK && nn_graph_new(p, &g) == STATUS_OK);
     struct nn_shape s = nn_shape4(1, cfg->size, cfg->size, cfg->in_channels);
     purify_unet_build(g, cfg, nn_input(g, "x", NN_F32, s), nn_input(g, "t", NN_F32, nn_shape1(1)),
                       false);
     CHECK(nn_graph_status(g, NULL) == STATUS_OK);
+    nn_graph_free(g);
+    return p;
+}
+
+/* Frees p. */
+TEST_ONLY void test_unet_save(struct nn_params *p, const struct purify_unet *cfg, const char *path)
+{
+    struct purify_meta meta;
+    purify_unet_to_meta(cfg, &meta);
+    CHECK(nn_params_save(p, path, meta.pair, meta.n, false, NULL) == STATUS_OK);
+    nn_params_free(p);
+}
+
+/* poison, unless 0: a bias of the last convolution. */
+TEST_ONLY void test_save_unet(const char *path, const struct purify_unet *cfg, double poison)
+{
+    struct nn_params *p = test_unet_params(cfg);
     test_fill(p);
     if (poison != 0)
         nn_params_find(p, "conv_out.bias")->value[0] = (float)poison;
-    purify_unet_to_meta(cfg, &meta);
-    CHECK(nn_params_save(p, path, meta.pair, meta.n, false, NULL) == STATUS_OK);
-    nn_graph_free(g);
-    nn_params_free(p);
+    test_unet_save(p, cfg, path);
 }
 
 TEST_ONLY void test_save_percept(const char *path, const struct purify_percept_cfg *cfg)
@@ -125,6 +140,16 @@ TEST_ONLY void test_save_percept(const char *path, const struct purify_percept_c
     CHECK(nn_params_save(p, path, meta.pair, meta.n, false, NULL) == STATUS_OK);
     nn_graph_free(g);
     nn_params_free(p);
+}
+
+enum { TEST_PATH = 32 };
+/* An empty file of its own. */
+TEST_ONLY void test_temp_file(char path[TEST_PATH])
+{
+    snprintf(path, TEST_PATH, "/tmp/purify-test-XXXXXX");
+    int fd = mkstemp(path);
+    CHECK(fd >= 0);
+    close(fd);
 }
 
 /* A directory with unet.safetensors, percept.safetensors and grey.safetensors. */

@@ -1,16 +1,6 @@
 /* Purifiers that look at neighbourhoods, against their definitions in plain loops. */
-#include "engine.h"
+#include "test_engines.h"
 #include "window.h"
-
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 static const int shapes[][2] = {{1, 1}, {2, 1}, {1, 5}, {3, 2}, {9, 40}, {40, 9}, {31, 33}};
 
@@ -32,27 +22,14 @@ static void make_image(int w, int h, int channels, struct image *out)
 static struct purify_model *model_of(const char *chain, const char *const *set)
 {
     struct purify_profile p;
-    struct purify_model *m = NULL;
     struct errmsg e = {""};
     purify_profile_init(&p);
     status st = purify_profile_set(&p, "chain", chain, &e);
     for (; !st && *set; set += 2)
         st = purify_profile_set(&p, set[0], set[1], &e);
-    if (!st)
-        st = purify_profile_finish(&p, &e);
-    if (!st)
-        st = purify_model_load(&p, &m, &e);
     if (st)
         fail_msg("%s: %s", chain, errmsg_text(&e, st));
-    return m;
-}
-
-static void purify(const struct purify_model *m, struct image *img)
-{
-    struct purify_engine *en = NULL;
-    assert_int_equal(purify_engine_new(m, &en, NULL), STATUS_OK);
-    assert_int_equal(purify_engine_run(en, img, NULL, NULL, NULL), STATUS_OK);
-    purify_engine_free(en);
+    return load(&p);
 }
 
 static int clamped(int i, int n)
@@ -182,7 +159,7 @@ static void check(const char *chain, const char *const *set, define_fn *define)
             struct image before, after;
             make_image(shapes[i][0], shapes[i][1], channels, &before);
             make_image(shapes[i][0], shapes[i][1], channels, &after);
-            purify(m, &after);
+            run_once(m, &after);
             for (int y = 0; y < before.height; y++)
                 for (int x = 0; x < before.width; x++)
                     for (int c = 0; c < channels; c++) {
@@ -219,8 +196,8 @@ static void test_guide(void **state)
     assert_int_equal(image_alloc(110, 20, 3, false, &part), STATUS_OK);
     for (int y = 0; y < 20; y++)
         memcpy(part.pixels + y * 110 * 3, wide.pixels + (y * 200 + 30) * 3, 110 * 3);
-    purify(twice, &wide);
-    purify(twice, &part);
+    run_once(twice, &wide);
+    run_once(twice, &part);
     for (int y = 0; y < 20; y++)
         for (int x = 20; x < 90; x++)
             for (int c = 0; c < 3; c++)
@@ -234,7 +211,7 @@ static void test_guide(void **state)
         struct purify_model *m =
             model_of("grey, guided", (const char *[]){"guide", guide[k], NULL});
         make_image(31, 33, 3, &made[k]);
-        purify(m, &made[k]);
+        run_once(m, &made[k]);
         for (size_t at = 0; at < image_pixel_bytes(&made[k]); at += 3) /* fitted to equal values */
             assert_int_equal(made[k].pixels[at], made[k].pixels[at + 1]);
         purify_model_free(m);
@@ -260,7 +237,7 @@ static void test_one_pixel(void **state)
             uint8_t *p = img.pixels + (y * 16 + x) * 3;
             p[0] = p[2] = 255;
             p[1] = 0;
-            purify(m, &img);
+            run_once(m, &img);
             for (int k = 0; k < 16 * 16 * 3; k++) {
                 bool there = k / 3 == y * 16 + x;
                 int off = abs(img.pixels[k] - clean.pixels[k]);
@@ -282,9 +259,9 @@ static void test_times(void **state)
     struct image a, b;
     make_image(31, 33, 3, &a);
     make_image(31, 33, 3, &b);
-    purify(three, &a);
+    run_once(three, &a);
     for (int k = 0; k < 3; k++)
-        purify(one, &b);
+        run_once(one, &b);
     int most = 0, differ = 0;
     for (size_t k = 0; k < image_pixel_bytes(&a); k++) {
         int off = abs(a.pixels[k] - b.pixels[k]);
