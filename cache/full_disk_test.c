@@ -13,25 +13,50 @@ enum { OBJECTS = 4000 };
 /* About 1.2 MiB of records, whose rows take more than what the reserve leaves for a log. */
 static const struct cache_options small_packs = {.pack_bytes = 256 << 10};
 
-/* A closed cache of OBJECTS on a file system of its own; NULL where none can be mounted. */
-static char *small_disk(void)
+/* ---- set-up: *state is the directory, NULL where no file system can be mounted ---- */
+
+static int mount_disk(void **state, const char *options)
 {
     char *dir = temp_dir();
-    if (mount("none", dir, "tmpfs", 0, "size=16m,mode=700") < 0) {
+    *state = mount("none", dir, "tmpfs", 0, options) == 0 ? dir : NULL;
+    if (!*state)
         remove_dir(dir);
-        return NULL;
-    }
-    struct cache *c = open_with(dir, small_packs);
+    return 0;
+}
+
+static int unmount(void **state)
+{
+    char *dir = *state;
+    if (!dir)
+        return 0;
+    umount2(dir, MNT_DETACH); /* what a failed test left open does not keep it */
+    remove_dir(dir);
+    return 0;
+}
+
+static int empty_disk(void **state)
+{
+    return mount_disk(state, "size=1m,mode=700");
+}
+
+/* With a closed cache of OBJECTS. */
+static int disk_with_cache(void **state)
+{
+    mount_disk(state, "size=16m,mode=700");
+    if (!*state)
+        return 0;
+    struct cache *c = open_with(*state, small_packs);
     for (unsigned i = 0; i < OBJECTS; i++)
         assert_ok(put(c, i));
     assert_ok(cache_close(c));
-    return dir;
+    return 0;
 }
 
-static void unmount(char *dir)
+static const char *disk_of(void **state)
 {
-    assert_int_equal(0, umount(dir));
-    remove_dir(dir);
+    if (!*state)
+        skip();
+    return *state;
 }
 
 static uint64_t free_bytes(const char *dir)
@@ -52,6 +77,12 @@ static void fill_up(const char *dir)
     assert_int_equal(0, free_bytes(dir));
 }
 
+static const char *full_disk_of(void **state)
+{
+    fill_up(disk_of(state));
+    return *state;
+}
+
 static struct cache *open_as(const char *dir, struct cache_options opt)
 {
     opt.pack_bytes = small_packs.pack_bytes;
@@ -60,11 +91,7 @@ static struct cache *open_as(const char *dir, struct cache_options opt)
 
 static void opens_and_serves(void **state)
 {
-    (void)state;
-    char *dir = small_disk();
-    if (!dir)
-        skip();
-    fill_up(dir);
+    const char *dir = full_disk_of(state);
     struct cache *c = open_as(dir, (struct cache_options){.read_only = true});
     assert_int_equal(OBJECTS, count_there(c, 0, OBJECTS));
     assert_ok(cache_close(c));
@@ -82,16 +109,11 @@ static void opens_and_serves(void **state)
     assert_int_equal(100, count_there(c, OBJECTS, OBJECTS + 100));
     assert_true(stats_of(c).evicted > 0);
     assert_ok(cache_close(c));
-    unmount(dir);
 }
 
 static void gives_space_back(void **state)
 {
-    (void)state;
-    char *dir = small_disk();
-    if (!dir)
-        skip();
-    fill_up(dir);
+    const char *dir = full_disk_of(state);
     struct cache_gc_result gc;
     struct cache *c =
         open_as(dir, (struct cache_options){.max_bytes = 600 << 10, .must_write = true});
@@ -112,31 +134,21 @@ static void gives_space_back(void **state)
     assert_int_equal(0, stats_of(c).disk_bytes);
     assert_ok(cache_close(c));
     assert_true(exists(dir, "reserve"));
-    unmount(dir);
 }
 
 static void everything_goes_at_once(void **state)
 {
-    (void)state;
-    char *dir = small_disk();
-    if (!dir)
-        skip();
-    fill_up(dir);
+    const char *dir = full_disk_of(state);
     uint64_t removed = 0;
     struct cache *c = open_as(dir, (struct cache_options){.must_write = true});
     assert_ok(cache_remove(c, CACHE_ALL, NULL, &removed));
     assert_int_equal(OBJECTS, removed);
     assert_ok(cache_close(c));
-    unmount(dir);
 }
 
 static void one_profile_goes(void **state)
 {
-    (void)state;
-    char *dir = small_disk();
-    if (!dir)
-        skip();
-    fill_up(dir);
+    const char *dir = full_disk_of(state);
     uint64_t removed = 0;
     struct cache_key k = key_of(0);
     struct cache *c = open_as(dir, (struct cache_options){.must_write = true});
@@ -144,15 +156,11 @@ static void one_profile_goes(void **state)
     assert_int_equal((OBJECTS + PROFILES - 1) / PROFILES, removed);
     assert_int_equal(OBJECTS - removed, count_there(c, 0, OBJECTS));
     assert_ok(cache_close(c));
-    unmount(dir);
 }
 
 static void a_whole_rebuild(void **state)
 {
-    (void)state;
-    char *dir = small_disk();
-    if (!dir)
-        skip();
+    const char *dir = disk_of(state);
     struct cache *reader = open_as(dir, (struct cache_options){.read_only = true});
     fill_up(dir); /* but SQLite's shared memory is there already */
     assert_true(exists(dir, "index.sqlite-shm"));
@@ -162,15 +170,11 @@ static void a_whole_rebuild(void **state)
     assert_ok(cache_rebuild(c, NULL, NULL, &objects));
     assert_int_equal(OBJECTS, objects);
     assert_ok(cache_close(c));
-    unmount(dir);
 }
 
 static void without_its_reserve(void **state)
 {
-    (void)state;
-    char *dir = small_disk();
-    if (!dir)
-        skip();
+    const char *dir = disk_of(state);
     delete_file(dir, "reserve");
     fill_up(dir);
     struct cache *c = open_as(dir, (struct cache_options){0});
@@ -192,32 +196,21 @@ static void without_its_reserve(void **state)
     assert_true(stats_of(c).disk_bytes <= 600 << 10);
     assert_ok(cache_close(c));
     assert_true(exists(dir, "reserve"));
-    unmount(dir);
 }
 
 static void a_new_cache_on_a_full_disk(void **state)
 {
-    (void)state;
-    char *dir = temp_dir();
-    if (mount("none", dir, "tmpfs", 0, "size=1m,mode=700") < 0) {
-        remove_dir(dir);
-        skip();
-    }
-    fill_up(dir);
+    const char *dir = full_disk_of(state);
     struct cache *c = NULL;
     struct errmsg e = {""};
     assert_status(STATUS_NO_SPACE, cache_open(dir, NULL, &c, &e));
     assert_non_null(strstr(e.text, "no space"));
-    unmount(dir);
 }
 
 /* The disk becomes full, and has room again, while the cache is open. */
 static void full_for_a_while(void **state)
 {
-    (void)state;
-    char *dir = small_disk();
-    if (!dir)
-        skip();
+    const char *dir = disk_of(state);
     struct cache_key k = key_of(0);
     struct cache *c = open_as(dir, (struct cache_options){0});
     for (int p = 0; p < PROFILES; p++) {
@@ -236,20 +229,20 @@ static void full_for_a_while(void **state)
     assert_ok(cache_flush(c));
     assert_int_equal(OBJECTS + 500, count_there(c, 0, OBJECTS + 500));
     assert_ok(cache_close(c));
-    unmount(dir);
 }
 
 int main(void)
 {
+#define ON_DISK(test, disk) cmocka_unit_test_setup_teardown(test, disk, unmount)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(opens_and_serves),
-        cmocka_unit_test(gives_space_back),
-        cmocka_unit_test(everything_goes_at_once),
-        cmocka_unit_test(one_profile_goes),
-        cmocka_unit_test(a_whole_rebuild),
-        cmocka_unit_test(without_its_reserve),
-        cmocka_unit_test(a_new_cache_on_a_full_disk),
-        cmocka_unit_test(full_for_a_while),
+        ON_DISK(opens_and_serves, disk_with_cache),
+        ON_DISK(gives_space_back, disk_with_cache),
+        ON_DISK(everything_goes_at_once, disk_with_cache),
+        ON_DISK(one_profile_goes, disk_with_cache),
+        ON_DISK(a_whole_rebuild, disk_with_cache),
+        ON_DISK(without_its_reserve, disk_with_cache),
+        ON_DISK(a_new_cache_on_a_full_disk, empty_disk),
+        ON_DISK(full_for_a_while, disk_with_cache),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
