@@ -59,6 +59,28 @@ struct cli_option {
     const char *help;
 };
 
+/* Rows that several commands have. */
+#define CLI_ROW_JSON(flag)                                                                         \
+    {                                                                                              \
+        "json", 0, CLI_FLAG, &(flag), NULL, "print a JSON object"                                  \
+    }
+#define CLI_ROW_QUIET(flag)                                                                        \
+    {                                                                                              \
+        "quiet", 'q', CLI_FLAG, &(flag), NULL, "no progress"                                       \
+    }
+#define CLI_ROW_PROFILE(name)                                                                      \
+    {                                                                                              \
+        "profile", 'p', CLI_STRING, &(name), "P", "what is done to an image (default: default)"    \
+    }
+#define CLI_ROW_CACHE(dir)                                                                         \
+    {                                                                                              \
+        "cache", 'c', CLI_STRING, &(dir), "DIR", "where purified pixels are kept"                  \
+    }
+#define CLI_ROW_THREADS(n)                                                                         \
+    {                                                                                              \
+        "threads", 'j', CLI_INT, &(n), "N", "of the purifier (default: one per CPU)"               \
+    }
+
 struct cli_spec {
     const char *command; /* "relearn eval" */
     const char *usage;   /* what follows it on the usage line */

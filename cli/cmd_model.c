@@ -137,7 +137,7 @@ static int model_info(int argc, char **argv)
     int json = 0, tensors = 0, first;
     const struct cli_option options[] = {
         {"tensors", 't', CLI_FLAG, &tensors, NULL, "list every tensor"},
-        {"json", 0, CLI_FLAG, &json, NULL, "print a JSON object"},
+        CLI_ROW_JSON(json),
     };
     const struct cli_spec spec = {"relearn model info",
                                   "[--tensors] [--json] FILE|NAME",
@@ -256,7 +256,7 @@ static int model_import(int argc, char **argv)
         {"timesteps", 0, CLI_INT, &o.unet.timesteps, "N", "of its schedule; default 1000"},
         {"beta", 0, CLI_STRING, &beta, "KIND", "its schedule: linear (the default) or cosine"},
         {"force", 0, CLI_FLAG, &o.force, NULL, "replace OUT"},
-        {"json", 0, CLI_FLAG, &o.json, NULL, "print a JSON object"},
+        CLI_ROW_JSON(o.json),
     };
     const struct cli_spec spec = {
         "relearn model import",

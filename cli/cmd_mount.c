@@ -14,9 +14,9 @@ int cmd_mount(int argc, char **argv)
         {"foreground", 'f', CLI_FLAG, &foreground, NULL, "stay, and log to the terminal"},
         {"option", 'o', CLI_LIST, &lists, "OPT,…",
          "as after mount -o; relearnfsd --help lists them"},
-        {"profile", 'p', CLI_STRING, &profile, "P", "what is done to an image (default: default)"},
-        {"cache", 'c', CLI_STRING, &cache, "DIR", "where purified pixels are kept"},
-        {"threads", 'j', CLI_INT, &threads, "N", "of the purifier (default: one per CPU)"},
+        CLI_ROW_PROFILE(profile),
+        CLI_ROW_CACHE(cache),
+        CLI_ROW_THREADS(threads),
     };
     const struct cli_spec spec = {"relearn mount",
                                   "[-f] [-o OPT,…] [--profile P] [--cache DIR] [-j N] SOURCE "

@@ -125,7 +125,7 @@ static int profile_show(int argc, char **argv)
     int cost = 0, json = 0, first;
     const struct cli_option options[] = {
         {"cost", 0, CLI_FLAG, &cost, NULL, "measure what a tile costs on this machine"},
-        {"json", 0, CLI_FLAG, &json, NULL, "print a JSON object"},
+        CLI_ROW_JSON(json),
     };
     const struct cli_spec spec = {
         "relearn profile show",
@@ -212,7 +212,7 @@ static int profile_new(int argc, char **argv)
          "change a value (again for another): chain=A,B or KEY=VALUE of one of its purifiers, "
          "A.KEY=VALUE where several have it"},
         {"force", 0, CLI_FLAG, &force, NULL, "replace a profile of that name"},
-        {"json", 0, CLI_FLAG, &json, NULL, "print a JSON object"},
+        CLI_ROW_JSON(json),
     };
     AUTO(buf_done) struct buf about = BUF_INIT(1 << 16);
     status st =
@@ -255,7 +255,7 @@ static int profile_rm(int argc, char **argv)
 {
     int json = 0, first;
     const struct cli_option options[] = {
-        {"json", 0, CLI_FLAG, &json, NULL, "print a JSON object"},
+        CLI_ROW_JSON(json),
     };
     const struct cli_spec spec = {
         "relearn profile rm",

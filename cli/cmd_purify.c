@@ -1,7 +1,5 @@
 /* relearn purify: what a mount would show, as files. */
-#include "cli.h"
-#include "files.h"
-#include "fused/fused.h"
+#include "tree.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -9,38 +7,17 @@
 #include "base/banned.h"
 
 struct purifying {
+    struct cli_tree tree;
     struct fused_copy copy;
-    struct fused_stack_options stack;
-    struct fused_rules rules;
-    struct cli_files files;
-    struct progress bar;
-    int force;
+    const char *cache_dir;
+    int force, strict;
 };
 
 static void on_progress(void *arg, const struct fused_copy_result *now)
 {
-    struct purifying *p = arg;
-    p->bar.total = now->files_total;
-
-    progress_update_work(&p->bar, now->done, now->work, now->work_total, NULL);
-}
-
-static void on_named(void *arg, enum fused_group group, const char *path, const char *why)
-{
-    struct purifying *p = arg;
-    cli_files_named(&p->files, group, path, why);
-}
-
-static void on_failed(void *arg, const char *path, const char *why)
-{
-    struct purifying *p = arg;
-    cli_files_failed(&p->files, path, why);
-}
-
-static int on_stop(void *arg)
-{
-    (void)arg;
-    return stop_requested();
+    struct cli_tree *t = arg;
+    t->bar.total = now->files_total;
+    progress_update_work(&t->bar, now->done, now->work, now->work_total, NULL);
 }
 
 /* Everything that can be refused is refused before anything is made. */
@@ -57,15 +34,20 @@ static void say_stopped(const struct purifying *p, const struct fused_copy_resul
     fprintf(stderr,
             "%srelearn: stopped after %" PRIu64 " files (with --force the same command goes on: "
             "what was purified is in the cache)\n",
-            p->bar.drawn && p->bar.tty ? "\n" : "", r->done);
+            p->tree.bar.drawn && p->tree.bar.tty ? "\n" : "", r->done);
 }
 
 static status purify(struct purifying *p, struct fused_copy_result *out, struct errmsg *e)
 {
+    const struct fused_stack_options options = {.profile = p->tree.profile,
+                                                .cache_dir = p->cache_dir,
+                                                .threads = p->tree.threads,
+                                                .rules = &p->tree.rules,
+                                                .max_pixels = p->tree.max_pixels};
     struct fused_stack stack;
     status st = check(p, e);
     if (!st)
-        st = fused_stack_open(&p->stack, &stack, e);
+        st = fused_stack_open(&options, &stack, e);
     if (st)
         return st;
     p->copy.model = stack.model;
@@ -73,7 +55,7 @@ static status purify(struct purifying *p, struct fused_copy_result *out, struct 
     if (st == STATUS_CANCELLED)
         say_stopped(p, out);
     else if (!st)
-        progress_done(&p->bar, out->done, NULL);
+        progress_done(&p->tree.bar, out->done, NULL);
     status closed = fused_stack_close(&stack);
     if (closed)
         fprintf(stderr, "relearn: the cache was not written to its end: %s\n", status_text(closed));
@@ -82,12 +64,12 @@ static status purify(struct purifying *p, struct fused_copy_result *out, struct 
 
 static int report(struct purifying *p, const struct fused_copy_result *r)
 {
-    if (p->files.json) {
-        json_t *out = cli_files_json(&p->files, r->group);
+    if (p->tree.files.json) {
+        json_t *out = cli_files_json(&p->tree.files, r->group);
         json_object_set_new(out, "skipped", json_integer((json_int_t)r->skipped));
         cli_print_json(out);
     } else {
-        cli_files_print(&p->files, r->group, "purified");
+        cli_files_print(&p->tree.files, r->group, "purified");
         if (r->skipped)
             printf("%" PRIu64 " skipped (sockets, FIFOs, devices)\n", r->skipped);
     }
@@ -104,82 +86,46 @@ static int run(struct purifying *p)
     return st ? cli_fail(st, &e) : report(p, &r);
 }
 
+/* clang-format off */
+static const char about[] =
+    "Writes a purified copy of a file or tree. It is byte for byte what a mount of SRC would show, with\n"
+    "its modes (but no set-user-id, set-group-id or sticky bit) and times; holes stay holes, hard links\n"
+    "become files of their own. Links into SRC lead into DST; those that leave it are copied as they are\n"
+    "and count as not purified, unless --follow. A file is one version of its source, or named as one\n"
+    "that changed while it was read; each is written aside and renamed, and no link that stands in DST\n"
+    "is followed. A run that was interrupted is repeated with --force: it writes all files again, and\n"
+    "purifies only what it had not. Exit status 1: some image was not purified, or a file failed.";
+/* clang-format on */
+
 int cmd_purify(int argc, char **argv)
 {
-    struct purifying p = {.copy = {.arg = &p}};
-    struct cli_list include = {{0}, 0}, exclude = {{0}, 0};
-    uint64_t max_pixels = 0;
-    int quiet = 0, follow = 0, strict = 0;
+    struct purifying p = {.force = 0};
     const struct cli_option options[] = {
-        {"profile", 'p', CLI_STRING, &p.stack.profile, "P",
-         "what is done to an image (default: default)"},
-        {"cache", 'c', CLI_STRING, &p.stack.cache_dir, "DIR", "where purified pixels are kept"},
-        {"exclude", 'x', CLI_LIST, &exclude, "GLOBS",
-         "copy as they are (again, or a:b, for more; without a / any part of a path)"},
-        {"include", 'i', CLI_LIST, &include, "GLOBS",
-         "purify all the same; label images, too, when it matches their own names"},
-        {"max-pixels", 0, CLI_U64, &max_pixels, "N", "images of more are not purified"},
-        {"follow", 'L', CLI_FLAG, &follow, NULL, "copy what links out of SRC lead to, purified"},
-        {"strict", 0, CLI_FLAG, &strict, NULL, "leave out images that cannot be purified"},
+        CLI_TREE_OPTIONS(p.tree),
+        CLI_ROW_CACHE(p.cache_dir),
+        {"strict", 0, CLI_FLAG, &p.strict, NULL, "leave out images that cannot be purified"},
         {"force", 0, CLI_FLAG, &p.force, NULL, "write into a DST that is there"},
-        {"threads", 'j', CLI_INT, &p.stack.threads, "N", "of the purifier (default: one per CPU)"},
-        {"json", 0, CLI_FLAG, &p.files.json, NULL, "print a JSON object, with all names"},
-        {"quiet", 'q', CLI_FLAG, &quiet, NULL, "no progress"},
     };
     const struct cli_spec spec = {
-        "relearn purify",
-        "[OPTION]… SRC DST",
-        "Writes a purified copy of a file or tree. It is byte for byte what a mount of SRC would "
-        "show, with\n"
-        "its modes (but no set-user-id, set-group-id or sticky bit) and times; holes stay holes, "
-        "hard "
-        "links\n"
-        "become files of their own. Links into SRC lead into DST; those that leave it are copied "
-        "as "
-        "they are\n"
-        "and count as not purified, unless --follow. A file is one version of its source, or named "
-        "as "
-        "one\n"
-        "that changed while it was read; each is written aside and renamed, and no link that "
-        "stands in "
-        "DST\n"
-        "is followed. A run that was interrupted is repeated with --force: it writes all files "
-        "again, "
-        "and\n"
-        "purifies only what it had not. Exit status 1: some image was not purified, or a file "
-        "failed.",
-        options,
-        ARRAY_LEN(options),
-        2,
-        2};
+        "relearn purify", "[OPTION]… SRC DST", about, options, ARRAY_LEN(options), 2, 2};
     int first, rc = cli_parse(&spec, argc, argv, &first);
     if (rc != CLI_GO)
         return rc;
-    struct errmsg e = {""};
-    status st = cli_rules(&p.rules, &include, &exclude, &e);
-    if (st) {
-        fused_rules_done(&p.rules);
-        return cli_usage_error(&spec, "%s", errmsg_text(&e, st));
-    }
-    p.stack.rules = &p.rules;
-    p.stack.max_pixels = max_pixels;
     p.copy = (struct fused_copy){.src = argv[first],
                                  .dst = argv[first + 1],
-                                 .cache_dir = p.stack.cache_dir,
-                                 .rules = &p.rules,
-                                 .max_pixels = max_pixels,
-                                 .follow = follow,
-                                 .strict = strict,
+                                 .cache_dir = p.cache_dir,
+                                 .rules = &p.tree.rules,
+                                 .max_pixels = p.tree.max_pixels,
+                                 .follow = p.tree.follow,
+                                 .strict = p.strict,
                                  .progress = on_progress,
-                                 .named = on_named,
-                                 .failed = on_failed,
-                                 .stop = on_stop,
-                                 .arg = &p};
-    progress_init(&p.bar, "purify", 0, 0, quiet);
-    p.files.bar = &p.bar;
-    stop_install();
-    rc = run(&p);
-    cli_files_done(&p.files);
-    fused_rules_done(&p.rules);
+                                 .named = cli_tree_named,
+                                 .failed = cli_tree_failed,
+                                 .stop = cli_tree_stop,
+                                 .arg = &p.tree};
+    rc = cli_tree_begin(&p.tree, &spec, "purify");
+    if (rc == CLI_GO)
+        rc = run(&p);
+    cli_tree_done(&p.tree);
     return rc;
 }

@@ -1,19 +1,10 @@
 /* relearn scan: what will be purified, what not, and what it costs, before anything is. */
-#include "cli.h"
-#include "files.h"
-#include "fused/fused.h"
+#include "tree.h"
 
 #include <inttypes.h>
 #include <math.h>
 
 #include "base/banned.h"
-
-struct scanning {
-    struct cli_files files;
-    struct progress bar;
-    const char *profile;
-    int threads;
-};
 
 /* What a thread, and all of them, take. */
 struct speed {
@@ -23,26 +14,8 @@ struct speed {
 
 static void on_progress(void *arg, const struct fused_scan_result *now)
 {
-    struct scanning *s = arg;
-    progress_update(&s->bar, now->files, NULL);
-}
-
-static void on_named(void *arg, enum fused_group group, const char *path, const char *why)
-{
-    struct scanning *s = arg;
-    cli_files_named(&s->files, group, path, why);
-}
-
-static void on_failed(void *arg, const char *path, const char *why)
-{
-    struct scanning *s = arg;
-    cli_files_failed(&s->files, path, why);
-}
-
-static int on_stop(void *arg)
-{
-    (void)arg;
-    return stop_requested();
+    struct cli_tree *t = arg;
+    progress_update(&t->bar, now->files, NULL);
 }
 
 static status measure(const struct purify_model *m, int threads, struct speed *out,
@@ -76,11 +49,11 @@ static const char *duration(double seconds, char out[32])
     return out;
 }
 
-static void print_text(const struct scanning *s, const struct fused_scan_result *r,
+static void print_text(const struct cli_tree *t, const struct fused_scan_result *r,
                        const struct speed *speed)
 {
     char bytes[32], total[32], one[32];
-    cli_files_print(&s->files, r->group, "to purify");
+    cli_files_print(&t->files, r->group, "to purify");
     if (!r->group[FUSED_GROUP_IMAGE])
         return;
     printf("cache: at most %s more (what is in it already is not purified again)\n",
@@ -93,10 +66,10 @@ static void print_text(const struct scanning *s, const struct fused_scan_result 
            duration((double)r->largest_work * speed->alone_seconds, one));
 }
 
-static void print_json(struct scanning *s, const struct fused_scan_result *r,
+static void print_json(struct cli_tree *t, const struct fused_scan_result *r,
                        const struct speed *speed)
 {
-    json_t *out = cli_files_json(&s->files, r->group);
+    json_t *out = cli_files_json(&t->files, r->group);
     json_t *more =
         json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:i}", "skipped", (json_int_t)r->skipped,
                   "source_bytes", (json_int_t)r->bytes, "pixels", (json_int_t)r->pixels, "tiles",
@@ -108,88 +81,60 @@ static void print_json(struct scanning *s, const struct fused_scan_result *r,
     cli_print_json(out);
 }
 
-static int run(struct scanning *s, struct fused_scan *scan)
+static int run(struct cli_tree *t, struct fused_scan *scan)
 {
     struct errmsg e = {""};
     struct purify_profile profile;
     AUTO(purify_model_free) struct purify_model *model = NULL;
     struct fused_scan_result r;
     struct speed speed;
-    status st = purify_profile_load(s->profile, &profile, &e);
+    status st = purify_profile_load(t->profile, &profile, &e);
     if (!st)
         st = purify_model_load(&profile, &model, &e);
     scan->model = model;
     if (!st)
         st = fused_scan(scan, &r, &e);
     if (!st)
-        progress_done(&s->bar, r.files, NULL);
+        progress_done(&t->bar, r.files, NULL);
     if (!st)
-        st = measure(model, s->threads, &speed, &e);
+        st = measure(model, t->threads, &speed, &e);
     if (st)
         return cli_fail(st, &e);
-    if (s->files.json)
-        print_json(s, &r, &speed);
+    if (t->files.json)
+        print_json(t, &r, &speed);
     else
-        print_text(s, &r, &speed);
+        print_text(t, &r, &speed);
     return r.failed || r.group[FUSED_GROUP_UNPURIFIED] ? 1 : 0;
 }
 
+/* clang-format off */
+static const char about[] =
+    "Says what would be purified of a file or tree. It also says what not and why, how large the cache will\n"
+    "become, and how long it will take here, by pixels, for which a few tiles are purified. Only headers\n"
+    "are read: damage that only decoding finds is not seen. Exit status 1: some image would not be purified.";
+/* clang-format on */
+
 int cmd_scan(int argc, char **argv)
 {
-    struct scanning s = {.profile = "default"};
-    struct fused_rules rules = {NULL, 0};
-    struct cli_list include = {{0}, 0}, exclude = {{0}, 0};
-    uint64_t max_pixels = 0;
-    int quiet = 0, follow = 0;
-    const struct cli_option options[] = {
-        {"profile", 'p', CLI_STRING, &s.profile, "P",
-         "what would be done to an image (default: default)"},
-        {"exclude", 'x', CLI_LIST, &exclude, "GLOBS", "as of relearn purify"},
-        {"include", 'i', CLI_LIST, &include, "GLOBS", "as of relearn purify"},
-        {"max-pixels", 0, CLI_U64, &max_pixels, "N", "images of more would not be purified"},
-        {"follow", 'L', CLI_FLAG, &follow, NULL, "links out of SRC would be followed"},
-        {"threads", 'j', CLI_INT, &s.threads, "N", "of the purifier (default: one per CPU)"},
-        {"json", 0, CLI_FLAG, &s.files.json, NULL, "print a JSON object, with all names"},
-        {"quiet", 'q', CLI_FLAG, &quiet, NULL, "no progress"},
-    };
-    const struct cli_spec spec = {"relearn scan",
-                                  "[OPTION]… SRC",
-                                  "Says what would be purified of a file or tree. It also says "
-                                  "what not and why, how large the "
-                                  "cache will\n"
-                                  "become, and how long it will take here, by pixels, for which a "
-                                  "few tiles are purified. Only "
-                                  "headers\n"
-                                  "are read: damage that only decoding finds is not seen. Exit "
-                                  "status 1: some image would not be "
-                                  "purified.",
-                                  options,
-                                  ARRAY_LEN(options),
-                                  1,
-                                  1};
+    struct cli_tree t = {.profile = "default"};
+    const struct cli_option options[] = {CLI_TREE_OPTIONS(t)};
+    const struct cli_spec spec = {
+        "relearn scan", "[OPTION]… SRC", about, options, ARRAY_LEN(options), 1, 1};
     int first, rc = cli_parse(&spec, argc, argv, &first);
     if (rc != CLI_GO)
         return rc;
-    struct errmsg e = {""};
-    status st = cli_rules(&rules, &include, &exclude, &e);
-    if (st) {
-        fused_rules_done(&rules);
-        return cli_usage_error(&spec, "%s", errmsg_text(&e, st));
-    }
     struct fused_scan scan = {.src = argv[first],
-                              .rules = &rules,
-                              .max_pixels = max_pixels,
-                              .follow = follow,
+                              .rules = &t.rules,
+                              .max_pixels = t.max_pixels,
+                              .follow = t.follow,
                               .progress = on_progress,
-                              .named = on_named,
-                              .failed = on_failed,
-                              .stop = on_stop,
-                              .arg = &s};
-    progress_init(&s.bar, "scan", 0, 0, quiet);
-    s.files.bar = &s.bar;
-    stop_install();
-    rc = run(&s, &scan);
-    cli_files_done(&s.files);
-    fused_rules_done(&rules);
+                              .named = cli_tree_named,
+                              .failed = cli_tree_failed,
+                              .stop = cli_tree_stop,
+                              .arg = &t};
+    rc = cli_tree_begin(&t, &spec, "scan");
+    if (rc == CLI_GO)
+        rc = run(&t, &scan);
+    cli_tree_done(&t);
     return rc;
 }

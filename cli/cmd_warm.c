@@ -265,7 +265,7 @@ int cmd_warm(int argc, char **argv)
         {"check", 0, CLI_FLAG, &check, NULL,
          "purify nothing: say how much there is to do (exit 1 if any)"},
         {"json", 0, CLI_FLAG, &json, NULL, "print an object with counts and all names"},
-        {"quiet", 'q', CLI_FLAG, &quiet, NULL, "no progress"},
+        CLI_ROW_QUIET(quiet),
     };
     const struct cli_spec spec = {
         "relearn warm",

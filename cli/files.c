@@ -93,14 +93,3 @@ void cli_files_done(struct cli_files *f)
         mem_free(f->line[i]);
     *f = (struct cli_files){.json = 0};
 }
-
-status cli_rules(struct fused_rules *out, const struct cli_list *include,
-                 const struct cli_list *exclude, struct errmsg *e)
-{
-    status st = STATUS_OK;
-    for (int i = 0; i < include->n && !st; i++)
-        st = fused_rules_add(out, true, include->item[i], e);
-    for (int i = 0; i < exclude->n && !st; i++)
-        st = fused_rules_add(out, false, exclude->item[i], e);
-    return st;
-}

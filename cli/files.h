@@ -35,8 +35,4 @@ void cli_files_print(const struct cli_files *f, const uint64_t count[FUSED_GROUP
 json_t *cli_files_json(struct cli_files *f, const uint64_t count[FUSED_GROUP_COUNT]);
 void cli_files_done(struct cli_files *f);
 
-/* The rules of --include and --exclude; fused_rules_done also after a failure. INVALID. */
-status cli_rules(struct fused_rules *out, const struct cli_list *include,
-                 const struct cli_list *exclude, struct errmsg *e) MUST_USE;
-
 #endif
