@@ -106,6 +106,10 @@ void image_grey_to_rgb(const uint8_t *src, size_t pixels, uint8_t *dst);
    for another quality. */
 status image_jpeg_round_trip(const struct image *img, int quality, uint8_t *out,
                              struct errmsg *e) MUST_USE;
+/* The same of rows y to y + rows - 1 alone: what the whole image's round trip gives there, at the
+   cost of these rows and 16 to 31 more on either side. */
+status image_jpeg_round_trip_rows(const struct image *img, int quality, int y, int rows,
+                                  uint8_t *out, struct errmsg *e) MUST_USE;
 
 /* ---- files ---- */
 enum image_format {

@@ -276,6 +276,35 @@ static void test_round_trip(void **state)
             }
 }
 
+/* Cut anywhere, rows are what they are in the whole image. */
+static void test_round_trip_of_rows(void **state)
+{
+    (void)state;
+    static const int widths[] = {1, 2, 5, 16, 33, 70}, heights[] = {1, 15, 16, 17, 48, 81};
+    static const int qualities[] = {1, 10, 95};
+    for (size_t i = 0; i < ARRAY_LEN(widths) * ARRAY_LEN(heights); i++)
+        for (int channels = 1; channels <= 3; channels += 2) {
+            int w = widths[i % ARRAY_LEN(widths)], h = heights[i / ARRAY_LEN(widths)];
+            int quality = qualities[i % ARRAY_LEN(qualities)];
+            struct image img = make_image(CONTENT_NOISE, w, h, channels, false, i);
+            size_t row = (size_t)w * (size_t)channels;
+            uint8_t *want = malloc((size_t)h * row), *out = malloc((size_t)h * row);
+            assert_int_equal(image_jpeg_round_trip(&img, quality, want, NULL), STATUS_OK);
+            for (int rows = 1; rows <= h; rows += 1 + rows / 2) {
+                memset(out, 0, (size_t)h * row);
+                for (int y = 0; y < h; y += rows)
+                    assert_int_equal(image_jpeg_round_trip_rows(
+                                         &img, quality, y, h - y < rows ? h - y : rows, out, NULL),
+                                     STATUS_OK);
+                if (memcmp(out, want, (size_t)h * row) != 0)
+                    fail_msg("%dx%dx%d at quality %d by %d rows", w, h, channels, quality, rows);
+            }
+            free(want);
+            free(out);
+            image_done(&img);
+        }
+}
+
 /* Longer than a JPEG can be: each part is as it would be alone. */
 static void test_round_trip_of_parts(void **state)
 {
@@ -294,6 +323,10 @@ static void test_round_trip_of_parts(void **state)
     tall.width = 2;
     tall.height = PART + REST;
     assert_int_equal(image_jpeg_round_trip(&tall, 10, out, NULL), STATUS_OK);
+    uint8_t *rows = malloc(image_pixel_bytes(&tall)); /* over the cut: nothing is seen across it */
+    assert_int_equal(image_jpeg_round_trip_rows(&tall, 10, PART - 9, 20, rows, NULL), STATUS_OK);
+    assert_memory_equal(rows + (PART - 9) * 6, out + (PART - 9) * 6, 20 * 6);
+    free(rows);
     assert_int_equal(image_jpeg_round_trip(&img, 0, out, NULL), STATUS_INVALID);
     assert_int_equal(image_jpeg_round_trip(&img, 101, out, NULL), STATUS_INVALID);
     status st = STATUS_NOMEM;
@@ -321,6 +354,7 @@ int main(void)
         cmocka_unit_test(test_sizes_are_pinned),
         cmocka_unit_test(test_metadata_is_kept),
         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_round_trip_of_rows),
         cmocka_unit_test(test_round_trip_of_parts),
     };
     return cmocka_run_group_tests_name("jpeg", tests, NULL, NULL);

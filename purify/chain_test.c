@@ -83,7 +83,7 @@ static void check_shape(const char *what, const struct purify_model *m, int w, i
     while (engine_turn(en[n % 2], &member) > 0)
         n++;
     assert_int_equal(member.st, STATUS_OK);
-    assert_true(n <= engine_slots(en[0], &alone));
+    assert_int_equal(n, engine_slots(en[0], &alone));
     assert_same(what, &alone, &turns);
     for (int k = 0; k < N; k++) {
         make_image(w, h, channels, k == 2 ? 2 : 1, &group[k]);
@@ -132,6 +132,37 @@ static void test_each(void **state)
 }
 
 #define JCDP "[jcdp]\nmodel = unet.safetensors\nt_start = 10\nrounds = 1\nsteps = 2\noverlap = 4\n"
+
+/* An image of any size is made in turns, so that others wait for no more than one of them. */
+static void test_large(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *chain;
+        int w, h, turns;
+    } large[] = {
+        {"guided", 200, 250, 16}, /* a block of 64x64 each */
+        {"jpeg", 1000, 1000, 2},  /* 512 rows */
+        {"jpeg", 20000, 200, 4},  /* 64 rows of a very wide image */
+        {"depth", 1000, 1000, 2}, /* 571 rows */
+        {"median", 1000, 200, 4}, /* 50 rows */
+    };
+    for (size_t i = 0; i < ARRAY_LEN(large); i++) {
+        char text[80];
+        snprintf(text, sizeof text, "[purify]\nchain = %s\n", large[i].chain);
+        struct purify_model *m = model_of(text);
+        struct purify_engine *en = engine(m, PURIFY_MICRO_BATCH);
+        struct image img = {large[i].w, large[i].h, 1, NULL, NULL};
+        assert_int_equal(engine_slots(en, &img), large[i].turns);
+        purify_engine_free(en);
+        check_shape(large[i].chain, m, large[i].w, large[i].h, 1);
+        purify_model_free(m);
+    }
+    struct purify_model *m =
+        model_of("[purify]\nchain = guided\n[guided]\ntimes = 4\nradius = 2\n");
+    check_shape("guided, four times", m, 70, 65, 3); /* 4 blocks in a pass */
+    purify_model_free(m);
+}
 
 static void test_chains(void **state)
 {
@@ -385,11 +416,12 @@ static void test_set(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_each),    cmocka_unit_test(test_chains),
-        cmocka_unit_test(test_avatar),  cmocka_unit_test(test_order),
-        cmocka_unit_test(test_stopped), cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_ids),     cmocka_unit_test(test_text),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_set),
+        cmocka_unit_test(test_each),      cmocka_unit_test(test_large),
+        cmocka_unit_test(test_chains),    cmocka_unit_test(test_avatar),
+        cmocka_unit_test(test_order),     cmocka_unit_test(test_stopped),
+        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_ids),
+        cmocka_unit_test(test_text),      cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_set),
     };
     return cmocka_run_group_tests_name("purify/chain", tests, make_dir, remove_dir);
 }

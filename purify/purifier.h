@@ -5,16 +5,29 @@
  * knows it by name.
  *
  * Its kind says how an image passes through it, turn by turn: as tiles through a network
- * (diffusion.h), row by row (window.h), or at once (whole.h).
+ * (diffusion.h), row by row (window.h), or block by block (blocks.h).
  */
 #include "engine.h"
 
-/* A turn of what has no network: others wait that long at most. */
+/*
+ * What has no network works in equal steps (rows, blocks). A turn has as many of them as take about
+ * PURIFIER_TURN_NS, and at least one: other images wait no longer than that.
+ */
 #define PURIFIER_TURN_NS 4e6
+static inline int64_t purifier_turn_steps(double step_ns)
+{
+    double steps = PURIFIER_TURN_NS / step_ns;
+    return steps < 1 ? 1 : steps > 1e6 ? 1000000 : (int64_t)steps;
+}
+/* Turns of an image of so many steps; 0 where they do not fill one. */
+static inline int64_t purifier_turns(int64_t steps, int64_t a_turn)
+{
+    return steps < a_turn ? 0 : (steps + a_turn - 1) / a_turn;
+}
 
 struct purifier_ops;
 struct window;
-struct whole;
+struct blocks;
 
 /* A link of a model's chain: shared read-only by all engines. */
 struct purifier {
@@ -87,9 +100,11 @@ struct purifier_ops {
     int (*passes)(const void *values); /* NULL: one */
     int (*margin)(const void *values); /* window: rows and columns seen around a pixel; NULL: 0 */
     bool repeats_edge;                 /* window: beyond an edge that goes on; else a mirror */
-    void (*row)(const struct window *w, float *out);              /* window */
-    status (*whole)(const struct whole *w, struct errmsg *e);     /* whole */
-    size_t (*bytes)(const void *values, const struct image *img); /* whole: it allocates; NULL: 0 */
+    void (*row)(const struct window *w, float *out);           /* window */
+    int64_t (*blocks)(int width, int height);                  /* blocks: in a pass */
+    status (*block)(const struct blocks *b, struct errmsg *e); /* blocks: makes one */
+    /* blocks: what is kept between the passes; NULL: 0 */
+    size_t (*bytes)(const void *values, const struct image *img);
 };
 
 /* All rows, in the order in which they are listed; NULL ends them. */

@@ -14,7 +14,7 @@ struct window_run {
     float *ring; /* (slots,line): row y is in slot y % slots */
     float *made; /* (W,C) */
     float *mid;  /* (H,W,C) between passes; NULL: there is only one */
-    int turn_rows;
+    int64_t turn_rows;
 };
 
 int window_mirror(int i, int n)
@@ -36,18 +36,15 @@ static int margin_of(const struct purifier *p)
     return p->ops->margin ? p->ops->margin(p->values) : 0;
 }
 
-static int rows_of_a_turn(const struct purifier *p, int width)
+static int64_t rows_of_a_turn(const struct purifier *p, int width)
 {
-    double rows = PURIFIER_TURN_NS / (width * p->ops->pixel_ns);
-    return rows < 1 ? 1 : rows > 1e6 ? 1000000 : (int)rows;
+    return purifier_turn_steps(width * p->ops->pixel_ns);
 }
 
-/* As many as step() will need, but none for what does not fill one. */
 static int64_t turns(const struct purifier *p, int width, int height, int channels)
 {
-    int64_t rows = (int64_t)height * passes_of(p), a_turn = rows_of_a_turn(p, width);
     (void)channels;
-    return rows < a_turn ? 0 : (rows + a_turn - 1) / a_turn;
+    return purifier_turns((int64_t)height * passes_of(p), rows_of_a_turn(p, width));
 }
 
 static size_t row_floats(const struct image *img)
@@ -194,7 +191,7 @@ static status step(void *worker, void *run, const struct engine_hooks *hooks, ui
     (void)e;
     if (hooks->stop && hooks->stop(hooks->arg))
         return STATUS_CANCELLED;
-    for (int i = 0; i < r->turn_rows && r->pass < r->passes; i++) {
+    for (int64_t i = 0; i < r->turn_rows && r->pass < r->passes; i++) {
         make_row(r);
         if (++r->y == r->height) {
             r->y = r->loaded = 0;

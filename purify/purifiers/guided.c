@@ -5,9 +5,10 @@
  * stays. Beyond its edge an image is mirrored with the edge repeated.
  *
  * The image is worked on in square blocks, each with the 2 radius pixels around it that it depends
- * on: the memory for sums does not depend on the image.
+ * on: neither the memory for sums nor how long a turn takes depends on the image's size. Between
+ * two passes the values are kept as floats.
  */
-#include "whole.h"
+#include "blocks.h"
 
 #include <math.h>
 #include <string.h>
@@ -164,15 +165,15 @@ static void make_fits(struct block *b)
 /* ---- an image ---- */
 
 struct pass {
-    const struct whole *w;
-    const struct image *guide;
-    const float *from; /* (H,W,C); NULL: the job's input */
-    float *to;         /* the same; NULL: the job's result */
+    const struct image *img, *guide;
+    const float *from; /* (H,W,C); NULL: the image */
+    float *to;         /* the same; NULL: the result */
+    uint8_t *out;      /* (H,W,C), of the last pass */
 };
 
 static void load(const struct pass *p, struct block *b)
 {
-    const struct image *img = p->w->job.in;
+    const struct image *img = p->img;
     for (int y = 0; y < b->side_y; y++)
         for (int x = 0; x < b->side_x; x++) {
             size_t row = (size_t)mirror_edge(b->y + y - 2 * b->radius, img->height);
@@ -199,7 +200,7 @@ static double value_at(const struct block *b, size_t k, int c)
 
 static void store(const struct pass *p, const struct block *b)
 {
-    const struct image *img = p->w->job.in;
+    const struct image *img = p->img;
     for (int y = 0; y < b->height; y++)
         for (int x = 0; x < b->width; x++) {
             size_t k =
@@ -211,7 +212,7 @@ static void store(const struct pass *p, const struct block *b)
                 if (p->to)
                     p->to[at + (size_t)c] = (float)v;
                 else
-                    p->w->job.out[at + (size_t)c] = (uint8_t)rint(v < 0 ? 0 : v > 255 ? 255 : v);
+                    p->out[at + (size_t)c] = (uint8_t)rint(v < 0 ? 0 : v > 255 ? 255 : v);
             }
         }
 }
@@ -221,64 +222,65 @@ static int least(int a, int b)
     return a < b ? a : b;
 }
 
-static status run_pass(const struct pass *p, struct block *b)
+static int64_t blocks(int width, int height)
 {
-    const struct image *img = p->w->job.in;
-    for (b->y = 0; b->y < img->height; b->y += BLOCK)
-        for (b->x = 0; b->x < img->width; b->x += BLOCK) {
-            status st = whole_ask(p->w);
-            if (st)
-                return st;
-            b->width = least(BLOCK, img->width - b->x);
-            b->height = least(BLOCK, img->height - b->y);
-            b->side_x = b->width + 4 * b->radius;
-            b->side_y = b->height + 4 * b->radius;
-            load(p, b);
-            make_fits(b);
-            store(p, b);
-        }
-    return STATUS_OK;
+    int64_t columns = (width + BLOCK - 1) / BLOCK, rows = (height + BLOCK - 1) / BLOCK;
+    return columns * rows;
 }
 
-static int mids_of(const struct guided *g)
+/* Copies that alternate: a pass reads one and writes the other; the first and the last need one
+   less. */
+static int copies_of(const struct guided *g)
 {
     return g->times > 2 ? 2 : g->times - 1;
 }
 
 static size_t bytes(const void *values, const struct image *img)
 {
-    return (size_t)mids_of(values) * image_pixel_bytes(img) * sizeof(float);
+    return (size_t)copies_of(values) * image_pixel_bytes(img) * sizeof(float);
 }
 
-static status run(const struct whole *w, struct errmsg *e)
+static struct pass pass_of(const struct blocks *all)
 {
-    const struct guided *g = w->values;
-    const struct image *img = w->job.in;
-    size_t n = image_pixel_bytes(img), around = 4 * (size_t)g->radius;
-    size_t most = ((size_t)least(BLOCK, img->width) + around) *
-                  ((size_t)least(BLOCK, img->height) + around); /* pixels of a block */
-    AUTO(mem_free) float *mid0 = NULL;
-    AUTO(mem_free) float *mid1 = NULL;
-    AUTO(mem_free) double *planes = mem_alloc((SUMS_MAX + 3) * most * sizeof(double));
-    struct block b = {.channels = img->channels, .radius = g->radius, .eps = (double)g->eps};
+    const struct guided *g = all->values;
+    const struct image *img = all->job.in;
+    float *copy[2] = {all->memory, all->memory};
+    if (copies_of(g) > 1)
+        copy[1] += image_pixel_bytes(img);
+    return (struct pass){.img = img,
+                         .guide = g->guide == GUIDE_INPUT ? img : all->job.original,
+                         .from = all->pass > 0 ? copy[(all->pass - 1) % 2] : NULL,
+                         .to = all->pass < g->times - 1 ? copy[all->pass % 2] : NULL,
+                         .out = all->job.out};
+}
+
+static status make_block(const struct blocks *all, struct errmsg *e)
+{
+    const struct guided *g = all->values;
+    const struct image *img = all->job.in;
+    int columns = (img->width + BLOCK - 1) / BLOCK;
     double line[SIDE_MAX];
+    struct block b = {.channels = img->channels,
+                      .radius = g->radius,
+                      .eps = (double)g->eps,
+                      .x = (int)(all->index % columns) * BLOCK,
+                      .y = (int)(all->index / columns) * BLOCK,
+                      .line = line};
+    b.width = least(BLOCK, img->width - b.x);
+    b.height = least(BLOCK, img->height - b.y);
+    b.side_x = b.width + 4 * b.radius;
+    b.side_y = b.height + 4 * b.radius;
+    AUTO(mem_free) double *planes = mem_alloc((SUMS_MAX + 3) * area(&b) * sizeof *planes);
     (void)e;
-    if (!planes || (mids_of(g) > 0 && !(mid0 = mem_alloc(n * sizeof *mid0))) ||
-        (mids_of(g) > 1 && !(mid1 = mem_alloc(n * sizeof *mid1))))
+    if (!planes)
         return STATUS_NOMEM;
-    float *mid[2] = {mid0, mid1};
     b.plane = planes;
-    b.guide = planes + SUMS_MAX * most;
-    b.line = line;
-    status st = STATUS_OK;
-    for (int i = 0; i < g->times && !st; i++) {
-        struct pass p = {.w = w,
-                         .guide = g->guide == GUIDE_INPUT ? img : w->job.original,
-                         .from = i > 0 ? mid[(i - 1) % 2] : NULL,
-                         .to = i < g->times - 1 ? mid[i % 2] : NULL};
-        st = run_pass(&p, &b);
-    }
-    return st;
+    b.guide = planes + SUMS_MAX * area(&b);
+    const struct pass p = pass_of(all);
+    load(&p, &b);
+    make_fits(&b);
+    store(&p, &b);
+    return STATUS_OK;
 }
 
 static int times(const void *values)
@@ -303,9 +305,10 @@ const struct purifier_ops purifier_guided = {
     .summary = "smoothed where a guide has no edges",
     .version = 1,
     .params = PARAM_TABLE(rows, struct guided),
-    .kind = &purifier_whole,
+    .kind = &purifier_blocks,
     .pixel_ns = 1200,
     .passes = times,
+    .blocks = blocks,
+    .block = make_block,
     .bytes = bytes,
-    .whole = run,
 };

@@ -1,20 +1,37 @@
-/* jpeg: what saving as a JPEG and reading it again leaves, as PIL does both (ISS's JPEG). */
-#include "whole.h"
+/*
+ * jpeg: what saving as a JPEG and reading it again leaves, as PIL does both (ISS's JPEG).
+ *
+ * A block is a band of rows over the whole width, worked on with sixteen rows more above and below
+ * (image_jpeg_round_trip_rows): so many rows that those do not count much.
+ */
+#include "blocks.h"
+
+enum { BAND_PIXELS = 1 << 19, BAND_ROWS_MIN = 64 };
 
 struct jpeg {
     int quality;
 };
 
-static status round_trip(const struct whole *w, struct errmsg *e)
+static int band_rows(int width)
 {
-    const struct jpeg *j = w->values;
-    return image_jpeg_round_trip(w->job.in, j->quality, w->job.out, e);
+    int rows = BAND_PIXELS / width / 16 * 16;
+    return rows < BAND_ROWS_MIN ? BAND_ROWS_MIN : rows;
 }
 
-static size_t bytes(const void *values, const struct image *img)
+static int64_t bands(int width, int height)
 {
-    (void)values;
-    return 2 * image_pixel_bytes(img); /* a file of quality 100, and its pixels */
+    int64_t rows = band_rows(width);
+    return (height + rows - 1) / rows;
+}
+
+static status band(const struct blocks *b, struct errmsg *e)
+{
+    const struct jpeg *j = b->values;
+    const struct image *img = b->job.in;
+    int rows = band_rows(img->width), y = (int)b->index * rows;
+    if (rows > img->height - y)
+        rows = img->height - y;
+    return image_jpeg_round_trip_rows(img, j->quality, y, rows, b->job.out, e);
 }
 
 static const struct param rows[] = {
@@ -27,8 +44,8 @@ const struct purifier_ops purifier_jpeg = {
     .summary = "saved as a JPEG and read again (ISS's JPEG)",
     .version = 1,
     .params = PARAM_TABLE(rows, struct jpeg),
-    .kind = &purifier_whole,
+    .kind = &purifier_blocks,
     .pixel_ns = 15,
-    .bytes = bytes,
-    .whole = round_trip,
+    .blocks = bands,
+    .block = band,
 };
