@@ -93,7 +93,5 @@ bool pickle_is_text(const struct pickle_value *v, const char *text);
 bool pickle_is_call(const struct pickle_value *v, int function);
 /* NULL beyond the end of a TUPLE or LIST, and of anything else. */
 const struct pickle_value *pickle_item(const struct pickle_value *v, size_t i);
-/* The value of a key of a DICT (the last one, as in Python); NULL when it has none. */
-const struct pickle_value *pickle_find(const struct pickle_value *dict, const char *key);
 
 #endif

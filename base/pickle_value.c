@@ -52,11 +52,3 @@ const value *pickle_item(const value *v, size_t i)
     bool list = pickle_is(v, PICKLE_TUPLE) || pickle_is(v, PICKLE_LIST);
     return list && i < v->list.n ? v->list.at[i] : NULL;
 }
-
-const value *pickle_find(const value *dict, const char *key)
-{
-    for (size_t i = pickle_is(dict, PICKLE_DICT) ? dict->list.n / 2 : 0; i > 0; i--)
-        if (pickle_is_text(dict->list.at[2 * i - 2], key))
-            return dict->list.at[2 * i - 1];
-    return NULL;
-}

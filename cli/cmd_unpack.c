@@ -1,12 +1,16 @@
 #include "cli.h"
 #include "train/train.h"
 
+static const char *const parts[] = {"train", "test"};
+
 int cmd_unpack(int argc, char **argv)
 {
     struct train_unpack_options o = {.images = NULL};
+    struct cli_choice part = {parts, ARRAY_LEN(parts), -1};
     int flat = 0, force = 0, quiet = 0, json = 0;
     const struct cli_option options[] = {
         {"labels", 'l', CLI_STRING, &o.labels, "FILE", "the labels: an IDX file, or .npy"},
+        {"part", 0, CLI_CHOICE, &part, "train|test", "of a tar archive; default train"},
         {"class-names", 0, CLI_STRING, &o.class_names, "A,B,…", "folder names; default digits"},
         {"limit", 'n', CLI_INT, &o.limit, "N", "the first N images"},
         {"flat", 0, CLI_FLAG, &flat, NULL, "no class folders (for diffusion training)"},
@@ -17,8 +21,10 @@ int cmd_unpack(int argc, char **argv)
     const struct cli_spec spec = {
         "relearn unpack",
         "[--labels FILE] ARCHIVE DIR",
-        "Turns an IDX file (MNIST family, .gz or not), a CIFAR-10/100 binary or numpy's arrays of\n"
-        "bytes (.npy, .npz) into DIR/<class>/NNNNN.png.",
+        "Turns what image sets are published in into DIR/<class>/NNNNN.png: an IDX file (MNIST\n"
+        "family), CIFAR-10/100 (a batch, binary or a Python pickle, or the tar archive of all), "
+        "gzip-\n"
+        "compressed or not; numpy's arrays of bytes (.npy, .npz). Nothing in a pickle is executed.",
         options,
         ARRAY_LEN(options),
         2,
@@ -28,6 +34,9 @@ int cmd_unpack(int argc, char **argv)
         return rc;
     o.images = argv[first];
     o.out_dir = argv[first + 1];
+    o.part = part.chosen < 0    ? IMAGE_ARRAY_ALL
+             : part.chosen == 0 ? IMAGE_ARRAY_TRAIN
+                                : IMAGE_ARRAY_TEST;
     o.flat = flat;
     o.quiet = quiet;
     stop_install();

@@ -41,8 +41,8 @@ static struct image_array *open_ok(const struct scratch *s, const char *name, co
 {
     struct image_array *a = NULL;
     struct errmsg e = {""};
-    status st =
-        image_array_open(in_scratch(s, name), labels ? in_scratch(s, labels) : NULL, &a, &e);
+    status st = image_array_open(in_scratch(s, name), labels ? in_scratch(s, labels) : NULL,
+                                 IMAGE_ARRAY_ALL, &a, &e);
     if (st)
         fail_msg("%s", e.text);
     return a;
@@ -52,8 +52,8 @@ static void open_fails(const struct scratch *s, const char *name, const char *la
 {
     struct image_array *a = NULL;
     struct errmsg e = {""};
-    status st =
-        image_array_open(in_scratch(s, name), labels ? in_scratch(s, labels) : NULL, &a, &e);
+    status st = image_array_open(in_scratch(s, name), labels ? in_scratch(s, labels) : NULL,
+                                 IMAGE_ARRAY_ALL, &a, &e);
     if (st != want)
         fail_msg("%s: %s instead of %s: %s", name, status_text(st), status_text(want), e.text);
     assert_true(e.text[0] != 0);
@@ -229,7 +229,8 @@ static void test_no_memory(void **state)
         struct image_array *a = NULL;
         assert_true(n < 20);
         fault_set(FAULT_MEM, n, 0, 0);
-        st = image_array_open(in_scratch(s, "images"), in_scratch(s, "labels"), &a, NULL);
+        st = image_array_open(in_scratch(s, "images"), in_scratch(s, "labels"), IMAGE_ARRAY_ALL, &a,
+                              NULL);
         fault_clear();
         if (!st) {
             struct image img = IMAGE_INIT;

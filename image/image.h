@@ -294,22 +294,33 @@ __attribute__((unused)) static inline void image_tree_donep(struct image_tree *t
 
 /* ---- array files ---- */
 enum image_array_format {
-    IMAGE_ARRAY_IDX,      /* MNIST's: (N,H,W) or (N,H,W,C) of uint8, labels in a second file */
-    IMAGE_ARRAY_CIFAR10,  /* records of label, 32x32 planes R, G, B */
-    IMAGE_ARRAY_CIFAR100, /* records of coarse label, fine label, 32x32 planes R, G, B */
+    IMAGE_ARRAY_IDX,     /* MNIST's: (N,H,W) or (N,H,W,C) of uint8, labels in a second file */
+    IMAGE_ARRAY_CIFAR10, /* images in planes R, G, B with a label each; binary or a Python pickle */
+    IMAGE_ARRAY_CIFAR100, /* the same with a coarse and a fine label */
     IMAGE_ARRAY_FORMAT_COUNT
+};
+
+/* Of a tar archive of CIFAR batches. */
+enum image_array_part {
+    IMAGE_ARRAY_ALL,   /* the whole of a file; of an archive, the training images */
+    IMAGE_ARRAY_TRAIN, /* data_batch_N in order, or train */
+    IMAGE_ARRAY_TEST,  /* test_batch, or test */
+    IMAGE_ARRAY_PART_COUNT
 };
 
 struct image_array; /* read-only after opening; any thread may read it */
 
 /*
- * Reads an array file whole, plain or gzip. The format is told by the content. labels_path: the IDX
- * label file, or NULL for none (CIFAR files hold their labels; giving one is INVALID).
- * UNSUPPORTED: none of the formats. CORRUPT: sizes that contradict the file or each other.
- * LIMIT: more than 2 GiB. CANCELLED: stop_requested().
+ * Reads an array file whole, plain or gzip, or one part of a tar archive of them (of which nothing
+ * else is kept, and nothing is written). The format is told by the content. labels_path: the IDX
+ * label file, or NULL for none (CIFAR files hold their labels; giving one is INVALID, as a part of a
+ * single file is).
+ * UNSUPPORTED: none of the formats, or a pickle that wants more than arrays, which is named.
+ * CORRUPT: sizes that contradict the file or each other. LIMIT: more than 2 GiB, decompressed.
+ * CANCELLED: stop_requested().
  */
-status image_array_open(const char *path, const char *labels_path, struct image_array **out_array,
-                        struct errmsg *e) MUST_USE;
+status image_array_open(const char *path, const char *labels_path, enum image_array_part part,
+                        struct image_array **out_array, struct errmsg *e) MUST_USE;
 void image_array_close(struct image_array *a); /* NULL allowed */
 DEFINE_FREEP(struct image_array *, image_array_close)
 
@@ -321,7 +332,7 @@ int image_array_channels(const struct image_array *a); /* 1 or 3 */
 bool image_array_has_labels(const struct image_array *a);
 /* Label of image i < count (CIFAR-100: the fine one); -1 without labels. */
 int image_array_label(const struct image_array *a, size_t i);
-int image_array_coarse_label(const struct image_array *a, size_t i); /* -1 unless CIFAR-100 */
+int image_array_coarse_label(const struct image_array *a, size_t i); /* -1: has none */
 /* A new image (H,W,C), for image_done. INVALID for i >= count. */
 status image_array_get(const struct image_array *a, size_t i, struct image *out_img) MUST_USE;
 

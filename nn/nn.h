@@ -365,8 +365,8 @@ status nn_file_open(const char *path, struct nn_file **out, struct errmsg *e) MU
 /* The same for what PyTorch's torch.save wrote (the ZIP format, and the one before 1.6): the
    tensors of nested dictionaries and lists, called by their keys joined with dots. Nothing of the
    file is executed: a pickle that asks for more than tensors is STATUS_UNSUPPORTED, and e names
-   what. And for arrays of numpy.save (called "array") and numpy.savez, not compressed. Files that
-   are none of these are read as safetensors. */
+   what. And for arrays of numpy.save (called "array"), numpy.savez and numpy.savez_compressed (of
+   these up to 2 GiB). Files that are none of these are read as safetensors. */
 status nn_file_open_any(const char *path, struct nn_file **out, struct errmsg *e) MUST_USE;
 void nn_file_close(struct nn_file *f);
 DEFINE_FREEP(struct nn_file *, nn_file_close)

@@ -133,11 +133,15 @@ static status get_numpy(const struct archive *a, size_t i, struct image *out)
 
 /* ---- either ---- */
 
-status archive_open(const char *images, const char *labels, struct archive *a, struct errmsg *e)
+status archive_open(const char *images, const char *labels, enum image_array_part part,
+                    struct archive *a, struct errmsg *e)
 {
     *a = (struct archive){.array = NULL};
+    if (is_numpy(images) && part != IMAGE_ARRAY_ALL)
+        return errmsg_set(e, STATUS_INVALID, "%s: only tar archives have parts to choose from",
+                          images);
     if (!is_numpy(images))
-        return image_array_open(images, labels, &a->array, e);
+        return image_array_open(images, labels, part, &a->array, e);
     status st = open_numpy(images, labels, a, e);
     if (st)
         archive_close(a);

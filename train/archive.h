@@ -1,8 +1,8 @@
 #ifndef TRAIN_ARCHIVE_H
 #define TRAIN_ARCHIVE_H
 /*
- * archive: images with labels that are published in one file or two: IDX and CIFAR binaries
- * (image/), .npy pairs and .npz. Of numpy's, images are bytes, n x H x W, n x H x W x C or
+ * archive: images with labels that are published in one file or two: IDX, CIFAR and tar archives of
+ * it (image/), .npy pairs and .npz. Of numpy's, images are bytes, n x H x W, n x H x W x C or
  * n x C x H x W with C 1 or 3; labels are whole numbers, n or n x 1. An .npz holds one array of each
  * kind. Read-only after opening.
  */
@@ -16,8 +16,8 @@ struct archive {
     bool planes; /* channel by channel */
 };
 /* labels NULL: none, or in the same file. On failure there is nothing to close. */
-status archive_open(const char *images, const char *labels, struct archive *a,
-                    struct errmsg *e) MUST_USE;
+status archive_open(const char *images, const char *labels, enum image_array_part part,
+                    struct archive *a, struct errmsg *e) MUST_USE;
 void archive_close(struct archive *a);
 size_t archive_count(const struct archive *a);
 bool archive_has_labels(const struct archive *a);

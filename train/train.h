@@ -409,12 +409,15 @@ status train_protect(const struct train_protect_options *opt, struct train_prote
 
 /* ================================ unpacking ================================ */
 /*
- * IDX (MNIST family, .gz too), CIFAR-10/100 binaries, and numpy's arrays of bytes (.npy with the
- * labels in another, .npz with both) -> DIR/<class>/NNNNN.png, NNNNN the position in the archive. Class names are digits (two for CIFAR-100) unless given.
+ * What image sets are published in -> DIR/<class>/NNNNN.png, NNNNN the position in the archive:
+ * IDX (MNIST family), CIFAR-10/100, binary or for Python, and the tar archives of either, all of them
+ * also gzip-compressed; numpy's arrays of bytes (.npy with the labels in another, .npz with both).
+ * Class names are digits (two for CIFAR-100) unless given.
  */
 struct train_unpack_options {
-    const char *images; /* IDX images, a CIFAR binary, .npy or .npz */
-    const char *labels; /* IDX or .npy labels; NULL for CIFAR, .npz or flat */
+    const char *images;         /* IDX images, a CIFAR file or archive, .npy or .npz */
+    const char *labels;         /* IDX or .npy labels; NULL for CIFAR, .npz or flat */
+    enum image_array_part part; /* of an archive; otherwise IMAGE_ARRAY_ALL */
     const char *out_dir;
     const char *class_names; /* comma-separated; NULL: digits */
     int limit;               /* first N of the archive; 0: all */

@@ -132,7 +132,7 @@ status train_unpack(const struct train_unpack_options *opt, int *out_images, str
     struct unpack u = {.opt = opt};
     if (!opt->images || !opt->out_dir || opt->limit < 0)
         return errmsg_set(e, STATUS_INVALID, "images and output directory must be given");
-    status st = archive_open(opt->images, opt->labels, &u.archive, e);
+    status st = archive_open(opt->images, opt->labels, opt->part, &u.archive, e);
     if (st)
         return st;
     size_t count = archive_count(&u.archive);

@@ -15,6 +15,8 @@
 #include <limits.h>
 #include <string.h>
 
+static const uint64_t INFLATED_MAX = (uint64_t)2 << 30;
+
 const unsigned char numpy_magic[6] = {0x93, 'N', 'U', 'M', 'P', 'Y'};
 
 static const struct {
@@ -166,9 +168,9 @@ static status read_array(const unsigned char *data, size_t len, struct nn_file_t
 /* Room for n tensors and their names. */
 static status make_room(struct nn_file *f, size_t n)
 {
-    f->owned = mem_zalloc(n + 1, sizeof *f->owned);
+    f->owned = mem_zalloc(2 * n + 1, sizeof *f->owned); /* a name, and bytes that were deflated */
     f->tensors = mem_zalloc(n + 1, sizeof *f->tensors);
-    f->cap_owned = (int)n + 1;
+    f->cap_owned = (int)(2 * n + 1);
     return f->owned && f->tensors ? STATUS_OK : STATUS_NOMEM;
 }
 
@@ -207,21 +209,52 @@ bool numpy_in_zip(const struct nn_zip *zip)
     return false;
 }
 
+static status add_member(struct nn_file *f, struct nn_zip_member *m, struct errmsg *e)
+{
+    if (!m->deflated && !nn_zip_intact(m))
+        return errmsg_set(e, STATUS_CORRUPT, "the checksum of %.*s is wrong", (int)m->name_len,
+                          m->name);
+    const void *data = m->data;
+    if (m->deflated) {
+        void **own = &f->owned[f->n_owned];
+        status st = nn_zip_inflate(m, own, e);
+        if (st)
+            return st;
+        f->n_owned++;
+        data = *own;
+    }
+    return add_array(f, m->name, m->name_len - 4, data, m->bytes, e);
+}
+
+/* A small file may hold many zeros: what it may become is bounded all the same. */
+static status count_members(const struct nn_zip *zip, size_t *out, struct errmsg *e)
+{
+    uint64_t bytes = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < zip->count; i++) {
+        if (!is_npy(&zip->member[i]))
+            continue;
+        n++;
+        bytes += zip->member[i].deflated ? zip->member[i].bytes : 0;
+        if (bytes > INFLATED_MAX || n >= INT_MAX / 2)
+            return errmsg_set(e, STATUS_LIMIT,
+                              "its arrays take more than %llu MiB when they are decompressed (use "
+                              "numpy.savez, which does not compress)",
+                              (unsigned long long)INFLATED_MAX >> 20);
+    }
+    *out = n;
+    return STATUS_OK;
+}
+
 status file_parse_npz(struct nn_file *f, const struct nn_zip *zip, struct errmsg *e)
 {
     size_t n = 0;
-    for (size_t i = 0; i < zip->count; i++)
-        n += is_npy(&zip->member[i]);
-    status st = n < INT_MAX ? make_room(f, n) : STATUS_LIMIT;
-    for (size_t i = 0; i < zip->count && !st; i++) {
-        struct nn_zip_member *m = &zip->member[i];
-        if (!is_npy(m))
-            continue;
-        if (!nn_zip_intact(m))
-            return errmsg_set(e, STATUS_CORRUPT, "the checksum of %.*s is wrong", (int)m->name_len,
-                              m->name);
-        st = add_array(f, m->name, m->name_len - 4, m->data, m->bytes, e);
-    }
+    status st = count_members(zip, &n, e);
+    if (!st)
+        st = make_room(f, n);
+    for (size_t i = 0; i < zip->count && !st; i++)
+        if (is_npy(&zip->member[i]))
+            st = add_member(f, &zip->member[i], e);
     if (st)
         return st;
     qsort(f->tensors, (size_t)f->count, sizeof *f->tensors, file_by_name);

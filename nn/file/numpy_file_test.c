@@ -178,6 +178,99 @@ static void an_archive_has_its_arrays_by_name(void **state)
     assert_non_null(strstr(e.text, "b.npy"));
 }
 
+/* A deflated archive of one array of `n` equal bytes; what the directory says of it is the test's. */
+struct says {
+    size_t bytes; /* 0: the truth, as below */
+    uint32_t crc;
+    int cut; /* bytes missing at the end of the compressed ones */
+    int pad; /* zeros after them */
+    int method;
+};
+static size_t deflated_npz(unsigned char *out, int n, struct says says)
+{
+    AUTO(mem_free) char *array = mem_alloc((size_t)n + 300);
+    AUTO(mem_free) char *data = mem_alloc((size_t)n);
+    char header[200];
+    memset(data, 7, (size_t)n);
+    snprintf(header, sizeof header, HEADER("|u1", "False", "(%d,)"), n);
+    size_t len = npy(array, header, data, (size_t)n);
+    unsigned char *at = out, packed[4096];
+    z_stream z = {.next_in = (unsigned char *)array, .avail_in = (unsigned)len};
+    z.next_out = packed, z.avail_out = sizeof packed;
+    assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, -MAX_WBITS, 9, Z_DEFAULT_STRATEGY), Z_OK);
+    assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
+    size_t stored = z.total_out - (size_t)says.cut + (size_t)says.pad,
+           size = says.bytes ? says.bytes : len;
+    assert_int_equal(deflateEnd(&z), Z_OK);
+    uint32_t crc = says.crc ? says.crc : (uint32_t)crc32(0, (unsigned char *)array, (unsigned)len);
+    le(&at, 0x04034b50, 4), le(&at, 20, 2), le(&at, 0, 2);
+    le(&at, (uint64_t)(says.method ? says.method : 8), 2);
+    le(&at, 0, 4), le(&at, crc, 4), le(&at, stored, 4), le(&at, size, 4), le(&at, 5, 2);
+    le(&at, 0, 2);
+    memcpy(at, "a.npy", 5), at += 5;
+    memset(at, 0, stored);
+    memcpy(at, packed, stored - (size_t)says.pad), at += stored;
+    size_t central = (size_t)(at - out);
+    le(&at, 0x02014b50, 4), le(&at, 20, 2);
+    memcpy(at, out + 4, 26), at += 26;
+    le(&at, 0, 14);
+    memcpy(at, "a.npy", 5), at += 5;
+    size_t directory = (size_t)(at - out) - central;
+    le(&at, 0x06054b50, 4), le(&at, 0, 4), le(&at, 1, 2), le(&at, 1, 2);
+    le(&at, directory, 4), le(&at, central, 4), le(&at, 0, 2);
+    return (size_t)(at - out);
+}
+
+static void deflated_arrays_are_read(void **state)
+{
+    (void)state;
+    unsigned char file[8192];
+    struct errmsg e = {""};
+    for (int n = 1; n <= 1000000; n *= 10) {
+        AUTO(nn_file_close) struct nn_file *f = NULL;
+        put(file, deflated_npz(file, n, (struct says){0}));
+        if (nn_file_open_any(path, &f, &e))
+            fail_msg("%s", e.text);
+        const struct nn_file_tensor *t = nn_file_find(f, "a");
+        assert_int_equal(t->bytes, n);
+        for (int i = 0; i < n; i++)
+            assert_int_equal(((const char *)t->data)[i], 7);
+    }
+}
+
+static void deflated_arrays_are_what_they_say(void **state)
+{
+    (void)state;
+    static const struct {
+        int n;
+        struct says says;
+        status want;
+        const char *text;
+    } row[] = {
+        {500, {.crc = 1}, STATUS_CORRUPT, "a.npy does not decompress"},
+        {500, {.cut = 1}, STATUS_CORRUPT, "a.npy does not decompress"},
+        {500, {.bytes = 500}, STATUS_CORRUPT, "a.npy does not decompress"}, /* fewer */
+        {500, {.bytes = 5000}, STATUS_CORRUPT, "a.npy does not decompress"},
+        {500, {.bytes = 5000000}, STATUS_CORRUPT, "two sizes"},
+        {500, {.bytes = UINT32_MAX - 1}, STATUS_CORRUPT, "two sizes"},
+        {3000000, {.bytes = UINT32_MAX - 1}, STATUS_CORRUPT, "two sizes"},
+        {500, {.pad = 1}, STATUS_CORRUPT, "a.npy does not decompress"},
+        {500, {.bytes = UINT32_MAX - 1, .pad = 4200000}, STATUS_LIMIT, "2048 MiB"},
+        {500, {.method = 12}, STATUS_UNSUPPORTED, "another way than deflate"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(row); i++) {
+        AUTO(mem_free) unsigned char *file = mem_alloc(8192 + (size_t)row[i].says.pad);
+        struct errmsg e = {""};
+        AUTO(nn_file_close) struct nn_file *f = NULL;
+        put(file, deflated_npz(file, row[i].n, row[i].says));
+        uint64_t before = fault_mem_bytes();
+        status st = nn_file_open_any(path, &f, &e);
+        if (st != row[i].want || !strstr(e.text, row[i].text))
+            fail_msg("row %zu: %s, %s", i, status_text(st), e.text);
+        assert_in_range(fault_mem_bytes() - before, 0, 1 << 20);
+    }
+}
+
 static void short_memory_gives_nothing(void **state)
 {
     (void)state;
@@ -204,6 +297,8 @@ int main(void)
         cmocka_unit_test(damaged_and_foreign_arrays_are_refused),
         cmocka_unit_test(a_file_that_ends_too_soon_is_damaged),
         cmocka_unit_test(an_archive_has_its_arrays_by_name),
+        cmocka_unit_test(deflated_arrays_are_read),
+        cmocka_unit_test(deflated_arrays_are_what_they_say),
         cmocka_unit_test(short_memory_gives_nothing),
     };
     return cmocka_run_group_tests_name("numpy_file", tests, make_file, close_file);

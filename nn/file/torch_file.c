@@ -334,6 +334,9 @@ static bool ends_with(const struct nn_zip_member *m, const char *end)
 static status read_zip(struct nn_file *f, const struct nn_zip *zip, struct errmsg *e)
 {
     struct nn_zip_member *object = NULL;
+    status st = nn_zip_all_stored(zip, e);
+    if (st)
+        return st;
     for (size_t i = 0; i < zip->count; i++) {
         if (!object && ends_with(&zip->member[i], "/data.pkl"))
             object = &zip->member[i];
@@ -348,7 +351,7 @@ static status read_zip(struct nn_file *f, const struct nn_zip *zip, struct errms
         return errmsg_set(e, STATUS_CORRUPT, "the checksum of data.pkl is wrong");
     AUTO(pickle_free) struct pickle *p = NULL;
     size_t len;
-    status st = pickle_read(object->data, object->bytes, &torch_rules, &p, &len, e);
+    st = pickle_read(object->data, object->bytes, &torch_rules, &p, &len, e);
     struct storages s = {
         .zip = zip, .top = object->name, .top_len = object->name_len - strlen("data.pkl")};
     return st ? st : read_object(f, &s, pickle_root(p), e);

@@ -1,5 +1,5 @@
-#ifndef NN_FILE_TORCH_VALUES_H
-#define NN_FILE_TORCH_VALUES_H
+#ifndef NN_TORCH_VALUES_H
+#define NN_TORCH_VALUES_H
 /* torch_values: what PyTorch's pickles say of storages and tensors. */
 #include "base/base.h"
 #include "base/pickle.h"

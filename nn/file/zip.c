@@ -17,7 +17,10 @@ enum {
     LOCAL_BYTES = 30,
     COMMENT_MAX = 65535,
     EXTRA64 = 1,
-    ENCRYPTED = 1
+    ENCRYPTED = 1,
+    METHOD_STORED = 0,
+    METHOD_DEFLATED = 8,
+    DEFLATE_MOST = 1032 /* bytes that one byte can become */
 };
 
 static uint64_t little(const unsigned char *p, int bytes)
@@ -104,18 +107,24 @@ static status read_member(const unsigned char *data, size_t len, const unsigned 
     uint64_t stored = little(p + 20, 4), size = little(p + 24, 4), at = little(p + 42, 4);
     if (all > room || !widen(p + CENTRAL_BYTES + name, extra, &size, &stored, &at))
         return corrupt(e, "an entry of its directory");
-    if (little(p + 10, 2) != 0 || little(p + 8, 2) & ENCRYPTED || size != stored)
-        return errmsg_set(e, STATUS_UNSUPPORTED, "member \"%.*s\" is compressed or encrypted",
+    uint64_t method = little(p + 10, 2);
+    if ((method != METHOD_STORED && method != METHOD_DEFLATED) || little(p + 8, 2) & ENCRYPTED)
+        return errmsg_set(e, STATUS_UNSUPPORTED,
+                          "member \"%.*s\" is encrypted, or compressed in another way than deflate",
                           (int)name, (const char *)p + CENTRAL_BYTES);
     if (at > len || len - at < LOCAL_BYTES || little(data + at, 4) != LOCAL)
         return corrupt(e, "a member is not where the directory says");
     uint64_t begin = at + LOCAL_BYTES + little(data + at + 26, 2) + little(data + at + 28, 2);
-    if (begin > len || size > len - begin)
+    if (begin > len || stored > len - begin)
         return corrupt(e, "a member is longer than the file");
+    if (method == METHOD_STORED ? size != stored : size / DEFLATE_MOST > stored)
+        return corrupt(e, "a member's two sizes do not fit");
     *out = (struct nn_zip_member){.name = (const char *)p + CENTRAL_BYTES,
                                   .name_len = name,
                                   .data = data + begin,
+                                  .stored = (size_t)stored,
                                   .bytes = (size_t)size,
+                                  .deflated = method == METHOD_DEFLATED,
                                   .crc32 = (uint32_t)little(p + 16, 4)};
     *out_len = all;
     return STATUS_OK;
@@ -141,11 +150,11 @@ static bool overlapping(struct nn_zip *z)
     const unsigned char *end = NULL;
     for (size_t i = 0; i < z->count; i++) {
         const struct nn_zip_member *m = &z->member[i];
-        if (!m->bytes)
+        if (!m->stored)
             continue;
         if (end && m->data < end)
             return true;
-        end = m->data + m->bytes;
+        end = m->data + m->stored;
     }
     return false;
 }
@@ -190,9 +199,50 @@ struct nn_zip_member *nn_zip_find(const struct nn_zip *z, const char *name, size
     return bsearch(&key, z->member, z->count, sizeof *z->member, by_name);
 }
 
+status nn_zip_all_stored(const struct nn_zip *z, struct errmsg *e)
+{
+    for (size_t i = 0; i < z->count; i++)
+        if (z->member[i].deflated)
+            return errmsg_set(e, STATUS_UNSUPPORTED, "member \"%.*s\" is compressed",
+                              (int)z->member[i].name_len, z->member[i].name);
+    return STATUS_OK;
+}
+
 bool nn_zip_intact(struct nn_zip_member *m)
 {
     if (m->checked == ZIP_UNCHECKED)
         m->checked = crc32_z(0, m->data, m->bytes) == m->crc32 ? ZIP_INTACT : ZIP_DAMAGED;
     return m->checked == ZIP_INTACT;
+}
+
+/* Raw deflate, all of `from` into just `bytes` bytes. */
+static bool inflate_all(const struct nn_zip_member *m, unsigned char *to)
+{
+    z_stream z = {.next_in = (unsigned char *)m->data, .next_out = to};
+    size_t in = m->stored, out = m->bytes;
+    int rc = inflateInit2(&z, -MAX_WBITS);
+    if (rc != Z_OK)
+        return false;
+    while (rc == Z_OK) {
+        /* zlib counts in 32 bits */
+        uInt give = in < UINT32_MAX ? (uInt)in : UINT32_MAX;
+        uInt room = out < UINT32_MAX ? (uInt)out : UINT32_MAX;
+        z.avail_in = give, z.avail_out = room;
+        rc = inflate(&z, Z_NO_FLUSH);
+        in -= give - z.avail_in, out -= room - z.avail_out;
+    }
+    inflateEnd(&z);
+    return rc == Z_STREAM_END && in == 0 && out == 0;
+}
+
+status nn_zip_inflate(const struct nn_zip_member *m, void **out, struct errmsg *e)
+{
+    AUTO(mem_free) unsigned char *bytes = mem_alloc(m->bytes + 1);
+    if (!bytes)
+        return STATUS_NOMEM;
+    if (!inflate_all(m, bytes) || crc32_z(0, bytes, m->bytes) != m->crc32)
+        return errmsg_set(e, STATUS_CORRUPT, "%.*s does not decompress to what its checksum says",
+                          (int)m->name_len, m->name);
+    *out = TAKE(bytes);
+    return STATUS_OK;
 }
