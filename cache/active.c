@@ -12,7 +12,7 @@ enum {
     CREATE_TRIES = 100,  /* other processes may take the same numbers */
 };
 
-void active_drop(struct cache *c)
+void active_close(struct cache *c)
 {
     pack_done(&c->active);
 }
@@ -21,7 +21,7 @@ void active_drop(struct cache *c)
 static status seal(struct cache *c)
 {
     status st = index_pack_set(c->index, c->active.id, c->active.end, true);
-    active_drop(c);
+    active_close(c);
     return st;
 }
 
@@ -86,12 +86,12 @@ static status new_pack(struct cache *c)
     return st ? st : STATUS_BUSY;
 }
 
-status active_take(struct cache *c)
+status active_open(struct cache *c)
 {
     status st = STATUS_OK;
     struct stat sb;
     if (c->active.fd >= 0 && fstat(c->active.fd, &sb) == 0 && sb.st_nlink == 0)
-        active_drop(c); /* somebody removed files by hand */
+        active_close(c); /* somebody removed files by hand */
     if (c->active.fd >= 0 && c->active.end < c->opt.pack_bytes)
         return STATUS_OK;
     if (c->active.fd >= 0)
@@ -101,7 +101,7 @@ status active_take(struct cache *c)
     return st == STATUS_NOT_FOUND ? new_pack(c) : st;
 }
 
-void active_undo(struct cache *c, uint64_t start)
+void active_rollback(struct cache *c, uint64_t start)
 {
     struct index_pack row;
     if (c->active.fd < 0)
@@ -110,5 +110,5 @@ void active_undo(struct cache *c, uint64_t start)
     bool unknown = st == STATUS_NOT_FOUND;
     /* If the transaction may have been committed after all, its rows need the records. */
     if ((!st && row.bytes > start) || (st && !unknown) || pack_rewind(&c->active, start))
-        active_drop(c);
+        active_close(c);
 }

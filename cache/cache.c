@@ -1,19 +1,14 @@
+/* Opening and closing a cache. */
 #include "store.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
-#include <sys/stat.h>
-
-enum { FETCH_TRIES = 4 }; /* an object may be moved by compaction while it is looked up */
 
 static const uint64_t pack_bytes_default = 256u << 20; /* 760 files for a cache of 200 GB */
 static const uint64_t pack_bytes_least = 64u << 10;
-static const uint64_t queue_bytes_default = 64u
-                                            << 20; /* seconds of purifying, half a second of disk */
-
-/* ---- open and close ---- */
+/* Seconds of purifying, half a second of disk. */
+static const uint64_t queue_bytes_default = 64u << 20;
 
 struct cache_limits cache_default_limits(const char *dir)
 {
@@ -83,10 +78,10 @@ static status open_to_write(struct cache *c, struct errmsg *e)
 {
     c->read_mode = DB_WRITE;
     status st = index_ready(c, e);
-    if (st == STATUS_NO_SPACE && c->opt.make_room && room_before_open(c))
+    if (st == STATUS_NO_SPACE && c->opt.make_room && full_disk_before_open(c))
         st = index_ready(c, e);
     if (!st)
-        reserve_keep(c->dir, RESERVE_ROOM);
+        reserve_keep(c->dir, RESERVE_SPACE);
     return st;
 }
 
@@ -163,7 +158,7 @@ status cache_close(struct cache *c)
     status st = c->queue.error;
     readers_done(c);
     queue_done(c);
-    active_drop(c);
+    active_close(c);
     index_close(c->index);
     if (writes)
         reserve_keep(c->dir, RESERVE_BYTES); /* the index has given its space back */
@@ -172,181 +167,4 @@ status cache_close(struct cache *c)
     mem_free(c->dir);
     mem_free(c);
     return st;
-}
-
-/* ---- reading ---- */
-
-static status find_row(struct cache *c, const struct cache_key *key, struct index_row *out)
-{
-    struct index *x;
-    status st = readers_take(c, &x);
-    if (st)
-        return st;
-    st = index_find(x, key, out);
-    readers_give(c, x, st);
-    return st;
-}
-
-/* A cache that cannot answer does not have it: the caller can make it again. */
-static status or_miss(struct cache *c, status st)
-{
-    if (!st || st == STATUS_NOT_FOUND || st == STATUS_NOMEM)
-        return st;
-    atomic_fetch_add(&c->n.unanswered, 1);
-    return STATUS_NOT_FOUND;
-}
-
-status object_fetch(struct cache *c, const struct cache_key *key, struct cache_object *out,
-                    struct index_row *out_row)
-{
-    struct index_row row, before = {0};
-    for (int i = 0; i < FETCH_TRIES; i++) {
-        status st = find_row(c, key, &row);
-        if (st)
-            return st;
-        if (i > 0 && row.pack == before.pack && row.offset == before.offset) {
-            *out_row = row;
-            return STATUS_EXISTS;
-        }
-        st = object_read(c, &row, out);
-        if (!st)
-            *out_row = row;
-        if (st != STATUS_NOT_FOUND && st != STATUS_CORRUPT)
-            return st;
-        before = row;
-    }
-    return STATUS_NOT_FOUND;
-}
-
-status cache_get(struct cache *c, const struct cache_key *key, struct cache_object *out)
-{
-    struct index_row row;
-    status st = queue_find(c, key, out);
-    if (st == STATUS_NOT_FOUND) {
-        st = object_fetch(c, key, out, &row);
-        if (!st)
-            queue_touch(c, row.id);
-    }
-    if (st == STATUS_EXISTS) {
-        queue_drop(c, &row);
-        st = STATUS_NOT_FOUND;
-    }
-    st = or_miss(c, st);
-    if (!st)
-        atomic_fetch_add(&c->n.hits, 1);
-    else if (st == STATUS_NOT_FOUND)
-        atomic_fetch_add(&c->n.misses, 1);
-    return st;
-}
-
-status cache_has(struct cache *c, const struct cache_key *key)
-{
-    struct index_row row;
-    status st = queue_find(c, key, NULL);
-    return st == STATUS_NOT_FOUND ? or_miss(c, find_row(c, key, &row)) : st;
-}
-
-status cache_memo_get(struct cache *c, const struct digest *source, struct cache_memo *out)
-{
-    struct index *x;
-    status st = readers_take(c, &x);
-    if (!st) {
-        st = index_memo_get(x, source, out);
-        readers_give(c, x, st);
-    }
-    return or_miss(c, st);
-}
-
-status cache_file_get(struct cache *c, const struct cache_file_id *id, struct digest *out_source)
-{
-    struct index *x;
-    status st = readers_take(c, &x);
-    if (!st) {
-        st = index_file_get(x, id, out_source);
-        readers_give(c, x, st);
-    }
-    return or_miss(c, st);
-}
-
-/* ---- stats ---- */
-
-static uint64_t size_at(const char *dir, const char *name)
-{
-    AUTO(mem_free) char *path = mem_printf("%s/%s", dir, name);
-    struct stat sb;
-    return path && stat(path, &sb) == 0 ? (uint64_t)sb.st_size : 0;
-}
-
-static status count_aside(struct cache *c, struct cache_stats *s)
-{
-    static const char prefix[] = "index.sqlite.aside-";
-    DIR *d = opendir(c->dir);
-    if (!d)
-        return status_from_errno(errno);
-    for (struct dirent *entry; (entry = readdir(d));) {
-        if (strncmp(entry->d_name, prefix, sizeof prefix - 1) != 0)
-            continue;
-        s->aside_bytes += size_at(c->dir, entry->d_name);
-        s->aside_files += strspn(entry->d_name + sizeof prefix - 1, "0123456789") ==
-                          strlen(entry->d_name + sizeof prefix - 1);
-    }
-    closedir(d);
-    return STATUS_OK;
-}
-
-static void copy_counters(struct cache *c, struct cache_stats *s)
-{
-    s->hits = atomic_load(&c->n.hits);
-    s->misses = atomic_load(&c->n.misses);
-    s->unanswered = atomic_load(&c->n.unanswered);
-    s->stored = atomic_load(&c->n.stored);
-    s->stored_bytes = atomic_load(&c->n.stored_bytes);
-    s->evicted = atomic_load(&c->n.evicted);
-    s->damaged = atomic_load(&c->n.damaged);
-    s->recovered = atomic_load(&c->n.recovered);
-    s->no_space = atomic_load(&c->n.no_space);
-    s->failed = atomic_load(&c->n.failed);
-    s->rebuilds = atomic_load(&c->n.rebuilds);
-    pthread_mutex_lock(&c->queue.lock);
-    s->queued_bytes = c->queue.bytes;
-    pthread_mutex_unlock(&c->queue.lock);
-}
-
-/* An index that is being replaced counts as empty. */
-static status read_totals(struct cache *c, struct index_totals *out)
-{
-    struct index *x;
-    status st = readers_take(c, &x);
-    if (!st) {
-        st = index_totals(x, out);
-        readers_give(c, x, st);
-    }
-    return st == STATUS_NOT_FOUND || st == STATUS_CORRUPT ? STATUS_OK : st;
-}
-
-status cache_stats(struct cache *c, struct cache_stats *out)
-{
-    struct index_totals t = {0};
-    status st = read_totals(c, &t);
-    if (st)
-        return st;
-    struct cache_stats s = {.objects = t.objects,
-                            .live_bytes = t.live_bytes,
-                            .disk_bytes = t.disk_bytes,
-                            .packs = t.packs,
-                            .profiles = t.profiles,
-                            .pins = t.pins,
-                            .memos = t.memos,
-                            .files = t.files,
-                            .index_bytes = size_at(c->dir, "index.sqlite") +
-                                           size_at(c->dir, "index.sqlite-wal"),
-                            .max_bytes = c->opt.max_bytes,
-                            .min_free_bytes = c->opt.min_free_bytes,
-                            .room_bytes = c->opt.read_only ? 0 : room_left(c, &t)};
-    st = count_aside(c, &s);
-    if (st)
-        return st;
-    copy_counters(c, &s);
-    *out = s;
-    return STATUS_OK;
 }

@@ -132,7 +132,7 @@ uint64_t cache_object_bytes(uint64_t pixel_bytes);
    st: OK: durable (or already stored); NO_SPACE: the disk or the limit is full and nothing could
    be evicted; AGAIN: it had waited for another put of its key, which failed; IO, BUSY, ...: not
    stored. It may call cache_get, _has, _try_put, _memo_*, _file_*; not
-   _put, _flush, _close or anything below "care". */
+   _put, _flush, _close or anything below "maintenance". */
 typedef void cache_done_fn(void *arg, status st);
 
 /* Copies the pixels into the queue of the writer thread, which stores a whole queue with one sync
@@ -145,7 +145,7 @@ status cache_put(struct cache *c, const struct cache_key *key, struct cache_shap
 status cache_try_put(struct cache *c, const struct cache_key *key, struct cache_shape shape,
                      const void *pixels, size_t len, cache_done_fn *done, void *arg) MUST_USE;
 /* Waits until everything that was queued before the call is settled: on disk or given up, its done
-   callback returned. It does not wait for what others queue meanwhile, and not for room: on a full
+   callback returned. It does not wait for what others queue meanwhile, nor for space: on a full
    disk or cache a put is settled, with NO_SPACE. OK: all of it is durable; otherwise the first
    failure since the last flush, told to one caller only.
    So whoever must know what is stored asks per object: after cache_flush, whatever it said, done
@@ -194,7 +194,7 @@ status cache_file_get(struct cache *c, const struct cache_file_id *id,
 status cache_file_put(struct cache *c, const struct cache_file_id *id,
                       const struct digest *source) MUST_USE;
 
-/* ---- care ---- */
+/* ---- maintenance ---- */
 struct cache_stats {
     /* of the directory */
     uint64_t objects;

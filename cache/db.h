@@ -1,8 +1,8 @@
 #ifndef CACHE_DB_H
 #define CACHE_DB_H
 /*
- * db: one SQLite connection with a table of prepared statements. The only file that knows SQLite;
- * what the tables mean is index.h's.
+ * db: one SQLite connection with a table of prepared statements. Nothing else knows SQLite; what
+ * the tables mean is index.h's.
  *
  *     db_start(d, FIND, "bi", key, (size_t)32, (int64_t)7); // i: int64_t; b: pointer, size_t
  *     while (!(st = db_step(d, FIND)))                      // OK: a row; NOT_FOUND: no more

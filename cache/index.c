@@ -1,5 +1,5 @@
 /*
- * index.sqlite: opening, replacing, versions.
+ * index.sqlite: opening and closing, and why it can be trusted.
  *
  * Why synchronous=NORMAL is enough. In WAL mode it syncs the log only before a checkpoint, so a
  * power cut may lose the last transactions, but always a suffix of them, never a part of one.
@@ -8,7 +8,7 @@
  *  2. The same transaction sets packs.bytes to the end of those records. If it is lost, the file is
  *     longer than packs.bytes says, and recovery (recover.c) reads the rest of the file and adds
  *     the rows again. So nothing that was synced is lost either.
- *  3. Moving a record (room.c) is: copy, sync, commit the new place, delete the old pack. If the
+ *  3. Moving a record (compact.c) is: copy, sync, commit the new place, delete the old pack. If the
  *     commit is lost after the deletion took effect, the row names a pack that is gone; recovery
  *     deletes rows of missing packs first and then finds the copies by 2.
  *  4. Deleting rows and then their pack: if the commit is lost, again rows of a missing pack.
@@ -34,71 +34,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
-static const char schema_1[] =
-    "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
-    "INSERT INTO meta VALUES ('clock', 0), ('last_pack', 0), ('memos', 0);"
-    "CREATE TABLE profiles (id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE) STRICT;"
-    /* bytes: of the file, as far as its records have rows or are known dead */
-    "CREATE TABLE packs (id INTEGER PRIMARY KEY, bytes INTEGER NOT NULL, sealed INTEGER NOT NULL,"
-    " live_bytes INTEGER NOT NULL DEFAULT 0, live_count INTEGER NOT NULL DEFAULT 0) STRICT;"
-    /* bytes: of the record, header and padding included; used: meta.clock at the last use */
-    "CREATE TABLE objects (id INTEGER PRIMARY KEY, profile INTEGER NOT NULL, pixels BLOB NOT NULL,"
-    " pack INTEGER NOT NULL, offset INTEGER NOT NULL, bytes INTEGER NOT NULL,"
-    " width INTEGER NOT NULL, height INTEGER NOT NULL, channels INTEGER NOT NULL,"
-    " used INTEGER NOT NULL, UNIQUE (profile, pixels)) STRICT;"
-    "CREATE INDEX objects_used ON objects (used);"
-    "CREATE INDEX objects_pack ON objects (pack, offset);"
-    "CREATE TRIGGER objects_insert AFTER INSERT ON objects BEGIN UPDATE packs SET live_bytes ="
-    " live_bytes + new.bytes, live_count = live_count + 1 WHERE id = new.pack; END;"
-    "CREATE TRIGGER objects_delete AFTER DELETE ON objects BEGIN UPDATE packs SET live_bytes ="
-    " live_bytes - old.bytes, live_count = live_count - 1 WHERE id = old.pack; END;"
-    "CREATE TRIGGER objects_move AFTER UPDATE OF pack, bytes ON objects BEGIN"
-    " UPDATE packs SET live_bytes = live_bytes - old.bytes, live_count = live_count - 1"
-    " WHERE id = old.pack;"
-    " UPDATE packs SET live_bytes = live_bytes + new.bytes, live_count = live_count + 1"
-    " WHERE id = new.pack; END;"
-    /* pixels empty: the whole profile */
-    "CREATE TABLE pins (profile INTEGER NOT NULL, pixels BLOB NOT NULL,"
-    " PRIMARY KEY (profile, pixels)) STRICT, WITHOUT ROWID;"
-    /* device and inode are unsigned 64 bit numbers stored as the signed ones with the same bits */
-    "CREATE TABLE memos (device INTEGER NOT NULL, inode INTEGER NOT NULL, size INTEGER NOT NULL,"
-    " mtime INTEGER NOT NULL, ctime INTEGER NOT NULL, format INTEGER NOT NULL,"
-    " width INTEGER NOT NULL, height INTEGER NOT NULL, channels INTEGER NOT NULL,"
-    " pixels BLOB NOT NULL, info BLOB NOT NULL, made INTEGER NOT NULL,"
-    " PRIMARY KEY (device, inode)) STRICT, WITHOUT ROWID;"
-    "CREATE TRIGGER memos_insert AFTER INSERT ON memos BEGIN"
-    " UPDATE meta SET value = value + 1 WHERE name = 'memos'; END;"
-    "CREATE TRIGGER memos_delete AFTER DELETE ON memos BEGIN"
-    " UPDATE meta SET value = value - 1 WHERE name = 'memos'; END;";
-
-/* A memo of version 1 was bound to a file's metadata only, which may stand for other bytes by now:
-   those rows are not carried over. */
-static const char schema_2[] =
-    "DROP TABLE memos;"
-    "UPDATE meta SET value = 0 WHERE name = 'memos';"
-    "INSERT INTO meta VALUES ('files', 0);"
-    "CREATE TABLE memos (source BLOB PRIMARY KEY, format INTEGER NOT NULL,"
-    " width INTEGER NOT NULL, height INTEGER NOT NULL, channels INTEGER NOT NULL,"
-    " pixels BLOB NOT NULL, info BLOB NOT NULL, made INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
-    "CREATE TRIGGER memos_insert AFTER INSERT ON memos BEGIN"
-    " UPDATE meta SET value = value + 1 WHERE name = 'memos'; END;"
-    "CREATE TRIGGER memos_delete AFTER DELETE ON memos BEGIN"
-    " UPDATE meta SET value = value - 1 WHERE name = 'memos'; END;"
-    /* device and inode as above */
-    "CREATE TABLE files (device INTEGER NOT NULL, inode INTEGER NOT NULL, size INTEGER NOT NULL,"
-    " mtime INTEGER NOT NULL, ctime INTEGER NOT NULL, source BLOB NOT NULL, made INTEGER NOT NULL,"
-    " PRIMARY KEY (device, inode)) STRICT, WITHOUT ROWID;"
-    "CREATE TRIGGER files_insert AFTER INSERT ON files BEGIN"
-    " UPDATE meta SET value = value + 1 WHERE name = 'files'; END;"
-    "CREATE TRIGGER files_delete AFTER DELETE ON files BEGIN"
-    " UPDATE meta SET value = value - 1 WHERE name = 'files'; END;";
-
-const struct db_migration index_migrations[] = {{1, schema_1}, {2, schema_2}};
-const int index_migration_count = (int)ARRAY_LEN(index_migrations);
-
-static const char *const suffixes[] = {"-wal", "-shm", ""}; /* in the order they are renamed */
-
-static char *index_path(const char *dir)
+char *index_path(const char *dir)
 {
     return mem_printf("%s/index.sqlite", dir);
 }
@@ -140,9 +76,7 @@ static status flock_within(int fd, int op, uint64_t limit_ns)
     }
 }
 
-/* Holds DIR/lock until *out_fd is closed: alone (op LOCK_EX), or with others (LOCK_SH; NOT_FOUND
-   when nobody ever made it). */
-static status lock_dir(const char *dir, int op, int *out_fd, struct errmsg *e)
+status index_lock(const char *dir, int op, int *out_fd, struct errmsg *e)
 {
     AUTO(mem_free) char *path = mem_printf("%s/lock", dir);
     AUTO(fd_close) int fd = -1;
@@ -186,8 +120,7 @@ static void free_index(struct index *x)
 }
 DEFINE_FREEP(struct index *, free_index)
 
-/* DIR/lock is held. */
-static status open_file(const char *dir, enum db_mode mode, struct index **out, struct errmsg *e)
+status index_open_locked(const char *dir, enum db_mode mode, struct index **out, struct errmsg *e)
 {
     AUTO(mem_free) char *path = index_path(dir);
     AUTO(free_index) struct index *x = mem_zalloc(1, sizeof *x);
@@ -211,11 +144,11 @@ status index_open(const char *dir, enum db_mode mode, struct index **out, struct
 {
     AUTO(fd_close) int lock = -1;
     if (mode != DB_STILL) {
-        status st = lock_dir(dir, LOCK_SH, &lock, e);
+        status st = index_lock(dir, LOCK_SH, &lock, e);
         if (st && st != STATUS_NOT_FOUND)
             return st;
     }
-    return open_file(dir, mode, out, e);
+    return index_open_locked(dir, mode, out, e);
 }
 
 void index_close(struct index *x)
@@ -223,7 +156,7 @@ void index_close(struct index *x)
     AUTO(fd_close) int lock = -1;
     if (!x)
         return;
-    status_ignore(lock_dir(x->dir, LOCK_SH, &lock, NULL),
+    status_ignore(index_lock(x->dir, LOCK_SH, &lock, NULL),
                   "without descriptors left, or without the lock, close all the same");
     free_index(x);
 }
@@ -259,99 +192,17 @@ status index_long_log(struct index *x)
     return db_long_log(x->db);
 }
 
-/* ---- replacing ---- */
-
-static bool aside_taken(const char *path, unsigned n)
+status index_begin(struct index *x)
 {
-    for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
-        AUTO(mem_free) char *to = mem_printf("%s.aside-%u%s", path, n, suffixes[i]);
-        if (!to || access(to, F_OK) == 0)
-            return true;
-    }
-    return false;
+    return db_begin(x->db);
 }
 
-/* The lock is held. */
-static status rename_aside(const char *dir, struct errmsg *e)
+status index_commit(struct index *x)
 {
-    AUTO(mem_free) char *path = index_path(dir);
-    if (!path)
-        return errmsg_set(e, STATUS_NOMEM, "cannot rename the index aside: out of memory");
-    unsigned n = 1;
-    while (n < 1000 && aside_taken(path, n))
-        n++;
-    if (n == 1000)
-        return errmsg_set(e, STATUS_LIMIT,
-                          "%s: too many damaged indexes (relearn cache gc --aside)", dir);
-    status st = STATUS_OK;
-    for (size_t i = 0; !st && i < ARRAY_LEN(suffixes); i++) {
-        AUTO(mem_free) char *from = mem_printf("%s%s", path, suffixes[i]);
-        AUTO(mem_free) char *to = mem_printf("%s.aside-%u%s", path, n, suffixes[i]);
-        st = from && to ? io_rename(AT_FDCWD, from, to) : STATUS_NOMEM;
-        if (st == STATUS_NOT_FOUND)
-            st = STATUS_OK;
-    }
-    if (!st)
-        st = io_sync_dir(dir);
-    return st ? errmsg_set(e, st, "cannot rename %s aside: %s", path, status_text(st)) : STATUS_OK;
+    return db_commit(x->db);
 }
 
-/* So that SQLite's files are nobody else's to open, and a log that outlived its
-   database is never replayed into the new one. A file with something in it is not opened here:
-   closing it would drop the POSIX locks of this process's other connections to it. */
-static status create_file(const char *dir, struct errmsg *e)
+void index_rollback(struct index *x)
 {
-    AUTO(mem_free) char *path = index_path(dir);
-    AUTO(mem_free) char *wal = path ? mem_printf("%s-wal", path) : NULL;
-    if (!wal)
-        return errmsg_set(e, STATUS_NOMEM, "cannot create the index: out of memory");
-    struct stat sb;
-    if (lstat(path, &sb) == 0 && S_ISREG(sb.st_mode) && sb.st_size > 0) {
-        if (sb.st_uid == geteuid() && sb.st_mode & 077)
-            (void)chmod(path, SITE_FILE_MODE); /* SQLite gives its log the same */
-        return STATUS_OK;
-    }
-    if (access(wal, F_OK) == 0) {
-        status st = rename_aside(dir, e);
-        if (st)
-            return st;
-    }
-    AUTO(fd_close) int fd = -1;
-    return site_open(path, O_RDWR | O_CREAT, &fd, e);
-}
-
-static status attach_locked(const char *dir, struct index **out, bool *out_fresh, struct errmsg *e)
-{
-    status st = create_file(dir, e);
-    if (!st)
-        st = open_file(dir, DB_CREATE, out, e);
-    if (st != STATUS_CORRUPT)
-        return st;
-    st = rename_aside(dir, e);
-    if (!st)
-        st = create_file(dir, e);
-    if (!st)
-        st = open_file(dir, DB_CREATE, out, e);
-    if (!st)
-        *out_fresh = true;
-    return st;
-}
-
-status index_attach(const char *dir, struct index **out, bool *out_fresh, struct errmsg *e)
-{
-    AUTO(fd_close) int lock = -1;
-    status st = lock_dir(dir, LOCK_EX, &lock, e);
-    if (st)
-        return st;
-    *out_fresh = false;
-    return attach_locked(dir, out, out_fresh, e);
-}
-
-status index_put_aside(const char *dir, struct index *x, struct errmsg *e)
-{
-    AUTO(fd_close) int lock = -1;
-    status st = lock_dir(dir, LOCK_EX, &lock, e);
-    if (st)
-        return st;
-    return index_moved(x) ? STATUS_OK : rename_aside(dir, e);
+    db_rollback(x->db);
 }

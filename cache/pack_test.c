@@ -1,6 +1,6 @@
 #include "testing.h"
 
-#include "pack.h"
+#include "pack_scan.h"
 
 static struct record record_of(unsigned n, uint8_t *block)
 {

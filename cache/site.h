@@ -16,7 +16,7 @@ struct site {
     bool read_only;      /* the file system is mounted so */
 };
 /* DENIED: dir or packs/ in it belongs to another user, is a link, or anybody may replace what is in
-   it. NOT_FOUND: it is not there, or is no directory. A packs/ that is missing is nobody's. */
+   it. NOT_FOUND: it is not there, or is no directory. A packs/ that is missing is OK. */
 status site_check(const char *dir, struct site *out, struct errmsg *e) MUST_USE;
 /* UNSUPPORTED on a network file system. dir, or what is there of the path to it. */
 status site_local(const char *dir, struct errmsg *e) MUST_USE;
@@ -40,8 +40,8 @@ status site_space(const char *dir, uint64_t *out_free, uint64_t *out_size) MUST_
  * KiB for that, and some log to delete rows).
  */
 enum { RESERVE_BYTES = 128 << 10 };
-/* Makes it when it is missing and `room` bytes are free, of which it takes RESERVE_BYTES. */
-void reserve_keep(const char *dir, uint64_t room);
+/* Makes it when it is missing and least_free bytes are free, of which it takes RESERVE_BYTES. */
+void reserve_keep(const char *dir, uint64_t least_free);
 /* Gives it up; false when there was none. */
 bool reserve_spend(const char *dir);
 

@@ -3,18 +3,18 @@
  *
  *  1. the index is the file at the path, or is opened again, or rebuilt (recover.c)
  *  2. rows found damaged are deleted, so that their objects count as absent
- *  3. puts whose key has a row are done; for the others room is made under max_bytes (room.c)
+ *  3. puts whose key has a row are done; for the others space is made under max_bytes (space.c)
  *  4. their records are appended to the active pack (active.c), which is then synced
  *  5. one transaction: the rows, the pack's new end, touches, memos, files
  *  6. results: out of the pending table, callbacks (queue.c)
  *
- * A failure in 4 or 5 takes the records back (active_undo) and is the result of the whole batch.
- * NO_SPACE in 4 or 5 is tried once more after a pack was deleted (room_emergency). CORRUPT
+ * A failure in 4 or 5 takes the records back (active_rollback) and is the result of the whole batch.
+ * NO_SPACE in 4 or 5 is tried once more after a pack was deleted (full_disk_delete_pack). CORRUPT
  * anywhere replaces the index and starts the batch again, once.
  */
 #include "store.h"
 
-static status drop_damaged(struct cache *c, const struct side *s)
+static status drop_damaged(struct cache *c, const struct updates *s)
 {
     if (s->n_drop == 0)
         return STATUS_OK;
@@ -55,7 +55,7 @@ static status choose(struct cache *c, struct batch *b, uint64_t *out_bytes)
 /* Appends and syncs; nothing is left behind after a failure. */
 static status append_records(struct cache *c, struct batch *b, uint64_t *out_start)
 {
-    status st = active_take(c);
+    status st = active_open(c);
     if (st)
         return st;
     uint64_t start = c->active.end;
@@ -68,7 +68,7 @@ static status append_records(struct cache *c, struct batch *b, uint64_t *out_sta
     if (!st)
         st = pack_sync(&c->active);
     if (st)
-        active_undo(c, start);
+        active_rollback(c, start);
     else
         *out_start = start;
     return st;
@@ -91,7 +91,7 @@ static status add_rows(struct cache *c, const struct batch *b, uint64_t now)
     return st;
 }
 
-static status add_side(struct cache *c, const struct side *s, bool touches, uint64_t now)
+static status add_updates(struct cache *c, const struct updates *s, bool touches, uint64_t now)
 {
     status st = STATUS_OK;
     for (int i = 0; !st && touches && i < s->n_touch; i++)
@@ -110,7 +110,7 @@ static status add_side(struct cache *c, const struct side *s, bool touches, uint
 
 static status commit_with(struct cache *c, const struct batch *b, bool with_rows, bool touches)
 {
-    const struct side *s = b->side;
+    const struct updates *s = b->updates;
     if (!with_rows && (touches ? s->n_touch : 0) + s->n_memo + s->n_file == 0)
         return STATUS_OK;
     uint64_t now = 0;
@@ -120,7 +120,7 @@ static status commit_with(struct cache *c, const struct batch *b, bool with_rows
     if (!st && with_rows)
         st = add_rows(c, b, now);
     if (!st)
-        st = add_side(c, s, touches, now);
+        st = add_updates(c, s, touches, now);
     if (!st)
         st = index_commit(c->index);
     index_rollback(c->index);
@@ -140,20 +140,20 @@ static status commit_batch(struct cache *c, const struct batch *b, bool with_row
 static status store_objects(struct cache *c, struct batch *b, uint64_t bytes)
 {
     struct cache_gc_result freed = {0};
-    status st = room_make(c, bytes, &freed);
+    status st = space_make(c, bytes, &freed);
     if (st)
         return st;
     uint64_t start = 0;
     st = append_records(c, b, &start);
-    if (st == STATUS_NO_SPACE && room_emergency(c))
+    if (st == STATUS_NO_SPACE && full_disk_delete_pack(c))
         st = append_records(c, b, &start);
     if (st)
         return st;
     st = commit_batch(c, b, true);
-    if (st == STATUS_NO_SPACE && room_emergency(c))
+    if (st == STATUS_NO_SPACE && full_disk_delete_pack(c))
         st = commit_batch(c, b, true);
     if (st)
-        active_undo(c, start);
+        active_rollback(c, start);
     return st;
 }
 
@@ -176,16 +176,16 @@ static void set_results(struct cache *c, struct batch *b, status st)
 
 struct results {
     status puts;
-    status side;
+    status updates;
 };
 
 static struct results write_batch(struct cache *c, struct batch *b)
 {
     uint64_t bytes = 0;
-    status st = drop_damaged(c, b->side);
+    status st = drop_damaged(c, b->updates);
     if (st == STATUS_NO_SPACE) {
         log_shorten(c);
-        st = drop_damaged(c, b->side);
+        st = drop_damaged(c, b->updates);
     }
     if (st == STATUS_NO_SPACE && b->n_puts == 0)
         st = STATUS_OK; /* they will be found damaged again */
@@ -214,13 +214,13 @@ static void process(struct cache *c, struct batch *b)
         p->wanted = true;
     pthread_mutex_lock(&c->write_lock);
     struct results r = try_batch(c, b, b->index_bad);
-    if (r.puts == STATUS_CORRUPT || r.side == STATUS_CORRUPT)
+    if (r.puts == STATUS_CORRUPT || r.updates == STATUS_CORRUPT)
         r = try_batch(c, b, true);
     set_results(c, b, r.puts);
     log_relax(c);
-    files_sweep(c);
+    pack_files_sweep(c);
     pthread_mutex_unlock(&c->write_lock);
-    queue_settle(c, b, r.side);
+    queue_settle(c, b, r.updates);
 }
 
 static void *writer_main(void *arg)

@@ -5,7 +5,7 @@
  * file, their pixels get valid checksums, so that what stands behind the checks is reached; bit 1:
  * the pack's header as well. One input in 32 is not only scanned: a whole cache is opened on it.
  */
-#include "pack.h"
+#include "pack_scan.h"
 
 #include <fcntl.h>
 #include <ftw.h>

@@ -1,0 +1,28 @@
+#include "statements.h"
+
+const char *const index_sql[] = {
+#define X(name, text) [name] = text,
+    STATEMENTS(X)
+#undef X
+};
+_Static_assert(ARRAY_LEN(index_sql) == STATEMENT_COUNT, "a text for every statement");
+const int index_sql_count = STATEMENT_COUNT;
+
+status statement_int(struct db *d, int stmt, uint64_t *out)
+{
+    status st = db_step(d, stmt);
+    if (st)
+        return st == STATUS_NOT_FOUND ? STATUS_CORRUPT : st;
+    *out = (uint64_t)db_int(d, stmt, 0);
+    /* to the end: a statement with RETURNING takes effect when it is done */
+    while (!st)
+        st = db_step(d, stmt);
+    return st == STATUS_NOT_FOUND ? STATUS_OK : st;
+}
+
+status statement_changes(struct db *d, status st, uint64_t *out_rows)
+{
+    if (!st)
+        *out_rows = (uint64_t)db_changes(d);
+    return st;
+}
