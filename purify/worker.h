@@ -1,0 +1,48 @@
+#ifndef PURIFY_WORKER_H
+#define PURIFY_WORKER_H
+/*
+ * What a service is made of, for service.c (what callers see) and worker.c (its threads).
+ *
+ * A worker asks, before each network evaluation, whether cancelled jobs are to be answered; and, in
+ * a sweep's turn, whether it is in other processes' way (yield.h). It sleeps then, but not while an
+ * urgent job waits.
+ *
+ * Invariants: one worker takes a job out and answers it; nothing of a job is touched once its done()
+ * was called. The lock is held during list work only.
+ */
+#include "jobs.h"
+#include "service.h"
+#include "yield.h"
+
+#include <pthread.h>
+
+struct worker {
+    struct purify_service *service;
+    void *engine;
+    pid_t thread;
+    bool idle;          /* at idle priority; guarded by the service's lock */
+    struct yield yield; /* the worker's own */
+};
+struct purify_service {
+    const struct service_ops *ops;
+    int queue_max;
+    bool idle_sweep, can_be_idle;
+    struct worker *worker; /* (threads) */
+    struct pool *pool;     /* each worker is one job of it, which ends with the service */
+
+    pthread_mutex_t lock;
+    pthread_cond_t work;               /* a job came or was put aside, or stopping */
+    pthread_cond_t hurry;              /* a sweep's pause may be over */
+    pthread_cond_t idle;               /* nothing waits and nothing is taken */
+    struct jobs jobs;                  /* guarded by lock */
+    uint64_t taken;                    /* jobs being run or answered; guarded by lock */
+    struct purify_service_stats stats; /* without `queued`; guarded by lock */
+    bool stopping;                     /* guarded by lock */
+};
+
+/* The thread of a struct worker. */
+void worker_main(void *worker);
+/* Somebody waits: what runs for the sweep is to end soon. The lock is held. */
+void workers_hurry(struct purify_service *s);
+
+#endif
