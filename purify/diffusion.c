@@ -4,32 +4,33 @@
  * further down reaches it. So memory beside the image is its result and one band, whatever its
  * size.
  *
- * All of that is a run. Between two micro-batches nothing of a worker is in use, and a run refers
- * to none: it is put aside, and gone on with, by not calling and calling step.
+ * All of that is a run. Between two micro-batches nothing of a worker is in use, and a run does not
+ * refer to one: it is put aside, and gone on with, by not calling and calling step.
  *
- * The slots of a row of tiles (all samples of a tile, then the next tile) go through the wide lane
- * while they fill it, the rest through the narrow one. Images of a single slot may do so together.
- * Each image's slots are blended in the same order whatever lane they took: the sums are the same.
+ * The slots of a row of tiles (all samples of a tile, then the next tile) are evaluated in full
+ * micro-batches while there are enough of them, the rest one by one. Images of a single slot may
+ * share a micro-batch. Each image's slots are blended in the same order in any case, so the sums
+ * are the same.
  *
  * The key of an image's noise is the first 8 bytes of SHA-256(pixel digest, profile id),
  * little-endian.
  */
 #include "diffusion.h"
 
-#include "lane.h"
+#include "microbatch.h"
 #include "model.h"
 
 #include <string.h>
 
 struct diffusion_worker {
-    struct lane narrow; /* of one slot */
-    struct lane wide;   /* batch 0: there is none */
+    struct microbatch single; /* of one slot */
+    struct microbatch full;   /* batch 0: there is none */
 };
 
 struct diffusion_run {
     const struct diffusion *model;
     const struct image *img;
-    struct lane_image in;
+    struct microbatch_image in;
     uint8_t *out; /* (H,W,C), the job's */
     float *band;  /* (band_rows,W,C), from image row `top` */
     int band_rows, top;
@@ -43,8 +44,8 @@ static void close_worker(void *worker)
 {
     struct diffusion_worker *w = worker;
     if (w) {
-        lane_done(&w->narrow);
-        lane_done(&w->wide);
+        microbatch_done(&w->single);
+        microbatch_done(&w->full);
     }
     mem_free(w);
 }
@@ -55,9 +56,9 @@ static status open_worker(const struct purifier *p, int batch, void **out, struc
     AUTO(close_worker) struct diffusion_worker *w = mem_zalloc(1, sizeof *w);
     if (!w)
         return STATUS_NOMEM;
-    status st = lane_init(&w->narrow, p->plan, 1, e);
+    status st = microbatch_init(&w->single, p->plan, 1, e);
     if (!st && batch > 1)
-        st = lane_init(&w->wide, p->plan, batch, e);
+        st = microbatch_init(&w->full, p->plan, batch, e);
     if (!st)
         *out = TAKE(w);
     return st;
@@ -82,13 +83,14 @@ static bool all_finite(const float *x, size_t n)
 }
 
 /* Slot k, a tile of r's, onto the band. */
-static status blend(struct diffusion_run *r, const struct lane *l, int k, struct errmsg *e)
+static status blend(struct diffusion_run *r, const struct microbatch *b, int k, struct errmsg *e)
 {
-    const struct lane_slot *s = &l->slot[k];
+    const struct microbatch_slot *s = &b->slot[k];
     float gain = 1.0f / (float)r->model->values.average;
-    if (!all_finite(lane_tile(l, k), l->elements))
+    if (!all_finite(microbatch_tile(b, k), b->elements))
         return errmsg_set(e, STATUS_INTERNAL, "the network gave no finite numbers");
-    tiling_add(&r->in.tiling, s->i, s->j, lane_tile(l, k), gain, r->img->channels, r->top, r->band);
+    tiling_add(&r->in.tiling, s->i, s->j, microbatch_tile(b, k), gain, r->img->channels, r->top,
+               r->band);
     return STATUS_OK;
 }
 
@@ -126,7 +128,7 @@ static int64_t left(const void *run)
     return (r->in.tiling.y.count - r->row) * slots_of_row(r) - r->at;
 }
 
-static void ask(struct diffusion_run *r, const struct engine_hooks *hooks)
+static void set_hooks(struct diffusion_run *r, const struct engine_hooks *hooks)
 {
     r->in.stop = hooks->stop;
     r->in.stop_arg = hooks->arg;
@@ -139,41 +141,42 @@ static status step(void *worker, void *run, const struct engine_hooks *hooks, ui
     struct diffusion_worker *w = worker;
     struct diffusion_run *r = run;
     int average = r->model->values.average;
-    bool full = w->wide.batch && slots_of_row(r) - r->at >= w->wide.batch;
-    struct lane *l = full ? &w->wide : &w->narrow;
-    CHECK(l->model == r->model && left(r) > 0);
-    ask(r, hooks);
-    for (int k = 0; k < l->batch; k++) {
+    bool enough = w->full.batch && slots_of_row(r) - r->at >= w->full.batch;
+    struct microbatch *b = enough ? &w->full : &w->single;
+    CHECK(b->model == r->model && left(r) > 0);
+    set_hooks(r, hooks);
+    for (int k = 0; k < b->batch; k++) {
         int64_t at = r->at + k;
-        l->slot[k] = (struct lane_slot){&r->in, (int)(at / average), r->row, (int)(at % average)};
+        b->slot[k] =
+            (struct microbatch_slot){&r->in, (int)(at / average), r->row, (int)(at % average)};
     }
-    status st = lane_run(l);
+    status st = microbatch_run(b);
     *evaluations += r->in.evaluations;
-    for (int k = 0; k < l->batch && !st; k++)
-        st = blend(r, l, k, e);
+    for (int k = 0; k < b->batch && !st; k++)
+        st = blend(r, b, k, e);
     if (!st)
-        advance(r, l->batch);
+        advance(r, b->batch);
     return st;
 }
 
-/* Each image is the wide lane's slot of its index. */
+/* Each image is the slot of its index. */
 static void together(void *worker, struct purifier_member *member, int n)
 {
-    struct lane *l = &((struct diffusion_worker *)worker)->wide;
-    CHECK(n == l->batch);
+    struct microbatch *b = &((struct diffusion_worker *)worker)->full;
+    CHECK(n == b->batch);
     for (int k = 0; k < n; k++) {
         struct diffusion_run *r = member[k].run;
-        ask(r, member[k].hooks);
-        l->slot[k] = (struct lane_slot){.image = &r->in};
+        set_hooks(r, member[k].hooks);
+        b->slot[k] = (struct microbatch_slot){.image = &r->in};
     }
-    status st = lane_run(l);
+    status st = microbatch_run(b);
     for (int k = 0; k < n; k++) {
         struct purifier_member *m = &member[k];
         struct diffusion_run *r = m->run;
         *m->evaluations += r->in.evaluations;
         m->st = r->in.stopped ? STATUS_CANCELLED : st;
         if (!m->st)
-            m->st = blend(r, l, k, m->e);
+            m->st = blend(r, b, k, m->e);
         if (!m->st)
             advance(r, 1);
     }
@@ -201,7 +204,7 @@ static status run_init(struct diffusion_run *r, struct errmsg *e)
     if (img->channels > m->unet.in_channels)
         return errmsg_set(e, STATUS_UNSUPPORTED,
                           "the image is in colour, the model purifies grey images only");
-    r->in = (struct lane_image){.img = img};
+    r->in = (struct microbatch_image){.img = img};
     status st = tiling_init(&r->in.tiling, img->width, img->height, m->unet.in_channels,
                             m->unet.size, m->values.overlap);
     if (!st)

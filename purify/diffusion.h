@@ -4,9 +4,8 @@
  * What purifiers by diffusion share: their values are a struct purify_jcdp, of which each sets
  * some; their kind takes an image through the sampler tile by tile.
  *
- * An engine's worker has two lanes (lane.h): tiles pass `batch` at a time while that many are at
- * hand, and one at a time when fewer are; nothing is padded. Which way a tile goes changes none of
- * its bits.
+ * An engine evaluates `batch` tiles at a time while it has that many, and one at a time when it has
+ * fewer (microbatch.h); nothing is padded. Which of the two it is changes no bit of a tile.
  */
 #include "purifier.h"
 
@@ -22,7 +21,10 @@ status diffusion_plan(const void *values, const struct digest *id, void **out,
                       struct errmsg *e) MUST_USE;
 void diffusion_free(void *plan);
 
-enum { DIFFUSION_ROUNDS_MAX = 64, DIFFUSION_AVERAGE_MAX = 64 }; /* fit the noise streams, lane.c */
+enum {
+    DIFFUSION_ROUNDS_MAX = 64,
+    DIFFUSION_AVERAGE_MAX = 64
+}; /* fit the noise streams, microbatch.c */
 /* Rows of tables that several have. */
 #define DIFFUSION_ROW(member) offsetof(struct purify_jcdp, member)
 #define DIFFUSION_MODEL                                                                            \

@@ -14,10 +14,10 @@
  * published 35.7 M-parameter UNet costs 30 ms at batch 1 and 4 * 24 ms at batch 4, where the
  * weights come from memory once for four tiles; the shipped small one gains 8 to 15 %. More than
  * four gain little and make a reader wait longer. Three tiles cost about as much one by one as
- * padded to four, so a lane runs full or not at all.
+ * padded to four, so micro-batches are full or of one tile.
  *
- * Memory: both lanes have an arena, the wide one's four times as large; the packed weights are one
- * copy for all lanes of all engines of a model.
+ * Memory: an engine has an arena for a tile and one for four, four times as large; the packed
+ * weights are one copy for all engines of a model.
  */
 enum { PURIFY_MICRO_BATCH = 4 };
 

@@ -155,9 +155,9 @@ static void test_dropped(void **state)
     purify_model_free(m);
 }
 
-/* The wide lane is full, or not used, or the rest goes through the narrow one: of one tile, of
+/* Micro-batches are full, or there is none, or what is left goes one by one: of one tile, of
    many, of several samples of each. */
-static void test_lanes(void **state)
+static void test_batch_sizes(void **state)
 {
     (void)state;
     enum { WIDEST = 5 };
@@ -177,7 +177,7 @@ static void test_lanes(void **state)
                 make_image(shapes[i].w, shapes[i].h, shapes[i].channels, false, 3, &b);
                 run(en[k], &b);
                 if (!same(&a, &b))
-                    fail_msg("image %d differs through a lane of %d", i, k + 1);
+                    fail_msg("image %d differs in micro-batches of %d", i, k + 1);
                 image_done(&b);
             }
             image_done(&a);
@@ -261,9 +261,9 @@ static void test_service(void **state)
 enum { SERVICES = 3, SMALL = 5, ALL_EVERY = 50 };
 struct groups {
     struct purify_model *model;
-    struct purify_engine *engine[PURIFY_MICRO_BATCH]; /* of wide lanes 1, 2, ... */
+    struct purify_engine *engine[PURIFY_MICRO_BATCH]; /* micro-batches of 1, 2, ... */
     struct purify_service *service[SERVICES];         /* of 1, 2, ... threads */
-    struct image fresh[IMAGES], alone[IMAGES];        /* before, and through the narrow lane */
+    struct image fresh[IMAGES], alone[IMAGES];        /* before, and purified alone */
 };
 
 static void groups_begin(struct groups *g, struct purify_profile *p)
@@ -820,7 +820,7 @@ int main(void)
         cmocka_unit_test(test_again),
         cmocka_unit_test(test_put_aside),
         cmocka_unit_test(test_dropped),
-        cmocka_unit_test(test_lanes),
+        cmocka_unit_test(test_batch_sizes),
         cmocka_unit_test(test_service),
         cmocka_unit_test(test_groupings),
         cmocka_unit_test(test_groupings_bf16),
