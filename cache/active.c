@@ -61,22 +61,33 @@ static status continue_some_pack(struct cache *c)
     return STATUS_NOT_FOUND;
 }
 
-static status highest_pack(struct cache *c, uint32_t *out)
+/* The lowest number from *id on that no file has. */
+static status skip_taken(const uint32_t *ids, size_t n, uint32_t *id)
 {
-    AUTO(mem_free) uint32_t *ids = NULL;
-    size_t n = 0;
-    status st = list_packs(c->dir, &ids, &n);
-    if (!st)
-        *out = n ? ids[n - 1] : 0;
-    return st;
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] == *id && ++*id == 0)
+            return STATUS_LIMIT;
+    return STATUS_OK;
+}
+
+/* A number that no pack had before; where there is none left, one that no file has. */
+static status new_number(struct cache *c, const uint32_t *ids, size_t n, uint32_t *id)
+{
+    status st = index_new_pack(c->index, *id, id);
+    if (st != STATUS_LIMIT)
+        return st;
+    *id = *id == UINT32_MAX ? 1 : *id + 1;
+    return skip_taken(ids, n, id);
 }
 
 static status new_pack(struct cache *c)
 {
-    uint32_t id = 0;
-    status st = highest_pack(c, &id);
+    AUTO(mem_free) uint32_t *ids = NULL;
+    size_t n = 0;
+    status st = list_packs(c->dir, &ids, &n);
+    uint32_t id = !st && n ? ids[n - 1] : 0;
     for (int i = 0; !st && i < CREATE_TRIES; i++) {
-        st = index_new_pack(c->index, id, &id);
+        st = new_number(c, ids, n, &id);
         if (!st)
             st = pack_create(c->dir, id, &c->active);
         if (st != STATUS_EXISTS)

@@ -277,7 +277,8 @@ struct cache_gc_result {
     uint64_t aside_deleted;
 };
 /* Brings the directory under max_bytes, deletes empty packs, rewrites packs that are mostly dead,
-   prunes the memo and file tables, and shrinks the index. Safe while others read and write. */
+   prunes the memo and file tables, and shrinks the index; one that is damaged is replaced. Safe
+   while others read and write. */
 status cache_gc(struct cache *c, const struct cache_gc_options *opt,
                 struct cache_gc_result *out) MUST_USE;
 

@@ -108,17 +108,17 @@ static status finish_moves(struct compaction *m)
 static status load(const struct pack *from, const struct index_row *row, struct record *out,
                    uint8_t **out_block)
 {
-    uint64_t len;
-    if (!record_shape_ok(row->shape, &len))
-        return STATUS_CORRUPT;
-    AUTO(mem_free) uint8_t *block = mem_alloc((size_t)record_bytes(len));
-    if (!block)
-        return STATUS_NOMEM;
-    uint8_t *pixels = block + RECORD_HEADER_BYTES;
-    status st = pack_read(from->fd, row->offset, &row->key, row->shape, pixels);
+    struct record r;
+    status st = pack_check(from->fd, row->offset, &row->key, row->shape, &r);
     if (st)
         return st;
-    *out = (struct record){row->key, row->shape, len, checksum64(pixels, (size_t)len)};
+    AUTO(mem_free) uint8_t *block = mem_alloc((size_t)record_bytes(r.len));
+    if (!block)
+        return STATUS_NOMEM;
+    st = pack_pixels(from->fd, row->offset, &r, block + RECORD_HEADER_BYTES);
+    if (st)
+        return st;
+    *out = r;
     *out_block = TAKE(block);
     return STATUS_OK;
 }

@@ -5,7 +5,10 @@
 #include <errno.h>
 #include <string.h>
 
-enum { DEAD_PERCENT = 50 }; /* of a pack that make gc rewrite it */
+enum {
+    DEAD_PERCENT = 50, /* of a pack that make gc rewrite it */
+    LOST_ROWS = 4096,  /* in one transaction: others may write in between */
+};
 
 static status recover_and_fit(struct cache *c, const struct cache_gc_options *opt,
                               struct cache_gc_result *r)
@@ -93,17 +96,36 @@ static status tidy_index(struct cache *c, struct cache_gc_result *r)
     return maintain_end(c, st);
 }
 
+static status collect(struct cache *c, const struct cache_gc_options *opt,
+                      struct cache_gc_result *r)
+{
+    status st = recover_and_fit(c, opt, r);
+    if (!st)
+        st = compact(c, opt, r);
+    return st ? st : tidy_index(c, r);
+}
+
+static status replace_index(struct cache *c)
+{
+    status st = maintain_begin(c);
+    if (st)
+        return st;
+    st = index_replace(c, NULL);
+    return maintain_end(c, st == STATUS_CORRUPT ? STATUS_OK : st); /* the writer has just done it */
+}
+
 status cache_gc(struct cache *c, const struct cache_gc_options *opt, struct cache_gc_result *out)
 {
     static const struct cache_gc_options nothing;
     struct cache_gc_result r = {0};
     if (!opt)
         opt = &nothing;
-    status st = recover_and_fit(c, opt, &r);
-    if (!st)
-        st = compact(c, opt, &r);
-    if (!st)
-        st = tidy_index(c, &r);
+    status st = collect(c, opt, &r);
+    if (st == STATUS_CORRUPT) {
+        st = replace_index(c);
+        if (!st)
+            st = collect(c, opt, &r);
+    }
     if (!st && opt->drop_aside)
         st = drop_aside(c, &r.aside_deleted);
     if (!st)
@@ -113,6 +135,21 @@ status cache_gc(struct cache *c, const struct cache_gc_options *opt, struct cach
 
 /* ---- rebuild ---- */
 
+/* Rows that no pack's check has met. */
+static status drop_lost(struct cache *c)
+{
+    uint64_t gone = LOST_ROWS;
+    status st = STATUS_OK;
+    while (!st && gone == LOST_ROWS) {
+        st = report_progress(c);
+        if (!st)
+            st = index_drop_lost(c->index, LOST_ROWS, &gone);
+        if (!st)
+            atomic_fetch_add(&c->n.damaged, gone);
+    }
+    return st;
+}
+
 static status rebuild(struct cache *c, cache_progress_fn *progress, void *arg,
                       uint64_t *out_objects)
 {
@@ -120,6 +157,10 @@ static status rebuild(struct cache *c, cache_progress_fn *progress, void *arg,
     active_close(c); /* else it would look like another process's */
     c->report = (struct report){progress, arg, 0, 1};
     status st = recover_packs(c, true, progress, arg);
+    if (!st)
+        st = drop_lost(c);
+    if (!st)
+        st = index_recount(c->index);
     if (!st)
         st = index_totals(c->index, &t);
     if (!st)

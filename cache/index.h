@@ -85,6 +85,10 @@ status index_pack_page(struct index *x, uint32_t pack, uint64_t from, struct ind
                        int max, int *out_n) MUST_USE;
 /* Deletes up to max of the least recently used rows that are not pinned. */
 status index_evict(struct index *x, int max, uint64_t *out_rows) MUST_USE;
+/* Deletes up to max rows whose pack or profile has no row, or whose offset cannot be one. */
+status index_drop_lost(struct index *x, int max, uint64_t *out_rows) MUST_USE;
+/* Makes right what the index has counted of its rows. */
+status index_recount(struct index *x) MUST_USE;
 /* Deletes up to max rows in scope. */
 status index_remove(struct index *x, enum cache_scope scope, const struct cache_key *key, int max,
                     uint64_t *out_rows) MUST_USE;

@@ -5,13 +5,13 @@ static const size_t digest_len = sizeof(struct digest);
 
 static status read_memo(struct db *d, struct cache_memo *out)
 {
-    struct cache_memo m = {
-        .format = (uint32_t)db_int(d, MEMO_GET, 0),
-        .shape = {(uint32_t)db_int(d, MEMO_GET, 1), (uint32_t)db_int(d, MEMO_GET, 2),
-                  (uint32_t)db_int(d, MEMO_GET, 3)},
-    };
+    struct cache_memo m = {0};
     size_t len = 0;
-    status st = db_blob(d, MEMO_GET, 4, m.pixels.byte, digest_len);
+    status st = statement_u32(d, MEMO_GET, 0, &m.format);
+    if (!st)
+        st = statement_shape(d, MEMO_GET, 1, &m.shape);
+    if (!st)
+        st = db_blob(d, MEMO_GET, 4, m.pixels.byte, digest_len);
     if (!st)
         st = db_blob_upto(d, MEMO_GET, 5, m.info, CACHE_MEMO_INFO_MAX, &len);
     m.info_len = (uint32_t)len;

@@ -1,22 +1,23 @@
 /* The index's rows of objects, and pins. */
 #include "statements.h"
 
+_Static_assert(RECORD_HEADER_BYTES == 128 && RECORD_ALIGN == 64, "RECORD_BYTES says so, too");
+
 static const size_t digest_len = sizeof(struct digest);
 
 /* The current row of a statement whose columns are ROW. */
 static status read_row(struct db *d, int stmt, struct index_row *out)
 {
-    struct index_row r = {
-        .id = db_int(d, stmt, 0),
-        .shape = {(uint32_t)db_int(d, stmt, 3), (uint32_t)db_int(d, stmt, 4),
-                  (uint32_t)db_int(d, stmt, 5)},
-        .pack = (uint32_t)db_int(d, stmt, 6),
-        .offset = (uint64_t)db_int(d, stmt, 7),
-        .used = (uint64_t)db_int(d, stmt, 8),
-    };
+    struct index_row r = {.id = db_int(d, stmt, 0), .used = (uint64_t)db_int(d, stmt, 8)};
     status st = db_blob(d, stmt, 1, r.key.pixels.byte, digest_len);
     if (!st)
         st = db_blob(d, stmt, 2, r.key.profile.byte, digest_len);
+    if (!st)
+        st = statement_shape(d, stmt, 3, &r.shape);
+    if (!st)
+        st = statement_u32(d, stmt, 6, &r.pack);
+    if (!st)
+        st = statement_u63(d, stmt, 7, &r.offset);
     if (!st)
         *out = r;
     return st;
@@ -131,6 +132,20 @@ status index_pack_page(struct index *x, uint32_t pack, uint64_t from, struct ind
 status index_evict(struct index *x, int max, uint64_t *out_rows)
 {
     return statement_changes(x->db, db_run(x->db, EVICT, "i", (int64_t)max), out_rows);
+}
+
+status index_drop_lost(struct index *x, int max, uint64_t *out_rows)
+{
+    return statement_changes(x->db, db_run(x->db, DROP_LOST, "i", (int64_t)max), out_rows);
+}
+
+status index_recount(struct index *x)
+{
+    static const int all[] = {MEASURE_ROWS, COUNT_ROWS, COUNT_MEMOS, COUNT_FILES};
+    status st = STATUS_OK;
+    for (size_t i = 0; i < ARRAY_LEN(all) && !st; i++)
+        st = db_run(x->db, all[i], "");
+    return st;
 }
 
 status index_remove(struct index *x, enum cache_scope scope, const struct cache_key *key, int max,

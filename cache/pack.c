@@ -177,17 +177,33 @@ static bool same_record(const struct record *r, const struct cache_key *key, str
            r->shape.height == s.height && r->shape.channels == s.channels;
 }
 
+status pack_check(int fd, uint64_t offset, const struct cache_key *key, struct cache_shape shape,
+                  struct record *out)
+{
+    struct record r;
+    struct stat sb;
+    status st = pack_peek(fd, offset, &r);
+    if (st)
+        return st;
+    if (!same_record(&r, key, shape) || fstat(fd, &sb) < 0 ||
+        offset + RECORD_HEADER_BYTES + r.len > (uint64_t)sb.st_size)
+        return STATUS_CORRUPT;
+    *out = r;
+    return STATUS_OK;
+}
+
+status pack_pixels(int fd, uint64_t offset, const struct record *r, uint8_t *pixels)
+{
+    size_t n = 0;
+    if (io_pread(fd, pixels, (size_t)r->len, (off_t)offset + RECORD_HEADER_BYTES, &n) || n < r->len)
+        return STATUS_CORRUPT;
+    return checksum64(pixels, (size_t)r->len) == r->checksum ? STATUS_OK : STATUS_CORRUPT;
+}
+
 status pack_read(int fd, uint64_t offset, const struct cache_key *key, struct cache_shape shape,
                  uint8_t *pixels)
 {
     struct record r;
-    status st = pack_peek(fd, offset, &r);
-    if (st)
-        return st;
-    if (!same_record(&r, key, shape))
-        return STATUS_CORRUPT;
-    size_t n = 0;
-    if (io_pread(fd, pixels, (size_t)r.len, (off_t)offset + RECORD_HEADER_BYTES, &n) || n < r.len)
-        return STATUS_CORRUPT;
-    return checksum64(pixels, (size_t)r.len) == r.checksum ? STATUS_OK : STATUS_CORRUPT;
+    status st = pack_check(fd, offset, key, shape, &r);
+    return st ? st : pack_pixels(fd, offset, &r, pixels);
 }

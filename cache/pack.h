@@ -61,7 +61,12 @@ status pack_rewind(struct pack *p, uint64_t end) MUST_USE;
    and checks it. CORRUPT: it is not there or it is damaged; also what the disk cannot read. */
 status pack_read(int fd, uint64_t offset, const struct cache_key *key, struct cache_shape shape,
                  uint8_t *pixels) MUST_USE;
-/* The same for the header alone: whether the record at offset is this key's. */
+/* Both in two steps: whether such a record is there as far as its header and the file's length say,
+   and its pixels (out->len bytes). */
+status pack_check(int fd, uint64_t offset, const struct cache_key *key, struct cache_shape shape,
+                  struct record *out) MUST_USE;
+status pack_pixels(int fd, uint64_t offset, const struct record *r, uint8_t *pixels) MUST_USE;
+/* The header at offset, whosever it is. */
 status pack_peek(int fd, uint64_t offset, struct record *out) MUST_USE;
 
 #endif

@@ -2,7 +2,9 @@
 #define CACHE_PACK_SCAN_H
 /*
  * pack_scan walks the records of [at, to) in order, steps over what is damaged, and finds the next
- * record behind it.
+ * record behind it. Whatever the bytes are, it reads no more than a few times those that the file
+ * has on the disk: holes are stepped over, and pixels that are not what their header says count
+ * towards a limit.
  */
 #include "pack.h"
 
@@ -14,6 +16,8 @@ struct pack_scan {
     uint64_t salt;  /* of the pack */
     bool know_salt; /* else that of the first record found is taken */
     bool unread;    /* some part could not be read: do not take the rest for garbage */
+    uint64_t vain;  /* bytes of pixels that were read and were not what their header says */
+    uint64_t limit; /* of these; records that do not overlap stay below it */
     uint8_t *window;
     uint64_t window_at;
     size_t window_len;

@@ -1,13 +1,19 @@
 /* The index's rows of packs, and what all tables hold together. */
 #include "statements.h"
 
-static struct index_pack read_pack(struct db *d, int stmt)
+static status read_pack(struct db *d, int stmt, struct index_pack *out)
 {
-    return (struct index_pack){.id = (uint32_t)db_int(d, stmt, 0),
-                               .sealed = db_int(d, stmt, 1) != 0,
-                               .bytes = (uint64_t)db_int(d, stmt, 2),
-                               .live_bytes = (uint64_t)db_int(d, stmt, 3),
-                               .live_count = (uint64_t)db_int(d, stmt, 4)};
+    struct index_pack p = {.sealed = db_int(d, stmt, 1) != 0};
+    status st = statement_u32(d, stmt, 0, &p.id);
+    if (!st)
+        st = statement_u63(d, stmt, 2, &p.bytes);
+    if (!st)
+        st = statement_u63(d, stmt, 3, &p.live_bytes);
+    if (!st)
+        st = statement_u63(d, stmt, 4, &p.live_count);
+    if (!st)
+        *out = p;
+    return st;
 }
 
 status index_pack_get(struct index *x, uint32_t id, struct index_pack *out)
@@ -17,9 +23,9 @@ status index_pack_get(struct index *x, uint32_t id, struct index_pack *out)
         st = db_step(x->db, PACK_GET);
     if (st)
         return st;
-    *out = read_pack(x->db, PACK_GET);
+    st = read_pack(x->db, PACK_GET, out);
     db_reset(x->db, PACK_GET);
-    return STATUS_OK;
+    return st;
 }
 
 status index_pack_set(struct index *x, uint32_t id, uint64_t bytes, bool sealed)
@@ -39,8 +45,10 @@ status index_packs(struct index *x, struct index_pack **out, size_t *out_n)
     status st = db_start(x->db, PACKS, "");
     size_t n = 0;
     while (!st && !(st = db_step(x->db, PACKS))) {
-        struct index_pack p = read_pack(x->db, PACKS);
-        st = buf_add(&b, &p, sizeof p);
+        struct index_pack p;
+        st = read_pack(x->db, PACKS, &p);
+        if (!st)
+            st = buf_add(&b, &p, sizeof p);
         n++;
     }
     if (st != STATUS_NOT_FOUND) {

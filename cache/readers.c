@@ -72,32 +72,39 @@ void cache_object_done(struct cache_object *o)
     *o = (struct cache_object){0};
 }
 
-static status read_once(struct cache *c, const struct index_row *row, uint8_t *pixels)
+/* Memory is taken once the record's own header agrees with the row. */
+static status read_record(int fd, const struct index_row *row, struct cache_object *out)
 {
-    struct pack_file use;
-    status st = pack_file_acquire(c, row->pack, &use);
+    struct record r;
+    status st = pack_check(fd, row->offset, &row->key, row->shape, &r);
     if (st)
         return st;
-    st = pack_read(use.fd, row->offset, &row->key, row->shape, pixels);
-    pack_file_release(c, &use);
+    AUTO(mem_free) uint8_t *pixels = mem_alloc((size_t)r.len);
+    if (!pixels)
+        return STATUS_NOMEM;
+    st = pack_pixels(fd, row->offset, &r, pixels);
+    if (!st)
+        *out = (struct cache_object){r.shape, TAKE(pixels), (size_t)r.len};
+    return st;
+}
+
+static status read_once(struct cache *c, const struct index_row *row, struct cache_object *out)
+{
+    struct pack_file file;
+    status st = pack_file_acquire(c, row->pack, &file);
+    if (st)
+        return st;
+    st = read_record(file.fd, row, out);
+    pack_file_release(c, &file);
     return st;
 }
 
 status object_read(struct cache *c, const struct index_row *row, struct cache_object *out)
 {
-    uint64_t len;
-    if (!record_shape_ok(row->shape, &len))
-        return STATUS_CORRUPT;
-    AUTO(mem_free) uint8_t *pixels = mem_alloc((size_t)len);
-    if (!pixels)
-        return STATUS_NOMEM;
-    status st = read_once(c, row, pixels);
+    status st = read_once(c, row, out);
     if (st == STATUS_CORRUPT) { /* or the table has a deleted pack whose number was given again */
         pack_file_forget(c, row->pack);
-        st = read_once(c, row, pixels);
+        st = read_once(c, row, out);
     }
-    if (st)
-        return st;
-    *out = (struct cache_object){row->shape, TAKE(pixels), (size_t)len};
-    return STATUS_OK;
+    return st;
 }

@@ -2,7 +2,7 @@
  * Making the index agree with the packs: after a crash, after the index was lost, and on request.
  *
  * A pack whose file is as long as the index says needs nothing. One that is longer has records
- * whose transaction was lost, and they get rows (recover_pack.c). Only the holder of a pack's lock
+ * whose transaction was lost, and they get rows (recover_pack.c); one that is shorter loses some. Only the holder of a pack's lock
  * may do this, so the pack another process is appending to is left to that process. A pack without
  * rows at all is the same case, beginning at 0: that is how a lost index is rebuilt, and why there
  * is no second procedure for it.
@@ -122,7 +122,7 @@ static bool up_to_date(struct cache *c, const struct index_pack *packs, size_t n
     uint64_t size;
     for (size_t i = 0; i < n; i++)
         if (packs[i].id == id)
-            return !file_size(c, id, &size) && size <= packs[i].bytes;
+            return !file_size(c, id, &size) && size == packs[i].bytes;
     return false;
 }
 

@@ -2,7 +2,8 @@
  * Making the index agree with one pack, which is locked.
  *
  * Records behind where the index ends are read, synced, and get rows. What follows the last whole
- * record is torn and is cut off, unless the disk could not read some of it.
+ * record is torn and is cut off, unless the disk could not read some of it. A pack that is shorter
+ * than the index says was cut by somebody else: rows of what it lost go.
  */
 #include "store.h"
 
@@ -119,12 +120,15 @@ status recover_tail(struct cache *c, struct pack *p, bool every, bool *out_seale
     bool known = st == STATUS_OK;
     if (st && st != STATUS_NOT_FOUND)
         return st;
-    if (every && (st = check_rows(c, p)))
+    bool cut = known && p->end < row.bytes;
+    if ((every || cut) && (st = check_rows(c, p)))
         return st;
-    bool sealed = row.sealed || p->header || p->end < row.bytes;
+    bool sealed = row.sealed || p->header || cut;
     if (!every && known && p->end <= row.bytes) {
-        *out_sealed = sealed;
-        return STATUS_OK;
+        st = cut ? index_pack_set(c->index, p->id, p->end, true) : STATUS_OK;
+        if (!st)
+            *out_sealed = sealed;
+        return st;
     }
     uint64_t good = 0;
     bool unread = false;

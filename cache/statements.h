@@ -10,6 +10,8 @@
     "o.pixels))"
 #define ROW "o.id, o.pixels, f.digest, o.width, o.height, o.channels, o.pack, o.offset, o.used"
 #define FROM_OBJECTS " FROM objects o JOIN profiles f ON f.id = o.profile "
+/* As record_bytes: a header of 128 and the pixels, up to a multiple of 64. */
+#define RECORD_BYTES "((128 + width * height * channels + 63) / 64 * 64)"
 #define PROFILE(n) "(SELECT id FROM profiles WHERE digest = ?" #n ")"
 #define ADD                                                                                        \
     "INSERT INTO objects (profile, pixels, pack, offset, bytes, width, height, channels, used) "   \
@@ -33,6 +35,16 @@
                  "WHERE o.pack = ?1 AND o.offset >= ?2 ORDER BY o.offset LIMIT ?3")                \
     X(EVICT, "DELETE FROM objects WHERE id IN (SELECT o.id FROM objects o WHERE " UNPINNED         \
              " ORDER BY o.used, o.id LIMIT ?1)")                                                   \
+    X(DROP_LOST, "DELETE FROM objects WHERE id IN (SELECT id FROM objects WHERE offset < 0 OR "    \
+                 "pack NOT IN (SELECT id FROM packs) OR profile NOT IN (SELECT id FROM profiles) " \
+                 "LIMIT ?1)")                                                                      \
+    X(MEASURE_ROWS, "UPDATE objects SET bytes = " RECORD_BYTES " WHERE bytes != " RECORD_BYTES)    \
+    X(COUNT_ROWS, "UPDATE packs SET live_count = n, live_bytes = b FROM (SELECT p.id AS pack, "    \
+                  "COUNT(o.id) AS n, COALESCE(SUM(o.bytes), 0) AS b FROM packs p LEFT JOIN "       \
+                  "objects o ON o.pack = p.id GROUP BY p.id) WHERE id = pack AND "                 \
+                  "(live_count != n OR live_bytes != b)")                                          \
+    X(COUNT_MEMOS, "UPDATE meta SET value = (SELECT COUNT(*) FROM memos) WHERE name = 'memos'")    \
+    X(COUNT_FILES, "UPDATE meta SET value = (SELECT COUNT(*) FROM files) WHERE name = 'files'")    \
     X(REMOVE_ALL, "DELETE FROM objects WHERE id IN (SELECT id FROM objects LIMIT ?1)")             \
     X(REMOVE_PROFILE,                                                                              \
       "DELETE FROM objects WHERE id IN (SELECT id FROM objects WHERE profile = " PROFILE(          \
@@ -90,6 +102,11 @@ enum {
         STATEMENT_COUNT
 };
 
+/* A column that we only ever write numbers of 32 or 63 bits to; CORRUPT: it holds another. */
+status statement_u32(struct db *d, int stmt, int col, uint32_t *out) MUST_USE;
+status statement_u63(struct db *d, int stmt, int col, uint64_t *out) MUST_USE;
+/* Three such columns. */
+status statement_shape(struct db *d, int stmt, int col, struct cache_shape *out) MUST_USE;
 /* The first column of the first row of a started statement, which is then run to its end. CORRUPT:
    there is no row. */
 status statement_int(struct db *d, int stmt, uint64_t *out) MUST_USE;
