@@ -12,8 +12,8 @@
  *                 nn_plan_new.
  *   3. nn_gradients / nn_param_gradients append the backward ops.
  *   4. nn_plan:   fuses (norm+activation, convolution+bias+residual), places every intermediate in
- *                 one arena by liveness, picks a kernel per op, packs weights. This is where memory
- *                 is taken.
+ *                 one arena by liveness, picks a kernel per op, packs weights. All memory is
+ *                 allocated here.
  *   5. nn_plan_run: a flat loop over prepared ops. Allocates nothing, cannot fail for want of
  *                 memory.
  *
@@ -46,7 +46,7 @@
  *             st = nn_plan_refresh(plan); // the weights changed
  *     }
  *
- * Layout: images and what is computed of them are NHWC, dense, inputs and outputs f32; between ops a
+ * Layout: images and what is computed from them are NHWC, dense, inputs and outputs f32; between ops a
  * bf16 plan keeps them in 16 bits (nn_precision). Convolution weights are kept as published
  * checkpoints have them, (O,I,Kh,Kw); linear weights (O,I). Dims: N batch, H W space, C channels,
  * K classes.
@@ -185,24 +185,24 @@ struct nn_val nn_batch_norm(struct nn_graph *g, struct nn_val x, struct nn_val g
 /* Batch norms that are built after this with `training` use the batch's statistics and leave the
    running ones as they are: for gradients of inputs (an attack, say) beside a training run. */
 void nn_hold_statistics(struct nn_graph *g);
-/* GELU is x times the normal distribution's share below x (Hendrycks & Gimpel 2016), exactly, not
-   its usual approximation by tanh. */
+/* GELU (Hendrycks & Gimpel 2016) is x Phi(x), Phi the distribution function of the standard normal
+   distribution: exactly, not the usual approximation by tanh. */
 enum nn_act_kind { NN_RELU, NN_SILU, NN_SIGMOID, NN_TANH, NN_RELU6, NN_GELU, NN_ACT_COUNT };
 struct nn_val nn_act(struct nn_graph *g, struct nn_val x, enum nn_act_kind kind); /* any shape */
 struct nn_val nn_add(struct nn_graph *g, struct nn_val a, struct nn_val b);       /* same shape */
 struct nn_val nn_sub(struct nn_graph *g, struct nn_val a, struct nn_val b);
 struct nn_val nn_mul(struct nn_graph *g, struct nn_val a, struct nn_val b);
 struct nn_val nn_affine(struct nn_graph *g, struct nn_val x, float scale, float shift);
-/* v (N,C) added to (or multiplied into) every pixel of x. */
+/* v (N,C) is added to every pixel of x, or multiplies it. */
 struct nn_val nn_add_nc(struct nn_graph *g, struct nn_val x, struct nn_val v);
 struct nn_val nn_mul_nc(struct nn_graph *g, struct nn_val x, struct nn_val v);
 struct nn_val nn_concat(struct nn_graph *g, struct nn_val a, struct nn_val b); /* along C */
 /* Channels first .. first+count-1 of x, (N,..,C), as a value of its own. */
 struct nn_val nn_slice_c(struct nn_graph *g, struct nn_val x, int first, int count);
-/* Sequences (N,L,C): a sample's L rows after those of another; count rows from the first on. */
+/* Sequences (N,L,C): in each sample the rows of b after those of a; rows first..first+count-1. */
 struct nn_val nn_concat_tokens(struct nn_graph *g, struct nn_val a, struct nn_val b);
 struct nn_val nn_slice_tokens(struct nn_graph *g, struct nn_val x, int first, int count);
-/* v (..) added to every sample of x (N,..); v n times, (n,..). */
+/* v (..) added to every sample of x (N,..); v repeated n times, (n,..). */
 struct nn_val nn_add_each(struct nn_graph *g, struct nn_val x, struct nn_val v);
 struct nn_val nn_repeat(struct nn_graph *g, struct nn_val v, int n);
 struct nn_val nn_reshape(struct nn_graph *g, struct nn_val x, struct nn_shape s); /* same count */
@@ -264,9 +264,10 @@ struct nn_plan_options {
     enum nn_precision precision;
     int threads;    /* OpenMP threads of one run; 0: cpu_count() */
     bool no_fusion; /* for tests: one kernel per op */
-    /* The parameters are not written while plans of them exist: equal plans of one nn_params, such
-       as those of several threads, then read one copy of the weights in the kernels' layouts, which
-       may be four times as large as the weights. nn_plan_refresh does nothing. */
+    /* The caller promises not to write the parameters while plans of them exist. Equal plans of one
+       nn_params, such as those of several threads, then share one copy of the weights in the
+       kernels' layouts, which may be four times as large as the weights. nn_plan_refresh does
+       nothing. */
     bool shared;
 };
 
@@ -344,11 +345,11 @@ void nn_ema_swap(struct nn_ema *e);
 /* ================================ weights on disk: safetensors ================================ */
 /*
  * One file: 8 bytes little-endian header length, JSON header, tensor bytes. Reading maps the file;
- * offsets, sizes, overlaps, names and JSON are all checked before a byte is believed, and a file
- * that breaks a rule is STATUS_CORRUPT with the first tensor that breaks it. What the format allows
- * and we cannot hold (an unknown dtype, five dimensions) is STATUS_UNSUPPORTED. Replace a file that
- * may be open by rename, as nn_file_save does: one that is cut short under a mapping ends its
- * readers.
+ * offsets, sizes, overlaps, names and JSON are all checked before a tensor is used, and a file that
+ * breaks a rule is STATUS_CORRUPT with the first tensor that breaks it. What the format allows but
+ * nn_file cannot represent (an unknown dtype, five dimensions) is STATUS_UNSUPPORTED. Replace a file
+ * that may be open by rename, as nn_file_save does: truncating it while it is mapped kills its
+ * readers (SIGBUS).
  */
 struct nn_meta {
     const char *key, *value;
@@ -388,13 +389,13 @@ struct nn_save_tensor {
     const float *data;
     bool half; /* store as F16 */
 };
-/* Deterministic bytes (sorted by name); written aside, synced, renamed. */
+/* Deterministic bytes (sorted by name); written to a temporary file, synced, renamed. */
 status nn_file_save(const char *path, const struct nn_save_tensor *tensors, int n,
                     const struct nn_meta *meta, int n_meta, struct errmsg *e) MUST_USE;
 
 /*
  * The same file of one f32 tensor whose values come in parts, in any order, so that a tensor may be
- * larger than memory. What was never put is zero. The file appears under its name when it is
+ * larger than memory. Elements that were never put are zero. The file appears under its name when it is
  * finished; freed before that, nothing is left of it.
  *
  *     nn_file_stream_new(path, "delta", shape, NULL, 0, &s, e)
@@ -420,9 +421,9 @@ status nn_params_save(const struct nn_params *p, const char *path, const struct 
                       int n_meta, bool half, struct errmsg *e) MUST_USE;
 /* A checkpoint to resume from: weights, optimiser state, average (either may be NULL), metadata. It
    is a weights file as well: nn_params_load with prefix "" reads the weights, with "ema." the
-   average. Loading changes nothing unless everything asked for is there; a checkpoint of another
-   kind of optimiser is STATUS_INVALID, one without what is asked for STATUS_NOT_FOUND. Keys "nn.*"
-   are ours. */
+   average. Loading changes nothing unless all that it should load is there; a checkpoint of another
+   kind of optimiser is STATUS_INVALID, one in which something is missing STATUS_NOT_FOUND. Metadata
+   keys "nn.*" are reserved. */
 status nn_checkpoint_save(const char *path, const struct nn_params *p, const struct nn_optim *o,
                           const struct nn_ema *ema, const struct nn_meta *meta, int n_meta,
                           struct errmsg *e) MUST_USE;
@@ -432,7 +433,7 @@ status nn_checkpoint_load(const struct nn_file *f, struct nn_params *p, struct n
 /* ================================ randomness ================================ */
 /*
  * Philox 4x32-10 (Salmon et al. 2011): a pure function of (key, counter), so a number does not
- * depend on who asked before. nn_rng names a stream; `at` counts 32-bit words in it.
+ * depend on what was drawn before. nn_rng names a stream; `at` counts 32-bit words in it.
  */
 struct nn_rng {
     uint32_t key[2];

@@ -95,7 +95,7 @@ int64_t nn_params_elements(const struct nn_params *p, bool trainable_only)
     return n;
 }
 
-/* Room for one more entry. */
+/* Makes space for one more entry. */
 static status grow(struct nn_params *p)
 {
     if (p->count < p->cap)
@@ -207,7 +207,7 @@ static void fans(struct nn_shape s, double *out_in, double *out_out)
     *out_out = s.dim[0] * window;
 }
 
-/* A bias, which has no fan of its own, takes that of the weight beside it. */
+/* A bias has no fan of its own: it is initialised by that of the weight beside it. */
 static struct nn_shape fan_shape(struct nn_params *p, const struct nn_param_entry *e)
 {
     static const char bias[] = "bias", weight[] = "weight";

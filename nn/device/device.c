@@ -37,7 +37,7 @@ bool nn_precision_supported(const char *device, enum nn_precision precision)
     const struct nn_device *d = nn_device_find(device);
     if (!d || (precision != NN_PREC_F32 && precision != NN_PREC_BF16))
         return false;
-    if (!device && d == &nn_device_openblas) /* who leaves the choice to us wants speed */
+    if (!device && d == &nn_device_openblas) /* left to us, the choice is for speed */
         return precision == NN_PREC_F32;
     return precision == NN_PREC_F32 || (d->precision && d->precision(precision));
 }

@@ -1,17 +1,19 @@
 #ifndef NN_DEVICE_H
 #define NN_DEVICE_H
 /*
- * device: who can run which op. A device is a list of kernels and a next device that is asked for
- * what the list declines; the end of every chain is `reference`, which can do everything in f32:
+ * device: which kernels run which op. A device is a list of kernels and a next device, whose kernels
+ * are tried for what the list does not support; the end of every chain is `reference`, which supports
+ * everything in f32:
  *
  *     onednn -> openblas -> common -> reference
  *
- * A kernel is a const struct. The planner makes one nn_step per node and takes it through
+ * A kernel is a const struct. The planner makes one nn_step per node and calls, in this order,
  *
  *     supports   shapes, stores, attributes are known; pointers are NULL
  *     prepare    (optional) makes state, says how many scratch and packed bytes it needs;
- *                STATUS_UNSUPPORTED: declines after all, the next kernel of the chain is asked
- *     bind       (optional) all pointers are now final; last chance to allocate
+ *                STATUS_UNSUPPORTED: it cannot do this step after all, and the next kernel of the
+ *                chain is tried
+ *     bind       (optional) all pointers are now final; the last chance to allocate
  *     pack       (optional) weights -> s->packed; again after every nn_plan_refresh
  *     run        many times; allocates nothing
  *     drop       (optional) frees state
@@ -77,9 +79,9 @@ struct nn_kernel {
 struct nn_device {
     const char *name;
     /* (optional: none) The i-th list of its kernels on this CPU, NULL-terminated; NULL: there is
-       none. Kernels are asked in the order of the lists. */
+       none. Kernels are tried in the order of the lists. */
     const struct nn_kernel *const *(*list)(int i, enum nn_precision p);
-    const struct nn_device *next;           /* NULL: ask the reference rows of the op table */
+    const struct nn_device *next;           /* NULL: the reference kernels of the op table */
     bool (*precision)(enum nn_precision p); /* (optional: every precision) */
     /* (optional) What the kernels share in one plan: an engine, a stream. */
     status (*open)(int threads, enum nn_precision p, void **out_ctx, struct errmsg *e);
@@ -97,17 +99,17 @@ bool nn_all_f32(const struct nn_step *s);    /* every float tensor is stored as 
 
 /* ---- parallel loops: the only place with OpenMP ---- */
 typedef void nn_range_fn(const void *ctx, int64_t first, int64_t last, int thread);
-/* Calls fn on contiguous pieces that make up 0..n-1, from `threads` threads. `thread`, below that
-   number, tells which one calls, for scratch of its own. A thread may come several times, and who
-   comes for what differs from run to run: results must not depend on it. threads <= 1: one plain
-   call, no OpenMP. */
+/* Calls fn on contiguous chunks that make up 0..n-1, from `threads` threads. `thread`, below that
+   number, says which of them calls, so that each can have scratch of its own. A thread may get
+   several chunks, and which thread gets which differs from run to run: results must not depend on
+   it. threads <= 1: one plain call, no OpenMP. */
 void nn_for_range(int threads, int64_t n, nn_range_fn *fn, const void *ctx);
-/* Every piece begins at a multiple of block: for work that goes in blocks anyway, and to keep
+/* The same with chunks that begin at multiples of block: for work that is blocked anyway, and to keep
    threads from writing to the same cache line. */
 enum { NN_LINE_FLOATS = 16 };
 void nn_for_blocks(int threads, int64_t n, int64_t block, nn_range_fn *fn, const void *ctx);
-/* One call for each of `threads` parts, part i as thread i whichever thread makes it: for sums that
-   are kept by part and added in a fixed order. */
+/* Divides 0..n-1 into at most `threads` parts and makes one call for each, that of part i as thread i
+   whichever thread makes it: for partial sums that are then added in a fixed order. */
 void nn_for_parts(int threads, int64_t n, nn_range_fn *fn, const void *ctx);
 
 /* Sets the calling thread's OpenMP thread count, which libraries read when a kernel is made or run;
@@ -116,9 +118,11 @@ int nn_bind_threads(int threads);
 
 /* ---- rows: one kernel body for f32 and bf16 ---- */
 enum { NN_ROW_MAX = 2048 }; /* floats a row may have; fits L1 several times */
-/* n <= NN_ROW_MAX floats from element `at`: the tensor's own memory, or converted into scratch. */
+/* The n <= NN_ROW_MAX elements from `at` on as floats: in the tensor's own memory, or converted into
+   scratch. */
 const float *nn_row(const struct nn_tensor *t, int64_t at, int n, float *scratch);
-/* Where to write n floats for element `at`, and the call that makes them the tensor's. */
+/* Where to write floats for the elements from `at` on: the tensor's own memory, or scratch, which
+   nn_row_put then converts into the tensor. */
 float *nn_row_out(const struct nn_tensor *t, int64_t at, float *scratch);
 void nn_row_put(const struct nn_tensor *t, int64_t at, int n, const float *scratch);
 

@@ -1,10 +1,10 @@
 /*
  * The parallel loops.
  *
- * A range is cut into one contiguous part per thread by a formula. A thread takes its part piece by
- * piece, then what is left of the others' parts: mostly it works where it did in the op before, but
- * a thread whose core is slow, or not its alone, does not hold up the rest. In nn_for_parts a part
- * is one piece and has a number.
+ * The range is divided into one contiguous part per thread. A thread works through its own part chunk
+ * by chunk and then helps with the others' parts. So it mostly touches the memory that it touched in
+ * the op before, yet a thread whose core is slow or shared does not hold up the others. In
+ * nn_for_parts a part is one chunk and has a number.
  */
 #include "device/device.h"
 
@@ -37,11 +37,11 @@ static int64_t part_start(int64_t n, int threads, int i)
     return n / threads * i + (n % threads < i ? n % threads : i);
 }
 
-/* What has been taken of a part; on a cache line of its own. */
-struct share {
+/* The next chunk of a part, on a cache line of its own. */
+struct cursor {
     _Alignas(64) _Atomic int64_t next;
 };
-enum { SHARES_MAX = 64, PIECES = 8 };
+enum { PARTS_MAX = 64, CHUNKS = 8 }; /* parts; chunks of a part */
 
 UNWATCHED
 void nn_for_blocks(int threads, int64_t n, int64_t block, nn_range_fn *fn, const void *ctx)
@@ -53,11 +53,11 @@ void nn_for_blocks(int threads, int64_t n, int64_t block, nn_range_fn *fn, const
             fn(ctx, 0, n, 0);
         return;
     }
-    struct share share[SHARES_MAX];
-    int parts = threads < SHARES_MAX ? threads : SHARES_MAX;
+    struct cursor cursor[PARTS_MAX];
+    int parts = threads < PARTS_MAX ? threads : PARTS_MAX;
     for (int i = 0; i < parts; i++)
-        atomic_init(&share[i].next, part_start(blocks, parts, i));
-    int64_t piece = blocks / threads / PIECES + 1;
+        atomic_init(&cursor[i].next, part_start(blocks, parts, i));
+    int64_t chunk = blocks / threads / CHUNKS + 1;
     RELEASE(region_begins);
 #pragma omp parallel num_threads(threads)
     {
@@ -66,8 +66,8 @@ void nn_for_blocks(int threads, int64_t n, int64_t block, nn_range_fn *fn, const
         for (int i = 0; i < parts; i++) {
             int part = (me + i) % parts;
             int64_t end = part_start(blocks, parts, part + 1), at;
-            while ((at = atomic_fetch_add(&share[part].next, piece)) < end) {
-                int64_t stop = at + piece < end ? at + piece : end;
+            while ((at = atomic_fetch_add(&cursor[part].next, chunk)) < end) {
+                int64_t stop = at + chunk < end ? at + chunk : end;
                 fn(ctx, at * block, stop * block < n ? stop * block : n, me);
             }
         }
@@ -88,8 +88,8 @@ struct parts {
     const void *ctx;
 };
 
-/* Items are parts: whichever thread takes part i calls fn as thread i. */
-static void take_parts(const void *ctx, int64_t first, int64_t last, int thread)
+/* Items are parts. */
+static void run_parts(const void *ctx, int64_t first, int64_t last, int thread)
 {
     const struct parts *p = ctx;
     (void)thread;
@@ -101,7 +101,7 @@ void nn_for_parts(int threads, int64_t n, nn_range_fn *fn, const void *ctx)
 {
     int64_t parts = threads > 1 ? threads : 1;
     parts = parts < n ? parts : n;
-    nn_for_range(threads, parts, take_parts, &(struct parts){n, (int)parts, fn, ctx});
+    nn_for_range(threads, parts, run_parts, &(struct parts){n, (int)parts, fn, ctx});
 }
 
 int nn_bind_threads(int threads)

@@ -12,7 +12,7 @@
 
 enum { ITEMS_MAX = 3000, THREADS_MAX = 100 };
 
-/* Who did what. */
+/* Which thread ran which items. */
 struct log {
     int64_t n, block;
     int threads;
@@ -87,7 +87,7 @@ static void parts_are_fixed(void **state)
         }
 }
 
-/* The first piece is not done before everything outside it is. */
+/* The first chunk ends only when everything outside it is done. */
 struct slow {
     atomic_llong done, first_piece;
     atomic_bool alone;

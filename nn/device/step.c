@@ -1,4 +1,4 @@
-/* What is asked of a step's tensors. */
+/* Predicates about a step's tensors. */
 #include "ops/op.h"
 
 size_t nn_store_bytes(enum nn_store s)
@@ -22,7 +22,7 @@ bool nn_all_f32(const struct nn_step *s)
 bool nn_plain_step(const struct nn_step *s)
 {
     const struct nn_op_impl *row = nn_op_row(s->op);
-    const int fused[] = {row->res, row->nc, row->more};
+    const int fused[] = {row->res, row->nc, row->addend};
     for (size_t i = 0; i < ARRAY_LEN(fused); i++)
         if (fused[i] && nn_has(&s->in[fused[i]]))
             return false;

@@ -1,6 +1,6 @@
 #ifndef NN_FILE_H
 #define NN_FILE_H
-/* file: what lies behind struct nn_file, for the readers of its formats. */
+/* file: the inside of struct nn_file, for the parsers of the formats. */
 #include "nn/nn.h"
 
 #include <jansson.h>
@@ -14,7 +14,7 @@ struct nn_file {
     void *map;
     size_t len;
     json_t *header; /* safetensors: owns every name and string below */
-    void **owned;   /* others: what is to be freed */
+    void **owned;   /* other formats: memory that nn_file_close frees */
     int n_owned, cap_owned;
     struct file_tensor *tensors; /* sorted by name */
     int count;

@@ -165,8 +165,8 @@ static status read_array(const unsigned char *data, size_t len, struct nn_file_t
     return STATUS_OK;
 }
 
-/* Room for n tensors and their names. */
-static status make_room(struct nn_file *f, size_t n)
+/* Reserves memory for n tensors and their names. */
+static status reserve(struct nn_file *f, size_t n)
 {
     f->owned = mem_zalloc(2 * n + 1, sizeof *f->owned); /* a name, and bytes that were deflated */
     f->tensors = mem_zalloc(n + 1, sizeof *f->tensors);
@@ -191,7 +191,7 @@ static status add_array(struct nn_file *f, const char *name, size_t name_len,
 
 status file_parse_npy(struct nn_file *f, struct errmsg *e)
 {
-    status st = make_room(f, 1);
+    status st = reserve(f, 1);
     return st ? st : add_array(f, "array", strlen("array"), f->map, f->len, e);
 }
 
@@ -251,7 +251,7 @@ status file_parse_npz(struct nn_file *f, const struct nn_zip *zip, struct errmsg
     size_t n = 0;
     status st = count_members(zip, &n, e);
     if (!st)
-        st = make_room(f, n);
+        st = reserve(f, n);
     for (size_t i = 0; i < zip->count && !st; i++)
         if (is_npy(&zip->member[i]))
             st = add_member(f, &zip->member[i], e);

@@ -5,33 +5,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <zlib.h>
 
 #include <cmocka.h>
 
-static int memory;
-static char path[64];
-
-static int make_file(void **state)
-{
-    (void)state;
-    memory = memfd_create("numpy-file-test", MFD_CLOEXEC);
-    snprintf(path, sizeof path, "/proc/self/fd/%d", memory);
-    return memory < 0;
-}
-
-static int close_file(void **state)
-{
-    (void)state;
-    return close(memory);
-}
-
-static void put(const void *data, size_t len)
-{
-    assert_int_equal(ftruncate(memory, 0), 0);
-    assert_int_equal(pwrite(memory, data, len, 0), len);
-}
+#include "file/memory_file.h"
 
 /* As numpy.save writes it, version 1, without the padding. */
 static size_t npy(char *out, const char *header, const void *data, size_t len)
@@ -108,7 +86,7 @@ static void damaged_and_foreign_arrays_are_refused(void **state)
     }
 }
 
-/* No beginning of a good file is one. */
+/* No proper prefix of a good file is one. */
 static void a_file_that_ends_too_soon_is_damaged(void **state)
 {
     (void)state;
@@ -301,5 +279,5 @@ int main(void)
         cmocka_unit_test(deflated_arrays_are_what_they_say),
         cmocka_unit_test(short_memory_gives_nothing),
     };
-    return cmocka_run_group_tests_name("numpy_file", tests, make_file, close_file);
+    return cmocka_run_group_tests_name("numpy_file", tests, memory_file_open, memory_file_close);
 }

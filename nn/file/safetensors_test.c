@@ -211,7 +211,7 @@ static void every_prefix_is_refused(void **state)
     }
 }
 
-/* Nothing to expect but that it ends with a status and that what it gives out can be read. */
+/* Whatever the bytes: opening ends with a status, and all that it hands out can be read. */
 static void every_changed_byte_is_survived(void **state)
 {
     (void)state;
@@ -460,7 +460,7 @@ static void python_samples(void **state)
                         "ja");
 }
 
-/* Doubles become the nearest floats; what f32 has no room for is an error and changes nothing. */
+/* Doubles become the nearest floats; one beyond the range of f32 is an error and changes nothing. */
 static void doubles_are_read(void **state)
 {
     (void)state;

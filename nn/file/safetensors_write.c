@@ -12,7 +12,7 @@
 #include <jansson.h>
 #include <string.h>
 
-enum { PIECE = 1 << 14 }; /* halves converted at a time */
+enum { CHUNK = 1 << 14 }; /* halves converted at a time */
 
 struct item {
     const struct nn_save_tensor *t;
@@ -119,13 +119,13 @@ static status write_header(int fd, const char *text)
 
 static status write_half(int fd, const float *v, size_t n)
 {
-    uint16_t piece[PIECE];
+    uint16_t chunk[CHUNK];
     status st = STATUS_OK;
-    for (size_t at = 0; !st && at < n; at += PIECE) {
-        size_t count = n - at < PIECE ? n - at : PIECE;
+    for (size_t at = 0; !st && at < n; at += CHUNK) {
+        size_t count = n - at < CHUNK ? n - at : CHUNK;
         for (size_t i = 0; i < count; i++)
-            piece[i] = nn_to_f16(v[at + i]);
-        st = io_write(fd, piece, count * sizeof *piece);
+            chunk[i] = nn_to_f16(v[at + i]);
+        st = io_write(fd, chunk, count * sizeof *chunk);
     }
     return st;
 }

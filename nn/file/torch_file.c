@@ -10,9 +10,9 @@
  * A tensor is a storage, an offset, sizes and strides. Where the strides are those of rows in order
  * the tensor's bytes are used as they lie in the file, otherwise they are copied into that order.
  *
- * A pickle may name one storage, one tensor or one dictionary any number of times, so that a small
- * file describes as many tensors as it likes. What they hold together, and their names, is bounded
- * by the file's length (SHARED_MOST): neither a copy here nor a reader of all of them costs more.
+ * A pickle may name one storage, one tensor or one dictionary any number of times, so a small file
+ * can describe any number of tensors. Their total size, names included, is bounded by the file's
+ * length (SHARED_MOST), and so is the cost of copying or reading all of them.
  * A storage's checksum is computed once (zip.h).
  */
 #include "file/numpy_file.h"
@@ -55,7 +55,7 @@ struct reader {
     size_t index[DEPTH_MAX];
     int depth;
     int cap_tensors, visits;
-    uint64_t room; /* bytes that further tensors and names may have */
+    uint64_t budget; /* bytes that further tensors and names may take */
     struct errmsg *e;
 };
 
@@ -206,13 +206,13 @@ static void copy_in_order(const struct view *v, const unsigned char *from, size_
     }
 }
 
-/* Takes what one tensor holds from the file's share. */
-static status take(struct reader *r, const char *name, uint64_t bytes)
+/* Charges what one tensor holds to the file's budget. */
+static status charge(struct reader *r, const char *name, uint64_t bytes)
 {
-    if (bytes > r->room)
+    if (bytes > r->budget)
         return unfit(r, name, STATUS_LIMIT,
                      "the tensors up to this one hold far more than the file does");
-    r->room -= bytes;
+    r->budget -= bytes;
     return STATUS_OK;
 }
 
@@ -236,7 +236,7 @@ static status lay_out(struct reader *r, const struct pickle_value *t, struct nn_
     out->shape = v.shape;
     out->bytes = (size_t)v.elements * size;
     out->data = data + (v.elements ? (size_t)v.offset * size : 0);
-    st = take(r, out->name, out->bytes);
+    st = charge(r, out->name, out->bytes);
     if (st || v.in_order)
         return st;
     void *copy = mem_alloc(out->bytes);
@@ -261,7 +261,7 @@ static status add_tensor(struct reader *r, const struct pickle_value *t)
     if (st)
         return st;
     struct file_tensor q = {.t = {.name = name}};
-    st = take(r, name, strlen(name) + sizeof q);
+    st = charge(r, name, strlen(name) + sizeof q);
     if (!st)
         st = lay_out(r, t, &q.t);
     if (!st)
@@ -310,7 +310,7 @@ static status read_object(struct nn_file *f, const struct storages *s,
                           const struct pickle_value *root, struct errmsg *e)
 {
     struct reader r = {
-        .f = f, .storages = *s, .room = SMALL_BYTES + SHARED_MOST * (uint64_t)f->len, .e = e};
+        .f = f, .storages = *s, .budget = SMALL_BYTES + SHARED_MOST * (uint64_t)f->len, .e = e};
     status st = walk(&r, root);
     if (!st && f->count == 0)
         st = errmsg_set(e, STATUS_UNSUPPORTED, "it holds no tensors");

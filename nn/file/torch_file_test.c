@@ -1,4 +1,4 @@
-/* torch.save's files: what tests/torch/files.py wrote is read, and nothing else is believed. */
+/* torch.save's files: what tests/torch/files.py wrote is read, and damaged or forged ones are refused. */
 #include "file/zip.h"
 #include "nn/nn.h"
 
@@ -7,34 +7,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
-static int memory = -1; /* a file that no disk has to keep */
-static char path[64];
+#include "file/memory_file.h"
+
 static const char *const golden[] = {"tests/golden/torch_zip.pt", "tests/golden/torch_old.pt"};
-
-static int make_file(void **state)
-{
-    (void)state;
-    memory = memfd_create("torch-file-test", MFD_CLOEXEC);
-    snprintf(path, sizeof path, "/proc/self/fd/%d", memory);
-    return memory < 0;
-}
-
-static int close_file(void **state)
-{
-    (void)state;
-    return close(memory);
-}
-
-static void put(const void *data, size_t len)
-{
-    assert_int_equal(ftruncate(memory, 0), 0);
-    assert_int_equal(pwrite(memory, data, len, 0), len);
-}
 
 static size_t get(const char *name, unsigned char **out)
 {
@@ -124,7 +102,7 @@ static void a_file_cut_anywhere_is_refused(void **state)
     }
 }
 
-/* A changed byte may go unnoticed where nothing depends on it; it must not make us read wildly. */
+/* A changed byte may go unnoticed where nothing depends on it; it must not cause invalid reads. */
 static void a_changed_byte_does_no_harm(void **state)
 {
     (void)state;
@@ -275,7 +253,7 @@ static void shared_storages_cost_what_the_file_holds(void **state)
     }
 }
 
-/* A member's checksum is computed once, however often it is asked for. */
+/* A member's checksum is computed once, however often it is needed. */
 static void a_checksum_is_computed_once(void **state)
 {
     (void)state;
@@ -299,8 +277,8 @@ static void a_checksum_is_computed_once(void **state)
     nn_zip_done(&z);
 }
 
-/* Two entries of the directory that name one place: the work would be the entries', not the file's.
- */
+/* Two entries of the directory that name the same bytes: the work of reading all members would no longer be
+   bounded by the file's length. */
 static void members_share_no_bytes(void **state)
 {
     (void)state;
@@ -331,5 +309,5 @@ int main(void)
         cmocka_unit_test(a_checksum_is_computed_once),
         cmocka_unit_test(members_share_no_bytes),
     };
-    return cmocka_run_group_tests(tests, make_file, close_file);
+    return cmocka_run_group_tests(tests, memory_file_open, memory_file_close);
 }

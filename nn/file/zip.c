@@ -96,16 +96,16 @@ static bool widen(const unsigned char *extra, size_t len, uint64_t *size, uint64
     return true;
 }
 
-/* One entry of the directory, `room` bytes at p; *out_len says how long it is. */
+/* One entry of the directory, of which `left` bytes of the directory begin at p; *out_len says how long it is. */
 static status read_member(const unsigned char *data, size_t len, const unsigned char *p,
-                          size_t room, struct nn_zip_member *out, size_t *out_len, struct errmsg *e)
+                          size_t left, struct nn_zip_member *out, size_t *out_len, struct errmsg *e)
 {
-    if (room < CENTRAL_BYTES || little(p, 4) != CENTRAL)
+    if (left < CENTRAL_BYTES || little(p, 4) != CENTRAL)
         return corrupt(e, "an entry of its directory");
     size_t name = (size_t)little(p + 28, 2), extra = (size_t)little(p + 30, 2);
     size_t all = CENTRAL_BYTES + name + extra + (size_t)little(p + 32, 2);
     uint64_t stored = little(p + 20, 4), size = little(p + 24, 4), at = little(p + 42, 4);
-    if (all > room || !widen(p + CENTRAL_BYTES + name, extra, &size, &stored, &at))
+    if (all > left || !widen(p + CENTRAL_BYTES + name, extra, &size, &stored, &at))
         return corrupt(e, "an entry of its directory");
     uint64_t method = little(p + 10, 2);
     if ((method != METHOD_STORED && method != METHOD_DEFLATED) || little(p + 8, 2) & ENCRYPTED)
@@ -170,8 +170,8 @@ status nn_zip_open(const unsigned char *data, size_t len, struct nn_zip *out, st
     if (!z.member)
         return STATUS_NOMEM;
     const unsigned char *p = data + d.at;
-    for (size_t room = (size_t)d.bytes, n = 0; !st && z.count < d.members; p += n, room -= n) {
-        st = read_member(data, len, p, room, &z.member[z.count], &n, e);
+    for (size_t left = (size_t)d.bytes, n = 0; !st && z.count < d.members; p += n, left -= n) {
+        st = read_member(data, len, p, left, &z.member[z.count], &n, e);
         z.count += !st;
     }
     if (!st && overlapping(&z))

@@ -96,7 +96,7 @@ struct nn_shape nn_val_shape(const struct nn_graph *g, struct nn_val v)
     return v.id > 0 && v.id < g->n_values ? g->values[v.id].shape : (struct nn_shape){0};
 }
 
-/* Room for one more element; the arrays double. */
+/* Makes space for one more element; arrays grow by doubling. */
 static status grow(void **array, int used, int *cap, size_t size)
 {
     if (used < *cap)
@@ -196,7 +196,7 @@ void nn_output(struct nn_graph *g, struct nn_val v, const char *name)
         g->values[v.id].is_output = true;
 }
 
-/* Kernels take operands for what the row says they are. */
+/* Whether operands have the types that the op's row names; kernels do not check. */
 static bool types_fit(struct nn_graph *g, const struct nn_node *node)
 {
     const struct nn_op_impl *row = nn_op_row(node->op);

@@ -1,7 +1,7 @@
 #ifndef NN_GRAPH_H
 #define NN_GRAPH_H
 /*
- * graph: the arrays behind struct nn_graph, and the calls that ops/x.c build themselves with.
+ * graph: the arrays behind struct nn_graph, and the calls that the builders in ops/NAME.c use.
  *
  * - A graph is two growing arrays: values and nodes. A value is produced by one node or is a source
  *   (input, parameter, buffer). Nodes stand in an order in which every input is produced before it
@@ -20,8 +20,8 @@ enum nn_store { NN_STORE_F32, NN_STORE_I32, NN_STORE_BF16, NN_STORE_COUNT };
 
 /*
  * Every op, forward then backward: X(NAME, struct). The inputs and outputs by position; ? marks one
- * that may be absent (id 0). An output nobody reads is absent for the kernel. `post` is attr.post:
- * an activation applied last, put there by the planner's fusion only (as are nc, res and more).
+ * that may be absent (id 0). An output that is never read is absent for the kernel. `post` is
+ * attr.post: an activation applied last. post, nc, res and addend are set by the planner's fusion only.
  * A convolution's w and dw are f32 in every plan (stores.c).
  *
  * CONV2D             x w b? nc? res?               -> y = post(x*w + b + nc + res);
@@ -38,7 +38,7 @@ enum nn_store { NN_STORE_F32, NN_STORE_I32, NN_STORE_BF16, NN_STORE_COUNT };
  * LAYER_NORM         x gamma beta                  -> y, stats? (rows,2): mean, 1/sd
  * LAYER_NORM_BACK    dy x gamma beta stats         -> dx? dgamma? dbeta?
  * ACT                x                             -> y            attr.act
- * ACT_BACK           dy v more?                    -> dx of dy + more; v is y or x (acts.h)
+ * ACT_BACK           dy v addend?                  -> dx of dy + addend; v is y or x (acts.h)
  * ADD                a b                           -> y = post(a + b)
  * SUB MUL            a b                           -> y
  * AFFINE             x                             -> y = scale x + shift
@@ -65,8 +65,8 @@ enum nn_store { NN_STORE_F32, NN_STORE_I32, NN_STORE_BF16, NN_STORE_COUNT };
  * WSQ_DIFF_BACK      dl a b w                      -> da? dw?      (db = -da)
  * XENT               logits labels                 -> (N)
  * XENT_BACK          dl logits labels              -> dlogits
- * SOFT_XENT          logits target                -> (N)
- * SOFT_XENT_BACK     dl logits target             -> dlogits? dtarget?
+ * SOFT_XENT          logits target                 -> (N)
+ * SOFT_XENT_BACK     dl logits target              -> dlogits? dtarget?
  * MSE                a b                           -> (N)
  * MSE_BACK           dl a b                        -> da           (db = -da)
  * TOTAL              x                             -> (1) sum, times scale
@@ -187,15 +187,15 @@ struct nn_graph {
 /* Elements one value may have: keeps every byte count and index far from overflow. */
 #define NN_COUNT_MAX ((int64_t)1 << 33)
 
-/* ---- for builders (ops/x.c) ---- */
+/* ---- for builders (ops/NAME.c) ---- */
 /* Keeps the first error; returns NN_NONE. */
 struct nn_val nn_fail(struct nn_graph *g, status st, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* "8x32x32x3"; out holds at least NN_SHAPE_TEXT bytes. */
 enum { NN_SHAPE_TEXT = 64 };
 const char *nn_shape_text(struct nn_shape s, char out[NN_SHAPE_TEXT]);
 /* Whether the graph is in order and every v[i] is a value of it that holds floats; otherwise an
-   error naming op. Every builder asks, for all its operands: kernels take what they are given for
-   floats. */
+   error naming op. Every builder calls it for all its operands, because kernels read whatever they
+   are given as floats. */
 bool nn_usable(struct nn_graph *g, const char *op, const struct nn_val *v, int n);
 /* The same for an operand that holds integers. */
 bool nn_usable_i32(struct nn_graph *g, const char *op, struct nn_val v);

@@ -166,12 +166,12 @@ static void data_is_of_inputs_and_outputs(void **state)
     op_case_done(&c);
 }
 
-/* Every builder, with operands of the right shapes; operand `wrong` is given integers instead. */
+/* Every builder, with operands of the right shapes; operand `wrong` holds integers instead. */
 struct operands {
     struct nn_graph *g;
     int wrong, next;
 };
-static struct nn_val give(struct operands *o, struct nn_shape s)
+static struct nn_val operand(struct operands *o, struct nn_shape s)
 {
     char name[16];
     snprintf(name, sizeof name, "in%d", o->next);
@@ -181,31 +181,31 @@ static const struct nn_shape image_s = {4, {2, 4, 4, 6}}, rows_s = {2, {2, 6, 1,
                              each_s = {1, {6, 1, 1, 1}}, batch_s = {1, {2, 1, 1, 1}};
 static struct nn_val image_in(struct operands *o)
 {
-    return give(o, image_s);
+    return operand(o, image_s);
 }
 static struct nn_val rows_in(struct operands *o)
 {
-    return give(o, rows_s);
+    return operand(o, rows_s);
 }
 static struct nn_val each_in(struct operands *o)
 {
-    return give(o, each_s);
+    return operand(o, each_s);
 }
 static const struct nn_pool pool_2 = {2, 2, 0, false};
-#define BUILDER(name, given, ...)                                                                  \
+#define BUILDER(name, inputs, ...)                                                                 \
     static struct nn_val build_##name(struct operands *o)                                          \
     {                                                                                              \
         struct nn_graph *g = o->g;                                                                 \
-        struct nn_val v[5] = given;                                                                \
+        struct nn_val v[5] = inputs;                                                               \
         return __VA_ARGS__;                                                                        \
     }
 #define LIST(...)                                                                                  \
     {                                                                                              \
         __VA_ARGS__                                                                                \
     }
-BUILDER(conv2d, LIST(image_in(o), give(o, nn_shape4(6, 6, 3, 3)), each_in(o)),
+BUILDER(conv2d, LIST(image_in(o), operand(o, nn_shape4(6, 6, 3, 3)), each_in(o)),
         nn_conv2d(g, v[0], v[1], v[2], nn_conv_same(3, 1)))
-BUILDER(linear, LIST(rows_in(o), give(o, nn_shape2(6, 6)), each_in(o)),
+BUILDER(linear, LIST(rows_in(o), operand(o, nn_shape2(6, 6)), each_in(o)),
         nn_linear(g, v[0], v[1], v[2]))
 BUILDER(group_norm, LIST(image_in(o), each_in(o), each_in(o)),
         nn_group_norm(g, v[0], v[1], v[2], 2, 1e-5f))
@@ -215,9 +215,9 @@ BUILDER(layer_norm, LIST(image_in(o), each_in(o), each_in(o)),
         nn_layer_norm(g, v[0], v[1], v[2], 1e-5f))
 BUILDER(repeat, LIST(each_in(o)), nn_repeat(g, v[0], 3))
 BUILDER(add_each, LIST(rows_in(o), each_in(o)), nn_add_each(g, v[0], v[1]))
-BUILDER(concat_tokens, LIST(give(o, nn_shape3(2, 3, 4)), give(o, nn_shape3(2, 1, 4))),
+BUILDER(concat_tokens, LIST(operand(o, nn_shape3(2, 3, 4)), operand(o, nn_shape3(2, 1, 4))),
         nn_concat_tokens(g, v[0], v[1]))
-BUILDER(slice_tokens, LIST(give(o, nn_shape3(2, 3, 4))), nn_slice_tokens(g, v[0], 1, 2))
+BUILDER(slice_tokens, LIST(operand(o, nn_shape3(2, 3, 4))), nn_slice_tokens(g, v[0], 1, 2))
 BUILDER(act, LIST(image_in(o)), nn_act(g, v[0], NN_RELU))
 BUILDER(add, LIST(image_in(o), image_in(o)), nn_add(g, v[0], v[1]))
 BUILDER(sub, LIST(image_in(o), image_in(o)), nn_sub(g, v[0], v[1]))
@@ -235,7 +235,7 @@ BUILDER(global_avg_pool, LIST(image_in(o)), nn_global_avg_pool(g, v[0]))
 BUILDER(attention, LIST(image_in(o), image_in(o), image_in(o)),
         nn_attention(g, v[0], v[1], v[2], 2))
 BUILDER(dropout, LIST(image_in(o)), nn_dropout(g, v[0], 0.5f))
-BUILDER(timestep, LIST(give(o, batch_s)), nn_timestep_embedding(g, v[0], 8, 1))
+BUILDER(timestep, LIST(operand(o, batch_s)), nn_timestep_embedding(g, v[0], 8, 1))
 BUILDER(unit_norm, LIST(image_in(o)), nn_unit_norm(g, v[0], 1e-5f))
 BUILDER(wsq_diff, LIST(image_in(o), image_in(o), each_in(o)),
         nn_weighted_sq_diff(g, v[0], v[1], v[2]))
@@ -364,7 +364,7 @@ static void every_failed_allocation_is_survived(void **state)
     }
 }
 
-/* Whatever a builder forgets to ask: no kernel gets integers for floats. */
+/* Even if a builder forgot its own check, no kernel reads integers as floats. */
 static void operands_are_what_the_row_says(void **state)
 {
     (void)state;
@@ -385,13 +385,13 @@ static void operands_are_what_the_row_says(void **state)
     }
 }
 
-/* What fusion relies on without asking again. */
+/* What fusion relies on without checking it. */
 static void rows_agree_with_each_other(void **state)
 {
     (void)state;
     for (int op = 0; op < NN_OP_COUNT; op++) {
         const struct nn_op_impl *row = nn_op_row(op);
-        const int place[] = {row->stats, row->res, row->nc, row->more};
+        const int place[] = {row->stats, row->res, row->nc, row->addend};
         assert_int_equal(row->op, op);
         for (size_t i = 0; i < ARRAY_LEN(place); i++) {
             assert_in_range(place[i], 0, NN_IN_MAX - 1);

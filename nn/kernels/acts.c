@@ -96,10 +96,10 @@ static void relu6_back(const float *dy, const float *x, float *dx, int n)
     relu6_back /* the result is 0 or 6 where the input is at most or at least */
 
 /*
- * The normal distribution's share below x, given e = exp(-x^2 / 2): of the smaller side
- * (Abramowitz & Stegun 7.1.26), so that little is lost of small shares; 7.5e-8.
+ * Phi(x) of the standard normal distribution, given e = exp(-x^2 / 2): the smaller of Phi(x) and
+ * Phi(-x) by Abramowitz & Stegun 7.1.26, so that small values keep their digits; 7.5e-8.
  */
-static inline float normal_below(float x, float e)
+static inline float normal_cdf(float x, float e)
 {
     const float a[] = {1.061405429f, -1.453152027f, 1.421413741f, -0.284496736f, 0.254829592f};
     float t = 1 / nn_fma(0.3275911f * 0.70710678f, fabsf(x), 1), p = a[0];
@@ -112,14 +112,14 @@ static void gelu_row(float *y, int n)
 {
 #pragma omp simd
     for (int i = 0; i < n; i++)
-        y[i] = y[i] * normal_below(y[i], nn_expf(-0.5f * y[i] * y[i]));
+        y[i] = y[i] * normal_cdf(y[i], nn_expf(-0.5f * y[i] * y[i]));
 }
 static void gelu_back(const float *dy, const float *x, float *dx, int n)
 {
 #pragma omp simd
     for (int i = 0; i < n; i++) {
         float e = nn_expf(-0.5f * x[i] * x[i]);
-        dx[i] = dy[i] * nn_fma(x[i] * 0.39894228f, e, normal_below(x[i], e));
+        dx[i] = dy[i] * nn_fma(x[i] * 0.39894228f, e, normal_cdf(x[i], e));
     }
 }
 #define gelu_back_saved gelu_back
@@ -154,11 +154,11 @@ void nn_post(const struct nn_tensor *t, int post, int64_t first, int64_t last)
         relu_bf16((uint16_t *)t->data + first, last - first);
         return;
     }
-    _Alignas(64) float room[NN_ROW_MAX];
+    _Alignas(64) float buffer[NN_ROW_MAX];
     for (int64_t at = first; at < last; at += NN_ROW_MAX) {
         int n = (int)nn_min(NN_ROW_MAX, last - at);
-        float *y = nn_row_out(t, at, room);
-        nn_row(t, at, n, room);
+        float *y = nn_row_out(t, at, buffer);
+        nn_row(t, at, n, buffer);
         nn_post_row(post, y, n);
         nn_row_put(t, at, n, y);
     }

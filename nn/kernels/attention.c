@@ -1,11 +1,11 @@
 /*
- * Attention by panels (panels.h), per (sample, head): items go to threads. L positions, D channels
+ * Attention by panels (panels.h); each thread computes whole items, (sample, head). L positions, D channels
  * of the head, both multiples of 16; q scaled by 1 / sqrt(D) where it is read.
  *
  *     P = softmax(q k'),  y = P v
  *     dv = P' dy,  G = dy v',  S = P * (G - rowsum(P * G)),  dq = S k / sqrt(D),  dk = S' q
  *
- * k and v are turned into panels once an item; then a block of query rows at a time goes through
+ * k and v are copied into panels once an item; then a block of query rows at a time goes through
  * everything, so that P and G, (rows, L) each, stay in the second cache and are never L*L large. P
  * is computed again in the backward pass. Arithmetic is f32 whatever the tensors' store.
  */
@@ -63,8 +63,8 @@ static void read_rows(const struct dims *d, struct matrix m, int first, int coun
         }
 }
 
-/* panels (D, L): the matrix turned, sixteen positions a panel */
-static void read_turned(const struct dims *d, struct matrix m, float *panels)
+/* panels (D, L): the matrix transposed, sixteen positions a panel */
+static void read_transposed(const struct dims *d, struct matrix m, float *panels)
 {
     for (int64_t i = 0; i < d->l; i++) {
         int64_t at = m.start + i * d->c;
@@ -105,43 +105,44 @@ static void softmax_back_rows(const struct dims *d, const float *p, float *g, in
 
 /* ---- memory: what a thread has in scratch ---- */
 
-struct room {
-    float *k_turned, *v, *k, *v_turned; /* (L,D) each */
-    float *dk, *dv;                     /* (L,D) */
-    float *q, *dy, *y;                  /* (BLOCK,D) */
-    float *p, *g;                       /* (BLOCK,L) */
+struct workspace {
+    float *k_transposed, *v, *k, *v_transposed; /* (L,D) each */
+    float *dk, *dv;                             /* (L,D) */
+    float *q, *dy, *y;                          /* (BLOCK,D) */
+    float *p, *g;                               /* (BLOCK,L) */
 };
 
-/* The next floats of memory, at floats from its start. memory is NULL when only sizes are asked. */
-struct taking {
+/* Hands out memory front to back; with memory NULL it only counts. */
+struct bump {
     float *memory;
     int64_t at;
 };
-static float *take(struct taking *t, int64_t floats)
+static float *bump_alloc(struct bump *t, int64_t floats)
 {
     int64_t at = t->at;
     t->at += floats + LANES; /* a line between them: their sizes are multiples of pages */
     return t->memory ? t->memory + at : NULL;
 }
 
-/* Returns how many floats the room takes. */
-static int64_t room_at(const struct dims *d, bool back, float *memory, struct room *out)
+/* Lays the workspace out in memory; returns its size in floats. */
+static int64_t workspace_at(const struct dims *d, bool back, float *memory, struct workspace *out)
 {
     int64_t ld = (int64_t)d->l * d->d, block = nn_min(BLOCK, d->l);
-    struct taking at = {memory, 0};
-    *out = (struct room){
-        .k_turned = take(&at, ld), .q = take(&at, block * d->d), .p = take(&at, block * d->l)};
+    struct bump at = {memory, 0};
+    *out = (struct workspace){.k_transposed = bump_alloc(&at, ld),
+                              .q = bump_alloc(&at, block * d->d),
+                              .p = bump_alloc(&at, block * d->l)};
     if (!back) {
-        out->v = take(&at, ld);
-        out->y = take(&at, block * d->d);
+        out->v = bump_alloc(&at, ld);
+        out->y = bump_alloc(&at, block * d->d);
     } else {
-        out->v_turned = take(&at, ld);
-        out->k = take(&at, ld);
-        out->dk = take(&at, ld);
-        out->dv = take(&at, ld);
-        out->dy = take(&at, block * d->d);
-        out->y = take(&at, block * d->d);
-        out->g = take(&at, block * d->l);
+        out->v_transposed = bump_alloc(&at, ld);
+        out->k = bump_alloc(&at, ld);
+        out->dk = bump_alloc(&at, ld);
+        out->dv = bump_alloc(&at, ld);
+        out->dy = bump_alloc(&at, block * d->d);
+        out->y = bump_alloc(&at, block * d->d);
+        out->g = bump_alloc(&at, block * d->l);
     }
     return at.at;
 }
@@ -149,64 +150,64 @@ static int64_t room_at(const struct dims *d, bool back, float *memory, struct ro
 static int64_t thread_floats(const struct nn_step *s)
 {
     struct dims d = dims_of(s);
-    struct room room;
-    return room_at(&d, is_back(s), NULL, &room);
+    struct workspace ws;
+    return workspace_at(&d, is_back(s), NULL, &ws);
 }
 
 /* ---- one item ---- */
 
 static void probabilities(const struct dims *d, struct matrix q, int first, int count,
-                          const struct room *room)
+                          const struct workspace *ws)
 {
-    read_rows(d, q, first, count, d->scale, room->q);
-    nn_panel_multiply(room->q, room->k_turned, room->p, count, d->d, d->l / LANES);
-    nn_softmax_panels(room->p, count, d->l);
+    read_rows(d, q, first, count, d->scale, ws->q);
+    nn_panel_multiply(ws->q, ws->k_transposed, ws->p, count, d->d, d->l / LANES);
+    nn_softmax_panels(ws->p, count, d->l);
 }
 
 enum { Q, K, V };
 
 static void forward_item(const struct nn_step *s, const struct dims *d, int64_t item,
-                         const struct room *room)
+                         const struct workspace *ws)
 {
-    read_turned(d, matrix(&s->in[K], d, item), room->k_turned);
-    read_rows(d, matrix(&s->in[V], d, item), 0, d->l, 1, room->v);
+    read_transposed(d, matrix(&s->in[K], d, item), ws->k_transposed);
+    read_rows(d, matrix(&s->in[V], d, item), 0, d->l, 1, ws->v);
     for (int i = 0; i < d->l; i += BLOCK) {
         int count = (int)nn_min(BLOCK, d->l - i);
-        probabilities(d, matrix(&s->in[Q], d, item), i, count, room);
-        nn_panel_multiply(room->p, room->v, room->y, count, d->l, d->d / LANES);
-        write_rows(d, matrix(&s->out[0], d, item), i, count, 1, room->y);
+        probabilities(d, matrix(&s->in[Q], d, item), i, count, ws);
+        nn_panel_multiply(ws->p, ws->v, ws->y, count, d->l, d->d / LANES);
+        write_rows(d, matrix(&s->out[0], d, item), i, count, 1, ws->y);
     }
 }
 
 /* in dy, q, k, v; out dq? dk? dv? */
 static void back_item(const struct nn_step *s, const struct dims *d, int64_t item,
-                      const struct room *room)
+                      const struct workspace *ws)
 {
     const struct nn_tensor *dq = &s->out[0], *dk = &s->out[1], *dv = &s->out[2];
-    read_turned(d, matrix(&s->in[1 + K], d, item), room->k_turned);
-    read_turned(d, matrix(&s->in[1 + V], d, item), room->v_turned);
-    read_rows(d, matrix(&s->in[1 + K], d, item), 0, d->l, 1, room->k);
+    read_transposed(d, matrix(&s->in[1 + K], d, item), ws->k_transposed);
+    read_transposed(d, matrix(&s->in[1 + V], d, item), ws->v_transposed);
+    read_rows(d, matrix(&s->in[1 + K], d, item), 0, d->l, 1, ws->k);
     for (int i = 0; i < d->l; i += BLOCK) {
         int count = (int)nn_min(BLOCK, d->l - i);
-        probabilities(d, matrix(&s->in[1 + Q], d, item), i, count, room);
-        read_rows(d, matrix(&s->in[0], d, item), i, count, 1, room->dy);
+        probabilities(d, matrix(&s->in[1 + Q], d, item), i, count, ws);
+        read_rows(d, matrix(&s->in[0], d, item), i, count, 1, ws->dy);
         if (nn_has(dv))
-            nn_panel_correlate(room->p, room->dy, room->dv, count, d->l, d->d / LANES, i > 0);
+            nn_panel_correlate(ws->p, ws->dy, ws->dv, count, d->l, d->d / LANES, i > 0);
         if (!nn_has(dq) && !nn_has(dk))
             continue;
-        nn_panel_multiply(room->dy, room->v_turned, room->g, count, d->d, d->l / LANES);
-        softmax_back_rows(d, room->p, room->g, count);
+        nn_panel_multiply(ws->dy, ws->v_transposed, ws->g, count, d->d, d->l / LANES);
+        softmax_back_rows(d, ws->p, ws->g, count);
         if (nn_has(dk))
-            nn_panel_correlate(room->g, room->q, room->dk, count, d->l, d->d / LANES, i > 0);
+            nn_panel_correlate(ws->g, ws->q, ws->dk, count, d->l, d->d / LANES, i > 0);
         if (!nn_has(dq))
             continue;
-        nn_panel_multiply(room->g, room->k, room->y, count, d->l, d->d / LANES);
-        write_rows(d, matrix(dq, d, item), i, count, d->scale, room->y);
+        nn_panel_multiply(ws->g, ws->k, ws->y, count, d->l, d->d / LANES);
+        write_rows(d, matrix(dq, d, item), i, count, d->scale, ws->y);
     }
     if (nn_has(dk))
-        write_rows(d, matrix(dk, d, item), 0, d->l, 1, room->dk);
+        write_rows(d, matrix(dk, d, item), 0, d->l, 1, ws->dk);
     if (nn_has(dv))
-        write_rows(d, matrix(dv, d, item), 0, d->l, 1, room->dv);
+        write_rows(d, matrix(dv, d, item), 0, d->l, 1, ws->dv);
 }
 
 /* ---- kernels ---- */
@@ -228,13 +229,13 @@ static void items(const void *ctx, int64_t first, int64_t last, int thread)
 {
     const struct nn_step *s = ctx;
     struct dims d = dims_of(s);
-    struct room room;
-    room_at(&d, is_back(s), (float *)s->scratch + thread * thread_floats(s), &room);
+    struct workspace ws;
+    workspace_at(&d, is_back(s), (float *)s->scratch + thread * thread_floats(s), &ws);
     for (int64_t item = first; item < last; item++) {
         if (is_back(s))
-            back_item(s, &d, item, &room);
+            back_item(s, &d, item, &ws);
         else
-            forward_item(s, &d, item, &room);
+            forward_item(s, &d, item, &ws);
     }
 }
 

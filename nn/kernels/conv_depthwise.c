@@ -167,14 +167,14 @@ static struct strip strip_of(const struct job *j, int64_t n, int p, float *y, in
 {
     const struct nn_sides *d = &j->d;
     int h = p * d->stride - d->top, skip = h < 0 ? -h : 0;
-    int beyond = h + d->kh > d->h ? h + d->kh - d->h : 0, room = d->w - d->kw + d->left;
+    int beyond = h + d->kh > d->h ? h + d->kh - d->h : 0, reach = d->w - d->kw + d->left;
     struct strip t = {.x_row = (int64_t)d->w * d->c,
                       .stride = d->stride,
                       .kh = d->kh - skip - beyond,
                       .kw = d->kw,
                       .c = d->c};
     *first = d->left > 0 ? (d->left + d->stride - 1) / d->stride : 0;
-    *last = (int)nn_min(room < 0 ? 0 : room / d->stride + 1, d->q);
+    *last = (int)nn_min(reach < 0 ? 0 : reach / d->stride + 1, d->q);
     t.pixels = t.kh > 0 && *last > *first ? *last - *first : 0;
     if (t.pixels == 0) {
         *first = *last = 0;
@@ -299,11 +299,11 @@ static status rows_run(const struct nn_step *s)
 
 const struct nn_kernel nn_depthwise_conv2d = {.op = NN_OP_CONV2D,
                                               .name = "depthwise.conv2d",
-                                              .supports = nn_depthwise_takes,
+                                              .supports = nn_depthwise_supports,
                                               .prepare = rows_prepare,
                                               .run = rows_run};
 const struct nn_kernel nn_depthwise_conv2d_data = {.op = NN_OP_CONV2D_DATA,
                                                    .name = "depthwise.conv2d_data",
-                                                   .supports = nn_depthwise_takes,
+                                                   .supports = nn_depthwise_supports,
                                                    .prepare = rows_prepare,
                                                    .run = rows_run};

@@ -110,6 +110,6 @@ static status weights_run(const struct nn_step *s)
 
 const struct nn_kernel nn_depthwise_conv2d_weights = {.op = NN_OP_CONV2D_WEIGHTS,
                                                       .name = "depthwise.conv2d_weights",
-                                                      .supports = nn_depthwise_takes,
+                                                      .supports = nn_depthwise_supports,
                                                       .prepare = weights_prepare,
                                                       .run = weights_run};

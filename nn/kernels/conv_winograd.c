@@ -105,7 +105,7 @@ static int blocks_of(const struct nn_step *s, const struct winograd *g)
 
 /* Tiles cover y; x is read around them. */
 static status new_state(struct nn_step *s, int tile, const struct nn_tensor *x,
-                        const struct nn_tensor *y, int top, int left, bool turned)
+                        const struct nn_tensor *y, int top, int left, bool transposed)
 {
     struct winograd *g = s->state = mem_zalloc(1, sizeof *g);
     if (!g)
@@ -116,7 +116,7 @@ static status new_state(struct nn_step *s, int tile, const struct nn_tensor *x,
     int planes = nn_wino_planes(tile);
     g->from = image(x, &tiles, top, left);
     g->to = image(y, &tiles, 0, 0);
-    g->filters = (struct nn_wino_filters){g->to.c, g->from.c, tile, turned};
+    g->filters = (struct nn_wino_filters){g->to.c, g->from.c, tile, transposed};
     g->alone = nn_wino_filter_floats(&g->filters) * sizeof(float) <= FILTERS_ALONE;
     int64_t bytes = g->alone ? ALONE_BYTES : TOGETHER_BYTES * nn_min(s->threads, 2);
     int64_t tile_bytes = (int64_t)planes * (g->from.c + g->to.c) * (int64_t)sizeof(float);
@@ -153,7 +153,7 @@ struct job {
     struct nn_wino_block in, out;
 };
 
-static void take_block(struct job *j, int64_t first, int64_t last, int thread)
+static void set_block(struct job *j, int64_t first, int64_t last, int thread)
 {
     const struct winograd *g = j->g;
     float *scratch = j->step->scratch, *planes = scratch + g->block_floats * (size_t)thread;
@@ -169,26 +169,26 @@ static void pixels(const void *ctx, int64_t first, int64_t last, int thread)
     nn_wino_pixels(&j->g->from, j->x, &j->in, first, last);
 }
 
-/* Panels of outputs, counted through all planes, as stretches within one plane. */
-struct stretch {
+/* Panels of outputs are counted through all planes; a range of them lies within one plane. */
+struct panel_range {
     int64_t plane;
     int first, count; /* panels */
 };
-static struct stretch stretch_at(const struct winograd *g, int64_t at, int64_t last)
+static struct panel_range range_at(const struct winograd *g, int64_t at, int64_t last)
 {
     int64_t panels = g->to.c / LANES, plane = at / panels;
-    return (struct stretch){plane, (int)(at % panels),
-                            (int)(nn_min(last, (plane + 1) * panels) - at)};
+    return (struct panel_range){plane, (int)(at % panels),
+                                (int)(nn_min(last, (plane + 1) * panels) - at)};
 }
-static int64_t filters_at(const struct winograd *g, const struct stretch *p)
+static int64_t filters_at(const struct winograd *g, const struct panel_range *p)
 {
     return p->plane * nn_wino_filter_plane(&g->filters) + (int64_t)p->first * g->from.c * LANES;
 }
-static float *from_plane(const struct job *j, const struct stretch *p)
+static float *from_plane(const struct job *j, const struct panel_range *p)
 {
     return j->in.planes + p->plane * nn_wino_plane(j->in.tiles, j->g->from.c);
 }
-static float *to_plane(const struct job *j, const struct stretch *p)
+static float *to_plane(const struct job *j, const struct panel_range *p)
 {
     return j->out.planes + p->plane * nn_wino_plane(j->in.tiles, j->g->to.c) +
            (int64_t)p->first * j->in.tiles * LANES;
@@ -200,7 +200,7 @@ static void products(const void *ctx, int64_t first, int64_t last, int thread)
     int inputs = j->g->from.c;
     (void)thread;
     while (first < last) {
-        struct stretch p = stretch_at(j->g, first, last);
+        struct panel_range p = range_at(j->g, first, last);
         nn_panel_multiply(from_plane(j, &p), j->filters + filters_at(j->g, &p), to_plane(j, &p),
                           j->in.tiles, inputs, p.count);
         first += p.count;
@@ -227,7 +227,7 @@ static void correlations(const void *ctx, int64_t first, int64_t last, int threa
     int inputs = j->g->from.c;
     (void)thread;
     while (first < last) {
-        struct stretch p = stretch_at(j->g, first, last);
+        struct panel_range p = range_at(j->g, first, last);
         nn_panel_correlate(from_plane(j, &p), to_plane(j, &p), j->sums + filters_at(j->g, &p),
                            j->in.tiles, inputs, p.count, j->add);
         first += p.count;
@@ -240,7 +240,7 @@ static void convolve_alone(const void *ctx, int64_t first, int64_t last, int thr
 {
     struct job j = *(const struct job *)ctx;
     for (int64_t t = first; t < last; t += j.g->block) {
-        take_block(&j, t, last, thread);
+        set_block(&j, t, last, thread);
         pixels(&j, 0, j.in.tiles, thread);
         products(&j, 0, panels_of(j.g), thread);
         results(&j, 0, j.in.tiles, thread);
@@ -251,7 +251,7 @@ static void convolve_together(struct job *j)
 {
     int threads = j->step->threads;
     for (int64_t t = 0; t < tiles_of(j->g); t += j->g->block) {
-        take_block(j, t, tiles_of(j->g), 0);
+        set_block(j, t, tiles_of(j->g), 0);
         nn_for_range(threads, j->in.tiles, pixels, j);
         nn_for_blocks(threads, panels_of(j->g), NN_PANEL_GROUP, products, j);
         nn_for_range(threads, j->in.tiles, results, j);
@@ -266,14 +266,14 @@ static void pack_range(const void *ctx, int64_t first, int64_t last, int thread)
     nn_wino_filters_in(&g->filters, nn_f32(&s->in[1]), s->packed, first, last);
 }
 
-static int64_t pairs(const struct winograd *g)
+static int64_t filter_items(const struct winograd *g)
 {
     return (int64_t)g->filters.outputs / LANES * g->filters.inputs;
 }
 
 static status pack(struct nn_step *s)
 {
-    nn_for_range(s->threads, pairs(s->state), pack_range, s);
+    nn_for_range(s->threads, filter_items(s->state), pack_range, s);
     return STATUS_OK;
 }
 
@@ -287,7 +287,7 @@ static status convolve(const struct nn_step *s, struct nn_wino_end end)
                     .end = end,
                     .filters = s->packed};
     if (!s->in[1].constant)
-        nn_for_range(s->threads, pairs(g), pack_range, s);
+        nn_for_range(s->threads, filter_items(g), pack_range, s);
     if (g->alone)
         nn_for_blocks(s->threads, tiles_of(g), g->block, convolve_alone, &j);
     else
@@ -295,9 +295,9 @@ static status convolve(const struct nn_step *s, struct nn_wino_end end)
     return STATUS_OK;
 }
 
-static status prepare(struct nn_step *s, int top, int left, bool turned)
+static status prepare(struct nn_step *s, int top, int left, bool transposed)
 {
-    status st = new_state(s, tile_for_images(s), &s->in[0], &s->out[0], top, left, turned);
+    status st = new_state(s, tile_for_images(s), &s->in[0], &s->out[0], top, left, transposed);
     const struct winograd *g = s->state;
     if (!st)
         s->packed_bytes = nn_wino_filter_floats(&g->filters) * sizeof(float);
@@ -370,7 +370,7 @@ static void correlate_alone(const void *ctx, int64_t first, int64_t last, int th
     struct job j = *(const struct job *)ctx;
     j.sums = sums_of(j.step, thread);
     for (int64_t t = first; t < last; t += j.g->block) {
-        take_block(&j, t, last, thread);
+        set_block(&j, t, last, thread);
         pixels_and_gradients(&j, 0, j.in.tiles, thread);
         j.add = t > first;
         correlations(&j, 0, panels_of(j.g), thread);
@@ -381,7 +381,7 @@ static void correlate_together(struct job *j)
 {
     int threads = j->step->threads;
     for (int64_t t = 0; t < tiles_of(j->g); t += j->g->block) {
-        take_block(j, t, tiles_of(j->g), 0);
+        set_block(j, t, tiles_of(j->g), 0);
         nn_for_range(threads, j->in.tiles, pixels_and_gradients, j);
         j->add = t > 0;
         nn_for_blocks(threads, panels_of(j->g), NN_PANEL_GROUP, correlations, j);
@@ -407,7 +407,7 @@ static status weights_run(const struct nn_step *s)
     } else {
         correlate_together(&j);
     }
-    nn_for_range(s->threads, pairs(g), write_filters, &j);
+    nn_for_range(s->threads, filter_items(g), write_filters, &j);
     if (nn_has(&s->out[1]))
         nn_bias_gradient(s, &s->in[1], &s->out[1]);
     return STATUS_OK;

@@ -40,7 +40,7 @@ static inline struct nn_sides nn_sides(const struct nn_step *s)
     return nn_sides_of(&s->attr.conv, in[X].shape, out[0].shape, in[WEIGHTS_DY].shape);
 }
 
-static inline bool nn_depthwise_takes(const struct nn_step *s)
+static inline bool nn_depthwise_supports(const struct nn_step *s)
 {
     bool of_weights = s->op == NN_OP_CONV2D_WEIGHTS;
     const struct nn_tensor *w = of_weights ? &s->out[0] : &s->in[W];

@@ -1,5 +1,4 @@
-/* Sum, difference, product, affine map, copy (and cast), activations: any shape, any mix of stores.
- */
+/* Sum, difference, product, affine map, copy (and cast), activations: any shape, any mix of stores. */
 #include "kernels/kernels.h"
 
 static bool anything(const struct nn_step *s)

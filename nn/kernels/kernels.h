@@ -3,10 +3,9 @@
 /*
  * kernels: what the optimised plain C kernels (device "common") share.
  *
- * They take f32 and bf16 tensors alike, by rows (device.h), and loop over channels innermost, so
- * that the compiler makes vectors of it. Loops over pixels go through the parallel loops
- * (device.h); what is summed over pixels is summed in an order that depends on shapes and the
- * thread count only.
+ * They read and write f32 and bf16 tensors alike, by rows (device.h), and their innermost loop is over
+ * channels, so that the compiler vectorises it. Loops over pixels go through the parallel loops
+ * (device.h). Sums over pixels are made in an order that depends on shapes and the thread count only.
  */
 #include "device/device.h"
 #include "kernels/exp.h"
@@ -152,7 +151,7 @@ nn_softmax_fn nn_softmax;
 /* The same in place for the rows of panels (rows, n) (panels.h). */
 void nn_softmax_panels(float *p, int rows, int n);
 
-/* Threads worth waking for so many elements of cheap work. */
+/* How many threads pay for so many elements of cheap work. */
 static inline int nn_threads_for(const struct nn_step *s, int64_t elements)
 {
     return elements < 32768 ? 1 : s->threads;
@@ -221,12 +220,13 @@ static inline bool nn_channels_fit(const struct nn_tensor *t)
     X(mse)                                                                                         \
     X(mse_back)
 
-/* Convolutions that devices list before their own: by Winograd's algorithm (winograd.h), by
-   gathering (conv_gather.c). Each declines what it is not for. */
+/* Convolutions that devices list before their own: by Winograd's algorithm (winograd.h) and by im2col
+   (im2col.h), for the shapes at which those are faster. */
 extern const struct nn_kernel nn_winograd_conv2d, nn_winograd_conv2d_data,
     nn_winograd_conv2d_weights;
-extern const struct nn_kernel nn_gather_conv2d, nn_gather_conv2d_weights, nn_pairs_conv2d_weights;
-/* Convolutions with a kernel per channel (conv_depthwise.c). */
+extern const struct nn_kernel nn_im2col_conv2d, nn_im2col_conv2d_weights,
+    nn_im2col_vnni_conv2d_weights;
+/* Depthwise convolutions (conv_depthwise.c). */
 extern const struct nn_kernel nn_depthwise_conv2d, nn_depthwise_conv2d_data,
     nn_depthwise_conv2d_weights;
 /* Attention where positions and a head's channels are multiples of 16. */
@@ -235,7 +235,7 @@ extern const struct nn_kernel nn_panel_attention, nn_panel_attention_back;
 /* All of the above as compiled for one kind of CPU; the lists are NULL-terminated. */
 struct nn_kernel_set {
     const struct nn_kernel *const *common,
-        *const *winograd, *const *pairs, *const *depthwise, *const *gather, *const *attention;
+        *const *winograd, *const *im2col_vnni, *const *depthwise, *const *im2col, *const *attention;
     nn_softmax_fn *softmax;
     nn_post_fn *post;
 };

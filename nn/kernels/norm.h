@@ -8,8 +8,8 @@
  *
  * Forward: sums per channel, from them per group (mean, 1/sd), from those per channel (a, b); then
  * y = post(a x + b + res) in one pass. Backward: sums of u = dy post'(a x + b), which dx keeps when
- * it was expensive; then dx = p u + q x + r (+ res) with per-channel p, q, r. Samples go to
- * threads; when there are fewer samples than threads the pixels of one sample do.
+ * it was expensive; then dx = p u + q x + r (+ res) with per-channel p, q, r. Threads share out the
+ * samples or, when there are fewer samples than threads, the pixels of each sample.
  */
 #include "kernels/moments.h"
 #include "ops/op.h"

@@ -23,9 +23,9 @@ static bool keeps_upstream(const struct nn_step *s)
     return !cheap && nn_has(&s->out[0]);
 }
 
-/* u = dy post'(a x + b) for some pixels: dy itself, or in room. */
+/* u = dy post'(a x + b) for some pixels: dy itself, or in buffer. */
 static const float *upstream(int post, const float *a, const float *b, const float *dy,
-                             const float *x, int rows, int c, float *room)
+                             const float *x, int rows, int c, float *buffer)
 {
     if (post == NN_POST_NONE)
         return dy;
@@ -33,16 +33,16 @@ static const float *upstream(int post, const float *a, const float *b, const flo
         for (int r = 0; r < rows; r++)
 #pragma omp simd
             for (int k = 0; k < c; k++)
-                room[r * c + k] = nn_fma(a[k], x[r * c + k], b[k]) <= 0 ? 0 : dy[r * c + k];
-        return room;
+                buffer[r * c + k] = nn_fma(a[k], x[r * c + k], b[k]) <= 0 ? 0 : dy[r * c + k];
+        return buffer;
     }
     float v[NN_ROW_MAX];
     for (int r = 0; r < rows; r++)
 #pragma omp simd
         for (int k = 0; k < c; k++)
             v[r * c + k] = nn_fma(a[k], x[r * c + k], b[k]);
-    nn_post_back_row(post, dy, v, room, rows * c);
-    return room;
+    nn_post_back_row(post, dy, v, buffer, rows * c);
+    return buffer;
 }
 
 /* Adds sum u to s1, sum u (x - mean) to s2, per channel over some pixels. */
@@ -62,7 +62,7 @@ static void row_sums(const float *u, const float *x, const float *mean, int rows
  * alike, no activation or ReLU, ReLU6 or SiLU. The same operations as above and below, element by
  * element.
  */
-struct stretch {
+struct pixel_block {
     const void *dy, *x, *res; /* dy is u where that was kept; res NULL: none */
     void *dx;                 /* NULL: nothing is written */
     int rows, c;
@@ -83,15 +83,15 @@ static inline __attribute__((always_inline)) nn_lanes upstream_lanes(int post, n
 }
 
 /* Where the forward map's coefficients, the means and the sums of back_sums are, per channel. */
-struct stretch_sums {
+struct block_sums {
     const float *a, *b, *mean;
     float *s1, *s2;
 };
 
 /* Channels k .. k + width vectors, as row_sums. */
 static inline __attribute__((always_inline)) void sum_vectors(int width, int post, bool bf16,
-                                                              const struct stretch *t,
-                                                              const struct stretch_sums *to, int k)
+                                                              const struct pixel_block *t,
+                                                              const struct block_sums *to, int k)
 {
     nn_lanes a[2], b[2], mean[2], sum[2], dot[2];
     for (int j = 0; j < width; j++) {
@@ -117,7 +117,7 @@ static inline __attribute__((always_inline)) void sum_vectors(int width, int pos
 }
 
 static inline __attribute__((always_inline)) void
-sum_stretch(int post, bool bf16, const struct stretch *t, const struct stretch_sums *to)
+sum_block(int post, bool bf16, const struct pixel_block *t, const struct block_sums *to)
 {
     int k = 0;
     for (; k + 2 * NN_LANES <= t->c; k += 2 * NN_LANES)
@@ -126,10 +126,10 @@ sum_stretch(int post, bool bf16, const struct stretch *t, const struct stretch_s
         sum_vectors(1, post, bf16, t, to, k);
 }
 
-static inline __attribute__((always_inline)) void apply_stretch(int post, bool bf16,
-                                                                const struct stretch *t,
-                                                                const float *a, const float *b,
-                                                                const float *p)
+static inline __attribute__((always_inline)) void apply_block(int post, bool bf16,
+                                                              const struct pixel_block *t,
+                                                              const float *a, const float *b,
+                                                              const float *p)
 {
     const float *q = p + t->c, *r = q + t->c;
     for (int64_t row = 0; row < t->rows; row++)
@@ -147,7 +147,7 @@ static inline __attribute__((always_inline)) void apply_stretch(int post, bool b
 }
 
 /* post and the store as constants */
-#define STRETCH(call, post, bf16, ...)                                                             \
+#define BLOCK(call, post, bf16, ...)                                                               \
     switch ((post)*2 + (bf16)) {                                                                   \
     case NN_POST_NONE * 2:                                                                         \
         call(NN_POST_NONE, false, __VA_ARGS__);                                                    \
@@ -187,17 +187,17 @@ static bool direct(const struct nn_norm *j)
             post == NN_POST(NN_SILU));
 }
 
-static struct stretch stretch_at(const struct nn_norm *j, const struct nn_tensor *dy, int64_t pixel,
-                                 int rows)
+static struct pixel_block block_at(const struct nn_norm *j, const struct nn_tensor *dy,
+                                   int64_t pixel, int rows)
 {
     const struct nn_step *s = j->s;
     size_t at = (size_t)pixel * (size_t)j->d.c * nn_store_bytes(s->in[1].store);
-    return (struct stretch){.dy = (const char *)dy->data + at,
-                            .x = (const char *)s->in[1].data + at,
-                            .res = j->res ? (const char *)j->res->data + at : NULL,
-                            .dx = nn_has(&s->out[0]) ? (char *)s->out[0].data + at : NULL,
-                            .rows = rows,
-                            .c = j->d.c};
+    return (struct pixel_block){.dy = (const char *)dy->data + at,
+                                .x = (const char *)s->in[1].data + at,
+                                .res = j->res ? (const char *)j->res->data + at : NULL,
+                                .dx = nn_has(&s->out[0]) ? (char *)s->out[0].data + at : NULL,
+                                .rows = rows,
+                                .c = j->d.c};
 }
 
 /* Per channel sum u and sum u (x - mean); u into dx when it is kept. */
@@ -210,7 +210,7 @@ static void back_sums(const struct nn_norm *j, int64_t n, int64_t first, int64_t
     _Alignas(64) float sd[NN_ROW_MAX], sx[NN_ROW_MAX], su[NN_ROW_MAX];
     _Alignas(64) float a[NN_ROW_MAX], b[NN_ROW_MAX], mean[NN_ROW_MAX], s1[NN_ROW_MAX],
         s2[NN_ROW_MAX];
-    const struct stretch_sums to = {a, b, mean, s1, s2};
+    const struct block_sums to = {a, b, mean, s1, s2};
     forward_coef(j, n, a, b);
     for (int k = 0; k < c; k++)
         mean[k] = stats[k / cg * 2];
@@ -224,9 +224,9 @@ static void back_sums(const struct nn_norm *j, int64_t n, int64_t first, int64_t
         for (int64_t i = block; i < block_end; i += step) {
             int rows = (int)nn_min(step, block_end - i), len = rows * c;
             if (straight) {
-                struct stretch t = stretch_at(j, &s->in[0], i, rows);
+                struct pixel_block t = block_at(j, &s->in[0], i, rows);
                 t.dx = keeps_upstream(s) ? t.dx : NULL;
-                STRETCH(sum_stretch, s->attr.post, s->in[1].store == NN_STORE_BF16, &t, &to)
+                BLOCK(sum_block, s->attr.post, s->in[1].store == NN_STORE_BF16, &t, &to)
                 continue;
             }
             const float *dy = nn_row(&s->in[0], i * c, len, sd);
@@ -288,8 +288,8 @@ static void back_apply(const struct nn_norm *j, int64_t n, int64_t first, int64_
     for (int64_t i = n * j->d.pixels + first; i < n * j->d.pixels + last; i += step) {
         int rows = (int)nn_min(step, n * j->d.pixels + last - i), len = rows * c;
         if (straight) {
-            struct stretch t = stretch_at(j, up, i, rows);
-            STRETCH(apply_stretch, post, s->in[1].store == NN_STORE_BF16, &t, a, b, p)
+            struct pixel_block t = block_at(j, up, i, rows);
+            BLOCK(apply_block, post, s->in[1].store == NN_STORE_BF16, &t, a, b, p)
             continue;
         }
         const float *x = nn_row(&s->in[1], i * c, len, sx);

@@ -67,8 +67,8 @@ static void fixed_stats(const struct nn_norm *j)
     }
 }
 
-/* Some pixels: where they are, how they are stored, what is done to them. */
-struct stretch {
+/* Consecutive pixels and what is applied to them. */
+struct pixel_block {
     const void *x, *res; /* res NULL: none */
     void *y;
     const float *a, *b;
@@ -76,8 +76,8 @@ struct stretch {
 };
 
 /* y = post(a x + b (+ res)); y may be x or res. Inlined with constants for the last three. */
-static inline __attribute__((always_inline)) void scale_stretch(const struct stretch *t, int post,
-                                                                bool bf16, bool more)
+static inline __attribute__((always_inline)) void scale_block(const struct pixel_block *t, int post,
+                                                              bool bf16, bool more)
 {
     const float *a = t->a, *b = t->b;
     const void *x = t->x, *res = t->res;
@@ -116,16 +116,16 @@ static inline __attribute__((always_inline)) void scale_stretch(const struct str
 
 /* One function per activation, with four loops each. */
 #define SCALE(name, post)                                                                          \
-    static void name(const struct stretch *t, bool bf16)                                           \
+    static void name(const struct pixel_block *t, bool bf16)                                       \
     {                                                                                              \
         if (bf16 && t->res)                                                                        \
-            scale_stretch(t, post, true, true);                                                    \
+            scale_block(t, post, true, true);                                                      \
         else if (bf16)                                                                             \
-            scale_stretch(t, post, true, false);                                                   \
+            scale_block(t, post, true, false);                                                     \
         else if (t->res)                                                                           \
-            scale_stretch(t, post, false, true);                                                   \
+            scale_block(t, post, false, true);                                                     \
         else                                                                                       \
-            scale_stretch(t, post, false, false);                                                  \
+            scale_block(t, post, false, false);                                                    \
     }
 SCALE(scale_plain, NN_POST_NONE)
 SCALE(scale_relu, NN_POST(NN_RELU))
@@ -141,12 +141,12 @@ static bool apply_direct(const struct nn_norm *j, int64_t pixel, int64_t pixels,
     if (s->out[0].store != s->in[0].store || (j->res && j->res->store != s->in[0].store))
         return false;
     size_t at = (size_t)pixel * (size_t)j->d.c * nn_store_bytes(s->in[0].store);
-    struct stretch t = {.x = (const char *)s->in[0].data + at,
-                        .y = (char *)s->out[0].data + at,
-                        .a = a,
-                        .b = b,
-                        .rows = (int)pixels,
-                        .c = j->d.c};
+    struct pixel_block t = {.x = (const char *)s->in[0].data + at,
+                            .y = (char *)s->out[0].data + at,
+                            .a = a,
+                            .b = b,
+                            .rows = (int)pixels,
+                            .c = j->d.c};
     if (j->res)
         t.res = (const char *)j->res->data + at;
     switch (s->attr.post) {
@@ -179,7 +179,7 @@ static void apply(const struct nn_norm *j, int64_t n, int64_t first, int64_t las
             continue;
         const float *x = nn_row(&s->in[0], i * c, len, sx);
         float *y = nn_row_out(&s->out[0], i * c, sy);
-        struct stretch t = {.x = x, .y = y, .a = a, .b = b, .rows = rows, .c = c};
+        struct pixel_block t = {.x = x, .y = y, .a = a, .b = b, .rows = rows, .c = c};
         t.res = j->res ? nn_row(j->res, i * c, len, sr) : NULL;
         scale_plain(&t, false);
         nn_post_row(s->attr.post, y, len);

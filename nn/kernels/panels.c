@@ -1,9 +1,9 @@
 /*
  * Two vectors' width of outputs stay in registers: a panel of two vectors, or two panels of one; of
  * the shortest vectors, a panel of four.
- * Forward, as many rows as there are registers for stay while the inner dimension passes, a stretch
- * at a time, so that u's stretch stays in the first cache for all rows; the first of them fetch the
- * next stretch, as u comes from memory and each of its lines is used by few rows. Backward, some of
+ * Forward, as many rows as there are registers for stay while the inner dimension passes, a block
+ * of it at a time, so that u's block stays in the first cache for all rows; the first of them fetch
+ * the next block, as u comes from memory and each of its lines is used by few rows. Backward, some of
  * the inner dimension stays while the rows pass.
  */
 #include "kernels/panels.h"
@@ -16,9 +16,9 @@ enum {
     GROUP = VECTORS / PER_PANEL,    /* panels that are computed together */
     ROWS = NN_LANES == 16 ? 12 : 6, /* 24 of 32 registers, 12 of 16 */
     DEPTH = NN_LANES == 16 ? 8 : 4, /* backward */
-    STRETCH = 128                   /* of u: 8 KiB a panel, and as much that is fetched */
+    DEPTH_BLOCK = 128 /* of the inner dimension: 8 KiB of u a panel, and as much that is fetched */
 };
-_Static_assert(NN_PANEL_ROWS % ROWS == 0 && NN_PANEL_GROUP % GROUP == 0, "blocks have no rest");
+_Static_assert(NN_PANEL_ROWS % ROWS == 0 && NN_PANEL_GROUP % GROUP == 0, "blocks have no tail");
 
 /* One panel or GROUP of them; u and m of the next panel are so many floats further. */
 struct product {
@@ -27,7 +27,7 @@ struct product {
     int64_t v_panel, u_panel, m_panel;
     int inner;
     bool add;
-    const float *next; /* u's next stretch */
+    const float *next; /* u's next block */
 };
 
 /* Where vector j of them begins, counted from a panel's first float. */
@@ -72,8 +72,8 @@ static inline __attribute__((always_inline)) void multiply_rows(int rows, int ve
             nn_lanes_store(m + r * LANES + AT(j, m_panel), sum[r][j]);
 }
 
-/* What is left of the rows, by halves, so that there are few copies of the loop above. */
-static inline __attribute__((always_inline)) void multiply_rest(int rows, int vectors, bool fetch,
+/* The remaining rows, by halves, so that there are few copies of the loop above. */
+static inline __attribute__((always_inline)) void multiply_tail(int rows, int vectors, bool fetch,
                                                                 struct product *p)
 {
     static const int sizes[] = {8, 4, 2, 1};
@@ -87,8 +87,8 @@ static inline __attribute__((always_inline)) void multiply_rest(int rows, int ve
     }
 }
 
-static inline __attribute__((always_inline)) void multiply_stretch(int vectors, struct product p,
-                                                                   int rows)
+static inline __attribute__((always_inline)) void multiply_block(int vectors, struct product p,
+                                                                 int rows)
 {
     bool fetch = true;
     if (rows >= ROWS) { /* apart from the loop: one copy of the code fetches, one does not */
@@ -98,9 +98,9 @@ static inline __attribute__((always_inline)) void multiply_stretch(int vectors, 
     for (; rows >= ROWS; rows -= ROWS, p.v += ROWS * LANES, p.m += ROWS * LANES)
         multiply_rows(ROWS, vectors, false, &p);
     if (fetch)
-        multiply_rest(rows, vectors, true, &p);
+        multiply_tail(rows, vectors, true, &p);
     else
-        multiply_rest(rows, vectors, false, &p);
+        multiply_tail(rows, vectors, false, &p);
 }
 
 void nn_panel_multiply(const float *v, const float *u, float *m, int rows, int inner, int panels)
@@ -111,16 +111,16 @@ void nn_panel_multiply(const float *v, const float *u, float *m, int rows, int i
     for (int at = 0; at < panels; at += GROUP) {
         int i = 0;
         do { /* once for an empty inner dimension, too: m becomes 0 */
-            p.inner = inner - i < STRETCH ? inner - i : STRETCH;
+            p.inner = inner - i < DEPTH_BLOCK ? inner - i : DEPTH_BLOCK;
             p.add = i > 0;
             p.v = v + i / LANES * p.v_panel;
             p.u = u + at * p.u_panel + (int64_t)i * LANES;
             p.m = m + at * p.m_panel;
             p.next = i + p.inner < inner ? p.u + p.inner * LANES : u + (at + GROUP) * p.u_panel;
             if (panels - at >= GROUP)
-                multiply_stretch(VECTORS, p, rows);
+                multiply_block(VECTORS, p, rows);
             else
-                multiply_stretch(PER_PANEL, p, rows);
+                multiply_block(PER_PANEL, p, rows);
             i += p.inner;
         } while (i < inner);
     }
@@ -180,13 +180,13 @@ void nn_panel_correlate(const float *v, const float *z, float *u, int rows, int 
 
 #if defined(__AVX512BF16__)
 static inline __attribute__((always_inline)) void
-correlate_pair_rows(int vectors, const uint16_t *v, const uint16_t *z, float *u, int pairs,
+correlate_vnni_rows(int vectors, const uint16_t *v, const uint16_t *z, float *u, int pairs,
                     int64_t u_panel, bool add)
 {
-    enum { PAIR_LANES = 2 * LANES };
+    enum { VNNI_LANES = 2 * LANES };
     nn_lanes sum[DEPTH][GROUP] = {{{0}}};
-    int64_t z_panel = (int64_t)pairs * PAIR_LANES;
-    for (int t = 0; t < pairs; t++, v += PAIR_LANES, z += PAIR_LANES) {
+    int64_t z_panel = (int64_t)pairs * VNNI_LANES;
+    for (int t = 0; t < pairs; t++, v += VNNI_LANES, z += VNNI_LANES) {
         __m512i w[GROUP];
 #pragma GCC unroll 2
         for (int j = 0; j < vectors; j++)
@@ -205,8 +205,8 @@ correlate_pair_rows(int vectors, const uint16_t *v, const uint16_t *z, float *u,
     put_sums(vectors, sum, u, u_panel, add);
 }
 
-void nn_panel_correlate_pairs(const uint16_t *v, const uint16_t *z, float *u, int pairs, int inner,
-                              int panels, bool add)
+void nn_panel_correlate_vnni(const uint16_t *v, const uint16_t *z, float *u, int pairs, int inner,
+                             int panels, bool add)
 {
     int64_t u_panel = (int64_t)inner * LANES, panel = 2 * (int64_t)pairs * LANES;
     for (int at = 0; at < panels; at += GROUP, z += GROUP * panel, u += GROUP * u_panel)
@@ -214,9 +214,9 @@ void nn_panel_correlate_pairs(const uint16_t *v, const uint16_t *z, float *u, in
             const uint16_t *from = v + i / LANES * panel + 2 * (i % LANES);
             float *to = u + (int64_t)i * LANES;
             if (panels - at >= GROUP)
-                correlate_pair_rows(GROUP, from, z, to, pairs, u_panel, add);
+                correlate_vnni_rows(GROUP, from, z, to, pairs, u_panel, add);
             else
-                correlate_pair_rows(1, from, z, to, pairs, u_panel, add);
+                correlate_vnni_rows(1, from, z, to, pairs, u_panel, add);
         }
 }
 #endif

@@ -7,20 +7,28 @@ static const struct nn_kernel *const common[] = {
         NULL};
 static const struct nn_kernel *const winograd[] = {&nn_winograd_conv2d, &nn_winograd_conv2d_data,
                                                    &nn_winograd_conv2d_weights, NULL};
-static const struct nn_kernel *const pairs[] = {
+static const struct nn_kernel *const im2col_vnni[] = {
 #if defined(__AVX512BF16__)
-    &nn_pairs_conv2d_weights,
+    &nn_im2col_vnni_conv2d_weights,
 #endif
     NULL};
 static const struct nn_kernel *const depthwise[] = {&nn_depthwise_conv2d, &nn_depthwise_conv2d_data,
                                                     &nn_depthwise_conv2d_weights, NULL};
-static const struct nn_kernel *const gather[] = {
+static const struct nn_kernel *const im2col[] = {
 #if !defined(__AVX512F__) /* oneDNN's own are faster there */
-    &nn_gather_conv2d,
+    &nn_im2col_conv2d,
 #endif
-    &nn_gather_conv2d_weights, NULL};
+    &nn_im2col_conv2d_weights, NULL};
 static const struct nn_kernel *const attention[] = {&nn_panel_attention, &nn_panel_attention_back,
                                                     NULL};
 
-const struct nn_kernel_set nn_kernels = {common, winograd,  pairs,      depthwise,
-                                         gather, attention, nn_softmax, nn_post};
+const struct nn_kernel_set nn_kernels = {
+    .common = common,
+    .winograd = winograd,
+    .im2col = im2col,
+    .im2col_vnni = im2col_vnni,
+    .depthwise = depthwise,
+    .attention = attention,
+    .softmax = nn_softmax,
+    .post = nn_post,
+};

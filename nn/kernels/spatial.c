@@ -1,5 +1,4 @@
-/* Between (N,C) and (N,H,W,C), and along channels: add_nc, mul_nc, sums over pixels, concat, slice.
- */
+/* Between (N,C) and (N,H,W,C), and along channels: add_nc, mul_nc, sums over pixels, concat, slice. */
 #include "kernels/kernels.h"
 
 static bool image_fits(const struct nn_step *s)

@@ -11,11 +11,10 @@
  * and, read backwards, the gradient of the filter is G'[ sum over tiles (A dY A') . (B' d B) ]G.
  *
  * Their points 0, 1, -1, 2, -2 cost a factor of 7 in accuracy against the direct sum. Those of 4x4
- * are 0, 3/4, -3/4, 3/2, -3/2 and infinity: a factor of 2 on random data. Those of 8x8 are 0,
- * +-3/8,
+ * are 0, 3/4, -3/4, 3/2, -3/2 and infinity: a factor of 2 on random data. Those of 8x8 are 0, +-3/8,
  * +-7/8, +-5/4, +-5/2 and infinity, the best of some thousand sets of simple fractions: relative
- * errors of 2e-5 (gradients of filters 4e-5), too many for f32, and a fortieth of what rounding to
- * bf16 does. Every constant of A and B is exact in f32.
+ * errors of 2e-5 (gradients of filters 4e-5), too large for f32, but a fortieth of the error of
+ * rounding to bf16. Every constant of A and B is exact in f32.
  *
  * Layouts (panels.h). Transformed pixels and products are `planes`: 36 or 100 matrices (tiles,
  * channels) of one block of tiles; transformed filters are as many times outputs/16 panels of
@@ -52,9 +51,8 @@ struct nn_wino_block {
     int tiles;
     float *planes;
 };
-/* Floats from one plane of `tiles` tiles to the next: a cache line more than it holds, since the
-   same place in all planes is written at once, and the distance is often a multiple of a page.
- */
+/* Floats from one plane of `tiles` tiles to the next: a cache line more than it holds, since the same
+   place in all planes is written at once, and the distance would often be a multiple of a page. */
 static inline int64_t nn_wino_plane(int64_t tiles, int c)
 {
     return tiles * c + NN_PANEL;
@@ -77,15 +75,15 @@ struct nn_wino_end {
 void nn_wino_results(const struct nn_wino_image *m, void *y, const struct nn_wino_end *end,
                      const struct nn_wino_block *b, int64_t first, int64_t last);
 
-/* How filters w (O,I,3,3) are read: as they are, or for the gradient of the input: O and I change
-   places and the filter is turned by half a circle. */
+/* How filters w (O,I,3,3) are read: as they are, or transposed, for the gradient of the input: O and I
+   are exchanged and the 3x3 filter is rotated by 180 degrees. */
 struct nn_wino_filters {
-    int outputs, inputs; /* of the product: (O,I), or (I,O) when turned */
+    int outputs, inputs; /* of the product: (O,I), or (I,O) when transposed */
     int tile;
-    bool turned;
+    bool transposed;
 };
-/* Floats from one plane of transformed filters to the next: as with tiles (nn_wino_plane), and far
-   enough that writes to all planes, which go past the caches, meet in no bank of the memory. */
+/* Floats from one plane of transformed filters to the next: as with tiles (nn_wino_plane), and such
+   that the writes to all planes, which bypass the caches, go to different banks of the memory. */
 static inline int64_t nn_wino_filter_plane(const struct nn_wino_filters *f)
 {
     return (int64_t)f->outputs * f->inputs + 17 * NN_PANEL;
@@ -94,10 +92,10 @@ static inline size_t nn_wino_filter_floats(const struct nn_wino_filters *f)
 {
     return (size_t)(nn_wino_planes(f->tile) * nn_wino_filter_plane(f));
 }
-/* u = G g G' for pairs first..last-1 of outputs/16 * inputs. */
+/* u = G g G' for items first..last-1 of outputs/16 * inputs, each sixteen outputs and one input. */
 void nn_wino_filters_in(const struct nn_wino_filters *f, const float *w, float *u, int64_t first,
                         int64_t last);
-/* w = G' u G; f is not turned. */
+/* w = G' u G; f is not transposed. */
 void nn_wino_filters_out(const struct nn_wino_filters *f, const float *u, float *w, int64_t first,
                          int64_t last);
 

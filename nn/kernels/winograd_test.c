@@ -85,10 +85,10 @@ static struct nn_wino_block block_new(const struct nn_wino_image *m)
     return b;
 }
 
-static void convolve(int tile, const float *x, int from, int to, bool turned, float *y)
+static void convolve(int tile, const float *x, int from, int to, bool transposed, float *y)
 {
     struct nn_wino_image read = image(tile, from, 1), written = image(tile, to, 0);
-    struct nn_wino_filters f = {to, from, tile, turned};
+    struct nn_wino_filters f = {to, from, tile, transposed};
     struct nn_wino_block in = block_new(&read), out = block_new(&written);
     float *u = mem_alloc_aligned(nn_wino_filter_floats(&f) * sizeof *u);
     assert_non_null(u);

@@ -189,7 +189,7 @@ void nn_wino_results(const struct nn_wino_image *m, void *y, const struct nn_win
 /* Where tap 0 of the filter between an output and an input lies in w (O,I,3,3). */
 static int64_t filter_at(const struct nn_wino_filters *f, int64_t output, int64_t input)
 {
-    return TAPS * TAPS * (f->turned ? input * f->outputs + output : output * f->inputs + input);
+    return TAPS * TAPS * (f->transposed ? input * f->outputs + output : output * f->inputs + input);
 }
 
 CONSTANTS filters_in(transform_1d *transform, int span, const struct nn_wino_filters *f,
@@ -198,14 +198,14 @@ CONSTANTS filters_in(transform_1d *transform, int span, const struct nn_wino_fil
     int64_t plane = nn_wino_filter_plane(f), step = filter_at(f, 1, 0);
     for (int64_t pair = first; pair < last; pair++) {
         const float *from = w + filter_at(f, pair / f->inputs * LANES, pair % f->inputs);
-        if (f->turned) /* from page to page, which no CPU foresees */
+        if (f->transposed) /* each on another page, which no CPU prefetches */
             for (int k = 0; k < TAPS * TAPS; k++)
                 __builtin_prefetch(from + AHEAD * filter_at(f, 0, 1) + k * LANES);
         for (int half = 0; half < LANES; half += NN_LANES) {
             nn_lanes in[TAPS * TAPS], wide[SPAN_MAX * TAPS];
             for (int k = 0; k < TAPS * TAPS; k++)
                 for (int o = 0; o < NN_LANES; o++)
-                    in[k][o] = from[(half + o) * step + (f->turned ? TAPS * TAPS - 1 - k : k)];
+                    in[k][o] = from[(half + o) * step + (f->transposed ? TAPS * TAPS - 1 - k : k)];
             COLUMNS(transform, TAPS, span, wide, in[i * TAPS + j])
             ROWS(transform, TAPS, span, wide,
                  nn_lanes_stream(u + (i * span + j) * plane + pair * LANES + half, v))

@@ -3,8 +3,8 @@
 
 #include <omp.h>
 
-/* The libraries' threads wait for each other in ways ThreadSanitizer cannot see, as they are not
-   built for it: what they write by memset and memcpy is not held against them. */
+/* The libraries' threads synchronise in ways that ThreadSanitizer cannot see, as they are not built
+   for it: its reports of what they write by memset and memcpy are suppressed. */
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define WATCHED_BY_TSAN

@@ -5,8 +5,8 @@ static const struct nn_kernel *const kernels[] = {&nn_onednn_conv2d, &nn_onednn_
                                                   &nn_onednn_conv2d_weights, &nn_onednn_attention,
                                                   NULL};
 
-/* The CPU multiplies tiles of bf16 (AMX): four times as fast as f32 vectors and more, which no
-   algorithm makes up for. */
+/* Whether the CPU multiplies tiles of bf16 (AMX): that is more than four times as fast as f32 vectors,
+   which no algorithm makes up for. */
 static bool has_tiles(void)
 {
     unsigned has = dnnl_get_effective_cpu_isa(), tiles = dnnl_cpu_isa_avx512_core_amx;
@@ -17,11 +17,11 @@ static bool has_tiles(void)
 static const struct nn_kernel *const *lists(int i, enum nn_precision p)
 {
     const struct nn_kernel_set *ours = nn_kernels_here();
-    const struct nn_kernel *const *const f32[] = {ours->winograd, ours->gather, ours->attention,
+    const struct nn_kernel *const *const f32[] = {ours->winograd, ours->im2col, ours->attention,
                                                   kernels, NULL};
-    const struct nn_kernel *const *const bf16[] = {ours->winograd, ours->pairs,     kernels,
-                                                   ours->gather,   ours->attention, NULL};
-    const struct nn_kernel *const *const tiles[] = {kernels, ours->winograd, ours->gather,
+    const struct nn_kernel *const *const bf16[] = {ours->winograd, ours->im2col_vnni, kernels,
+                                                   ours->im2col,   ours->attention,   NULL};
+    const struct nn_kernel *const *const tiles[] = {kernels, ours->winograd, ours->im2col,
                                                     ours->attention, NULL};
     return p == NN_PREC_F32 ? f32[i] : has_tiles() ? tiles[i] : bf16[i];
 }

@@ -1,4 +1,4 @@
-/* What the op tests, which compare every device with the reference, do not ask of oneDNN. */
+/* Properties of device onednn beyond op_test.c, which compares every device with the reference. */
 #include "nn/nn.h"
 #include "onednn/onednn.h"
 
@@ -31,7 +31,7 @@ static const struct shape shapes[] = {
     {8, 16, 16, 3, 1, 4, true, false, true, -1},
     {1, 40, 24, 1, 1, 1, true, false, false, -1},
     {7, 24, 20, 5, 2, 1, true, false, false, -1}, /* blocks of channels that are not full */
-    /* more than a megabyte an image: several groups where images are turned into blocks */
+    /* more than a megabyte an image: several groups where images are copied into blocks */
     {40, 48, 96, 3, 1, 1, true, true, true, NN_SILU},
 };
 
@@ -290,8 +290,8 @@ static void attention_may_share_an_image(void **state)
         }
 }
 
-/* A kernel that cannot be prepared is passed over in silence, and what takes its place is slow:
-   here it is asked for itself. */
+/* The planner skips a kernel that cannot be prepared without a word, and the next one is slow: so here
+   the kernel itself is prepared. */
 static void bf16_is_in_the_library(void **state)
 {
     (void)state;

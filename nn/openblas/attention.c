@@ -1,5 +1,5 @@
 /*
- * Attention per (sample, head): items go to threads. L positions, D channels of the head.
+ * Attention; each thread computes whole items, (sample, head). L positions, D channels of the head.
  *
  *     P = softmax(scale q k'),  y = P v
  *     dv = P' dy,  G = dy v',  S = P * (G - rowsum(P * G)) * scale,  dq = S k,  dk = S' q
@@ -41,7 +41,7 @@ static status prepare(struct nn_step *s, struct errmsg *e)
     return STATUS_OK;
 }
 
-/* A head's matrix: in place with row length C when it is f32, else converted to `room` (row length
+/* A head's matrix: in place with row length C when it is f32, else converted to `buffer` (row length
  * D). */
 struct matrix {
     float *at;
@@ -54,7 +54,7 @@ static int64_t head_start(const struct dims *d, int64_t item)
 }
 
 static struct matrix load(const struct nn_tensor *t, const struct dims *d, int64_t item,
-                          float *room)
+                          float *buffer)
 {
     int64_t at = head_start(d, item);
     if (t->store == NN_STORE_F32)
@@ -62,24 +62,24 @@ static struct matrix load(const struct nn_tensor *t, const struct dims *d, int64
     for (int i = 0; i < d->l; i++)
         for (int k = 0; k < d->d; k += NN_ROW_MAX)
             nn_row(t, at + (int64_t)i * d->c + k, (int)nn_min(NN_ROW_MAX, d->d - k),
-                   room + (int64_t)i * d->d + k);
-    return (struct matrix){room, d->d};
+                   buffer + (int64_t)i * d->d + k);
+    return (struct matrix){buffer, d->d};
 }
 
 static struct matrix result(const struct nn_tensor *t, const struct dims *d, int64_t item,
-                            float *room)
+                            float *buffer)
 {
     if (t->store == NN_STORE_F32)
         return (struct matrix){nn_f32(t) + head_start(d, item), d->c};
-    return (struct matrix){room, d->d};
+    return (struct matrix){buffer, d->d};
 }
 
-static void keep(const struct nn_tensor *t, const struct dims *d, int64_t item, const float *room)
+static void keep(const struct nn_tensor *t, const struct dims *d, int64_t item, const float *buffer)
 {
     for (int i = 0; t->store != NN_STORE_F32 && i < d->l; i++)
         for (int k = 0; k < d->d; k += NN_ROW_MAX)
             nn_row_put(t, head_start(d, item) + (int64_t)i * d->c + k,
-                       (int)nn_min(NN_ROW_MAX, d->d - k), room + (int64_t)i * d->d + k);
+                       (int)nn_min(NN_ROW_MAX, d->d - k), buffer + (int64_t)i * d->d + k);
 }
 
 static void probabilities(const struct dims *d, struct matrix q, struct matrix k, float *p)
@@ -93,12 +93,12 @@ static void forward_heads(const void *ctx, int64_t first, int64_t last, int thre
     const struct nn_step *s = ctx;
     struct dims d = dims_of(s);
     float *p = (float *)s->scratch + (size_t)thread * thread_floats(s);
-    float *room = p + (size_t)d.l * (size_t)d.l;
+    float *buffer = p + (size_t)d.l * (size_t)d.l;
     for (int64_t item = first; item < last; item++) {
-        struct matrix q = load(&s->in[0], &d, item, room);
-        struct matrix k = load(&s->in[1], &d, item, room + d.ld);
-        struct matrix v = load(&s->in[2], &d, item, room + 2 * d.ld);
-        struct matrix y = result(&s->out[0], &d, item, room + 3 * d.ld);
+        struct matrix q = load(&s->in[0], &d, item, buffer);
+        struct matrix k = load(&s->in[1], &d, item, buffer + d.ld);
+        struct matrix v = load(&s->in[2], &d, item, buffer + 2 * d.ld);
+        struct matrix y = result(&s->out[0], &d, item, buffer + 3 * d.ld);
         probabilities(&d, q, k, p);
         nn_gemm(false, false, d.l, d.d, d.l, 1, p, d.l, v.at, v.ld, 0, y.at, y.ld);
         keep(&s->out[0], &d, item, y.at);
@@ -125,13 +125,13 @@ static void backward_heads(const void *ctx, int64_t first, int64_t last, int thr
     const struct nn_step *s = ctx;
     struct dims d = dims_of(s);
     float *p = (float *)s->scratch + (size_t)thread * thread_floats(s);
-    float *g = p + (size_t)d.l * (size_t)d.l, *room = g + (size_t)d.l * (size_t)d.l;
-    float *out = room + 4 * d.ld;
+    float *g = p + (size_t)d.l * (size_t)d.l, *buffer = g + (size_t)d.l * (size_t)d.l;
+    float *out = buffer + 4 * d.ld;
     for (int64_t item = first; item < last; item++) {
-        struct matrix dy = load(&s->in[0], &d, item, room),
-                      q = load(&s->in[1], &d, item, room + d.ld);
-        struct matrix k = load(&s->in[2], &d, item, room + 2 * d.ld);
-        struct matrix v = load(&s->in[3], &d, item, room + 3 * d.ld);
+        struct matrix dy = load(&s->in[0], &d, item, buffer),
+                      q = load(&s->in[1], &d, item, buffer + d.ld);
+        struct matrix k = load(&s->in[2], &d, item, buffer + 2 * d.ld);
+        struct matrix v = load(&s->in[3], &d, item, buffer + 3 * d.ld);
         probabilities(&d, q, k, p);
         if (nn_has(&s->out[2])) {
             struct matrix dv = result(&s->out[2], &d, item, out);

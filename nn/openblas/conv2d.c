@@ -15,8 +15,8 @@ enum { PATCH_FLOATS = 1 << 17 }; /* of one thread's patch block: 512 KiB, about 
 
 /* A convolution in the form the product needs: from (src) to (dst), for one of the three ops. */
 struct geometry {
-    int n, h, w, c; /* the image patches are taken from */
-    int p, q, o;    /* the image with one pixel per patch */
+    int n, h, w, c; /* the image that patches are copied from */
+    int p, q, o;    /* the image that has one pixel per patch */
     int kh, kw, stride, top, left;
     int groups, cg, og, k; /* per group: channels in, channels out, patch columns */
     int block;             /* patches at a time */
@@ -90,8 +90,8 @@ static void copy_channels(const struct nn_tensor *t, int64_t at, int n, float *t
 }
 
 /* Fills rows first..first+rows-1 of image n, group `group`, into out (rows, k). */
-static void take_patches(const struct geometry *g, const struct nn_tensor *t, int n, int group,
-                         int first, int rows, float *out)
+static void im2col(const struct geometry *g, const struct nn_tensor *t, int n, int group, int first,
+                   int rows, float *out)
 {
     bool whole = g->cg == g->c && g->left >= 0;
     for (int r = 0; r < rows; r++) {
@@ -120,9 +120,9 @@ static void take_patches(const struct geometry *g, const struct nn_tensor *t, in
     }
 }
 
-/* Adds rows of patches back to where they were taken from, in image (H,W,C). */
-static void put_patches(const struct geometry *g, const float *in, int group, int first, int rows,
-                        float *image)
+/* Adds rows of patches to the pixels they are copies of, in image (H,W,C). */
+static void col2im(const struct geometry *g, const float *in, int group, int first, int rows,
+                   float *image)
 {
     for (int r = 0; r < rows; r++) {
         int h0 = (first + r) / g->q * g->stride - g->top;
@@ -246,7 +246,7 @@ static void product_blocks(const void *ctx, int64_t first, int64_t last, int thr
             if (g->direct && j->from->store == NN_STORE_F32)
                 a = nn_f32(j->from) + pixel * g->c;
             else
-                take_patches(g, j->from, n, group, start, rows, patches);
+                im2col(g, j->from, n, group, start, rows, patches);
             nn_gemm(false, false, rows, g->og, g->k, 1, a, g->k,
                     (const float *)j->s->packed + (size_t)group * (size_t)g->k * (size_t)g->og,
                     g->og, 0, y + group * g->og, g->o);
@@ -314,7 +314,7 @@ static void scatter_images(const void *ctx, int64_t first, int64_t last, int thr
                 nn_gemm(false, false, rows, g->k, g->og, 1, rows_dy + group * g->og, g->o,
                         (const float *)j->s->packed + (size_t)group * (size_t)g->og * (size_t)g->k,
                         g->k, 0, patches, g->k);
-                put_patches(g, patches, group, start, rows, sum);
+                col2im(g, patches, group, start, rows, sum);
             }
         }
         if (dx->store == NN_STORE_F32)
@@ -368,7 +368,7 @@ static void weights_images(const void *ctx, int64_t first, int64_t last, int thr
                 if (g->direct && x->store == NN_STORE_F32)
                     b = nn_f32(x) + pixel * g->c;
                 else
-                    take_patches(g, x, (int)n, group, start, rows, patches);
+                    im2col(g, x, (int)n, group, start, rows, patches);
                 nn_gemm(true, false, g->og, g->k, rows, 1, d + group * g->og, g->o, b, g->k, 1,
                         dw + (size_t)group * (size_t)g->og * (size_t)g->k, g->k);
             }

@@ -55,19 +55,19 @@ static double relu6_slope(double y)
 {
     return y <= 0 || y >= 6 ? 0 : 1;
 }
-/* The normal distribution's share below x. */
-static double normal_below(double x)
+/* Phi(x) of the standard normal distribution. */
+static double normal_cdf(double x)
 {
     return erfc(-x / sqrt(2)) / 2;
 }
 static double gelu_value(double x)
 {
-    return x * normal_below(x);
+    return x * normal_cdf(x);
 }
 static double gelu_slope(double x)
 {
     const double pi = 3.14159265358979323846;
-    return normal_below(x) + x * exp(-x * x / 2) / sqrt(2 * pi);
+    return normal_cdf(x) + x * exp(-x * x / 2) / sqrt(2 * pi);
 }
 
 static const struct nn_act_row acts[NN_ACT_COUNT] = {
@@ -129,6 +129,6 @@ const struct nn_op_impl nn_op_act_back = {
     .op = NN_OP_ACT_BACK,
     .name = "act_back",
     .in_place = 1u << 0 | 1u << 1 | 1u << 2,
-    .more = 2,
+    .addend = 2,
     .reference = {.op = NN_OP_ACT_BACK, .name = "reference.act_back", .run = act_back_run},
 };

@@ -118,7 +118,7 @@ static status norm_back_run(const struct nn_step *s)
 const struct nn_op_impl nn_op_batch_norm = {
     .op = NN_OP_BATCH_NORM,
     .name = "batch_norm",
-    .whole = 1u << 0,
+    .required = 1u << 0,
     .gradient = norm_gradient,
     .in_place = 1u << 0 | 1u << 5,
     .effects = 1u << 3 | 1u << 4,

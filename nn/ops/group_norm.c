@@ -134,7 +134,7 @@ static status norm_back_run(const struct nn_step *s)
 const struct nn_op_impl nn_op_group_norm = {
     .op = NN_OP_GROUP_NORM,
     .name = "group_norm",
-    .whole = 1u << 0,
+    .required = 1u << 0,
     .gradient = norm_gradient,
     .in_place = 1u << 0,
     .post = NN_POST_LAST,

@@ -93,7 +93,7 @@ const struct nn_op_impl nn_op_layer_norm = {
     .op = NN_OP_LAYER_NORM,
     .name = "layer_norm",
     .gradient = norm_gradient,
-    .whole = 1u << 0,
+    .required = 1u << 0,
     .in_place = 1u << 0,
     .reference = {.op = NN_OP_LAYER_NORM, .name = "reference.layer_norm", .run = norm_run},
 };

@@ -5,11 +5,11 @@
 
 static int64_t pool_side(int n, const struct nn_pool *a)
 {
-    int64_t room = (int64_t)n + 2LL * a->pad - a->kernel;
-    if (room < 0) /* one window may reach beyond the end, but not by a stride */
-        return a->ceil_mode && room + a->stride > 0;
-    int64_t p = room / a->stride + 1;
-    if (a->ceil_mode && room % a->stride && p * a->stride < (int64_t)n + a->pad)
+    int64_t span = (int64_t)n + 2LL * a->pad - a->kernel;
+    if (span < 0) /* one window may reach beyond the end, but not by a stride */
+        return a->ceil_mode && span + a->stride > 0;
+    int64_t p = span / a->stride + 1;
+    if (a->ceil_mode && span % a->stride && p * a->stride < (int64_t)n + a->pad)
         p++;
     return p;
 }

@@ -24,31 +24,31 @@ struct nn_op_impl {
        the graph's arrays may move while the rule appends. */
     void (*gradient)(struct nn_grad *gr, const struct nn_node *node);
 
-    /* -- its operands; a bit i is about input i -- */
-    unsigned i32; /* holds integers; all others hold floats */
-    unsigned
-        products;     /* enters products: a bf16 plan has it in bf16 where it has four dimensions */
-    unsigned weights; /* a convolution's weights: f32 in every plan */
-    /* In training a run writes it, a parameter. Such a node runs even when nobody reads its
-       outputs, and keeps its place among those that read or write the same. */
+    /* -- its operands; bit i is about input i -- */
+    unsigned i32;      /* holds integers; all others hold floats */
+    unsigned products; /* is multiplied in a GEMM: bf16 in a bf16 plan if it has four dimensions */
+    unsigned weights;  /* a convolution's weights: f32 in every plan */
+    /* A parameter that a run in training mode writes. Such a node runs even when its outputs are not
+       read, and is not moved past others that read or write the same parameter. */
     unsigned effects;
-    /* Output 0 may take its place when it dies here (every element of the output depends on the
-       same element of the input only). */
+    /* Output 0 may be computed in its memory when it dies here (every element of the output depends
+       on the same element of the input only). */
     unsigned in_place;
     int stats; /* of a norm's gradient: position of the norm's output 1; else 0 */
 
     /* -- its outputs -- */
     bool view;           /* output 0 IS input 0 (reshape): no kernel runs */
     bool weights_result; /* output 0 is the gradient of weights: f32 in every plan */
-    unsigned whole; /* bit i: output i is never absent for the kernel, even when nobody reads it */
+    unsigned required; /* bit i: output i is never absent for the kernel, even if it is not read */
 
-    /* -- what the planner may fuse with it (fuse.c): positions of operands that no builder sets, 0
-       where the op takes no such; how, where and when the kernels say whether they take it -- */
-    int res;                       /* like output 0, which it is added to */
-    int nc;                        /* (N,C), added to every pixel of output 0 */
-    int more;                      /* like input 0, which it is added to */
-    enum nn_post_place post;       /* an activation */
-    const struct nn_op_impl *back; /* a norm's gradient, where it may take the activation, too */
+    /* -- what the planner may fuse into it (fuse.c) where a kernel supports that: positions of
+       operands that only fusion sets, 0 where the op has none such -- */
+    int res;                 /* like output 0, which it is added to */
+    int nc;                  /* (N,C), added to every pixel of output 0 */
+    int addend;              /* like input 0, which it is added to */
+    enum nn_post_place post; /* an activation */
+    const struct nn_op_impl
+        *back; /* of a norm: its gradient, which an activation may go into, too */
 
     double (*flops)(const struct nn_step *s); /* (optional: 0) multiply-adds * 2 */
     struct nn_kernel reference;

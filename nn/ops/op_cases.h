@@ -203,7 +203,7 @@ static void make_conv_blocks(struct op_case *c)
     int side = op_case_int(c, 70, 90), n = op_case_int(c, 2, 3);
     wide_conv(c, nn_shape4(n, side, side, 16), 16, 3, 3, nn_conv_same(3, 1));
 }
-/* What is gathered: any kernel and stride. */
+/* What goes by im2col: any kernel and stride. */
 static void make_conv_strided(struct op_case *c)
 {
     int kh = op_case_int(c, 1, 5), kw = op_case_int(c, 1, 5), stride = op_case_int(c, 1, 3);
@@ -211,7 +211,7 @@ static void make_conv_strided(struct op_case *c)
     wide_conv(c, nn_shape4(op_case_int(c, 1, 3), side, op_case_int(c, 5, 12), ci), o, kh, kw,
               random_pads(c, stride));
 }
-/* A kernel for each channel. */
+/* Depthwise. */
 static void make_conv_depthwise(struct op_case *c)
 {
     int channels = op_case_int(c, 2, 40), side = op_case_int(c, 1, 14);
@@ -416,7 +416,7 @@ static void make_attention(struct op_case *c)
     struct nn_val q = input(c, s), k = input(c, s), v = input(c, s);
     c->y = nn_attention(c->graph, q, coin(c) ? q : k, v, heads);
 }
-/* What goes by panels: more than one block of positions in some. */
+/* What goes by panels; some have more than one block of positions. */
 static void make_attention_panels(struct op_case *c)
 {
     int heads = op_case_int(c, 1, 2);

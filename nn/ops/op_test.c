@@ -165,7 +165,7 @@ static double difference(struct probe *p, struct nn_plan *plan, const float *r, 
     return (a - b) / ((double)up - (double)down);
 }
 
-/* Probes whose gradient is not 0, and all: a check of 0 against 0 says little. */
+/* Probes whose gradient is not 0, and all probes: comparing 0 with 0 says little. */
 static int probes_told, probes_made;
 
 /* From `at` on the next element whose gradient is not 0; at itself when there is none. */
@@ -199,10 +199,10 @@ static void check_leaf(struct probe *p, struct nn_plan *plan, const float *r, in
         probes_made++;
         double coarse = difference(p, plan, r, &x[at], 1e-2f);
         double fine = difference(p, plan, r, &x[at], 4e-3f);
-        double error = fabs(fine - g[at]), room = 1e-2 * fabs(g[at]) + 2e-4 * scale;
-        if (error <= room || fabs(coarse - g[at]) <= room)
+        double error = fabs(fine - g[at]), allowed = 1e-2 * fabs(g[at]) + 2e-4 * scale;
+        if (error <= allowed || fabs(coarse - g[at]) <= allowed)
             continue;
-        if (fabs(coarse - fine) > room / 2)
+        if (fabs(coarse - fine) > allowed / 2)
             continue; /* a kink (ReLU, maximum) between the two points */
         rerun_line(m, p->c.seed);
         fail_msg("%s leaf %d element %zu: gradient %g, finite differences %g and %g", m->name, i,

@@ -41,7 +41,7 @@ void nn_ema_free(struct nn_ema *e)
 }
 
 struct averaging {
-    float keep, take;
+    float decay, weight;
     float *mean;
     const float *x;
 };
@@ -53,20 +53,20 @@ static void average(const void *ctx, int64_t first, int64_t last, int thread)
     float *restrict mean = a.mean;
     const float *restrict x = a.x;
     for (int64_t i = first; i < last; i++)
-        mean[i] = a.keep * mean[i] + a.take * x[i];
+        mean[i] = a.decay * mean[i] + a.weight * x[i];
 }
 
 void nn_ema_update(struct nn_ema *e)
 {
     double warm = (1 + (double)e->step) / (10 + (double)e->step);
-    float keep = warm < e->decay ? (float)warm : e->decay;
+    float decay = warm < e->decay ? (float)warm : e->decay;
     e->step++;
     for (int i = 0; i < e->count; i++) {
         const struct nn_param_entry *p = nn_params_at(e->params, i);
         int64_t n = nn_shape_count(p->shape);
         if (p->trainable)
             nn_for_blocks(nn_optim_threads(e->threads, n), n, NN_LINE_FLOATS, average,
-                          &(struct averaging){keep, 1 - keep, e->value[i], p->value});
+                          &(struct averaging){decay, 1 - decay, e->value[i], p->value});
         else
             memcpy(e->value[i], p->value, (size_t)n * sizeof(float));
     }

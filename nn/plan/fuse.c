@@ -2,19 +2,19 @@
  * Pruning and fusion: both rewrite the program's node array.
  *
  * A fused node stands where the last of its parts stood, so every operand exists by then. The value
- * between the parts disappears, hence nobody else may read it. A rewrite is made only when the
- * kernel that takes the fused node sits no deeper in the device chain than the one that took the
- * node before: fusion never moves work from a fast kernel to a slow one.
+ * between the parts disappears, so nothing else may read it. A rewrite is made only when the
+ * kernel that supports the fused node stands no deeper in the device chain than that of the node
+ * before: fusion never moves work from a fast kernel to a slow one.
  *
- * The first part is thereby done later than it stood. Invariant: no node in between can tell. That
- * is, none reads another result of the part (the statistics of a norm, the gradients of gamma and
+ * The first part is thereby computed later than it stood. Invariant: that changes nothing for the
+ * nodes in between. That is, none reads another result of the part (the statistics of a norm, the gradients of gamma and
  * beta), none writes what the part reads, and none reads or writes what the part writes: running
- * statistics, which several norms may share. Every rewrite asks accepted(), which asks may_wait().
+ * statistics, which several norms may share. Every rewrite calls accepted(), which calls may_wait().
  *
  *     conv2d -> add_nc                 conv2d with nc
  *     conv2d | conv2d_data | batch_norm | norm_back -> add       the same with res
  *     conv2d | norm | add -> act       the same with post
- *     add -> act_back                  act_back with more
+ *     add -> act_back                  act_back with addend
  *     act_back -> norm_back            norm_back with post, when the forward pair was fused: the
  *                                      value before the activation is computed again, not kept
  */
@@ -86,7 +86,7 @@ status nn_prune(struct nn_graph *g)
             continue;
         }
         for (int k = 0; k < node->n_out; k++)
-            if (!needed[node->out[k]] && !(nn_op_row(node->op)->whole >> k & 1))
+            if (!needed[node->out[k]] && !(nn_op_row(node->op)->required >> k & 1))
                 node->out[k] = 0;
         for (int k = 0; k < node->n_in; k++)
             needed[node->in[k]] = node->in[k] > 0;
@@ -137,7 +137,7 @@ static bool reads_side_result(const struct nn_node *reader, const struct nn_node
     return false;
 }
 
-/* The invariant above: whether `part` may be done where `last` stands. Nobody but `last` reads its
+/* The invariant above: whether `part` may be computed where `last` stands. Only `last` reads its
    result 0. */
 static bool may_wait(const struct nn_node *part, const struct nn_node *last)
 {
@@ -148,8 +148,8 @@ static bool may_wait(const struct nn_node *part, const struct nn_node *last)
     return true;
 }
 
-/* Whether `fused` may stand for part and last: a kernel takes it, no deeper than the one that took
-   `before`, and part may wait. */
+/* Whether `fused` may replace part and last: part may wait, and a kernel supports `fused` that stands
+   no deeper than the kernel of `before`. */
 static bool accepted(const struct fuser *f, const struct nn_node *fused,
                      const struct nn_node *before, const struct nn_node *part,
                      const struct nn_node *last)
@@ -163,7 +163,7 @@ static bool accepted(const struct fuser *f, const struct nn_node *fused,
     return !nn_kernel_pick(f->plan->device, &a, NULL, &depth_before) || depth_fused <= depth_before;
 }
 
-/* The node that makes v, if v is read `uses` times and by nobody outside; NULL otherwise. */
+/* The node that computes v, if the graph reads v `uses` times and the caller does not; else NULL. */
 static struct nn_node *private_maker(const struct fuser *f, int v, int uses)
 {
     const struct nn_value *value = &f->g->values[v];
@@ -234,7 +234,7 @@ static bool fuse_add(struct fuser *f, struct nn_node *add)
         if (maker[k] && !row_of(maker[k])->res)
             maker[k] = NULL;
     }
-    /* The later one first: its result is the one still warm. */
+    /* The later one first: its result is still in the caches. */
     int first = maker[1] > maker[0];
     for (int i = 0; i < 2; i++) {
         int k = i ? !first : first;
@@ -257,7 +257,7 @@ static bool find_back_pair(const struct fuser *f, const struct nn_node *norm,
             node->in[2] != norm->in[1] || node->in[row->stats] != norm->out[1])
             continue;
         struct nn_node *back = private_maker(f, node->in[0], 1);
-        if (!back || back->op != NN_OP_ACT_BACK || has_operand(back, row_of(back)->more) ||
+        if (!back || back->op != NN_OP_ACT_BACK || has_operand(back, row_of(back)->addend) ||
             back->in[1] != saved || back->attr.act != act->attr.act)
             continue;
         *out_act_back = back;
@@ -303,12 +303,12 @@ static bool fuse_act(struct fuser *f, struct nn_node *act)
 static bool fuse_act_back(struct fuser *f, struct nn_node *back)
 {
     struct nn_node *add = private_maker(f, back->in[0], 1);
-    if (!add || add->op != NN_OP_ADD || add->attr.post || has_operand(back, row_of(back)->more))
+    if (!add || add->op != NN_OP_ADD || add->attr.post || has_operand(back, row_of(back)->addend))
         return false;
     struct nn_node fused = *back;
-    fused.n_in = row_of(back)->more + 1;
+    fused.n_in = row_of(back)->addend + 1;
     fused.in[0] = add->in[0];
-    fused.in[row_of(back)->more] = add->in[1];
+    fused.in[row_of(back)->addend] = add->in[1];
     if (!accepted(f, &fused, back, add, back))
         return false;
     replace(f, add, back, &fused);

@@ -1,7 +1,7 @@
 /*
- * Fusion moves the first of two nodes to where the second stands. Graphs in which somebody in
- * between would notice: networks that share parameters, gradients taken half-way. Every device must
- * give what the plain reference gives without fusion; cases of the same kind at random are in
+ * Fusion moves the first of two nodes to where the second stands. Here are graphs in which a node in
+ * between depends on the order: networks that share parameters, gradients taken half-way. Every
+ * device must give what the plain reference gives without fusion; cases of the same kind at random are in
  * op_cases.h ("siamese", "shared_graph"), which are held against finite differences as well.
  */
 #include "plan/plan.h"

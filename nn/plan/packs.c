@@ -4,7 +4,7 @@
 #include <string.h>
 
 struct nn_pack {
-    struct nn_step of; /* whose it was first; only what `same` compares is looked at */
+    struct nn_step of; /* the first step that it was made for, as far as `same` compares it */
     void *data;
     int users;
     bool filled;
@@ -23,7 +23,7 @@ void nn_packs_done(struct nn_packs *l)
     pthread_mutex_destroy(&l->lock);
 }
 
-/* any_n: but for the number of samples */
+/* any_n: apart from the number of samples */
 static bool same_tensor(const struct nn_tensor *a, const struct nn_tensor *b, bool any_n)
 {
     struct nn_shape shape = a->shape;
@@ -65,7 +65,7 @@ static status add(struct nn_packs *l, const struct nn_step *s, struct nn_pack **
     return STATUS_OK;
 }
 
-status nn_pack_take(struct nn_packs *l, const struct nn_step *s, struct nn_pack **out)
+status nn_pack_ref(struct nn_packs *l, const struct nn_step *s, struct nn_pack **out)
 {
     status st = STATUS_OK;
     pthread_mutex_lock(&l->lock);
@@ -96,7 +96,7 @@ status nn_pack_fill(struct nn_packs *l, struct nn_pack *k, struct nn_step *s)
     return st;
 }
 
-void nn_pack_give(struct nn_packs *l, struct nn_pack *k)
+void nn_pack_unref(struct nn_packs *l, struct nn_pack *k)
 {
     if (!k)
         return;

@@ -3,14 +3,14 @@
 /*
  * packs: weights in a kernel's layout that several plans read (nn_plan_options.shared).
  *
- * Two steps read one pack when they are of the same kernel, parameter, shapes, stores, attributes
- * and threads: all that a kernel's `pack` may look at. On one thread the number of samples makes no
- * difference, as kernels then compute each sample as if it was alone (nn.h). The first plan that
- * asks makes it, the last one that gives it back frees it. nn_params owns the list.
+ * Two steps share one pack when they have the same kernel, parameter, shapes, stores, attributes and
+ * threads: all that a kernel's `pack` may depend on. On one thread the number of samples makes no
+ * difference, as kernels then compute each sample as if it was alone (nn.h). Packs are reference
+ * counted. nn_params owns the list.
  *
  * Threads: all calls may be made at once, each on a step of its own. A pack is filled under the
- * list's lock, so that nobody reads half of one: plans of one nn_params are made one after the
- * other there.
+ * list's lock, so that no thread reads a half-filled one; plans of one nn_params that are made at
+ * the same time wait for each other there.
  */
 #include "device/device.h"
 
@@ -24,12 +24,13 @@ struct nn_packs {
 void nn_packs_init(struct nn_packs *l);
 void nn_packs_done(struct nn_packs *l);
 
-/* The pack for a prepared step whose operands' addresses are known; NOMEM leaves nothing behind. */
-status nn_pack_take(struct nn_packs *l, const struct nn_step *s, struct nn_pack **out) MUST_USE;
+/* A reference to the pack of a prepared step whose operands' addresses are known; the first call for
+   such a step creates the pack. STATUS_NOMEM leaves nothing behind. */
+status nn_pack_ref(struct nn_packs *l, const struct nn_step *s, struct nn_pack **out) MUST_USE;
 void *nn_pack_data(struct nn_pack *k);
-/* Fills it by the step's kernel, which is bound to it, unless somebody did. */
+/* Fills it by the step's kernel, which is bound to it, unless it is filled already. */
 status nn_pack_fill(struct nn_packs *l, struct nn_pack *k, struct nn_step *s) MUST_USE;
-/* k may be NULL. */
-void nn_pack_give(struct nn_packs *l, struct nn_pack *k);
+/* The last reference frees the pack. k may be NULL. */
+void nn_pack_unref(struct nn_packs *l, struct nn_pack *k);
 
 #endif

@@ -121,15 +121,15 @@ static status prepare_steps(struct nn_plan *p, struct errmsg *e)
     return STATUS_OK;
 }
 
-static status take_memory(struct nn_plan *p, const int *scratch_piece)
+static status allocate(struct nn_plan *p, const int *scratch_alloc)
 {
     p->arena = mem_alloc_aligned(p->info.arena_bytes + 64);
     p->data = mem_zalloc((size_t)p->program->n_values, sizeof *p->data);
     if (!p->arena || !p->data)
         return STATUS_NOMEM;
     for (int i = 0; i < p->n_steps; i++)
-        if (scratch_piece[i] >= 0)
-            p->steps[i].scratch = p->arena + p->pieces[scratch_piece[i]].offset;
+        if (scratch_alloc[i] >= 0)
+            p->steps[i].scratch = p->arena + p->allocs[scratch_alloc[i]].offset;
     return STATUS_OK;
 }
 
@@ -147,7 +147,7 @@ static status place_packed(struct nn_plan *p)
     return STATUS_OK;
 }
 
-static status take_packs(struct nn_plan *p)
+static status ref_packs(struct nn_plan *p)
 {
     p->pack = mem_zalloc((size_t)p->n_steps + 1, sizeof *p->pack);
     if (!p->pack)
@@ -156,7 +156,7 @@ static status take_packs(struct nn_plan *p)
         struct nn_step *s = &p->steps[i];
         if (!s->packed_bytes)
             continue;
-        status st = nn_pack_take(nn_params_packs(p->program->params), s, &p->pack[i]);
+        status st = nn_pack_ref(nn_params_packs(p->program->params), s, &p->pack[i]);
         if (st)
             return st;
         s->packed = nn_pack_data(p->pack[i]);
@@ -185,11 +185,11 @@ static status point_values(struct nn_plan *p)
             if (st)
                 return st;
             p->data[v] = value->grad_of->grad;
-        } else if (p->piece_of[v] >= 0) {
-            const struct nn_piece *piece = &p->pieces[p->piece_of[v]];
-            p->data[v] = p->arena + piece->offset;
+        } else if (p->alloc_of[v] >= 0) {
+            const struct nn_allocation *alloc = &p->allocs[p->alloc_of[v]];
+            p->data[v] = p->arena + alloc->offset;
             if (value->source == NN_FROM_INPUT || value->is_output)
-                memset(p->data[v], 0, piece->bytes);
+                memset(p->data[v], 0, alloc->bytes);
         }
     }
     return STATUS_OK;
@@ -210,18 +210,18 @@ static void point_steps(struct nn_plan *p)
 
 static status bind_steps(struct nn_plan *p, bool shared, struct errmsg *e)
 {
-    AUTO(mem_free) int *scratch_piece = mem_alloc(((size_t)p->n_steps + 1) * sizeof *scratch_piece);
-    if (!scratch_piece)
+    AUTO(mem_free) int *scratch_alloc = mem_alloc(((size_t)p->n_steps + 1) * sizeof *scratch_alloc);
+    if (!scratch_alloc)
         return STATUS_NOMEM;
-    status st = nn_place(p, scratch_piece, &p->info.arena_bytes);
+    status st = nn_place(p, scratch_alloc, &p->info.arena_bytes);
     if (!st)
-        st = take_memory(p, scratch_piece);
+        st = allocate(p, scratch_alloc);
     if (!st)
         st = point_values(p);
     if (st)
         return st;
     point_steps(p);
-    st = shared ? take_packs(p) : place_packed(p);
+    st = shared ? ref_packs(p) : place_packed(p);
     for (int i = 0; i < p->n_steps && !st; i++) {
         const struct nn_kernel *k = p->steps[i].kernel;
         st = k && k->bind ? k->bind(&p->steps[i], e) : STATUS_OK;
@@ -294,13 +294,13 @@ void nn_plan_free(struct nn_plan *p)
         if (d->close)
             d->close(p->device_ctx[i]);
     for (int i = 0; p->pack && i < p->n_steps; i++)
-        nn_pack_give(nn_params_packs(p->program->params), p->pack[i]);
+        nn_pack_unref(nn_params_packs(p->program->params), p->pack[i]);
     mem_free(p->pack);
     nn_graph_free(p->program);
     mem_free(p->store);
     mem_free(p->data);
-    mem_free(p->piece_of);
-    mem_free(p->pieces);
+    mem_free(p->alloc_of);
+    mem_free(p->allocs);
     mem_free(p->steps);
     mem_free(p->arena);
     mem_free(p->packed);
@@ -326,9 +326,9 @@ void *nn_plan_data_named(struct nn_plan *p, const char *name)
 /* Tests: what dies with step i becomes NaN, so that a reader that comes too late is seen. */
 static void poison(struct nn_plan *p, int i)
 {
-    for (int k = 0; k < p->n_pieces; k++)
-        if (p->pieces[k].last == i)
-            memset(p->arena + p->pieces[k].offset, 0xff, p->pieces[k].bytes);
+    for (int k = 0; k < p->n_allocs; k++)
+        if (p->allocs[k].last == i)
+            memset(p->arena + p->allocs[k].offset, 0xff, p->allocs[k].bytes);
 }
 
 status nn_plan_run(struct nn_plan *p)

@@ -83,17 +83,17 @@ static void run(struct nn_plan *p)
 
 static void check_pieces(const struct nn_plan *p)
 {
-    assert_true(p->n_pieces > 0);
-    for (int i = 0; i < p->n_pieces; i++) {
-        const struct nn_piece *a = &p->pieces[i];
+    assert_true(p->n_allocs > 0);
+    for (int i = 0; i < p->n_allocs; i++) {
+        const struct nn_allocation *a = &p->allocs[i];
         assert_true(a->offset % 64 == 0 && a->offset + a->bytes <= p->info.arena_bytes);
         for (int k = 0; k < i; k++) {
-            const struct nn_piece *b = &p->pieces[k];
+            const struct nn_allocation *b = &p->allocs[k];
             bool together = a->first <= b->last && b->first <= a->last;
             bool overlap = a->offset < b->offset + b->bytes && b->offset < a->offset + a->bytes;
             if (together && overlap)
-                fail_msg("pieces %d [%d,%d] and %d [%d,%d] share bytes", i, a->first, a->last, k,
-                         b->first, b->last);
+                fail_msg("allocations %d [%d,%d] and %d [%d,%d] share bytes", i, a->first, a->last,
+                         k, b->first, b->last);
         }
     }
 }
@@ -105,10 +105,10 @@ static void check_lifetimes(const struct nn_plan *p)
         const struct nn_node *node = &p->program->nodes[i];
         for (int k = 0; k < node->n_in + node->n_out; k++) {
             int id = k < node->n_in ? node->in[k] : node->out[k - node->n_in];
-            if (!id || p->piece_of[id] < 0)
+            if (!id || p->alloc_of[id] < 0)
                 continue;
-            const struct nn_piece *piece = &p->pieces[p->piece_of[id]];
-            assert_true(piece->first <= i && i <= piece->last);
+            const struct nn_allocation *alloc = &p->allocs[p->alloc_of[id]];
+            assert_true(alloc->first <= i && i <= alloc->last);
         }
     }
 }
@@ -141,8 +141,8 @@ static void memory_is_reused(void **state)
     unet_new(&f, NULL, 4);
     struct nn_plan *p = plan_with(&f, (struct nn_plan_options){.device = "openblas", .threads = 1});
     size_t sum = 0;
-    for (int i = 0; i < p->n_pieces; i++)
-        sum += p->pieces[i].bytes;
+    for (int i = 0; i < p->n_allocs; i++)
+        sum += p->allocs[i].bytes;
     assert_true(nn_plan_info(p).arena_bytes < sum / 4);
     nn_plan_free(p);
     fixture_done(&f, true);
@@ -451,7 +451,7 @@ static void dropout_draws_anew_each_run(void **state)
     nn_params_free(params);
 }
 
-/* Storage in bf16 is had by asking for the device, not by default. */
+/* openblas stores in bf16 where it is named; the default device offers bf16 only to compute in it. */
 static void bf16_by_default_is_computed(void **state)
 {
     (void)state;
@@ -462,7 +462,7 @@ static void bf16_by_default_is_computed(void **state)
                      !first && nn_precision_supported(nn_devices()[0], NN_PREC_BF16));
 }
 
-/* A kernel that declines hands on to the next of the chain, and the last is the reference. */
+/* A step that a kernel does not support goes to the next of the chain; the last is the reference. */
 static void kernels_are_asked_in_order(void **state)
 {
     (void)state;

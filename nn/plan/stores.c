@@ -2,11 +2,11 @@
  * Which values of a plan are bf16.
  *
  * f32 plans: none. bf16 plans: every intermediate (N,H,W,C) that is neither read by the caller nor
- * a parameter's gradient; (N), (N,C) and weights stay f32: what a convolution takes for its
- * weights, what it gives for their gradient, and what is computed from that element by element (the
- * sum of several, where convolutions share weights), though they have four dimensions, too. An f32
- * activation that enters a convolution or attention (the network's input, mostly) is cast once by a
- * COPY in front of its first such reader.
+ * a parameter's gradient. (N), (N,C) and weights stay f32. "Weights" are also values of four
+ * dimensions that a convolution reads as weights, the gradients of weights, and what is computed
+ * from those element by element (their sum, where convolutions share weights). An f32 activation
+ * that enters a convolution or attention (mostly the network's input) is cast once, by a COPY in
+ * front of its first such reader.
  */
 #include "plan/plan.h"
 

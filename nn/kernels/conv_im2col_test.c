@@ -1,5 +1,5 @@
-/* Gradients of filters by gathering against the direct sum in double, of numbers that bf16 holds:
-   then every product is exact in both stores, and only the sums round. */
+/* Gradients of filters by im2col against the direct sum in double, of numbers that bf16 holds: then
+   every product is exact in both stores, and only the sums round. */
 #include "file/half.h"
 #include "kernels/kernels.h"
 #include "nn/nn.h"
@@ -96,7 +96,7 @@ static void check(const struct nn_kernel *kernel, const struct shape *s, bool bf
     struct errmsg e = {0};
     assert_true(nn_shape_count(ws) <= FILTERS_MAX && s->o <= 256);
     if (!kernel->supports(&step)) {
-        assert_true(s->kernel == 1 && kernel == nn_kernels_here()->pairs[0]);
+        assert_true(s->kernel == 1 && kernel == nn_kernels_here()->im2col_vnni[0]);
         return;
     }
     assert_int_equal(kernel->prepare(&step, &e), STATUS_OK);
@@ -132,33 +132,33 @@ static const struct nn_kernel *weights_of(const struct nn_kernel *const *list)
     return *list;
 }
 
-static void gathered_floats(void **state)
+static void floats(void **state)
 {
     (void)state;
-    each_shape(weights_of(nn_kernels.gather), false);
-    each_shape(weights_of(nn_kernels_here()->gather), false);
+    each_shape(weights_of(nn_kernels.im2col), false);
+    each_shape(weights_of(nn_kernels_here()->im2col), false);
 }
 
-static void gathered_bf16(void **state)
+static void bf16(void **state)
 {
     (void)state;
-    each_shape(weights_of(nn_kernels_here()->gather), true);
+    each_shape(weights_of(nn_kernels_here()->im2col), true);
 }
 
-static void gathered_pairs(void **state)
+static void vnni(void **state)
 {
     (void)state;
-    if (!*nn_kernels_here()->pairs)
+    if (!*nn_kernels_here()->im2col_vnni)
         skip();
-    each_shape(weights_of(nn_kernels_here()->pairs), true);
+    each_shape(weights_of(nn_kernels_here()->im2col_vnni), true);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gathered_floats),
-        cmocka_unit_test(gathered_bf16),
-        cmocka_unit_test(gathered_pairs),
+        cmocka_unit_test(floats),
+        cmocka_unit_test(bf16),
+        cmocka_unit_test(vnni),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
