@@ -144,6 +144,7 @@ struct nn_attr {
     struct nn_pool pool;
     int groups; /* of group norm; heads of attention */
     int first;  /* channel */
+    int tokens; /* of linear: rows of x that belong to one sample */
     enum nn_act_kind act;
     int post;
     float eps, momentum;

@@ -139,6 +139,9 @@ void nn_post_row(int post, float *y, int n);
 /* y = post(y) for elements first..last-1 of a tensor. */
 typedef void nn_post_fn(const struct nn_tensor *y, int post, int64_t first, int64_t last);
 nn_post_fn nn_post;
+/* Rounds n floats to bf16, as nn_store_at does. */
+typedef void nn_to_bf16_fn(const float *x, int64_t n, uint16_t *out);
+nn_to_bf16_fn nn_to_bf16;
 /* dx[i] = dy[i] * post'(v[i]) where v is the value before the activation. */
 void nn_post_back_row(int post, const float *dy, const float *v, float *dx, int n);
 /* The same of activation `kind`, from what acts.h says is saved of it. */
@@ -238,6 +241,7 @@ struct nn_kernel_set {
         *const *winograd, *const *im2col_vnni, *const *depthwise, *const *im2col, *const *attention;
     nn_softmax_fn *softmax;
     nn_post_fn *post;
+    nn_to_bf16_fn *to_bf16;
 };
 /* x86-64: AVX2. And the same sources once more for AVX-512, and for that with its instructions for
    bf16 (Makefile), with the same bits. */

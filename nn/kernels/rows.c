@@ -11,9 +11,9 @@ static void from_bf16(const uint16_t *restrict in, int n, float *restrict out)
         out[i] = nn_load_at(in, true, i);
 }
 
-static void to_bf16(const float *restrict in, int n, uint16_t *restrict out)
+void nn_to_bf16(const float *in, int64_t n, uint16_t *out)
 {
-    int i = 0;
+    int64_t i = 0;
     for (; i + NN_LANES <= n; i += NN_LANES)
         nn_lanes_store_at(out, true, i, nn_lanes_load(in + i));
     for (; i < n; i++)
@@ -36,5 +36,5 @@ float *nn_row_out(const struct nn_tensor *t, int64_t at, float *scratch)
 void nn_row_put(const struct nn_tensor *t, int64_t at, int n, const float *scratch)
 {
     if (t->store == NN_STORE_BF16)
-        to_bf16(scratch, n, (uint16_t *)t->data + at);
+        nn_to_bf16(scratch, n, (uint16_t *)t->data + at);
 }

@@ -31,4 +31,5 @@ const struct nn_kernel_set nn_kernels = {
     .attention = attention,
     .softmax = nn_softmax,
     .post = nn_post,
+    .to_bf16 = nn_to_bf16,
 };

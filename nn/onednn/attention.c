@@ -53,63 +53,30 @@ static void drop(struct nn_step *s)
     s->state = NULL;
 }
 
-/* to (m,n) = from (m,k) x with (k,n); `turned`: with is stored (n,k). */
-struct product {
-    int m, n, k;
-    bool turned;
-    dnnl_data_type_t operand, result;
-};
-
-static status product_new(struct nn_dnnl_call *call, const struct nn_dnnl *d,
-                          const struct product *p, struct errmsg *e)
-{
-    struct nn_dnnl_md from = {0}, with = {0}, to = {0};
-    dnnl_primitive_attr_t attr = NULL;
-    dnnl_primitive_desc_t pd = NULL;
-    status st = nn_dnnl_attr(false, NN_POST_NONE, &attr, e);
-    if (st)
-        return st;
-    dnnl_status_t rc = nn_dnnl_md_init(&from, 2, (dnnl_dims_t){p->m, p->k}, p->operand, dnnl_ab);
-    if (!rc)
-        rc = nn_dnnl_md_init(&with, 2, (dnnl_dims_t){p->k, p->n}, p->operand,
-                             p->turned ? dnnl_ba : dnnl_ab);
-    if (!rc)
-        rc = nn_dnnl_md_init(&to, 2, (dnnl_dims_t){p->m, p->n}, p->result, dnnl_ab);
-    if (!rc)
-        rc = nn_dnnl_matmul_pd(d->engine, &from, &with, &to, attr, &pd);
-    st = nn_dnnl_status(rc, "a product", e);
-    if (!st)
-        st = nn_dnnl_call_new(call, d, pd, e);
-    if (!st)
-        st = nn_dnnl_call_arg(call, d, DNNL_ARG_SRC, nn_dnnl_md_ref_of(&from), e);
-    if (!st)
-        st = nn_dnnl_call_arg(call, d, DNNL_ARG_WEIGHTS, nn_dnnl_md_ref_of(&with), e);
-    if (!st)
-        st = nn_dnnl_call_arg(call, d, DNNL_ARG_DST, nn_dnnl_md_ref_of(&to), e);
-    if (pd)
-        dnnl_primitive_desc_destroy(pd);
-    dnnl_primitive_attr_destroy(attr);
-    nn_dnnl_md_done(&from), nn_dnnl_md_done(&with), nn_dnnl_md_done(&to);
-    return st;
-}
-
-static status worker_new(struct worker *w, dnnl_engine_t engine, const struct product *scores,
-                         const struct product *mix, struct errmsg *e)
+static status worker_new(struct worker *w, dnnl_engine_t engine,
+                         const struct nn_dnnl_product *scores, const struct nn_dnnl_product *mix,
+                         struct errmsg *e)
 {
     w->d = (struct nn_dnnl){.engine = engine, .threads = 1};
     status st = nn_dnnl_status(dnnl_stream_create(&w->d.stream, engine, dnnl_stream_default_flags),
                                "a stream", e);
     if (!st)
-        st = product_new(&w->scores, &w->d, scores, e);
-    return st ? st : product_new(&w->mix, &w->d, mix, e);
+        st = nn_dnnl_product_new(&w->scores, NULL, NULL, &w->d, scores, e);
+    return st ? st : nn_dnnl_product_new(&w->mix, NULL, NULL, &w->d, mix, e);
 }
 
 static status workers_new(struct nn_step *s, struct attention *a, struct errmsg *e)
 {
     const struct nn_dnnl *d = s->device_ctx;
     dnnl_data_type_t type = a->bf16 ? dnnl_bf16 : dnnl_f32;
-    struct product scores = {a->rows, a->l, a->c, true, type, dnnl_f32};
-    struct product mix = {a->rows, a->c, a->l, false, type, type};
+    struct nn_dnnl_product scores = {.m = a->rows,
+                                     .k = a->c,
+                                     .n = a->l,
+                                     .weights_transposed = true,
+                                     .operand = type,
+                                     .result = dnnl_f32};
+    struct nn_dnnl_product mix = {
+        .m = a->rows, .k = a->l, .n = a->c, .operand = type, .result = type};
     status st = STATUS_OK;
     for (int i = 0; i < a->n_workers && !st; i++)
         st = worker_new(&a->worker[i], d->engine, &scores, &mix, e);
@@ -188,7 +155,7 @@ static status bind(struct nn_step *s, struct errmsg *e)
     return st;
 }
 
-static void take_items(const void *ctx, int64_t first, int64_t last, int thread)
+static void run_items(const void *ctx, int64_t first, int64_t last, int thread)
 {
     const struct nn_step *s = ctx;
     const struct attention *a = s->state;
@@ -220,7 +187,7 @@ static status run(const struct nn_step *s)
     status st = STATUS_OK;
     for (int i = 0; i < a->n_workers; i++)
         a->worker[i].st = STATUS_OK;
-    nn_for_range(a->n_workers, a->items, take_items, s);
+    nn_for_range(a->n_workers, a->items, run_items, s);
     for (int i = 0; i < a->n_workers && !st; i++)
         st = a->worker[i].st;
     return st;

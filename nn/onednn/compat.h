@@ -120,14 +120,14 @@ static inline dnnl_status_t nn_dnnl_post_sum(dnnl_post_ops_t ops)
     return dnnl_post_ops_append_sum(ops, 1, 0, dnnl_data_type_undef);
 }
 
-static inline dnnl_status_t nn_dnnl_matmul_pd(dnnl_engine_t engine, const struct nn_dnnl_md *a,
-                                              const struct nn_dnnl_md *b,
-                                              const struct nn_dnnl_md *c,
-                                              dnnl_primitive_attr_t attr,
-                                              dnnl_primitive_desc_t *out)
+static inline dnnl_status_t
+nn_dnnl_matmul_pd(dnnl_engine_t engine, const struct nn_dnnl_md *a, const struct nn_dnnl_md *b,
+                  const struct nn_dnnl_md *bias, const struct nn_dnnl_md *c,
+                  dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *out)
 {
-    return dnnl_matmul_primitive_desc_create(
-        out, engine, nn_dnnl_md_ref_of(a), nn_dnnl_md_ref_of(b), NULL, nn_dnnl_md_ref_of(c), attr);
+    return dnnl_matmul_primitive_desc_create(out, engine, nn_dnnl_md_ref_of(a),
+                                             nn_dnnl_md_ref_of(b), nn_dnnl_md_ref_of(bias),
+                                             nn_dnnl_md_ref_of(c), attr);
 }
 
 static inline dnnl_status_t nn_dnnl_conv_pd(dnnl_engine_t engine, const struct nn_dnnl_conv *c,
@@ -197,15 +197,14 @@ static inline dnnl_status_t nn_dnnl_post_sum(dnnl_post_ops_t ops)
     return dnnl_post_ops_append_sum(ops, 1);
 }
 
-static inline dnnl_status_t nn_dnnl_matmul_pd(dnnl_engine_t engine, const struct nn_dnnl_md *a,
-                                              const struct nn_dnnl_md *b,
-                                              const struct nn_dnnl_md *c,
-                                              dnnl_primitive_attr_t attr,
-                                              dnnl_primitive_desc_t *out)
+static inline dnnl_status_t
+nn_dnnl_matmul_pd(dnnl_engine_t engine, const struct nn_dnnl_md *a, const struct nn_dnnl_md *b,
+                  const struct nn_dnnl_md *bias, const struct nn_dnnl_md *c,
+                  dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *out)
 {
     dnnl_matmul_desc_t desc;
     dnnl_status_t rc = dnnl_matmul_desc_init(&desc, nn_dnnl_md_ref_of(a), nn_dnnl_md_ref_of(b),
-                                             NULL, nn_dnnl_md_ref_of(c));
+                                             nn_dnnl_md_ref_of(bias), nn_dnnl_md_ref_of(c));
     return rc ? rc : dnnl_primitive_desc_create(out, &desc, attr, engine, NULL);
 }
 

@@ -1,9 +1,9 @@
 #include "kernels/kernels.h"
 #include "onednn/onednn.h"
 
-static const struct nn_kernel *const kernels[] = {&nn_onednn_conv2d, &nn_onednn_conv2d_data,
-                                                  &nn_onednn_conv2d_weights, &nn_onednn_attention,
-                                                  NULL};
+static const struct nn_kernel *const kernels[] = {
+    &nn_onednn_conv2d, &nn_onednn_conv2d_data, &nn_onednn_conv2d_weights, &nn_onednn_attention,
+    &nn_onednn_linear, &nn_onednn_linear_data, &nn_onednn_linear_weights, NULL};
 
 /* Whether the CPU multiplies tiles of bf16 (AMX): that is more than four times as fast as f32 vectors,
    which no algorithm makes up for. */

@@ -46,6 +46,24 @@ void nn_dnnl_call_done(struct nn_dnnl_call *c);
 status nn_dnnl_reorder(struct nn_dnnl_call *c, const struct nn_dnnl *d, nn_dnnl_md_ref from,
                        nn_dnnl_md_ref to, struct errmsg *e) MUST_USE;
 
+/*
+ * dst (m,n) = src (m,k) weights (k,n) + bias (n), row by row in memory; a transposed operand is stored
+ * as (k,m) or (n,k). Arguments SRC WEIGHTS BIAS? DST.
+ */
+struct nn_dnnl_product {
+    int m, k, n;
+    bool src_transposed, weights_transposed;
+    bool
+        packed; /* weights are in the layout that the library likes best, made from f32 by reorder */
+    bool bias;  /* f32 */
+    dnnl_data_type_t operand, result;
+};
+/* reorder and out_packed_bytes: of packed weights; else NULL. STATUS_UNSUPPORTED where the library has
+   no such product. */
+status nn_dnnl_product_new(struct nn_dnnl_call *call, struct nn_dnnl_call *reorder,
+                           size_t *out_packed_bytes, const struct nn_dnnl *d,
+                           const struct nn_dnnl_product *p, struct errmsg *e) MUST_USE;
+
 /* Whether the library has the activation (acts.h). */
 bool nn_dnnl_has_post(int post);
 /* Attributes with user scratchpad, and ops in order: sum first when `sum`, then the activation,
@@ -95,6 +113,6 @@ bool nn_dnnl_stores_ok(const struct nn_step *s);
 bool nn_dnnl_conv_ok(const struct nn_step *s, const struct nn_tensor *w);
 
 extern const struct nn_kernel nn_onednn_conv2d, nn_onednn_conv2d_data, nn_onednn_conv2d_weights,
-    nn_onednn_attention;
+    nn_onednn_attention, nn_onednn_linear, nn_onednn_linear_data, nn_onednn_linear_weights;
 
 #endif

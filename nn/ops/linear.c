@@ -1,35 +1,38 @@
-/* y = x w' + b. x (N,C), w (O,C), b (O), y (N,O); an x of more dimensions is seen as its rows. */
+/* y = x w' + b. x (N,C), w (O,C), b (O), y (N,O); an x of more dimensions is treated as its rows. */
 #include "ops/op.h"
 
 #include <string.h>
 
-static struct nn_val linear_rows(struct nn_graph *g, struct nn_val x, struct nn_val w,
-                                 struct nn_val b)
-{
-    struct nn_shape s = nn_val_shape(g, x);
-    int c = s.dim[s.rank - 1];
-    int64_t rows = nn_shape_count(s) / c;
-    if (rows > INT32_MAX)
-        return nn_fail(g, STATUS_INVALID, "linear: x has too many rows");
-    struct nn_val y = nn_linear(g, nn_reshape(g, x, nn_shape2((int)rows, c)), w, b);
-    s.dim[s.rank - 1] = nn_val_shape(g, y).dim[1];
-    return nn_reshape(g, y, s);
-}
-
-struct nn_val nn_linear(struct nn_graph *g, struct nn_val x, struct nn_val w, struct nn_val b)
+/* tokens: rows of one sample. */
+static struct nn_val linear(struct nn_graph *g, struct nn_val x, struct nn_val w, struct nn_val b,
+                            int tokens)
 {
     struct nn_val in[] = {x, w, b};
     if (!nn_usable(g, "linear", in, b.id ? 3 : 2))
         return NN_NONE;
     struct nn_shape xs = nn_val_shape(g, x), ws = nn_val_shape(g, w), bs = nn_val_shape(g, b);
     char tx[NN_SHAPE_TEXT], tw[NN_SHAPE_TEXT], tb[NN_SHAPE_TEXT];
-    if (xs.rank > 2)
-        return linear_rows(g, x, w, b);
     if (xs.rank != 2 || ws.rank != 2 || xs.dim[1] != ws.dim[1] ||
         (b.id && !nn_shape_equal(bs, nn_shape1(ws.dim[0]))))
         return nn_fail(g, STATUS_INVALID, "linear: x %s, w %s and b %s do not fit",
                        nn_shape_text(xs, tx), nn_shape_text(ws, tw), nn_shape_text(bs, tb));
-    return nn_emit1(g, NN_OP_LINEAR, in, 3, (struct nn_attr){0}, nn_shape2(xs.dim[0], ws.dim[0]));
+    return nn_emit1(g, NN_OP_LINEAR, in, 3, (struct nn_attr){.tokens = tokens},
+                    nn_shape2(xs.dim[0], ws.dim[0]));
+}
+
+struct nn_val nn_linear(struct nn_graph *g, struct nn_val x, struct nn_val w, struct nn_val b)
+{
+    struct nn_shape s = nn_val_shape(g, x);
+    if (s.rank <= 2)
+        return linear(g, x, w, b, 1);
+    int c = s.dim[s.rank - 1];
+    int64_t rows = nn_shape_count(s) / c;
+    if (rows > INT32_MAX)
+        return nn_fail(g, STATUS_INVALID, "linear: x has too many rows");
+    struct nn_val y =
+        linear(g, nn_reshape(g, x, nn_shape2((int)rows, c)), w, b, (int)rows / s.dim[0]);
+    s.dim[s.rank - 1] = nn_val_shape(g, y).dim[1];
+    return nn_reshape(g, y, s);
 }
 
 static void linear_gradient(struct nn_grad *gr, const struct nn_node *node)

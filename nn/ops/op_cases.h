@@ -261,6 +261,17 @@ static void make_linear_rows(struct op_case *c)
     struct nn_val x = input(c, s), w = param(c, nn_shape2(o, s.dim[2]));
     c->y = nn_linear(c->graph, x, w, coin(c) ? param(c, nn_shape1(o)) : NN_NONE);
 }
+/* What goes through a GEMM in bf16: rows or sequences, wide layers. */
+static void make_linear_wide(struct op_case *c)
+{
+    struct nn_shape s = coin(c) ? nn_shape2(op_case_int(c, 32, 130), 0)
+                                : nn_shape3(op_case_int(c, 1, 3), op_case_int(c, 32, 70), 0);
+    int width = op_case_int(c, 64, 200);
+    int o = coin(c) ? 16 * op_case_int(c, 4, 10) : op_case_int(c, 64, 150);
+    s.dim[s.rank - 1] = width;
+    struct nn_val x = input(c, s), w = param(c, nn_shape2(o, width));
+    c->y = nn_linear(c->graph, x, w, coin(c) ? param(c, nn_shape1(o)) : NN_NONE);
+}
 static struct nn_val random_group_norm(struct op_case *c, struct nn_val x, struct nn_shape s)
 {
     int groups = s.dim[3] % 4 == 0 ? 4 : s.dim[3] % 3 == 0 ? 3 : 1;
@@ -578,6 +589,7 @@ static const struct op_maker op_makers[] = {
     {"conv2d_made_weights", make_conv_made_weights, 1e-5f, false, false},
     {"linear", make_linear, 1e-5f, false, false},
     {"linear_rows", make_linear_rows, 1e-5f, false, true},
+    {"linear_wide", make_linear_wide, 1e-5f, false, true},
     {"group_norm", make_group_norm, 3e-5f, false, false},
     {"group_norm_act", make_group_norm_act, 3e-5f, false, false},
     {"batch_norm", make_batch_norm, 3e-5f, false, false},

@@ -38,7 +38,7 @@ static bool same(const struct nn_step *a, const struct nn_step *b)
     if (a->kernel != b->kernel || a->threads != b->threads || a->precision != b->precision ||
         a->packed_bytes != b->packed_bytes || a->n_in != b->n_in || a->n_out != b->n_out ||
         memcmp(&a->attr.conv, &b->attr.conv, sizeof a->attr.conv) != 0 ||
-        a->attr.post != b->attr.post || !a->in[1].constant)
+        a->attr.post != b->attr.post || a->attr.tokens != b->attr.tokens || !a->in[1].constant)
         return false; /* weights that are computed belong to their plan */
     for (int i = 0; i < a->n_in; i++)
         if (!same_tensor(&a->in[i], &b->in[i], a->threads == 1))
