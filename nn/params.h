@@ -17,6 +17,8 @@ struct nn_packs *nn_params_packs(struct nn_params *p);
    when the shape has no elements. */
 status nn_params_get(struct nn_params *p, const char *name, struct nn_shape s, enum nn_init init,
                      bool trainable, struct nn_param_entry **out, struct errmsg *e) MUST_USE;
+/* The rule that the entry was created with. */
+enum nn_init nn_params_rule(const struct nn_param_entry *e);
 /* Makes e->grad point at zeroed memory; does nothing when it does already. */
 status nn_params_need_grad(struct nn_param_entry *e) MUST_USE;
 

@@ -1,68 +1,11 @@
-/* Unit-length pixels and the two squared distances, with their gradients. */
+/* The two squared distances and their gradients. Items are samples. */
 #include "kernels/kernels.h"
-
-#include <math.h>
 
 static bool fits(const struct nn_step *s)
 {
-    /* in[1] is an activation in all of them but unit_norm, which has only in[0] */
-    const struct nn_tensor *x = &s->in[s->n_in > 1];
+    const struct nn_tensor *x = &s->in[1];
     return x->shape.dim[x->shape.rank - 1] <= NN_ROW_MAX;
 }
-
-static void unit_pixels(const void *ctx, int64_t first, int64_t last, int thread)
-{
-    const struct nn_step *s = ctx;
-    int c = s->out[0].shape.dim[s->out[0].shape.rank - 1];
-    _Alignas(64) float sx[NN_ROW_MAX], sy[NN_ROW_MAX];
-    (void)thread;
-    for (int64_t i = first; i < last; i++) {
-        const float *x = nn_row(&s->in[0], i * c, c, sx);
-        float *y = nn_row_out(&s->out[0], i * c, sy);
-        float f = 1 / (sqrtf(nn_dot(x, x, c)) + s->attr.eps);
-#pragma omp simd
-        for (int k = 0; k < c; k++)
-            y[k] = f * x[k];
-        nn_row_put(&s->out[0], i * c, c, y);
-    }
-}
-
-/* With r = |x|, f = 1/(r+eps):  dx = f dy - x (dy.x) f^2 / r, and 0 where r is 0. */
-static void unit_back_pixels(const void *ctx, int64_t first, int64_t last, int thread)
-{
-    const struct nn_step *s = ctx;
-    int c = s->out[0].shape.dim[s->out[0].shape.rank - 1];
-    _Alignas(64) float sd[NN_ROW_MAX], sx[NN_ROW_MAX], sy[NN_ROW_MAX];
-    (void)thread;
-    for (int64_t i = first; i < last; i++) {
-        const float *dy = nn_row(&s->in[0], i * c, c, sd), *x = nn_row(&s->in[1], i * c, c, sx);
-        float *dx = nn_row_out(&s->out[0], i * c, sy);
-        float r = sqrtf(nn_dot(x, x, c)), f = r == 0 ? 0 : 1 / (r + s->attr.eps);
-        float pull = r == 0 ? 0 : nn_dot(dy, x, c) * f * f / r;
-#pragma omp simd
-        for (int k = 0; k < c; k++)
-            dx[k] = f * dy[k] - pull * x[k];
-        nn_row_put(&s->out[0], i * c, c, dx);
-    }
-}
-
-static status run_pixels(const struct nn_step *s, nn_range_fn *fn)
-{
-    struct nn_shape ys = s->out[0].shape;
-    int64_t n = nn_shape_count(ys);
-    nn_for_range(nn_threads_for(s, n), n / ys.dim[ys.rank - 1], fn, s);
-    return STATUS_OK;
-}
-static status unit_run(const struct nn_step *s)
-{
-    return run_pixels(s, unit_pixels);
-}
-static status unit_back_run(const struct nn_step *s)
-{
-    return run_pixels(s, unit_back_pixels);
-}
-
-/* ---- distances: items are samples ---- */
 
 /* sum over n elements of w (a-b)^2; w NULL counts as 1. */
 static float squares(const float *a, const float *b, const float *w, int n)
@@ -163,8 +106,6 @@ static bool back_fits(const struct nn_step *s)
 #define DISTANCE(OP, row, supports_, run_)                                                         \
     const struct nn_kernel nn_common_##row = {                                                     \
         .op = NN_OP_##OP, .name = "common." #row, .supports = supports_, .run = run_};
-DISTANCE(UNIT_NORM, unit_norm, fits, unit_run)
-DISTANCE(UNIT_NORM_BACK, unit_norm_back, fits, unit_back_run)
 DISTANCE(WSQ_DIFF, wsq_diff, fits, distance_run)
 DISTANCE(WSQ_DIFF_BACK, wsq_diff_back, back_fits, distance_back_run)
 DISTANCE(MSE, mse, fits, distance_run)

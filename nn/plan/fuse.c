@@ -1,5 +1,5 @@
 /*
- * Pruning and fusion: both rewrite the program's node array.
+ * Fusion: rewrites the program's node array.
  *
  * A fused node stands where the last of its parts stood, so every operand exists by then. The value
  * between the parts disappears, so nothing else may read it. A rewrite is made only when the
@@ -18,11 +18,9 @@
  *     act_back -> norm_back            norm_back with post, when the forward pair was fused: the
  *                                      value before the activation is computed again, not kept
  */
-#include "plan/plan.h"
+#include "plan/rewrite.h"
 
 #include <string.h>
-
-#define GONE NN_OP_COUNT
 
 struct fuser {
     struct nn_plan *plan;
@@ -30,69 +28,12 @@ struct fuser {
     int *uses; /* [n_values] how many operands name the value */
 };
 
-static bool kept(const struct nn_value *v)
-{
-    return v->is_output || v->grad_of;
-}
-
 static void count_uses(const struct nn_graph *g, int *uses)
 {
     memset(uses, 0, (size_t)g->n_values * sizeof *uses);
     for (int i = 0; i < g->n_nodes; i++)
-        for (int k = 0; g->nodes[i].op != GONE && k < g->nodes[i].n_in; k++)
+        for (int k = 0; g->nodes[i].op != NN_OP_GONE && k < g->nodes[i].n_in; k++)
             uses[g->nodes[i].in[k]]++;
-}
-
-/* Drops nodes marked GONE and points values at their producers' new places. */
-static void compact(struct nn_graph *g)
-{
-    int n = 0;
-    for (int i = 0; i < g->n_nodes; i++) {
-        if (g->nodes[i].op == GONE)
-            continue;
-        g->nodes[n] = g->nodes[i];
-        for (int k = 0; k < g->nodes[n].n_out; k++)
-            g->values[g->nodes[n].out[k]].node = n;
-        n++;
-    }
-    g->n_nodes = n;
-}
-
-/* The operands that a run of the node writes, as bits of in[]. */
-static unsigned written(const struct nn_node *node)
-{
-    return node->attr.training ? nn_op_row(node->op)->effects : 0;
-}
-
-static bool has_effect(const struct nn_node *node)
-{
-    return written(node) != 0;
-}
-
-status nn_prune(struct nn_graph *g)
-{
-    AUTO(mem_free) bool *needed = mem_zalloc((size_t)g->n_values, sizeof *needed);
-    if (!needed)
-        return STATUS_NOMEM;
-    for (int v = 1; v < g->n_values; v++)
-        needed[v] = kept(&g->values[v]);
-    for (int i = g->n_nodes; i-- > 0;) {
-        struct nn_node *node = &g->nodes[i];
-        bool any = has_effect(node);
-        for (int k = 0; k < node->n_out; k++)
-            any |= node->out[k] && needed[node->out[k]];
-        if (!any) {
-            node->op = GONE;
-            continue;
-        }
-        for (int k = 0; k < node->n_out; k++)
-            if (!needed[node->out[k]] && !(nn_op_row(node->op)->required >> k & 1))
-                node->out[k] = 0;
-        for (int k = 0; k < node->n_in; k++)
-            needed[node->in[k]] = node->in[k] > 0;
-    }
-    compact(g);
-    return STATUS_OK;
 }
 
 struct nn_step nn_step_of(const struct nn_plan *p, const struct nn_node *node)
@@ -122,7 +63,7 @@ struct nn_step nn_step_of(const struct nn_plan *p, const struct nn_node *node)
 static bool writes_operand(const struct nn_node *writer, const struct nn_node *other)
 {
     for (int i = 0; i < writer->n_in; i++)
-        for (int k = 0; written(writer) >> i & 1 && k < other->n_in; k++)
+        for (int k = 0; nn_node_writes(writer) >> i & 1 && k < other->n_in; k++)
             if (other->in[k] && other->in[k] == writer->in[i])
                 return true;
     return false;
@@ -142,8 +83,8 @@ static bool reads_side_result(const struct nn_node *reader, const struct nn_node
 static bool may_wait(const struct nn_node *part, const struct nn_node *last)
 {
     for (const struct nn_node *node = part + 1; node < last; node++)
-        if (node->op != GONE && (reads_side_result(node, part) || writes_operand(node, part) ||
-                                 writes_operand(part, node)))
+        if (node->op != NN_OP_GONE && (reads_side_result(node, part) ||
+                                       writes_operand(node, part) || writes_operand(part, node)))
             return false;
     return true;
 }
@@ -167,10 +108,10 @@ static bool accepted(const struct fuser *f, const struct nn_node *fused,
 static struct nn_node *private_maker(const struct fuser *f, int v, int uses)
 {
     const struct nn_value *value = &f->g->values[v];
-    if (v == 0 || value->source != NN_FROM_NODE || kept(value) || f->uses[v] != uses)
+    if (v == 0 || value->source != NN_FROM_NODE || nn_value_kept(value) || f->uses[v] != uses)
         return NULL;
     struct nn_node *node = &f->g->nodes[value->node];
-    return node->op != GONE && node->out[0] == v ? node : NULL;
+    return node->op != NN_OP_GONE && node->out[0] == v ? node : NULL;
 }
 
 /* Puts `fused` in the place of `last`; the maker it grew from goes. */
@@ -178,7 +119,7 @@ static void replace(struct fuser *f, struct nn_node *maker, struct nn_node *last
                     const struct nn_node *fused)
 {
     *last = *fused;
-    maker->op = GONE;
+    maker->op = NN_OP_GONE;
     for (int k = 0; k < last->n_out; k++)
         f->g->values[last->out[k]].node = (int)(last - f->g->nodes);
     count_uses(f->g, f->uses);
@@ -353,7 +294,7 @@ status nn_fuse(struct nn_plan *p)
     count_uses(g, uses);
     for (int i = 0; i < g->n_nodes; i++)
         fuse_at(&f, &g->nodes[i]);
-    compact(g);
+    nn_compact(g);
     CHECK(in_order(g));
     return STATUS_OK;
 }

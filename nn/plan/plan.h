@@ -7,10 +7,10 @@
  *     prune      nodes and outputs whose results nobody needs are removed            (prune.c)
  *     stores     in a bf16 plan intermediates of rank 4 become bf16, casts are added (stores.c)
  *     fuse       two nodes become one where a kernel of the same device supports it   (fuse.c)
- *     choose     a kernel per node; where none supports bf16, its values go back to f32
- *     prepare    scratch and packed sizes
+ *     choose     a kernel per node; where none supports bf16, its values go back to f32 (choose.c)
+ *     prepare    scratch and packed sizes                                            (choose.c)
  *     place      liveness -> one offset per value and scratch in one arena           (arena.c)
- *     bind       pointers; pack
+ *     bind       pointers; pack                                                      (bind.c)
  */
 #include "ops/op.h"
 #include "plan/packs.h"
@@ -55,8 +55,10 @@ const struct nn_device *nn_device_find(const char *name); /* NULL: the default; 
 const struct nn_kernel *nn_kernel_pick(const struct nn_device *d, const struct nn_step *s,
                                        const struct nn_kernel *after, int *out_depth);
 
-/* ---- fuse.c ---- */
+/* ---- prune.c ---- */
 status nn_prune(struct nn_graph *program) MUST_USE;
+
+/* ---- fuse.c ---- */
 status nn_fuse(struct nn_plan *p) MUST_USE;
 /* The step a node would become, without pointers. */
 struct nn_step nn_step_of(const struct nn_plan *p, const struct nn_node *node);
@@ -65,8 +67,17 @@ struct nn_step nn_step_of(const struct nn_plan *p, const struct nn_node *node);
 /* Fills p->store; appends casts to the program (which may grow its values). */
 status nn_choose_stores(struct nn_plan *p) MUST_USE;
 
+/* ---- choose.c ---- */
+/* Makes sure that some kernel supports each node; where none supports bf16, values go back to f32. */
+status nn_settle_kernels(struct nn_plan *p, struct errmsg *e) MUST_USE;
+/* Fills p->steps: the first kernel that supports the step and can be prepared. */
+status nn_prepare_steps(struct nn_plan *p, struct errmsg *e) MUST_USE;
+
 /* ---- arena.c ---- */
 /* Gives every value and the scratch of every step its range and offset. scratch_alloc[n_steps]. */
 status nn_place(struct nn_plan *p, int *scratch_alloc, size_t *out_bytes) MUST_USE;
+
+/* ---- bind.c ---- */
+status nn_bind_steps(struct nn_plan *p, bool shared, struct errmsg *e) MUST_USE;
 
 #endif
