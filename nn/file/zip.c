@@ -226,10 +226,10 @@ static bool inflate_all(const struct nn_zip_member *m, unsigned char *to)
     while (rc == Z_OK) {
         /* zlib counts in 32 bits */
         uInt give = in < UINT32_MAX ? (uInt)in : UINT32_MAX;
-        uInt room = out < UINT32_MAX ? (uInt)out : UINT32_MAX;
-        z.avail_in = give, z.avail_out = room;
+        uInt space = out < UINT32_MAX ? (uInt)out : UINT32_MAX;
+        z.avail_in = give, z.avail_out = space;
         rc = inflate(&z, Z_NO_FLUSH);
-        in -= give - z.avail_in, out -= room - z.avail_out;
+        in -= give - z.avail_in, out -= space - z.avail_out;
     }
     inflateEnd(&z);
     return rc == Z_STREAM_END && in == 0 && out == 0;
