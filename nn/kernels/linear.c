@@ -1,5 +1,5 @@
 /*
- * Fully connected layers, f32. Each output is one dot product (or sum) in an order that does not
+ * Fully connected layers of few rows or narrow ones, f32. Each output is one dot product (or sum) in an order that does not
  * depend on the batch, so that a sample's bits are its own; weights are read once for all samples.
  */
 #include "kernels/kernels.h"
@@ -83,6 +83,19 @@ static void weights_outputs(const void *ctx, int64_t first, int64_t last, int th
         if (db)
             db[j] = sum;
     }
+}
+
+int nn_linear_rows(const struct nn_step *s)
+{
+    return s->threads == 1 ? s->attr.tokens : s->in[0].shape.dim[0];
+}
+
+bool nn_linear_pays(const struct nn_step *s)
+{
+    enum { ROWS_MIN = 32, WIDTH_MIN = 64 };
+    struct nn_shape w = s->op == NN_OP_LINEAR_WEIGHTS ? s->out[0].shape : s->in[1].shape;
+    return nn_plain_step(s) && w.rank == 2 && nn_linear_rows(s) >= ROWS_MIN &&
+           w.dim[0] >= WIDTH_MIN && w.dim[1] >= WIDTH_MIN;
 }
 
 static int threads_of(const struct nn_step *s)

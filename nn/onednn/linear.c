@@ -4,13 +4,11 @@
  * packed; sums are f32.
  *
  * On one thread a product is made for the rows of one sample, so that a sample's bits are its own.
- * Samples of few rows, and narrow layers such as a classifier's last, are left to device common.
+ * Samples of few rows, and narrow layers such as a classifier's last, are left to common.linear.
  */
 #include "onednn/onednn.h"
 
 #include "kernels/kernels.h"
-
-enum { ROWS_MIN = 32, WIDTH_MIN = 64 };
 
 struct linear {
     struct nn_dnnl_call product, reorder; /* reorder: of packed weights */
@@ -18,18 +16,9 @@ struct linear {
     nn_to_bf16_fn *to_bf16;
 };
 
-/* Rows of x in one product: of a sample, or of the batch. */
-static int rows_of(const struct nn_step *s)
+static bool weights_supports(const struct nn_step *s)
 {
-    return s->threads == 1 ? s->attr.tokens : s->in[0].shape.dim[0];
-}
-
-static bool supports(const struct nn_step *s)
-{
-    bool of_weights = s->op == NN_OP_LINEAR_WEIGHTS;
-    struct nn_shape w = of_weights ? s->out[0].shape : s->in[1].shape;
-    return nn_plain_step(s) && w.rank == 2 && rows_of(s) >= ROWS_MIN && w.dim[0] >= WIDTH_MIN &&
-           w.dim[1] >= WIDTH_MIN && (!of_weights || w.dim[0] % 16 == 0); /* nn_bias_gradient's */
+    return nn_linear_pays(s) && s->out[0].shape.dim[0] % 16 == 0; /* nn_bias_gradient's */
 }
 
 static dnnl_data_type_t operand_type(const struct nn_step *s)
@@ -115,7 +104,7 @@ static status rows_prepare(struct nn_step *s, struct errmsg *e)
 {
     bool forward = s->op == NN_OP_LINEAR;
     return new_state(s,
-                     &(struct nn_dnnl_product){.m = rows_of(s),
+                     &(struct nn_dnnl_product){.m = nn_linear_rows(s),
                                                .k = s->in[0].shape.dim[1],
                                                .n = s->out[0].shape.dim[1],
                                                .weights_transposed = forward,
@@ -153,7 +142,7 @@ static status rows_run(const struct nn_step *s)
     size_t k = (size_t)s->in[0].shape.dim[1], n = (size_t)s->out[0].shape.dim[1];
     status st = s->in[1].constant ? STATUS_OK : nn_dnnl_call_run(&l->reorder, s->device_ctx);
     round_operand(s, 0);
-    for (int r = 0; !st && r < s->in[0].shape.dim[0]; r += rows_of(s)) {
+    for (int r = 0; !st && r < s->in[0].shape.dim[0]; r += nn_linear_rows(s)) {
         st = nn_dnnl_call_point(&l->product, DNNL_ARG_SRC,
                                 operand_of(s, 0) + (size_t)r * k * operand_bytes(s));
         if (!st)
@@ -206,7 +195,7 @@ static status weights_run(const struct nn_step *s)
 const struct nn_kernel nn_onednn_linear = {
     .op = NN_OP_LINEAR,
     .name = "onednn.linear",
-    .supports = supports,
+    .supports = nn_linear_pays,
     .prepare = rows_prepare,
     .bind = rows_bind,
     .pack = rows_pack,
@@ -216,7 +205,7 @@ const struct nn_kernel nn_onednn_linear = {
 const struct nn_kernel nn_onednn_linear_data = {
     .op = NN_OP_LINEAR_DATA,
     .name = "onednn.linear_data",
-    .supports = supports,
+    .supports = nn_linear_pays,
     .prepare = rows_prepare,
     .bind = rows_bind,
     .pack = rows_pack,
@@ -226,7 +215,7 @@ const struct nn_kernel nn_onednn_linear_data = {
 const struct nn_kernel nn_onednn_linear_weights = {
     .op = NN_OP_LINEAR_WEIGHTS,
     .name = "onednn.linear_weights",
-    .supports = supports,
+    .supports = weights_supports,
     .prepare = weights_prepare,
     .bind = weights_bind,
     .run = weights_run,

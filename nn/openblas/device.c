@@ -33,8 +33,9 @@ static bool device_precision(enum nn_precision p)
 }
 
 static const struct nn_kernel *const kernels[] = {
-    &nn_openblas_conv2d,    &nn_openblas_conv2d_data,    &nn_openblas_conv2d_weights,
-    &nn_openblas_attention, &nn_openblas_attention_back, NULL};
+    &nn_openblas_conv2d,      &nn_openblas_conv2d_data,    &nn_openblas_conv2d_weights,
+    &nn_openblas_attention,   &nn_openblas_attention_back, &nn_openblas_linear,
+    &nn_openblas_linear_data, &nn_openblas_linear_weights, NULL};
 
 static const struct nn_kernel *const *lists(int i, enum nn_precision p)
 {

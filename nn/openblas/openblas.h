@@ -11,7 +11,8 @@
 #include "kernels/kernels.h"
 
 extern const struct nn_kernel nn_openblas_conv2d, nn_openblas_conv2d_data,
-    nn_openblas_conv2d_weights, nn_openblas_attention, nn_openblas_attention_back;
+    nn_openblas_conv2d_weights, nn_openblas_attention, nn_openblas_attention_back,
+    nn_openblas_linear, nn_openblas_linear_data, nn_openblas_linear_weights;
 
 /* Row-major c (m,n) = alpha op(a) op(b) + beta c; lda, ldb, ldc are row lengths. */
 void nn_gemm(bool ta, bool tb, int m, int n, int k, float alpha, const float *a, int lda,

@@ -12,7 +12,9 @@
 #include <cmocka.h>
 
 enum { TOKENS = 40, IN = 96, OUT = 160, SAMPLES = 4 };
-static enum nn_precision precision; /* of the group of tests that runs */
+/* Of the group of tests that runs. */
+static const char *device;
+static enum nn_precision precision;
 
 /* y = linear(x) for x (N,TOKENS,IN), and all gradients where asked for. */
 struct net {
@@ -55,7 +57,7 @@ static struct nn_plan *new_plan(const struct net *n, int threads, bool shared)
     struct nn_plan *p = NULL;
     struct errmsg e = {""};
     const struct nn_plan_options o = {
-        .device = "onednn", .precision = precision, .threads = threads, .shared = shared};
+        .device = device, .precision = precision, .threads = threads, .shared = shared};
     if (nn_plan_new(n->g, &o, &p, &e))
         fail_msg("%s", e.text);
     return p;
@@ -79,15 +81,22 @@ static const char *kernel_of(const struct nn_plan *p, enum nn_op op)
     return "";
 }
 
+static void assert_kernel(const struct nn_plan *p, enum nn_op op, const char *name)
+{
+    char want[64];
+    snprintf(want, sizeof want, "%s.%s", device, name);
+    assert_string_equal(kernel_of(p, op), want);
+}
+
 static void wide_layers_are_products(void **state)
 {
     (void)state;
     for (int threads = 1; threads <= 2; threads++) {
         struct net n = new_net(NULL, SAMPLES, OUT, true);
         struct nn_plan *p = new_plan(&n, threads, false);
-        assert_string_equal(kernel_of(p, NN_OP_LINEAR), "onednn.linear");
-        assert_string_equal(kernel_of(p, NN_OP_LINEAR_DATA), "onednn.linear_data");
-        assert_string_equal(kernel_of(p, NN_OP_LINEAR_WEIGHTS), "onednn.linear_weights");
+        assert_kernel(p, NN_OP_LINEAR, "linear");
+        assert_kernel(p, NN_OP_LINEAR_DATA, "linear_data");
+        assert_kernel(p, NN_OP_LINEAR_WEIGHTS, "linear_weights");
         nn_plan_free(p);
         net_done(&n, true);
     }
@@ -178,7 +187,7 @@ static void every_allocation_may_fail(void **state)
     for (;; k++) {
         struct nn_plan *p = NULL;
         struct errmsg e = {""};
-        const struct nn_plan_options o = {.device = "onednn", .precision = precision};
+        const struct nn_plan_options o = {.device = device, .precision = precision};
         fault_set(FAULT_MEM, k, 0, 0);
         status st = nn_plan_new(n.g, &o, &p, &e);
         fault_clear();
@@ -203,9 +212,12 @@ int main(void)
         cmocka_unit_test(refresh_packs_again),
         cmocka_unit_test(every_allocation_may_fail),
     };
-    int failed = cmocka_run_group_tests_name("f32", tests, NULL, NULL);
-    precision = NN_PREC_BF16;
-    if (nn_precision_supported("onednn", precision))
-        failed += cmocka_run_group_tests_name("bf16", tests, NULL, NULL);
+    int failed = 0;
+    for (const char *const *d = nn_devices(); *d; d++)
+        for (precision = NN_PREC_F32; precision < NN_PREC_COUNT; precision++) {
+            device = *d;
+            if (strcmp(device, "reference") != 0 && nn_precision_supported(device, precision))
+                failed += cmocka_run_group_tests_name(device, tests, NULL, NULL);
+        }
     return failed;
 }
