@@ -1,5 +1,7 @@
 #include "recipe.h"
 
+#include "recipes/losses.h"
+
 #include <string.h>
 
 /* One line each: a file of recipes/ defines recipe_NAME. In this order they are listed. */
@@ -30,6 +32,11 @@ const struct recipe_ops *recipe_find(const char *name)
 const struct train_recipe *train_recipe_at(int i)
 {
     return i < 0 || (size_t)i >= ARRAY_LEN(recipes) ? NULL : &recipes[i]->is;
+}
+
+const struct recipe_loss *recipe_loss_of(const struct recipe_ops *ops)
+{
+    return ops->loss ? ops->loss : &recipe_label_loss;
 }
 
 status recipe_unknown(const char *name, struct errmsg *e)

@@ -7,11 +7,11 @@
  *
  * The order in a run:
  *
- *     parameters are read; augment; open
+ *     parameters are read; the loss is built; augment; open
  *     measured (with `measures`: after the ACM of the random network is known)
  *     load (only when resuming); begin
  *     for each epoch
- *         for each step: the batch is copied in; batch; gradients; the optimiser
+ *         for each step: the batch is copied in; the loss's load; batch; gradients; the optimiser
  *         after_epoch; test; log; save
  *     close
  *
@@ -30,12 +30,19 @@ struct run;
 struct kv_list;
 struct epoch_report;
 
+/* What is made small. Those that several recipes have are in recipes/losses.h. */
+struct recipe_loss {
+    /* Appends the loss of each image, (batch), to the graph that ends in the logits, (batch,K), and
+       the inputs that it needs besides. What the step minimises is the mean. */
+    struct nn_val (*build)(struct run *r, struct nn_graph *g, struct nn_val logits);
+    /* Fills those inputs for the batch whose labels are r->label; its plan is r->plan. */
+    void (*load)(struct run *r);
+};
+
 struct recipe_ops {
-    struct train_recipe is; /* name, summary, parameters */
-    bool measures;          /* the ACM is measured before training and after each epoch */
-    /* A step's labels are rows of class weights, r->target; 1 for the image's own class before
-       `batch`. The loss is the mean cross entropy of these, else of the labels. */
-    bool soft_labels;
+    struct train_recipe is;         /* name, summary, parameters */
+    bool measures;                  /* the ACM is measured before training and after each epoch */
+    const struct recipe_loss *loss; /* (optional; recipe_label_loss) */
     /* (optional) What a table of ranges cannot say of the parameters. */
     status (*check)(const void *params, struct errmsg *e);
     /* (optional) Appends augmentations to what the user asked for: NAME[:KEY=VALUE...], each after
@@ -47,7 +54,7 @@ struct recipe_ops {
     void (*measured)(struct run *r, const double *acm); /* (optional) */
     /* (optional) The last thing before training goes on from where r->at says. */
     status (*begin)(struct run *r, struct errmsg *e);
-    /* (optional) A step's images and labels are in r->in and r->label (r->target): they may be
+    /* (optional) A step's images are in r->in, and what its loss needs is loaded: both may be
        changed. CANCELLED when asked to stop; the step is then not done. */
     status (*batch)(struct run *r);
     /* (optional) An epoch has been trained and, with `measures`, measured: rep->acm. May restore
@@ -59,6 +66,7 @@ struct recipe_ops {
     void (*load)(struct run *r, const struct nn_file *f);
 };
 
+const struct recipe_loss *recipe_loss_of(const struct recipe_ops *ops);
 /* NULL when there is none. */
 const struct recipe_ops *recipe_find(const char *name);
 /* INVALID, with the recipes that there are. */

@@ -45,9 +45,7 @@ static void load_batch(struct run *r, const struct train_batch *b)
     size_t row = (size_t)s.width * (size_t)s.height * (size_t)s.channels;
     memcpy(r->in, b->x, (size_t)r->batch * row * sizeof *r->in);
     memcpy(r->label, b->label, (size_t)r->batch * sizeof *r->label);
-    for (int i = 0; r->target && i < r->batch; i++)
-        for (int k = 0; k < s.classes; k++)
-            r->target[(size_t)i * (size_t)s.classes + (size_t)k] = b->label[i] == k;
+    recipe_loss_of(r->recipe)->load(r);
 }
 
 static status load(void *arg, const struct train_batch *b, struct errmsg *e)

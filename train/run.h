@@ -42,10 +42,10 @@ struct run {
     struct nn_graph *graph;
     struct nn_plan *plan;
     float *in;
-    int32_t *label; /* (batch), of the images as they were loaded */
-    float *target;  /* (batch,K), what is learned; NULL when that is the label */
+    int32_t *label;           /* (batch), of the images as they were loaded */
+    struct nn_val loss_input; /* what the loss made of its input, if it has one */
+    float *target;            /* (batch,K), recipe_target_loss only: what is learned */
     const float *loss, *logits;
-    int32_t *soft_label; /* where label is when the graph does not take it; NULL when it does */
     struct nn_optim *optim;
     struct forward *forward; /* NULL when nothing is measured */
     struct probe *probe;     /* NULL when ACM is not measured */

@@ -98,14 +98,8 @@ static status make_plan(struct run *r, struct errmsg *e)
         return st;
     struct nn_graph *g = r->graph;
     struct nn_val x = nn_input(g, "x", NN_F32, nn_shape4(r->batch, s.height, s.width, s.channels));
-    bool soft = r->recipe->soft_labels;
-    if (soft && !(r->soft_label = mem_zalloc((size_t)r->batch, sizeof *r->soft_label)))
-        return STATUS_NOMEM;
-    struct nn_val label = soft ? nn_input(g, "target", NN_F32, nn_shape2(r->batch, s.classes))
-                               : nn_input(g, "label", NN_I32, nn_shape1(r->batch));
     struct nn_val logits = r->model->net->build(g, s, x, true, NULL);
-    struct nn_val each = soft ? nn_soft_xent(g, logits, label) : nn_softmax_xent(g, logits, label);
-    struct nn_val loss = nn_mean(g, each);
+    struct nn_val loss = nn_mean(g, recipe_loss_of(r->recipe)->build(r, g, logits));
     nn_param_gradients(g, loss, NULL, 0, NULL);
     nn_output(g, loss, "loss");
     nn_output(g, logits, "logits");
@@ -114,8 +108,9 @@ static status make_plan(struct run *r, struct errmsg *e)
         return st;
     nn_plan_seed(r->plan, r->opt->seed, 0);
     r->in = nn_plan_data(r->plan, x);
-    r->label = soft ? r->soft_label : nn_plan_data(r->plan, label);
-    r->target = soft ? nn_plan_data(r->plan, label) : NULL;
+    r->label = mem_zalloc((size_t)r->batch, sizeof *r->label);
+    if (!r->label)
+        return STATUS_NOMEM;
     r->loss = nn_plan_data(r->plan, loss);
     r->logits = nn_plan_data(r->plan, logits);
     struct nn_optim_options oo = {.kind = NN_SGD,
@@ -187,7 +182,7 @@ void train_run_done(struct run *r)
         r->recipe->close(r);
     mem_free(r->state);
     mem_free(r->params);
-    mem_free(r->soft_label);
+    mem_free(r->label);
     out_tree_done(&r->dirs);
     train_probe_free(r->probe);
     train_forward_free(r->forward);

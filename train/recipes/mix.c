@@ -6,7 +6,7 @@
  *
  * Words of the stream of (seed, step): a block for each round and image.
  */
-#include "recipe.h"
+#include "recipes/losses.h"
 #include "run.h"
 #include "stream.h"
 
@@ -143,7 +143,7 @@ const struct recipe_ops recipe_mixup = {
     .is = {.name = "mixup",
            .summary = "images and labels blended with others of the batch",
            .params = PARAM_TABLE(rows, struct options)},
-    .soft_labels = true,
+    .loss = &recipe_target_loss,
     .state_size = sizeof(struct state),
     .open = open_mix,
     .close = close_mix,
@@ -153,7 +153,7 @@ const struct recipe_ops recipe_cutmix = {
     .is = {.name = "cutmix",
            .summary = "a part of each image from another of the batch, and of its label",
            .params = PARAM_TABLE(rows, struct options)},
-    .soft_labels = true,
+    .loss = &recipe_target_loss,
     .state_size = sizeof(struct state),
     .open = open_mix,
     .close = close_mix,
