@@ -32,10 +32,10 @@ static const struct param params[] = {
 };
 
 struct emn {
-    struct surrogate *surrogate;
-    struct floats delta; /* (N,H,W,C) */
-    float *x;            /* (batch,H,W,C) in [0,1] */
-    int *sample;         /* (N) 0, 1, ... */
+    struct surrogate *surrogate; /* first */
+    struct floats delta;         /* (N,H,W,C) */
+    float *x;                    /* (batch,H,W,C) in [0,1] */
+    int *sample;                 /* (N) 0, 1, ... */
 };
 
 static float clamp(float v, float lo, float hi)
@@ -64,7 +64,7 @@ static status load_images(const struct protect_job *j, struct emn *m, int at, in
 {
     struct surrogate *s = m->surrogate;
     for (int i = 0; i < s->batch; i++) {
-        s->noise.label[i] = -1;
+        s->label[i] = -1;
         if (i >= n)
             continue;
         struct set_view v;
@@ -73,7 +73,7 @@ static status load_images(const struct protect_job *j, struct emn *m, int at, in
             return st;
         for (size_t p = 0; p < s->row; p++)
             m->x[(size_t)i * s->row + p] = (float)v.pixels[p] / 255;
-        s->noise.label[i] = train_set_label(j->set, at + i);
+        s->label[i] = train_set_label(j->set, at + i);
         train_set_view_done(&v);
     }
     return STATUS_OK;
@@ -87,16 +87,17 @@ static status craft(const struct protect_job *j, struct emn *m, int at, int n, s
     float eps = (float)(j->eps / 255), *delta = m->delta.v + (size_t)at * s->row;
     size_t used = (size_t)n * s->row;
     status st = load_images(j, m, at, n, e);
-    memset(s->noise.x + used, 0, ((size_t)s->batch * s->row - used) * sizeof *s->noise.x);
+    memset(s->x + used, 0, ((size_t)s->batch * s->row - used) * sizeof *s->x);
     for (int step = 0; step < param->steps && !st; step++) {
         if (stop_requested())
             return STATUS_CANCELLED;
         for (size_t p = 0; p < used; p++)
-            s->noise.x[p] = clamp(m->x[p] + delta[p], 0, 1);
-        surrogate_scale(s, s->noise.x, used);
-        st = nn_plan_run(s->noise.plan);
+            s->x[p] = clamp(m->x[p] + delta[p], 0, 1);
+        surrogate_scale(s, s->x, used);
+        const float *grad;
+        st = train_attack_gradient(s->attack, s->x, s->label, &grad);
         if (!st)
-            protect_emn_descend(m->x, s->noise.grad, eps / 10, eps, delta, used);
+            protect_emn_descend(m->x, grad, eps / 10, eps, delta, used);
     }
     return st;
 }
@@ -136,25 +137,11 @@ static status prepare(struct protect_job *j, struct errmsg *e)
 
 /* ---- results ---- */
 
-static status row(const struct protect_job *j, int i, float *out, struct errmsg *e)
-{
-    const struct emn *m = j->state;
-    (void)e;
-    memcpy(out, delta_of(m, i, 0), m->surrogate->row * sizeof *out);
-    return STATUS_OK;
-}
-
 static struct protect_shape shape(const struct protect_job *j)
 {
     return (struct protect_shape){
         .shape = nn_shape4(j->info.samples, j->info.height, j->info.width, j->info.channels),
         .patch = 1};
-}
-
-static void describe(const struct protect_job *j, json_t *out)
-{
-    const struct emn *m = j->state;
-    surrogate_describe(m->surrogate, out);
 }
 
 static void done(struct protect_job *j)
@@ -177,7 +164,7 @@ const struct protect_method protect_emn = {
     .params = PARAM_TABLE(params, struct emn_param),
     .prepare = prepare,
     .shape = shape,
-    .row = row,
-    .describe = describe,
+    .row = surrogate_delta_row,
+    .describe = surrogate_describe,
     .done = done,
 };

@@ -19,11 +19,11 @@ enum { SUBSET_PART = 5 };
 static const struct param params[] = {SURROGATE_ROWS("0.1")};
 
 struct emn {
-    struct surrogate *surrogate;
-    float *delta; /* (K,H,W,C) */
-    float *sum;   /* (K,H,W,C) of the batch's etas */
-    int *count;   /* (K) images in the batch */
-    int *subset;  /* (subset_n) sample numbers */
+    struct surrogate *surrogate; /* first */
+    float *delta;                /* (K,H,W,C) */
+    float *sum;                  /* (K,H,W,C) of the batch's etas */
+    int *count;                  /* (K) images in the batch */
+    int *subset;                 /* (subset_n) sample numbers */
     int subset_n;
 };
 
@@ -57,7 +57,8 @@ static float clamp(float v, float lo, float hi)
 }
 
 /* The eta of each image of the batch, summed per class; then the classes' new deltas. */
-static status move_deltas(const struct protect_job *j, struct emn *m, int at, struct errmsg *e)
+static status move_deltas(const struct protect_job *j, struct emn *m, int at, const float *grad,
+                          struct errmsg *e)
 {
     float eps = (float)(j->eps / 255), step = eps / 10;
     size_t k = (size_t)j->info.classes, n = m->surrogate->row;
@@ -65,11 +66,11 @@ static status move_deltas(const struct protect_job *j, struct emn *m, int at, st
     memset(m->count, 0, k * sizeof *m->count);
     for (int i = 0; i < m->surrogate->batch && at + i < m->subset_n; i++) {
         struct set_view v;
-        size_t label = (size_t)m->surrogate->noise.label[i];
+        size_t label = (size_t)m->surrogate->label[i];
         status st = train_set_view(j->set, m->subset[at + i], &v, e);
         if (st)
             return st;
-        const float *g = m->surrogate->noise.grad + (size_t)i * n, *d = m->delta + label * n;
+        const float *g = grad + (size_t)i * n, *d = m->delta + label * n;
         for (size_t p = 0; p < n; p++) {
             float x = (float)v.pixels[p] / 255;
             float eta = clamp(d[p] - step * (float)((g[p] > 0) - (g[p] < 0)), -eps, eps);
@@ -91,11 +92,12 @@ static status make_noise(struct protect_job *j, struct errmsg *e)
     status st = STATUS_OK;
     for (int at = 0; at < m->subset_n && !st; at += s->batch) {
         st = stop_requested() ? STATUS_CANCELLED
-                              : surrogate_load(s, m->subset + at, m->subset_n - at, s->noise.x, e);
+                              : surrogate_load(s, m->subset + at, m->subset_n - at, s->x, e);
+        const float *grad;
         if (!st)
-            st = nn_plan_run(s->noise.plan);
+            st = train_attack_gradient(s->attack, s->x, s->label, &grad);
         if (!st)
-            st = move_deltas(j, m, at, e);
+            st = move_deltas(j, m, at, grad, e);
     }
     return st;
 }
@@ -127,26 +129,12 @@ static status prepare(struct protect_job *j, struct errmsg *e)
 
 /* ---- results ---- */
 
-static status row(const struct protect_job *j, int i, float *out, struct errmsg *e)
-{
-    const struct emn *m = j->state;
-    (void)e;
-    memcpy(out, delta_of(m, 0, i), m->surrogate->row * sizeof *out);
-    return STATUS_OK;
-}
-
 static struct protect_shape shape(const struct protect_job *j)
 {
     return (struct protect_shape){
         .shape = nn_shape4(j->info.classes, j->info.height, j->info.width, j->info.channels),
         .class_wise = true,
         .patch = 1};
-}
-
-static void describe(const struct protect_job *j, json_t *out)
-{
-    const struct emn *m = j->state;
-    surrogate_describe(m->surrogate, out);
 }
 
 static void done(struct protect_job *j)
@@ -170,7 +158,7 @@ const struct protect_method protect_emn_class = {
     .params = PARAM_TABLE(params, struct surrogate_param),
     .prepare = prepare,
     .shape = shape,
-    .row = row,
-    .describe = describe,
+    .row = surrogate_delta_row,
+    .describe = surrogate_describe,
     .done = done,
 };

@@ -19,34 +19,27 @@ static struct nn_plan_options plan_options(const struct surrogate *s)
     return (struct nn_plan_options){.threads = s->job->threads, .precision = s->param->precision};
 }
 
-static status make_pass(const struct surrogate *s, bool learn, struct surrogate_pass *out,
-                        struct errmsg *e)
+static status make_step(struct surrogate *s, struct errmsg *e)
 {
     const struct nn_plan_options po = plan_options(s);
     struct train_net_shape in = s->model->shape;
-    status st = nn_graph_new(s->model->params, &out->graph);
+    status st = nn_graph_new(s->model->params, &s->graph);
     if (st)
         return st;
-    struct nn_graph *g = out->graph;
+    struct nn_graph *g = s->graph;
     struct nn_val x =
         nn_input(g, "x", NN_F32, nn_shape4(s->batch, in.height, in.width, in.channels));
-    struct nn_val label = nn_input(g, "label", NN_I32, nn_shape1(s->batch)), grad = NN_NONE;
-    struct nn_val logits = s->model->net->build(g, in, x, learn, NULL);
-    struct nn_val each = nn_softmax_xent(g, logits, label), loss = nn_mean(g, each);
-    if (learn) {
-        nn_param_gradients(g, loss, NULL, 0, NULL);
-    } else {
-        nn_gradients(g, each, &x, 1, &grad);
-        nn_output(g, grad, "grad");
-    }
+    struct nn_val label = nn_input(g, "label", NN_I32, nn_shape1(s->batch));
+    struct nn_val logits = s->model->net->build(g, in, x, true, NULL);
+    struct nn_val loss = nn_mean(g, nn_softmax_xent(g, logits, label));
+    nn_param_gradients(g, loss, NULL, 0, NULL);
     nn_output(g, loss, "loss");
-    st = nn_plan_new(g, &po, &out->plan, e);
+    st = nn_plan_new(g, &po, &s->plan, e);
     if (st)
         return st;
-    out->x = nn_plan_data(out->plan, x);
-    out->label = nn_plan_data(out->plan, label);
-    out->loss = nn_plan_data(out->plan, loss);
-    out->grad = learn ? NULL : nn_plan_data(out->plan, grad);
+    s->step_x = nn_plan_data(s->plan, x);
+    s->step_label = nn_plan_data(s->plan, label);
+    s->loss = nn_plan_data(s->plan, loss);
     return STATUS_OK;
 }
 
@@ -63,9 +56,9 @@ static status make_surrogate(struct surrogate *s, struct errmsg *e)
     if (!st)
         st = nn_params_init(s->model->params, j->opt->seed);
     if (!st)
-        st = make_pass(s, true, &s->learn, e);
+        st = make_step(s, e);
     if (!st)
-        st = make_pass(s, false, &s->noise, e);
+        st = train_attack_new(s->model, ATTACK_RUNNING, s->batch, &po, &s->attack, e);
     if (!st)
         st = train_forward_new(s->model, s->batch, &po, false, &s->forward, e);
     struct nn_optim_options o = {
@@ -86,7 +79,9 @@ status surrogate_new(const struct protect_job *j, const struct surrogate_param *
     s->arg = arg;
     s->batch = p->batch < j->info.samples ? p->batch : j->info.samples;
     s->row = (size_t)j->info.width * (size_t)j->info.height * (size_t)j->info.channels;
-    status st = train_precision_check(p->precision, e);
+    s->x = mem_zalloc((size_t)s->batch * s->row, sizeof *s->x);
+    s->label = mem_zalloc((size_t)s->batch, sizeof *s->label);
+    status st = s->x && s->label ? train_precision_check(p->precision, e) : STATUS_NOMEM;
     if (!st)
         st = make_surrogate(s, e);
     struct train_loader_options lo = {.batch = s->batch,
@@ -99,12 +94,6 @@ status surrogate_new(const struct protect_job *j, const struct surrogate_param *
     return st;
 }
 
-static void pass_done(struct surrogate_pass *p)
-{
-    nn_plan_free(p->plan);
-    nn_graph_free(p->graph);
-}
-
 void surrogate_free(struct surrogate *s)
 {
     if (!s)
@@ -112,9 +101,12 @@ void surrogate_free(struct surrogate *s)
     train_loader_free(s->loader);
     nn_optim_free(s->optim);
     train_forward_free(s->forward);
-    pass_done(&s->learn);
-    pass_done(&s->noise);
+    train_attack_free(s->attack);
+    nn_plan_free(s->plan);
+    nn_graph_free(s->graph);
     train_model_free(s->model);
+    mem_free(s->x);
+    mem_free(s->label);
     mem_free(s);
 }
 
@@ -135,10 +127,10 @@ static status load_perturbed(void *arg, const struct train_batch *b, struct errm
     for (int i = 0; i < s->batch; i++) {
         const float *d = s->delta(s->arg, b->index[i], b->label[i]), *x = b->x + (size_t)i * s->row;
         for (size_t p = 0; p < s->row; p++)
-            s->learn.x[(size_t)i * s->row + p] = x[p] + d[p];
-        s->learn.label[i] = b->label[i];
+            s->step_x[(size_t)i * s->row + p] = x[p] + d[p];
+        s->step_label[i] = b->label[i];
     }
-    surrogate_scale(s, s->learn.x, (size_t)s->batch * s->row);
+    surrogate_scale(s, s->step_x, (size_t)s->batch * s->row);
     return STATUS_OK;
 }
 
@@ -163,8 +155,8 @@ static status learn(struct surrogate *s, struct errmsg *e)
 {
     struct train_loop l = {.loader = s->loader,
                            .params = s->model->params,
-                           .plan = s->learn.plan,
-                           .loss = s->learn.loss,
+                           .plan = s->plan,
+                           .loss = s->loss,
                            .optim = s->optim,
                            .clip = sgd_clip,
                            .threads = s->job->threads,
@@ -182,7 +174,7 @@ status surrogate_load(struct surrogate *s, const int *sample, int n, float *inpu
         float *x = input + (size_t)i * s->row;
         if (i >= n) {
             memset(x, 0, s->row * sizeof *x);
-            s->noise.label[i] = -1;
+            s->label[i] = -1;
             continue;
         }
         struct set_view v;
@@ -193,7 +185,7 @@ status surrogate_load(struct surrogate *s, const int *sample, int n, float *inpu
             return st;
         for (size_t p = 0; p < s->row; p++)
             x[p] = (float)v.pixels[p] / 255 + d[p];
-        s->noise.label[i] = label;
+        s->label[i] = label;
         train_set_view_done(&v);
     }
     surrogate_scale(s, input, (size_t)s->batch * s->row);
@@ -213,7 +205,7 @@ static status measure(struct surrogate *s, const int *sample, int n, double *out
         if (!st)
             st = nn_plan_run(s->forward->plan);
         if (!st)
-            train_eval_add(&ev, s->forward->out, s->noise.label, s->batch);
+            train_eval_add(&ev, s->forward->out, s->label, s->batch);
     }
     if (!st)
         *out = 1 - train_eval_accuracy(&ev);
@@ -233,7 +225,7 @@ status surrogate_rounds(struct surrogate *s, struct protect_job *j, surrogate_no
     while (!st && done < param->rounds && error > param->stop_error) {
         st = learn(s, e);
         if (!st)
-            st = nn_plan_refresh(s->noise.plan);
+            st = train_attack_refresh(s->attack);
         if (!st)
             st = make_noise(j, e);
         if (!st)
@@ -256,8 +248,25 @@ status surrogate_rounds(struct surrogate *s, struct protect_job *j, surrogate_no
     return STATUS_OK;
 }
 
-void surrogate_describe(const struct surrogate *s, json_t *out)
+/* ---- hooks ---- */
+
+static const struct surrogate *surrogate_of(const struct protect_job *j)
 {
+    return *(struct surrogate *const *)j->state;
+}
+
+status surrogate_delta_row(const struct protect_job *j, int i, float *out, struct errmsg *e)
+{
+    const struct surrogate *s = surrogate_of(j);
+    bool class_wise = j->method->shape(j).class_wise;
+    (void)e;
+    memcpy(out, s->delta(s->arg, class_wise ? 0 : i, class_wise ? i : 0), s->row * sizeof *out);
+    return STATUS_OK;
+}
+
+void surrogate_describe(const struct protect_job *j, json_t *out)
+{
+    const struct surrogate *s = surrogate_of(j);
     const struct train_protect_result *r = &s->job->result;
     json_object_set_new(out, "surrogate", json_string(s->model->net->name));
     json_object_set_new(out, "batch", json_integer(s->batch));

@@ -11,7 +11,7 @@
  */
 #include "protect/protect.h"
 
-#include "nn/nn.h"
+#include "attack.h"
 
 /* The first member of such a method's parameters, and the first rows of its table. */
 struct surrogate_param {
@@ -45,14 +45,6 @@ extern const char *const surrogate_precisions[];
             .names = surrogate_precisions, .standard = "f32", .about = "see relearn train --help"  \
     }
 
-/* A plan over batches of images. */
-struct surrogate_pass {
-    struct nn_graph *graph;
-    struct nn_plan *plan;
-    float *x;
-    int32_t *label;
-    const float *loss, *grad; /* grad: of each image's own loss; of the noise pass only */
-};
 /* The perturbation of a sample, row floats for images in [0,1]; good until the next change. */
 typedef const float *surrogate_delta_fn(const void *arg, int sample, int label);
 
@@ -62,8 +54,15 @@ struct surrogate {
     surrogate_delta_fn *delta;
     const void *arg;
     struct train_model *model;
-    struct surrogate_pass learn, noise;
+    struct nn_graph *graph; /* of a training step, with its inputs */
+    struct nn_plan *plan;
+    float *step_x;
+    int32_t *step_label;
+    const float *loss;
+    struct attack *attack;   /* gradients, in evaluation mode */
     struct forward *forward; /* measures the error */
+    float *x;                /* (batch,H,W,C) and (batch): what the method asks gradients of */
+    int32_t *label;
     struct train_loader *loader;
     struct nn_optim *optim;
     int batch;
@@ -76,16 +75,19 @@ status surrogate_new(const struct protect_job *j, const struct surrogate_param *
                      struct errmsg *e) MUST_USE;
 void surrogate_free(struct surrogate *s);
 /* A batch: the first `batch` of n samples with their perturbation as the network's input, their
-   labels in s->noise.label; rows past n are zero with label -1. */
+   labels in s->label; rows past n are zero with label -1. */
 status surrogate_load(struct surrogate *s, const int *sample, int n, float *input,
                       struct errmsg *e) MUST_USE;
 /* n values in [0,1] -> what the network sees */
 void surrogate_scale(const struct surrogate *s, float *x, size_t n);
 typedef status surrogate_noise_fn(struct protect_job *j, struct errmsg *e);
 /* Rounds until the error of the n samples is low enough, or enough of them; fills j->result and
-   shows progress. make_noise finds the plan s->noise refreshed. */
+   shows progress. make_noise finds s->attack refreshed. */
 status surrogate_rounds(struct surrogate *s, struct protect_job *j, surrogate_noise_fn *make_noise,
                         const int *sample, int n, struct errmsg *e) MUST_USE;
-void surrogate_describe(const struct surrogate *s, json_t *out);
+
+/* ---- hooks of a method whose state begins with a pointer to its surrogate ---- */
+status surrogate_delta_row(const struct protect_job *j, int i, float *out, struct errmsg *e);
+void surrogate_describe(const struct protect_job *j, json_t *out);
 
 #endif
