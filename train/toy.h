@@ -72,6 +72,23 @@ __attribute__((unused)) static void toy_write(const char *name, const void *data
     assert_int_equal(fclose(f), 0);
 }
 
+/* As numpy.save writes it: descr is "|u1" or the like, shape "(3, 8, 8, 3)". */
+__attribute__((unused)) static void toy_npy(const char *name, const char *descr, const char *shape,
+                                            const void *data, size_t len)
+{
+    AUTO(buf_done) struct buf file = BUF_INIT((size_t)1 << 28);
+    char header[200];
+    int n = snprintf(header, sizeof header,
+                     "{'descr': '%s', 'fortran_order': False, 'shape': %s, }", descr, shape);
+    const char size[2] = {(char)n, 0};
+    assert_in_range(n, 1, 127);
+    assert_int_equal(buf_add(&file, "\x93NUMPY\1\0", 8), STATUS_OK);
+    assert_int_equal(buf_add(&file, size, 2), STATUS_OK);
+    assert_int_equal(buf_add(&file, header, (size_t)n), STATUS_OK);
+    assert_int_equal(buf_add(&file, data, len), STATUS_OK);
+    toy_write(name, file.data, file.len);
+}
+
 __attribute__((unused)) static void toy_image(const char *name, int w, int h, int c,
                                               const uint8_t *pixels)
 {

@@ -125,20 +125,6 @@ static void cifar_binaries(void **state)
 
 /* ---- numpy's ---- */
 
-static void write_npy(const char *name, const char *descr, const char *shape, const void *data,
-                      size_t len)
-{
-    char header[200], file[1024];
-    int n = snprintf(header, sizeof header,
-                     "{'descr': '%s', 'fortran_order': False, 'shape': %s, }", descr, shape);
-    memcpy(file, "\x93NUMPY\1\0", 8);
-    file[8] = (char)n;
-    file[9] = (char)(n >> 8);
-    memcpy(file + 10, header, (size_t)n);
-    memcpy(file + 10 + n, data, len);
-    toy_write(name, file, 10 + (size_t)n + len);
-}
-
 static struct train_unpack_options numpy(const char *images, const char *labels, const char *out)
 {
     return (struct train_unpack_options){.images = toy_path(images),
@@ -168,10 +154,10 @@ static void numpy_pairs(void **state)
     int n = 0;
     for (int i = 0; i < 36; i++)
         x[i] = (uint8_t)i;
-    write_npy("hwc.npy", "|u1", "(3, 2, 2, 3)", x, sizeof x);
-    write_npy("chw.npy", "|u1", "(3, 3, 2, 2)", x, sizeof x);
-    write_npy("grey.npy", "|u1", "(3, 2, 6)", x, sizeof x);
-    write_npy("y.npy", "<i8", "(3, 1)", y, sizeof y);
+    toy_npy("hwc.npy", "|u1", "(3, 2, 2, 3)", x, sizeof x);
+    toy_npy("chw.npy", "|u1", "(3, 3, 2, 2)", x, sizeof x);
+    toy_npy("grey.npy", "|u1", "(3, 2, 6)", x, sizeof x);
+    toy_npy("y.npy", "<i8", "(3, 1)", y, sizeof y);
     unpack(numpy("hwc.npy", "y.npy", "n-hwc"), &n, NULL);
     assert_int_equal(n, 3);
     assert_true(there("n-hwc/1/00000.png") && there("n-hwc/0/00001.png"));
@@ -181,16 +167,16 @@ static void numpy_pairs(void **state)
     unpack(numpy("grey.npy", "y.npy", "n-grey"), &n, NULL);
     assert_first_pixels("n-grey/0", (const uint8_t[6]){12, 13, 14, 15, 16, 17});
     unpack(numpy("hwc.npy", NULL, "n-none"), &n, "--labels");
-    write_npy("bad.npy", "|i1", "(3,)", bad, sizeof bad);
+    toy_npy("bad.npy", "|i1", "(3,)", bad, sizeof bad);
     assert_int_equal(unpack(numpy("hwc.npy", "bad.npy", "n-bad"), &n, "label 1 is -1"),
                      STATUS_CORRUPT);
-    write_npy("two.npy", "|i1", "(2,)", bad, 2);
+    toy_npy("two.npy", "|i1", "(2,)", bad, 2);
     assert_int_equal(unpack(numpy("hwc.npy", "two.npy", "n-bad"), &n, "2 labels for 3 images"),
                      STATUS_CORRUPT);
     assert_int_equal(unpack(numpy("y.npy", "y.npy", "n-bad"), &n, "no images"), STATUS_UNSUPPORTED);
     assert_int_equal(unpack(numpy("hwc.npy", "hwc.npy", "n-bad"), &n, "no list"),
                      STATUS_UNSUPPORTED);
-    write_npy("odd.npy", "|u1", "(3, 2, 2, 2)", x, 24);
+    toy_npy("odd.npy", "|u1", "(3, 2, 2, 2)", x, 24);
     assert_int_equal(unpack(numpy("odd.npy", "y.npy", "n-bad"), &n, "grey or RGB"),
                      STATUS_UNSUPPORTED);
     assert_false(there("n-bad"));

@@ -38,22 +38,6 @@ static struct train_protect_options apply(const char *file, const char *src, con
     return o;
 }
 
-/* As numpy.save writes it. */
-static void write_npy(const char *name, const char *descr, const char *shape, const void *data,
-                      size_t len)
-{
-    char header[200], *file = mem_alloc(len + 300);
-    int n = snprintf(header, sizeof header,
-                     "{'descr': '%s', 'fortran_order': False, 'shape': %s, }", descr, shape);
-    memcpy(file, "\x93NUMPY\1\0", 8);
-    file[8] = (char)n;
-    file[9] = (char)(n >> 8);
-    memcpy(file + 10, header, (size_t)n);
-    memcpy(file + 10 + n, data, len);
-    toy_write(name, file, 10 + (size_t)n + len);
-    mem_free(file);
-}
-
 /* A number of -8/255 to 8/255 that says its place. */
 static float value(int row, int y, int x, int c)
 {
@@ -116,11 +100,11 @@ static void floats_of_classes_in_either_layout(void **state)
     (void)state;
     static float v[CLASSES * VALUES];
     fill(v, CLASSES, false, 1, 0);
-    write_npy("hwc.npy", "<f4", "(3, 8, 8, 3)", v, sizeof v);
+    toy_npy("hwc.npy", "<f4", "(3, 8, 8, 3)", v, sizeof v);
     protect_ok(apply("hwc.npy", "src", "hwc"));
     assert_applied("hwc", row_of_class);
     fill(v, CLASSES, true, 255, 0);
-    write_npy("chw.npy", "<f4", "(3, 3, 8, 8)", v, sizeof v);
+    toy_npy("chw.npy", "<f4", "(3, 3, 8, 8)", v, sizeof v);
     protect_ok(apply("chw.npy", "src", "chw"));
     assert_applied("chw", row_of_class);
     json_t *r = read_record("chw");
@@ -145,7 +129,7 @@ static void bytes_of_samples_by_number_or_in_the_trees_order(void **state)
         s[i] = (int8_t)lrintf(v[i]);
         u[i] = (uint8_t)(128 + s[i]);
     }
-    write_npy("i8.npy", "|i1", "(12, 8, 8, 3)", s, sizeof s);
+    toy_npy("i8.npy", "|i1", "(12, 8, 8, 3)", s, sizeof s);
     protect_ok(apply("i8.npy", "src", "i8"));
     assert_applied("i8", row_of_number);
     struct train_protect_options o = apply("i8.npy", "src", "tree");
@@ -153,7 +137,7 @@ static void bytes_of_samples_by_number_or_in_the_trees_order(void **state)
     protect_ok(o);
     calls = 0;
     assert_applied("tree", row_of_tree);
-    write_npy("u8.npy", "|u1", "(12, 8, 8, 3)", u, sizeof u);
+    toy_npy("u8.npy", "|u1", "(12, 8, 8, 3)", u, sizeof u);
     protect_ok(apply("u8.npy", "src", "u8")); /* 128 stands for no change: it is recognised */
     assert_applied("u8", row_of_number);
     json_t *r = read_record("u8");
@@ -184,7 +168,7 @@ static void it_is_resized_when_asked(void **state)
     static const float v[2 * 2 * 2] = {0, 40, 0, 40, 8, 8, 8, 8};
     static const int size[2][2] = {{4, 2}, {2, 4}};
     uint8_t grey[8];
-    write_npy("small.npy", "<f4", "(2, 2, 2)", v, sizeof v);
+    toy_npy("small.npy", "<f4", "(2, 2, 2)", v, sizeof v);
     toy_mkdir("grey/a");
     toy_mkdir("grey/b");
     for (int i = 0; i < 8; i++)
@@ -213,18 +197,18 @@ static void what_is_unclear_is_asked(void **state)
 {
     (void)state;
     static float v[N * VALUES];
-    write_npy("many.npy", "<f4", "(5, 8, 8, 3)", v, 5 * VALUES * sizeof *v);
+    toy_npy("many.npy", "<f4", "(5, 8, 8, 3)", v, 5 * VALUES * sizeof *v);
     protect_fails(apply("many.npy", "src", "x"), "fits neither 3 classes nor 12 images");
-    write_npy("wide.npy", "<f4", "(3, 8, 4, 3)", v, 3 * VALUES / 2 * sizeof *v);
+    toy_npy("wide.npy", "<f4", "(3, 8, 4, 3)", v, 3 * VALUES / 2 * sizeof *v);
     protect_fails(apply("wide.npy", "src", "x"), "8x8");
-    write_npy("three.npy", "<f4", "(3, 3, 3, 3)", v, 81 * sizeof *v);
+    toy_npy("three.npy", "<f4", "(3, 3, 3, 3)", v, 81 * sizeof *v);
     protect_fails(apply("three.npy", "src", "x"), "--layout");
-    write_npy("five.npy", "<f4", "(3, 8, 8, 5)", v, 3 * SIDE * SIDE * 5 * sizeof *v);
+    toy_npy("five.npy", "<f4", "(3, 8, 8, 5)", v, 3 * SIDE * SIDE * 5 * sizeof *v);
     protect_fails(apply("five.npy", "src", "x"), "3 channels");
-    write_npy("list.npy", "<f4", "(3,)", v, 3 * sizeof *v);
+    toy_npy("list.npy", "<f4", "(3,)", v, 3 * sizeof *v);
     protect_fails(apply("list.npy", "src", "x"), "--tensor");
     v[100] = NAN;
-    write_npy("nan.npy", "<f4", "(3, 8, 8, 3)", v, 3 * VALUES * sizeof *v);
+    toy_npy("nan.npy", "<f4", "(3, 8, 8, 3)", v, 3 * VALUES * sizeof *v);
     assert_int_equal(protect_fails(apply("nan.npy", "src", "x"), "no number"), STATUS_CORRUPT);
     v[100] = 0;
     struct train_protect_options o = apply("hwc.npy", "src", "x");
@@ -238,7 +222,7 @@ static void what_is_unclear_is_asked(void **state)
     protect_fails(o, "--apply");
     assert_int_equal(protect_fails(apply("absent.npy", "src", "x"), "absent"), STATUS_NOT_FOUND);
     noise_tree("pair", 2, 1, one_size, 1, C);
-    write_npy("one.npy", "<f4", "(2, 8, 8, 3)", v, 2 * VALUES * sizeof *v);
+    toy_npy("one.npy", "<f4", "(2, 8, 8, 3)", v, 2 * VALUES * sizeof *v);
     protect_fails(apply("one.npy", "pair", "x"), "--index");
     assert_false(toy_there("x"));
 }

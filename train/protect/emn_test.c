@@ -83,6 +83,20 @@ static void it_lowers_the_surrogates_error(void **state)
     mem_free(d);
 }
 
+/* After ten steps of training the surrogate knows little. That it is right about nearly all images
+   is the noise's doing: steps up the loss would leave it wrong about nearly all. */
+static void noise_makes_an_untrained_surrogate_right(void **state)
+{
+    (void)state;
+    struct train_protect_options o = emn("one-round");
+    set(&o, "rounds", "1");
+    set(&o, "steps", "20");
+    o.eps = 32;
+    struct train_protect_result r = protect_ok(o);
+    if (!(r.surrogate_error <= .3))
+        fail_msg("error %g after one round", r.surrogate_error);
+}
+
 static void it_repeats_itself(void **state)
 {
     (void)state;
@@ -166,6 +180,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_step_is_the_published_one),
         cmocka_unit_test(it_lowers_the_surrogates_error),
+        cmocka_unit_test(noise_makes_an_untrained_surrogate_right),
         cmocka_unit_test(it_repeats_itself),
         cmocka_unit_test(the_positive_half_is_the_released_data),
         cmocka_unit_test(what_is_large_lies_in_a_nameless_file),
