@@ -5,7 +5,7 @@
 #include <string.h>
 
 static const struct augment_ops *const families[] = {augment_moves, augment_colours, augment_shapes,
-                                                     augment_eraser};
+                                                     augment_plasma, augment_trivial};
 
 static const struct augment_ops *row_at(int i)
 {

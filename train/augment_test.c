@@ -195,55 +195,6 @@ static void rotation_turns_about_the_centre(void **state)
     assert_in_range(below, 8, 32);
 }
 
-/* The fractal goes from 0 to 1, and neighbours are nearer than others. */
-static void plasma_is_a_cloud(void **state)
-{
-    (void)state;
-    double near = 0, far = 0;
-    for (int sample = 0; sample < 30; sample++) {
-        float x[W * H], y[W * H], low = 2, high = -1;
-        for (int i = 0; i < W * H; i++)
-            x[i] = .6f, y[i] = .5f;
-        apply("plasma-contrast:p=1", 0, sample, 1, x);
-        for (int i = 0; i < W * H; i++)
-            low = fminf(low, x[i]), high = fmaxf(high, x[i]);
-        assert_true(fabsf(low - .5f) < 1e-5f && fabsf(high - .9f) < 1e-5f);
-        for (int i = 0; i + 1 < W * H; i++)
-            near += (double)fabsf(x[i] - x[i + 1]) * (i % W < W - 1);
-        for (int i = 0; i < W * H; i++)
-            far += (double)fabsf(x[i] - x[W * H - 1 - i]) * (W - 1) / W;
-        apply("plasma-brightness:p=1", 0, sample, 1, y);
-        low = 2, high = -1;
-        for (int i = 0; i < W * H; i++)
-            low = fminf(low, y[i]), high = fmaxf(high, y[i]);
-        assert_true(low == 0 && high == 1); /* at least half of the range either way */
-    }
-    assert_true(near < .8 * far);
-}
-
-static void shuffled_channels_are_the_same_channels(void **state)
-{
-    (void)state;
-    int orders[27] = {0}, kinds = 0;
-    for (int sample = 0; sample < 100; sample++) {
-        float x[N_MAX], was[N_MAX];
-        int from[3] = {-1, -1, -1};
-        image(was, 3);
-        memcpy(x, was, sizeof x);
-        apply("shuffle:p=1", 0, sample, 3, x);
-        for (int k = 0; k < 3; k++)
-            for (int j = 0; j < 3; j++) {
-                bool same = true;
-                for (int i = 0; i < W * H; i++)
-                    same = same && x[3 * i + k] == was[3 * i + j];
-                from[k] = same ? j : from[k];
-            }
-        assert_int_equal(1 << from[0] | 1 << from[1] | 1 << from[2], 7);
-        kinds += orders[from[0] * 9 + from[1] * 3 + from[2]]++ == 0;
-    }
-    assert_int_equal(kinds, 6);
-}
-
 static void lists_are_checked(void **state)
 {
     (void)state;
@@ -303,8 +254,6 @@ int main(void)
         cmocka_unit_test(cutout_cuts_a_square),
         cmocka_unit_test(noise_has_its_deviation),
         cmocka_unit_test(rotation_turns_about_the_centre),
-        cmocka_unit_test(plasma_is_a_cloud),
-        cmocka_unit_test(shuffled_channels_are_the_same_channels),
         cmocka_unit_test(lists_are_checked),
         cmocka_unit_test(no_memory_leaves_nothing),
     };

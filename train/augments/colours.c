@@ -91,7 +91,7 @@ void augment_blend(struct augment_pixels *p, float factor, float towards)
         p->x[i] = augment_clamp01(towards + factor * (p->x[i] - towards));
 }
 
-float augment_mean_grey(const struct augment_pixels *p)
+static float mean_grey(const struct augment_pixels *p)
 {
     double sum = 0;
     size_t c = (size_t)p->channels, n = augment_count(p);
@@ -100,7 +100,8 @@ float augment_mean_grey(const struct augment_pixels *p)
     return (float)(sum / (double)(n / c));
 }
 
-void augment_saturate(struct augment_pixels *p, float factor)
+/* Towards each pixel's own grey; three channels. */
+static void saturate(struct augment_pixels *p, float factor)
 {
     for (size_t i = 0; i < augment_count(p); i += 3) {
         float grey_value = luma(p->x + i);
@@ -147,10 +148,10 @@ static status jitter(const void *params, struct nn_rng r, struct augment_pixels 
     if (!augment_acts(r, j->p))
         return STATUS_OK;
     augment_blend(p, augment_uniform(r, 1, 1 - j->brightness, 1 + j->brightness), 0);
-    augment_blend(p, augment_uniform(r, 2, 1 - j->contrast, 1 + j->contrast), augment_mean_grey(p));
+    augment_blend(p, augment_uniform(r, 2, 1 - j->contrast, 1 + j->contrast), mean_grey(p));
     if (p->channels != 3)
         return STATUS_OK;
-    augment_saturate(p, augment_uniform(r, 3, 1 - j->saturation, 1 + j->saturation));
+    saturate(p, augment_uniform(r, 3, 1 - j->saturation, 1 + j->saturation));
     turn_hue(p, augment_uniform(r, 4, -j->hue, j->hue));
     return STATUS_OK;
 }

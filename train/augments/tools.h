@@ -15,9 +15,6 @@ static inline size_t augment_count(const struct augment_pixels *p)
 /* ---- colours.c ---- */
 /* towards + factor (x - towards), of every value. */
 void augment_blend(struct augment_pixels *p, float factor, float towards);
-/* The same towards the pixel's own grey; three channels. */
-void augment_saturate(struct augment_pixels *p, float factor);
-float augment_mean_grey(const struct augment_pixels *p);
 
 /* ---- shapes.c ---- */
 /* Pixel (x,y) of the result is the image at (ax x + bx y + cx, ay x + by y + cy), bilinear between
