@@ -252,10 +252,30 @@ static void parameters_of_members_are_options(void **state)
     assert_int_equal(cli_params_given(&p, given), 1);
     assert_string_equal(given[0].key, "block_side");
     assert_string_equal(given[0].value, "16");
-    assert_int_equal(cli_params_check(&spec, &p, "lsp", &tables[0]), CLI_GO);
-    assert_int_equal(cli_params_check(&spec, &p, "emn", &tables[1]), 2); /* has no such key */
+    assert_int_equal(cli_params_check(&spec, &p, "lsp", &tables[0], ""), CLI_GO);
+    assert_int_equal(cli_params_check(&spec, &p, "emn", &tables[1], ""), 2); /* has no such key */
     p.row[0].value = "65";
-    assert_int_equal(cli_params_check(&spec, &p, "lsp", &tables[0]), 2);
+    assert_int_equal(cli_params_check(&spec, &p, "lsp", &tables[0], ""), 2);
+}
+
+/* Members that have keys of one name, with a prefix each. */
+static void another_members_options_are_refused(void **state)
+{
+    (void)state;
+    static const struct param rows[] = {
+        {"alpha", PARAM_DOUBLE, 0, .lo = 0, .hi = 2, .standard = "1", .about = "share"},
+    };
+    const struct param_table table = {rows, 1, 8}, none = PARAM_NONE;
+    struct cli_params p = {0};
+    cli_params_add(&p, "mixup", &table, "mixup-");
+    cli_params_add(&p, "cutmix", &table, "cutmix-");
+    assert_int_equal(p.n, 2);
+    const struct cli_spec spec = {"relearn test", "", "A test.", NULL, 0, 0, 0};
+    assert_int_equal(cli_params_check(&spec, &p, "standard", &none, "standard-"), CLI_GO);
+    p.row[0].value = "0.5";
+    assert_int_equal(cli_params_check(&spec, &p, "mixup", &table, "mixup-"), CLI_GO);
+    assert_int_equal(cli_params_check(&spec, &p, "cutmix", &table, "cutmix-"), 2);
+    assert_int_equal(cli_params_check(&spec, &p, "standard", &none, "standard-"), 2);
 }
 
 static void a_stopped_command_ends_with_130(void **state)
@@ -274,6 +294,7 @@ int main(void)
         cmocka_unit_test(output_is_not_overwritten),
         cmocka_unit_test(an_unknown_command_is_answered_with_the_nearest),
         cmocka_unit_test(parameters_of_members_are_options),
+        cmocka_unit_test(another_members_options_are_refused),
         cmocka_unit_test(a_stopped_command_ends_with_130),
     };
     return cmocka_run_group_tests_name("cli", tests, make_files, remove_files);

@@ -72,71 +72,87 @@ static int parse_scaling(const char *text, float out[TRAIN_CHANNELS_MAX])
     return 1;
 }
 
-int cmd_eval(int argc, char **argv)
+struct args {
+    struct train_eval_options o;
+    struct train_model_hint hint;
+    struct cli_choice precision;
+    const char *weights, *mean, *std;
+    float mean_value[TRAIN_CHANNELS_MAX], std_value[TRAIN_CHANNELS_MAX];
+    int skip_bad, confusion, quiet, json;
+};
+
+/* What was parsed, into the options of the library: CLI_GO, or an exit status. */
+static int take(struct args *a, const struct cli_spec *spec)
 {
-    struct train_eval_options o = {.batch = 0};
-    struct cli_choice precision = {nn_precision_names, NN_PREC_COUNT, (int)o.precision};
-    struct train_model_hint hint = {.arch = NULL};
-    const char *weights = NULL, *mean = NULL, *std = NULL;
-    int skip_bad = 0, confusion = 0, quiet = 0, json = 0;
+    if (!a->o.data.dir || !a->weights)
+        return cli_usage_error(spec, "--data and --weights are needed");
+    if ((a->mean && !parse_scaling(a->mean, a->mean_value)) ||
+        (a->std && !parse_scaling(a->std, a->std_value)))
+        return cli_usage_error(spec, "--mean and --std take one number or one for each channel");
+    a->hint.mean = a->mean ? a->mean_value : NULL;
+    a->hint.std = a->std ? a->std_value : NULL;
+    a->hint.size = a->o.data.size;
+    a->o.data.skip_bad = a->skip_bad;
+    a->o.precision = (enum nn_precision)a->precision.chosen;
+    a->o.quiet = a->quiet;
+    return CLI_GO;
+}
+
+static int parse(struct args *a, int argc, char **argv)
+{
     const struct cli_option options[] = {
-        {"data", 'd', CLI_STRING, &o.data.dir, "DIR", "images, DIR/<class>/<image>"},
-        {"weights", 'w', CLI_STRING, &weights, "FILE",
+        {"data", 'd', CLI_STRING, &a->o.data.dir, "DIR", "images, DIR/<class>/<image>"},
+        {"weights", 'w', CLI_STRING, &a->weights, "FILE",
          "weights.safetensors of a run, or what torch.save wrote"},
-        {"limit", 'n', CLI_INT, &o.data.limit, "N", "at most N images, balanced over classes"},
-        {"size", 0, CLI_INT, &o.data.size, "N", "resize every image to NxN"},
-        {"batch", 'b', CLI_INT, &o.batch, "N", "default 256"},
-        {"precision", 0, CLI_CHOICE, &precision, "f32|bf16",
+        {"limit", 'n', CLI_INT, &a->o.data.limit, "N", "at most N images, balanced over classes"},
+        {"size", 0, CLI_INT, &a->o.data.size, "N", "resize every image to NxN"},
+        {"batch", 'b', CLI_INT, &a->o.batch, "N", "default 256"},
+        {"precision", 0, CLI_CHOICE, &a->precision, "f32|bf16",
          "of activations and products; default f32"},
-        {"threads", 'j', CLI_INT, &o.threads, "N", "default: all CPUs"},
-        {"skip-bad", 0, CLI_FLAG, &skip_bad, NULL, "leave out files that do not decode"},
-        {"confusion", 0, CLI_FLAG, &confusion, NULL, "print the confusion matrix"},
-        {"arch", 'a', CLI_STRING, &hint.arch, "NAME", "for weights that do not say: the network"},
-        {"channels", 0, CLI_INT, &hint.shape.channels, "N", "for weights that do not say"},
-        {"classes", 0, CLI_INT, &hint.shape.classes, "N", "for weights that do not say"},
-        {"mean", 0, CLI_STRING, &mean, "X[,X,X]", "the network sees (pixel/255 - mean) / std"},
-        {"std", 0, CLI_STRING, &std, "X[,X,X]", "see --mean"},
-        {"quiet", 'q', CLI_FLAG, &quiet, NULL, "no progress"},
-        {"json", 0, CLI_FLAG, &json, NULL, "print a JSON object"},
+        {"threads", 'j', CLI_INT, &a->o.threads, "N", "default: all CPUs"},
+        {"skip-bad", 0, CLI_FLAG, &a->skip_bad, NULL, "leave out files that do not decode"},
+        {"confusion", 0, CLI_FLAG, &a->confusion, NULL, "print the confusion matrix"},
+        {"arch", 'a', CLI_STRING, &a->hint.arch, "NAME",
+         "for weights that do not say: the network"},
+        {"channels", 0, CLI_INT, &a->hint.shape.channels, "N", "for weights that do not say"},
+        {"classes", 0, CLI_INT, &a->hint.shape.classes, "N", "for weights that do not say"},
+        {"mean", 0, CLI_STRING, &a->mean, "X[,X,X]", "the network sees (pixel/255 - mean) / std"},
+        {"std", 0, CLI_STRING, &a->std, "X[,X,X]", "see --mean"},
+        {"quiet", 'q', CLI_FLAG, &a->quiet, NULL, "no progress"},
+        {"json", 0, CLI_FLAG, &a->json, NULL, "print a JSON object"},
     };
     const struct cli_spec spec = {
         "relearn eval",
         "--data DIR --weights FILE [OPTION…]",
         "Measures a classifier's accuracy on an ImageFolder tree. Weights may be those of a run, "
-        "or "
-        "a\nclassifier that others trained with PyTorch: its names are translated where it is one "
-        "of "
-        "ours\n(relearn train --list); say --size, and --mean and --std where it scales pixels "
-        "otherwise.\n" CLI_PRECISION_ABOUT,
+        "or a\nclassifier that others trained with PyTorch: its names are translated where it is "
+        "one of ours\n(relearn train --list); say --size, and --mean and --std where it scales "
+        "pixels otherwise.\n" CLI_PRECISION_ABOUT,
         options,
         ARRAY_LEN(options),
         0,
         0};
     int first, rc = cli_parse(&spec, argc, argv, &first);
+    return rc == CLI_GO ? take(a, &spec) : rc;
+}
+
+int cmd_eval(int argc, char **argv)
+{
+    struct args a = {.precision = {nn_precision_names, NN_PREC_COUNT, 0}};
+    a.precision.chosen = (int)a.o.precision;
+    int rc = parse(&a, argc, argv);
     if (rc != CLI_GO)
         return rc;
-    if (!o.data.dir || !weights)
-        return cli_usage_error(&spec, "--data and --weights are needed");
-    float mean_value[TRAIN_CHANNELS_MAX], std_value[TRAIN_CHANNELS_MAX];
-    if ((mean && !parse_scaling(mean, mean_value)) || (std && !parse_scaling(std, std_value)))
-        return cli_usage_error(&spec, "--mean and --std take one number or one for each channel");
-    hint.mean = mean ? mean_value : NULL;
-    hint.std = std ? std_value : NULL;
-    hint.size = o.data.size;
-    o.data.skip_bad = skip_bad;
-    o.precision = (enum nn_precision)precision.chosen;
-    o.quiet = quiet;
     stop_install();
     struct errmsg e = {""};
     AUTO(train_model_free) struct train_model *m = NULL;
-    status st = train_model_load(weights, &hint, &m, &e);
-    if (st)
-        return cli_fail(st, &e);
     struct train_eval ev;
-    st = train_evaluate(m, &o, &ev, &e);
+    status st = train_model_load(a.weights, &a.hint, &m, &e);
+    if (!st)
+        st = train_evaluate(m, &a.o, &ev, &e);
     if (st)
         return cli_fail(st, &e);
-    (json ? print_json : print_text)(m, &ev, nn_precision_names[o.precision], confusion);
+    (a.json ? print_json : print_text)(m, &ev, nn_precision_names[a.o.precision], a.confusion);
     train_eval_done(&ev);
     return 0;
 }

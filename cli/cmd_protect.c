@@ -88,7 +88,7 @@ static int run(const struct cli_spec *spec, struct train_protect_options *o,
                const struct cli_params *params, int json)
 {
     const struct param_table *table = params_of(o->method);
-    int rc = table ? cli_params_check(spec, params, o->method, table) : CLI_GO;
+    int rc = table ? cli_params_check(spec, params, o->method, table, "") : CLI_GO;
     if (rc != CLI_GO)
         return rc;
     struct param_arg given[CLI_PARAMS_MAX];

@@ -1,88 +1,7 @@
-#include "cli.h"
 #include "params.h"
-#include "train/train.h"
+#include "train_print.h"
 
-#include <math.h>
 #include <string.h>
-
-static json_t *real_or_null(double v)
-{
-    return isfinite(v) ? json_real(v) : json_null();
-}
-
-static int print_result(const struct train_options *o, const struct train_result *r, int json)
-{
-    const char *precision = nn_precision_names[o->precision];
-    if (json) {
-        json_t *j = json_pack(
-            "{s:s, s:i, s:o, s:o, s:o, s:o, s:i, s:f, s:f, s:i}", "precision", precision, "epochs",
-            r->epochs, "train_loss", real_or_null(r->train_loss), "train_accuracy",
-            real_or_null(r->train_accuracy), "test_accuracy", real_or_null(r->test_accuracy),
-            "best_test_accuracy", real_or_null(r->best_test_accuracy), "best_epoch", r->best_epoch,
-            "images_per_s", r->images_per_s, "seconds", r->seconds, "bad_files", r->bad_files);
-        cli_print_json(j);
-        return 0;
-    }
-    printf("train accuracy  %.4f  (loss %.4f)\n", r->train_accuracy, r->train_loss);
-    if (isfinite(r->test_accuracy))
-        printf("test accuracy   %.4f  (best %.4f, epoch %d)\n", r->test_accuracy,
-               r->best_test_accuracy, r->best_epoch);
-    printf("%d epochs, %.0f images/s in training (%s), %.1f s in all\n", r->epochs, r->images_per_s,
-           precision, r->seconds);
-    return 0;
-}
-
-static json_t *name_and_summary(const char *name, const char *summary)
-{
-    return json_pack("{s:s, s:s}", "name", name, "summary", summary);
-}
-
-static int print_list_json(void)
-{
-    json_t *nets = json_array(), *recipes = json_array(), *augments = json_array();
-    const struct train_recipe *recipe;
-    const struct train_augment *augment;
-    const struct train_net *net;
-    for (int i = 0; (net = train_net_at(i)); i++)
-        json_array_append_new(nets, name_and_summary(net->name, net->summary));
-    for (int i = 0; (recipe = train_recipe_at(i)); i++)
-        json_array_append_new(recipes, name_and_summary(recipe->name, recipe->summary));
-    for (int i = 0; (augment = train_augment_at(i)); i++)
-        json_array_append_new(augments, name_and_summary(augment->name, augment->summary));
-    cli_print_json(json_pack("{s:o, s:o, s:o}", "networks", nets, "recipes", recipes,
-                             "augmentations", augments));
-    return 0;
-}
-
-static void print_keys(const struct param_table *t)
-{
-    for (int i = 0; i < t->n; i++) {
-        AUTO(buf_done) struct buf help = BUF_INIT(4096);
-        if (param_help(&t->row[i], &help) == STATUS_OK)
-            printf("    %-11s %s\n", t->row[i].key, help.data);
-    }
-}
-
-static int print_list(int json)
-{
-    const struct train_recipe *recipe;
-    const struct train_augment *augment;
-    const struct train_net *net;
-    if (json)
-        return print_list_json();
-    puts("networks (--arch):");
-    for (int i = 0; (net = train_net_at(i)); i++)
-        printf("  %-13s %s\n", net->name, net->summary);
-    puts("recipes (--recipe):");
-    for (int i = 0; (recipe = train_recipe_at(i)); i++)
-        printf("  %-13s %s\n", recipe->name, recipe->summary);
-    puts("augmentations (--augment), with their keys:");
-    for (int i = 0; (augment = train_augment_at(i)); i++) {
-        printf("  %-13s %s\n", augment->name, augment->summary);
-        print_keys(&augment->params);
-    }
-    return 0;
-}
 
 /* What is parsed into, beginning with what holds when an option is absent. */
 struct args {
@@ -124,26 +43,35 @@ static void add_params(struct cli_params *p)
     }
 }
 
-/* Those of the chosen recipe; what was given for another has no effect. before: the recipe that
-   o's are of. */
-static void take_params(struct args *a, const char *before)
+static const struct train_recipe *find_recipe(const char *name)
 {
-    const struct train_recipe *r;
+    const struct train_recipe *r = NULL;
+    for (int i = 0; (r = train_recipe_at(i)) && strcmp(r->name, name) != 0;)
+        i++;
+    return r;
+}
+
+/* Those of the chosen recipe; another's are an error. before: the recipe that o's are of. A recipe
+   that there is not is train_run's to refuse. */
+static int take_params(struct args *a, const char *before, const struct cli_spec *spec)
+{
+    const struct train_recipe *r = find_recipe(a->o.recipe);
     char prefix[64];
     int kept = strcmp(before, a->o.recipe) == 0 ? a->o.n_recipe_args : 0;
     CHECK(kept <= CLI_PARAMS_MAX);
     for (a->n_args = 0; a->n_args < kept; a->n_args++)
         a->arg[a->n_args] = a->o.recipe_arg[a->n_args];
-    for (int i = 0; (r = train_recipe_at(i)); i++) {
-        if (strcmp(r->name, a->o.recipe) != 0)
-            continue;
-        recipe_prefix(r, prefix);
-        a->n_args += cli_params_given_with(&a->params, prefix, a->arg + a->n_args,
-                                           CLI_PARAMS_MAX - a->n_args);
-    }
+    if (!r)
+        return CLI_GO;
+    recipe_prefix(r, prefix);
+    a->n_args +=
+        cli_params_given_with(&a->params, prefix, a->arg + a->n_args, CLI_PARAMS_MAX - a->n_args);
+    return cli_params_check(spec, &a->params, r->name, &r->params, prefix);
 }
 
-static int parse(struct args *a, int argc, char **argv)
+/* All options of the command, those of recipes among them; how many. */
+enum { OPTIONS_MAX = 48 };
+static size_t list_options(struct args *a, struct cli_option all[OPTIONS_MAX + CLI_PARAMS_MAX])
 {
     const struct cli_option own[] = {
         {"data", 'd', CLI_STRING, &a->o.data_dir, "DIR", "training images, DIR/<class>/<image>"},
@@ -183,9 +111,28 @@ static int parse(struct args *a, int argc, char **argv)
         {"quiet", 'q', CLI_FLAG, &a->quiet, NULL, "no progress"},
         {"json", 0, CLI_FLAG, &a->json, NULL, "print the result as JSON"},
     };
-    const char *before = a->o.recipe;
-    struct cli_option options[ARRAY_LEN(own) + CLI_PARAMS_MAX];
+    _Static_assert(ARRAY_LEN(own) <= OPTIONS_MAX, "room for the options");
     add_params(&a->params);
+    return cli_options_join(own, ARRAY_LEN(own), &a->params, all, OPTIONS_MAX + CLI_PARAMS_MAX);
+}
+
+/* Whether what was given goes together: CLI_GO, or an exit status. */
+static int check(const struct args *a, const struct cli_spec *spec)
+{
+    if (a->resume && a->force)
+        return cli_usage_error(spec, "--resume goes on with a run, --force replaces it: not both");
+    if (a->resume && !a->o.out_dir)
+        return cli_usage_error(spec, "which run is to be resumed?");
+    if (!a->resume && (!a->o.data_dir || !a->o.out_dir))
+        return cli_usage_error(spec, "--data and --out are needed");
+    return CLI_GO;
+}
+
+/* known: a's options are those of the run that is resumed, so that its recipe is known. */
+static int parse(struct args *a, int argc, char **argv, int known)
+{
+    const char *before = a->o.recipe;
+    struct cli_option options[OPTIONS_MAX + CLI_PARAMS_MAX];
     const struct cli_spec spec = {
         "relearn train",
         "--data DIR [--test DIR] --out RUNDIR [OPTION…] | --resume RUNDIR",
@@ -194,7 +141,7 @@ static int parse(struct args *a, int argc, char **argv)
         "end. A run that was\nstopped goes on with --resume RUNDIR alone: its options are in "
         "config.json, and any that are given\nagain must be the same.\n" CLI_PRECISION_ABOUT,
         options,
-        cli_options_join(own, ARRAY_LEN(own), &a->params, options, ARRAY_LEN(options)),
+        list_options(a, options),
         0,
         1};
     int first, rc = cli_parse(&spec, argc, argv, &first);
@@ -204,14 +151,10 @@ static int parse(struct args *a, int argc, char **argv)
         return cli_usage_error(&spec, "unexpected argument '%s'", argv[first]);
     if (first < argc)
         a->o.out_dir = argv[first];
-    if (a->resume && a->force)
-        return cli_usage_error(&spec, "--resume goes on with a run, --force replaces it: not both");
-    if (a->resume && !a->o.out_dir)
-        return cli_usage_error(&spec, "which run is to be resumed?");
-    if (!a->resume && (!a->o.data_dir || !a->o.out_dir))
-        return cli_usage_error(&spec, "--data and --out are needed");
-    take_params(a, before);
-    return CLI_GO;
+    rc = check(a, &spec);
+    if (rc != CLI_GO || (a->resume && !known))
+        return rc;
+    return take_params(a, before, &spec);
 }
 
 static int run(const struct args *a)
@@ -234,17 +177,17 @@ static int run(const struct args *a)
     struct errmsg e = {""};
     struct train_result r;
     status st = train_run(&o, &r, &e);
-    return st ? cli_fail(st, &e) : print_result(&o, &r, a->json);
+    return st ? cli_fail(st, &e) : train_print_result(&o, &r, a->json);
 }
 
 int cmd_train(int argc, char **argv)
 {
     struct args a = args_from(train_options_default());
-    int rc = parse(&a, argc, argv);
+    int rc = parse(&a, argc, argv, 0);
     if (rc != CLI_GO)
         return rc;
     if (a.list)
-        return print_list(a.json);
+        return train_print_list(a.json);
     if (!a.resume)
         return run(&a);
     /* Once more, on top of what the run was begun with. */
@@ -254,6 +197,6 @@ int cmd_train(int argc, char **argv)
     if (st)
         return cli_fail(st, &e);
     a = args_from(train_config_options(config));
-    rc = parse(&a, argc, argv);
+    rc = parse(&a, argc, argv, 1);
     return rc == CLI_GO ? run(&a) : rc;
 }

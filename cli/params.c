@@ -64,13 +64,10 @@ int cli_params_given(const struct cli_params *p, struct param_arg *out)
 }
 
 static int has_not(const struct cli_spec *spec, const struct cli_param *given, const char *member,
-                   const struct param_table *t)
+                   const struct param_table *t, const char *prefix)
 {
     AUTO(buf_done) struct buf list = BUF_INIT(1 << 16);
     status st = STATUS_OK;
-    char prefix[64];
-    snprintf(prefix, sizeof prefix, "%.*s", (int)(strlen(given->name) - strlen(given->key)),
-             given->name);
     for (int i = 0; i < t->n && !st; i++) {
         char name[64];
         cli_params_name(t->row[i].key, prefix, name);
@@ -80,8 +77,17 @@ static int has_not(const struct cli_spec *spec, const struct cli_param *given, c
                            t->n && !st ? list.data : "no options of its own");
 }
 
+/* The row whose option was given; NULL: another member's. */
+static const struct param *row_of(const struct cli_param *given, const struct param_table *t,
+                                  const char *prefix)
+{
+    char name[64];
+    cli_params_name(given->key, prefix, name);
+    return strcmp(name, given->name) == 0 ? param_find(t, given->key) : NULL;
+}
+
 int cli_params_check(const struct cli_spec *spec, const struct cli_params *p, const char *member,
-                     const struct param_table *t)
+                     const struct param_table *t, const char *prefix)
 {
     AUTO(mem_free) void *values = mem_alloc(t->size + 1);
     if (!values)
@@ -89,10 +95,10 @@ int cli_params_check(const struct cli_spec *spec, const struct cli_params *p, co
     param_defaults(t, values);
     for (int i = 0; i < p->n; i++) {
         const struct cli_param *given = &p->row[i];
-        const struct param *row = given->value ? param_find(t, given->key) : NULL;
+        const struct param *row = given->value ? row_of(given, t, prefix) : NULL;
         struct errmsg e = {""};
         if (given->value && !row)
-            return has_not(spec, given, member, t);
+            return has_not(spec, given, member, t, prefix);
         if (!row || param_set_row(row, values, given->value, &e) == STATUS_OK)
             continue;
         AUTO(buf_done) struct buf wanted = BUF_INIT(4096);

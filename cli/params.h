@@ -9,7 +9,7 @@
  *     for (each member) cli_params_add(&params, member name, member table, "");
  *     cli_options_join(own options, n, &params, all, ARRAY_LEN(all))
  *     … cli_parse …
- *     rc = cli_params_check(&spec, &params, member, its table);
+ *     rc = cli_params_check(&spec, &params, member, its table, "");
  *     n = cli_params_given(&params, args);
  */
 #include "cli.h"
@@ -33,10 +33,11 @@ void cli_params_add(struct cli_params *p, const char *member, const struct param
 /* Own options, then those of p, into all, which has room for `room`; how many they are. */
 size_t cli_options_join(const struct cli_option *own, size_t n, struct cli_params *p,
                         struct cli_option *all, size_t room);
-/* Whether the chosen member has all that was given, and can take each value. CLI_GO, or what
-   cli_usage_error gives, having said what the member has or wants. */
+/* Whether every option that was given is one of the chosen member's, which were added with prefix,
+   and whether it can take each value. CLI_GO, or what cli_usage_error gives, having said what the
+   member has or wants. */
 int cli_params_check(const struct cli_spec *spec, const struct cli_params *p, const char *member,
-                     const struct param_table *t);
+                     const struct param_table *t, const char *prefix);
 /* What was given, into out[CLI_PARAMS_MAX]; how many. */
 int cli_params_given(const struct cli_params *p, struct param_arg *out);
 /* The same of the options whose names begin with prefix, at most `room` of them. */

@@ -99,8 +99,31 @@ json() { # EXPRESSION over j, read from stdin
     cmp "$DATA/whole/weights.safetensors" "$DATA/stopped/weights.safetensors"
 }
 
+@test "an option of a recipe that was not chosen is refused, not ignored" {
+    local args
+    for args in "--mixup-alpha 0.3" "--recipe adversarial --staged-rise 3" "--recipe cutmix --mixup-alpha 0.3" \
+        "--recipe mixup --adversarial-eps 3"; do
+        # shellcheck disable=SC2086
+        run train "$DATA/other" $args
+        [ "$status" -eq 2 ]
+        [[ $output == *" has no --"*"; it has "* ]]
+    done
+    [[ $output == *"mixup has no --adversarial-eps; it has --mixup-alpha, --mixup-p, --mixup-rounds"* ]]
+    run relearn train -q --resume "$DATA/run" --mixup-alpha 0.3
+    [ "$status" -eq 2 ]
+    [[ $output == *"standard has no --mixup-alpha"* ]]
+    run train "$DATA/other" --staged-probe 100
+    [ "$status" -eq 2 ]
+    [[ $output == *"recipe standard measures no ACM"*--acm* ]]
+    run relearn diffusion train --data "$DATA/tree" --out "$DATA/other" --from "$DATA/run/weights.safetensors"
+    [ "$status" -eq 2 ]
+    [ ! -e "$DATA/other" ]
+    train "$DATA/measured" --staged-probe 100 --acm
+    [ "$(json 'j["options"]["probe"]' <"$DATA/measured/config.json")" = 100 ]
+}
+
 @test "a recipe's options are its own, and augmentations have keys" {
-    train "$DATA/own" --recipe adversarial --adversarial-steps 2 --adversarial-eps 4 --mixup-alpha 0.3 \
+    train "$DATA/own" --recipe adversarial --adversarial-steps 2 --adversarial-eps 4 \
         --augment grey,noise:sigma=3
     [ "$(json 'j["options"]["adversarial"]' <"$DATA/own/config.json")" = \
         "{'eps': 4.0, 'step': 2.0, 'steps': 2, 'random_start': True}" ]
@@ -114,7 +137,7 @@ json() { # EXPRESSION over j, read from stdin
     [ "$status" -eq 2 ]
     run train "$DATA/wrong" --recipe cutmix --cutmix-alpha 7
     [ "$status" -eq 2 ]
-    [[ $output == *"recipe cutmix: alpha"* ]]
+    [[ $output == *"--cutmix-alpha must be a number from 0.05 to 2, not '7'"* ]]
     run train "$DATA/wrong" --augment noise:volume=3
     [ "$status" -eq 2 ]
     [[ $output == *sigma* ]]

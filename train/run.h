@@ -49,6 +49,7 @@ struct run {
     struct nn_optim *optim;
     struct forward *forward; /* NULL when nothing is measured */
     struct probe *probe;     /* NULL when ACM is not measured */
+    int probe_images;
     struct position at;
     struct out_tree dirs; /* that were made for RUNDIR */
     bool prepared;        /* RUNDIR is ours: train_run_undo may be called */

@@ -37,7 +37,7 @@ static json_t *options_json(const struct run *r)
     if (j)
         json_object_set_new(j, "augment", json_string(o->augment ? o->augment : ""));
     if (j && r->probe)
-        json_object_set_new(j, "probe", json_integer(o->probe));
+        json_object_set_new(j, "probe", json_integer(r->probe_images));
     if (j && r->recipe->is.params.n)
         json_object_set_new(j, r->recipe->is.name,
                             train_param_json(&r->recipe->is.params, r->params));

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { EVAL_BATCH = 256 };
+enum { EVAL_BATCH = 256, PROBE_DEFAULT = 1000 };
 
 struct train_options train_options_default(void)
 {
@@ -16,8 +16,7 @@ struct train_options train_options_default(void)
                                   .clip = 5,
                                   .pad = 4,
                                   .flip = true,
-                                  .test_every = 1,
-                                  .probe = 1000};
+                                  .test_every = 1};
 }
 
 status train_run_check(const struct train_options *o, struct errmsg *e)
@@ -33,8 +32,12 @@ status train_run_check(const struct train_options *o, struct errmsg *e)
     if (!(o->lr >= 0) || !(o->momentum >= 0) || !(o->weight_decay >= 0) || !(o->clip >= 0))
         return errmsg_set(e, STATUS_INVALID,
                           "learning rate, momentum, weight decay and clip may not be negative");
-    if (o->probe < 2)
+    if (o->probe < 0 || o->probe == 1)
         return errmsg_set(e, STATUS_INVALID, "the ACM of less than 2 images says nothing");
+    if (o->probe && !o->acm && !recipe_find(o->recipe)->measures)
+        return errmsg_set(e, STATUS_INVALID,
+                          "recipe %s measures no ACM that images could be chosen for (use --acm)",
+                          o->recipe);
     return train_precision_check(o->precision, e);
 }
 
@@ -154,7 +157,8 @@ static status make_measures(struct run *r, struct errmsg *e)
         train_forward_new(r->model, n < EVAL_BATCH ? n : EVAL_BATCH, &po, acm, &r->forward, e);
     if (st || !acm)
         return st;
-    return train_probe_new(r->set, r->model, r->opt->probe, r->opt->seed, &r->probe, e);
+    r->probe_images = r->opt->probe ? r->opt->probe : PROBE_DEFAULT;
+    return train_probe_new(r->set, r->model, r->probe_images, r->opt->seed, &r->probe, e);
 }
 
 status train_run_setup(struct run *r, struct errmsg *e)

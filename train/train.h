@@ -274,7 +274,7 @@ struct train_options {
     enum nn_precision precision;
     int threads;    /* 0: cpu_count() */
     bool acm;       /* measure and log the ACM in every recipe, without acting on it */
-    int probe;      /* images that it is measured on */
+    int probe;      /* images that it is measured on; 0: 1000. INVALID when it is not measured */
     int test_every; /* epochs between evaluations; the last is always evaluated; 0: only the last */
     bool resume;    /* go on from RUNDIR/checkpoint; options must be those it was started with */
     bool force;     /* an existing run in RUNDIR is replaced, once this one has a checkpoint */
