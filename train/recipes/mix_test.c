@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "recipes/losses.h"
 #include "run.h"
 
 #include <math.h>
@@ -34,7 +35,7 @@ static void begin(struct step *s, const char *recipe, const struct param_arg *ar
                         .in = s->x,
                         .label = s->label,
                         .target = s->target};
-    assert_true(s->r.recipe->soft_labels);
+    assert_ptr_equal(recipe_loss_of(s->r.recipe), &recipe_target_loss);
     if (recipe_params_new(s->r.recipe, arg, n, &s->r.params, &e))
         fail_msg("%s", e.text);
     s->r.state = mem_zalloc(1, s->r.recipe->state_size);
