@@ -129,6 +129,15 @@ endef
 $(foreach f,$(FOLDERS),$(eval $(call folder_rules,$(f))))
 .SECONDARY:
 
+# The networks are the files of train/nets: the list that train/nets.c has of them changes when one comes or goes.
+NETS := $(sort $(patsubst train/nets/%.c,%,$(filter-out %_test.c,$(wildcard train/nets/*.c))))
+CFLAGS.train += -I $(BUILD)/gen
+$(BUILD)/train/nets.o: $(BUILD)/gen/train_nets.h
+$(BUILD)/gen/train_nets.h: .always
+	@mkdir -p $(@D)
+	@echo '#define TRAIN_NETS(X) $(foreach n,$(NETS),X($n))' >$@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
 # A further build: one object whose only name to the outside is its table of kernels.
 define kernels_rules
 $(BUILD)/nn/$(1)/%.o: nn/kernels/%.c $(BUILD)/inc/nn/.made
@@ -250,4 +259,4 @@ clean:
 	rm -rf build build-*
 
 -include $(foreach f,$(FOLDERS),$(wildcard $(BUILD)/$(f)/*.d $(BUILD)/$(f)/*/*.d))
-.PHONY: all help check check-built check-headers fmt fuzz fuzz-built fuzz-corpora fuzz-packed bench demo deps install uninstall clean $(FOLDERS:%=test-%)
+.PHONY: .always all help check check-built check-headers fmt fuzz fuzz-built fuzz-corpora fuzz-packed bench demo deps install uninstall clean $(FOLDERS:%=test-%)

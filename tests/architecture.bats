@@ -19,6 +19,24 @@ for path in sorted(named):
 P
 }
 
+@test "architecture: a network is one file: a build with another one has it, and one without it has not" {
+    local copy=$BATS_TEST_TMPDIR/copy f
+    mkdir -p "$copy"
+    tar -c Makefile base nn image purify cache fused train cli | tar -x -C "$copy"
+    cd "$copy" || return 1
+    list() { env -u BUILD -u MAKEFLAGS make -s build/gen/train_nets.h && cat build/gen/train_nets.h; }
+    f=$(list)
+    [[ $f == *"X(vgg)"* && $f != *"X(lenet)"* ]]
+    sed 's/train_nets_vgg/train_nets_lenet/; s/"vgg16"/"lenet"/' train/nets/vgg.c >train/nets/lenet.c
+    [[ $(list) == *"X(lenet)"* ]]
+    touch -d '1 hour ago' build/gen/train_nets.h
+    list >/dev/null # what has not changed is not written again
+    [ "$(find build/gen/train_nets.h -mmin +30)" ]
+    rm train/nets/lenet.c
+    [ "$(list)" = "$f" ]
+    env -u BUILD -u MAKEFLAGS make -n build/train/nets.o | grep -q 'train/nets.c'
+}
+
 @test "architecture: a member is its own file, its line in a table, and nothing else in its layer" {
     $PY - <<'P'
 import glob, os, re
@@ -38,9 +56,6 @@ kinds = {
                    {"apply": {"train/train.h", "cli/cmd_protect.c"}}),            # an option of its own
     "recipe": (r"X\((\w+)\)", "recipe_%s", "train cli",
                {"standard": {"train/run_setup.c"}}),                              # the default
-    "network": (r"X\((\w+)\)", "train_net_%s", "train cli",
-                {"resnet18": {"train/run_setup.c", "train/protect/surrogate.h"},  # the default of both
-                 "percept": {"train/model.c"}}),                                  # a classifier of purify's
     "purifier": (r"X\((\w+)\)", "purifier_%s", "purify cli fused",
                  {"jcdp": {"purify/profile.c"},                                   # profiles without a chain
                   "grey": {"cli/cmd_model.c"}}),                                  # a model of one channel
@@ -73,12 +88,29 @@ for kind, (pattern, symbol, layer, elsewhere) in kinds.items():
             continue
         name = re.search(r"%s = \{.*?\.name = \"([^\"]+)\"" % what, open(home[0]).read(), re.S).group(1)
         named = {p for p, text in files if '"%s"' % name in text}
-        if kind != "network":  # augmentations have names that recipes have, too
-            named = {p for p in named if not p.startswith("train/augments/")}
+        named = {p for p in named if not p.startswith("train/augments/")}  # these have names that recipes have, too
         more = named - {home[0]} - elsewhere.get(name, set())
         used = {p for p, text in files if re.search(r"\b%s\b" % what, text)} - {home[0], table}
         if more or used:
             wrong.append("%s: %s is known to %s" % (kind, name, sorted(more | used)))
+
+# Networks are found in their folder: a file's rows, whose names no other file has.
+elsewhere = {"resnet18": {"train/run_setup.c", "train/protect/surrogate.h"},  # the default of both
+             "percept": {"train/model.c"}}                                    # a classifier of purify's
+files = list(sources("train cli"))
+nets = [(p, text) for p, text in files if p.startswith("train/nets/")]
+assert len(nets) >= 5
+for path, text in nets:
+    stem = os.path.basename(path)[:-2]
+    rows = re.search(r"^const struct train_net train_nets_%s\[\] = \{(.*?)^\};" % stem, text, re.S | re.M)
+    names = re.findall(r'\.name = "([^"]+)"', rows.group(1)) if rows else []
+    if not names:
+        wrong.append("network: %s has no rows" % path)
+    for name in names:
+        more = {p for p, other in files if '"%s"' % name in other or "train_nets_%s" % stem in other}
+        more -= {path} | elsewhere.get(name, set())
+        if more:
+            wrong.append("network: %s is known to %s" % (name, sorted(more)))
 assert not wrong, "\n".join(wrong)
 P
 }

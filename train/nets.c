@@ -1,41 +1,33 @@
-/* The table of networks; each is a file in nets/. */
+/* The networks: those of every file in nets/. The Makefile writes the list of the files. */
 #include "nets.h"
+
+#include "train_nets.h"
 
 #include <string.h>
 
-#define TRAIN_NET_TABLE(X)                                                                         \
-    X(resnet18)                                                                                    \
-    X(resnet20)                                                                                    \
-    X(resnet8)                                                                                     \
-    X(resnet8s2)                                                                                   \
-    X(resnet50)                                                                                    \
-    X(vgg16)                                                                                       \
-    X(mobilenetv2)                                                                                 \
-    X(densenet121)                                                                                 \
-    X(vit)                                                                                         \
-    X(percept)
-
-#define X(name) extern const struct train_net train_net_##name;
-TRAIN_NET_TABLE(X)
+/* nets/FILE.c defines train_nets_FILE, rows ended by one without a name. */
+#define X(file) extern const struct train_net train_nets_##file[];
+TRAIN_NETS(X)
 #undef X
-
-static const struct train_net *const nets[] = {
-#define X(name) &train_net_##name,
-    TRAIN_NET_TABLE(X)
+#define X(file) train_nets_##file,
+static const struct train_net *const files[] = {TRAIN_NETS(X)};
 #undef X
-};
 
 const struct train_net *train_net_at(int i)
 {
-    return i >= 0 && (size_t)i < ARRAY_LEN(nets) ? nets[i] : NULL;
+    for (size_t f = 0; f < ARRAY_LEN(files) && i >= 0; f++)
+        for (const struct train_net *net = files[f]; net->name; net++)
+            if (i-- == 0)
+                return net;
+    return NULL;
 }
 
 const struct train_net *train_net_find(const char *name)
 {
-    for (size_t i = 0; i < ARRAY_LEN(nets); i++)
-        if (strcmp(nets[i]->name, name) == 0)
-            return nets[i];
-    return NULL;
+    const struct train_net *net = NULL;
+    for (int i = 0; (net = train_net_at(i)) && strcmp(net->name, name) != 0;)
+        i++;
+    return net;
 }
 
 /* A prefix ends at a dot, so that layer1 does not take layer10. */

@@ -2,7 +2,7 @@
  * DenseNet-121 (Huang et al. 2017; bottlenecks and halving transitions, growth 32) for small
  * images: a stem of one 3x3 convolution, no pooling. Names are torchvision's.
  */
-#include "nets/build.h"
+#include "net_layers.h"
 
 enum { BLOCKS = 4, GROWTH = 32, BOTTLENECK = 4 * GROWTH };
 static const int layers[BLOCKS] = {6, 12, 24, 16};
@@ -49,15 +49,18 @@ static struct nn_val build(struct nn_graph *g, struct train_net_shape s, struct 
     return net_head(&n, x, "classifier", s.classes);
 }
 
-const struct train_net train_net_densenet121 = {
-    .name = "densenet121",
-    .summary = "DenseNet-121 with a 3x3 stem, 7.0 M parameters",
-    .stages = BLOCKS,
-    .groups = {"features.conv0|features.norm0|features.denseblock1",
-               "features.transition1|features.denseblock2",
-               "features.transition2|features.denseblock3",
-               "features.transition3|features.denseblock4|features.norm5"},
-    .std = 1,
-    .lr = .1f,
-    .build = build,
+const struct train_net train_nets_densenet[] = {
+    {
+        .name = "densenet121",
+        .summary = "DenseNet-121 with a 3x3 stem, 7.0 M parameters",
+        .stages = BLOCKS,
+        .groups = {"features.conv0|features.norm0|features.denseblock1",
+                   "features.transition1|features.denseblock2",
+                   "features.transition2|features.denseblock3",
+                   "features.transition3|features.denseblock4|features.norm5"},
+        .std = 1,
+        .lr = .1f,
+        .build = build,
+    },
+    {.name = NULL},
 };

@@ -3,7 +3,7 @@
  * the image, as in the usual CIFAR version. Names are torchvision's; its dropout before the
  * classifier is left out, as there.
  */
-#include "nets/build.h"
+#include "net_layers.h"
 
 /* Rows of the paper's table 2: expansion, channels, repetitions, stride of the first. */
 static const struct {
@@ -60,14 +60,18 @@ static struct nn_val build(struct nn_graph *g, struct train_net_shape s, struct 
     return net_head(&n, x, "classifier.1", s.classes);
 }
 
-const struct train_net train_net_mobilenetv2 = {
-    .name = "mobilenetv2",
-    .summary = "MobileNetV2 with strides for small images, 2.2 M parameters",
-    .stages = STAGES,
-    .groups = {"features.0|features.1|features.2|features.3", "features.4|features.5|features.6",
-               "features.7|features.8|features.9|features.10|features.11|features.12|features.13",
-               "features.14|features.15|features.16|features.17|features.18"},
-    .std = 1,
-    .lr = .05f,
-    .build = build,
+const struct train_net train_nets_mobilenet[] = {
+    {
+        .name = "mobilenetv2",
+        .summary = "MobileNetV2 with strides for small images, 2.2 M parameters",
+        .stages = STAGES,
+        .groups =
+            {"features.0|features.1|features.2|features.3", "features.4|features.5|features.6",
+             "features.7|features.8|features.9|features.10|features.11|features.12|features.13",
+             "features.14|features.15|features.16|features.17|features.18"},
+        .std = 1,
+        .lr = .05f,
+        .build = build,
+    },
+    {.name = NULL},
 };

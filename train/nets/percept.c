@@ -1,6 +1,6 @@
 /* The body of purify's perceptual distance with its classifier head; small, because purification
    evaluates it at every guided step. */
-#include "nets/build.h"
+#include "net_layers.h"
 
 struct purify_percept_cfg train_net_percept_cfg(struct train_net_shape s)
 {
@@ -18,13 +18,16 @@ static struct nn_val build(struct nn_graph *g, struct train_net_shape s, struct 
     return purify_percept_logits(g, &cfg, x);
 }
 
-const struct train_net train_net_percept = {
-    .name = "percept",
-    .summary = "the network of the perceptual distance, trained as a classifier",
-    .stages = 3,
-    .groups = {"stage.0", "stage.1", "stage.2"},
-    .mean = .5f,
-    .std = .5f,
-    .lr = .02f,
-    .build = build,
+const struct train_net train_nets_percept[] = {
+    {
+        .name = "percept",
+        .summary = "the network of the perceptual distance, trained as a classifier",
+        .stages = 3,
+        .groups = {"stage.0", "stage.1", "stage.2"},
+        .mean = .5f,
+        .std = .5f,
+        .lr = .02f,
+        .build = build,
+    },
+    {.name = NULL},
 };

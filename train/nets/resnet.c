@@ -3,7 +3,7 @@
  * Parameters are called as in torchvision; in resnet20 as in the CIFAR port of the paper's section
  * 4.2 (shortcuts without weights, "option A"; head `linear`).
  */
-#include "nets/build.h"
+#include "net_layers.h"
 
 /* Option A: every second pixel, new channels zero on both sides. */
 static struct nn_val pad_shortcut(const struct net *n, struct nn_val x, int out, int stride)
@@ -90,48 +90,53 @@ RESNET(resnet20, 3, {3, 3, 3}, 16, true, false, "linear", 1)
 RESNET(resnet8, 3, {1, 1, 1}, 16, false, false, "fc", 1)
 RESNET(resnet8s2, 3, {1, 1, 1}, 16, false, false, "fc", 2)
 
-const struct train_net train_net_resnet18 = {
-    .name = "resnet18",
-    .summary = "ResNet-18 with a 3x3 stem, 11.2 M parameters: the networks of the papers' tables",
-    .stages = 4,
-    .groups = {"conv1|bn1|layer1", "layer2", "layer3", "layer4"},
-    .std = 1,
-    .lr = .1f,
-    .build = build_resnet18,
-};
-const struct train_net train_net_resnet50 = {
-    .name = "resnet50",
-    .summary = "ResNet-50 with a 3x3 stem, 23.5 M parameters",
-    .stages = 4,
-    .groups = {"conv1|bn1|layer1", "layer2", "layer3", "layer4"},
-    .std = 1,
-    .lr = .1f,
-    .build = build_resnet50,
-};
-const struct train_net train_net_resnet20 = {
-    .name = "resnet20",
-    .summary = "ResNet-20 of the CIFAR experiments, 0.27 M parameters",
-    .stages = 3,
-    .groups = {"conv1|bn1|layer1", "layer2", "layer3"},
-    .std = 1,
-    .lr = .1f,
-    .build = build_resnet20,
-};
-const struct train_net train_net_resnet8 = {
-    .name = "resnet8",
-    .summary = "three residual blocks of 16, 32, 64 channels, 78 k parameters: minutes, not hours",
-    .stages = 3,
-    .groups = {"conv1|bn1|layer1", "layer2", "layer3"},
-    .std = 1,
-    .lr = .1f,
-    .build = build_resnet8,
-};
-const struct train_net train_net_resnet8s2 = {
-    .name = "resnet8s2",
-    .summary = "resnet8 with a stem of stride 2: a quarter of the work, for a quick look",
-    .stages = 3,
-    .groups = {"conv1|bn1|layer1", "layer2", "layer3"},
-    .std = 1,
-    .lr = .1f,
-    .build = build_resnet8s2,
+const struct train_net train_nets_resnet[] = {
+    {
+        .name = "resnet18",
+        .summary =
+            "ResNet-18 with a 3x3 stem, 11.2 M parameters: the networks of the papers' tables",
+        .stages = 4,
+        .groups = {"conv1|bn1|layer1", "layer2", "layer3", "layer4"},
+        .std = 1,
+        .lr = .1f,
+        .build = build_resnet18,
+    },
+    {
+        .name = "resnet50",
+        .summary = "ResNet-50 with a 3x3 stem, 23.5 M parameters",
+        .stages = 4,
+        .groups = {"conv1|bn1|layer1", "layer2", "layer3", "layer4"},
+        .std = 1,
+        .lr = .1f,
+        .build = build_resnet50,
+    },
+    {
+        .name = "resnet20",
+        .summary = "ResNet-20 of the CIFAR experiments, 0.27 M parameters",
+        .stages = 3,
+        .groups = {"conv1|bn1|layer1", "layer2", "layer3"},
+        .std = 1,
+        .lr = .1f,
+        .build = build_resnet20,
+    },
+    {
+        .name = "resnet8",
+        .summary =
+            "three residual blocks of 16, 32, 64 channels, 78 k parameters: minutes, not hours",
+        .stages = 3,
+        .groups = {"conv1|bn1|layer1", "layer2", "layer3"},
+        .std = 1,
+        .lr = .1f,
+        .build = build_resnet8,
+    },
+    {
+        .name = "resnet8s2",
+        .summary = "resnet8 with a stem of stride 2: a quarter of the work, for a quick look",
+        .stages = 3,
+        .groups = {"conv1|bn1|layer1", "layer2", "layer3"},
+        .std = 1,
+        .lr = .1f,
+        .build = build_resnet8s2,
+    },
+    {.name = NULL},
 };

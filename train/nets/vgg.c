@@ -4,7 +4,7 @@
  * usual CIFAR version. Names and numbers of `features` are torchvision's. Poolings keep a last odd
  * row or column, so that any side will do; for multiples of 32 that is the same.
  */
-#include "nets/build.h"
+#include "net_layers.h"
 
 enum { STAGES = 5 };
 static const struct {
@@ -31,16 +31,20 @@ static struct nn_val build(struct nn_graph *g, struct train_net_shape s, struct 
     return net_head(&n, x, "classifier", s.classes);
 }
 
-const struct train_net train_net_vgg16 = {
-    .name = "vgg16",
-    .summary = "VGG-16 with batch normalisation and one fully connected layer, 14.7 M parameters",
-    .stages = STAGES,
-    .groups = {"features.0|features.1|features.3|features.4",
-               "features.7|features.8|features.10|features.11",
-               "features.14|features.15|features.17|features.18|features.20|features.21",
-               "features.24|features.25|features.27|features.28|features.30|features.31",
-               "features.34|features.35|features.37|features.38|features.40|features.41"},
-    .std = 1,
-    .lr = .05f,
-    .build = build,
+const struct train_net train_nets_vgg[] = {
+    {
+        .name = "vgg16",
+        .summary =
+            "VGG-16 with batch normalisation and one fully connected layer, 14.7 M parameters",
+        .stages = STAGES,
+        .groups = {"features.0|features.1|features.3|features.4",
+                   "features.7|features.8|features.10|features.11",
+                   "features.14|features.15|features.17|features.18|features.20|features.21",
+                   "features.24|features.25|features.27|features.28|features.30|features.31",
+                   "features.34|features.35|features.37|features.38|features.40|features.41"},
+        .std = 1,
+        .lr = .05f,
+        .build = build,
+    },
+    {.name = NULL},
 };

@@ -2,7 +2,7 @@
  * A small vision transformer (Dosovitskiy et al. 2021) for small images: patches of 4x4 pixels, six
  * layers of width 192 with three heads. Structure and names are torchvision's, without dropout.
  */
-#include "nets/build.h"
+#include "net_layers.h"
 
 enum { PATCH = 4, WIDTH = 192, HEADS = 3, LAYERS = 6, MLP = 4 * WIDTH, STAGES = 3 };
 static const float ln_eps = 1e-6f;
@@ -77,15 +77,19 @@ static struct nn_val build(struct nn_graph *g, struct train_net_shape s, struct 
     return net_linear(&n, x, "heads.head", s.classes, NN_INIT_ZERO);
 }
 
-const struct train_net train_net_vit = {
-    .name = "vit",
-    .summary = "a small vision transformer: 4x4 patches, 6 layers of width 192, 2.7 M parameters",
-    .stages = STAGES,
-    .groups = {"conv_proj|encoder.layers.encoder_layer_0|encoder.layers.encoder_layer_1",
-               "encoder.layers.encoder_layer_2|encoder.layers.encoder_layer_3",
-               "encoder.layers.encoder_layer_4|encoder.layers.encoder_layer_5|encoder.ln"},
-    .mean = .5f,
-    .std = .5f,
-    .lr = .01f,
-    .build = build,
+const struct train_net train_nets_vit[] = {
+    {
+        .name = "vit",
+        .summary =
+            "a small vision transformer: 4x4 patches, 6 layers of width 192, 2.7 M parameters",
+        .stages = STAGES,
+        .groups = {"conv_proj|encoder.layers.encoder_layer_0|encoder.layers.encoder_layer_1",
+                   "encoder.layers.encoder_layer_2|encoder.layers.encoder_layer_3",
+                   "encoder.layers.encoder_layer_4|encoder.layers.encoder_layer_5|encoder.ln"},
+        .mean = .5f,
+        .std = .5f,
+        .lr = .01f,
+        .build = build,
+    },
+    {.name = NULL},
 };

@@ -1,7 +1,7 @@
-#ifndef TRAIN_NETS_BUILD_H
-#define TRAIN_NETS_BUILD_H
+#ifndef TRAIN_NET_LAYERS_H
+#define TRAIN_NET_LAYERS_H
 /*
- * build: the layers that networks are written with, named as PyTorch names theirs.
+ * net_layers: the layers that networks are written with, named as PyTorch names theirs.
  *
  * A layer called NAME has the parameters NAME.weight, NAME.bias (and NAME.running_mean, ...). The
  * first error stays in the graph (nn.h), so nothing here is checked.

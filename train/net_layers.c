@@ -1,4 +1,4 @@
-#include "nets/build.h"
+#include "net_layers.h"
 
 #include <stdarg.h>
 
