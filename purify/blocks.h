@@ -1,9 +1,9 @@
 #ifndef PURIFY_BLOCKS_H
 #define PURIFY_BLOCKS_H
 /*
- * Purifiers that make an image block by block, once or several times over. Each block is made of
- * what the pass before left of itself and its surroundings, so a turn can end between any two of
- * them.
+ * Purifiers that make an image block by block, once or several times over. A block is computed from
+ * the output of the pass before, at the block and around it, so a turn can end between any two
+ * blocks.
  */
 #include "purifier.h"
 

@@ -1,8 +1,8 @@
 #ifndef PURIFY_CHAIN_H
 #define PURIFY_CHAIN_H
 /*
- * What models, engines and runs are made of: engine.c (models, engines), run.c (an image's way
- * through the chain, turn by turn), group.c (several images), measure.c (what it costs).
+ * What models, engines and runs are made of: engine.c (models, engines), run.c (one image through
+ * the chain, turn by turn), group.c (several images), measure.c (what it costs).
  */
 #include "engine.h"
 #include "purifier.h"
@@ -17,14 +17,14 @@ struct purify_model {
 
 struct purify_engine {
     const struct purify_model *model;
-    int batch; /* of what comes together; 0: nothing does */
+    int batch; /* images evaluated together; 0: always one by one */
     void *worker[PURIFY_CHAIN_MAX];
 };
 
 struct engine_run {
     const struct purify_model *model;
     struct image *img;
-    struct image made; /* of the links before; pixels are in one of the buffers */
+    struct image made; /* what the links before made; its pixels are one of the buffers */
     uint8_t *buffer[2];
     int link;  /* at work */
     void *run; /* its */
@@ -41,7 +41,7 @@ status chain_step(struct purify_engine *en, struct engine_run *r, const struct e
 status chain_step_link(struct purify_engine *en, struct engine_run *r,
                        const struct engine_hooks *hooks, uint64_t *evaluations,
                        struct errmsg *e) MUST_USE;
-/* The link at work is done with; the next one begins. */
+/* Ends the link at work and begins the next one. */
 status chain_next_link(struct engine_run *r, struct errmsg *e) MUST_USE;
 
 #endif

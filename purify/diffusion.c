@@ -4,8 +4,8 @@
  * further down reaches it. So memory beside the image is its result and one band, whatever its
  * size.
  *
- * All of that is a run. Between two micro-batches nothing of a worker is in use, and a run does not
- * refer to one: it is put aside, and gone on with, by not calling and calling step.
+ * All of that is a run. Between two micro-batches a run uses nothing of a worker: it is paused by
+ * not calling step, and resumed, by any worker, by calling it.
  *
  * The slots of a row of tiles (all samples of a tile, then the next tile) are evaluated in full
  * micro-batches while there are enough of them, the rest one by one. Images of a single slot may

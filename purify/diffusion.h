@@ -1,8 +1,8 @@
 #ifndef PURIFY_DIFFUSION_H
 #define PURIFY_DIFFUSION_H
 /*
- * What purifiers by diffusion share: their values are a struct purify_jcdp, of which each sets
- * some; their kind takes an image through the sampler tile by tile.
+ * What the purifiers by diffusion (jcdp, avatar) share. Their values are a struct purify_jcdp, of
+ * which each has parameters for some; an image goes through the sampler tile by tile.
  *
  * An engine evaluates `batch` tiles at a time while it has that many, and one at a time when it has
  * fewer (microbatch.h); nothing is padded. Which of the two it is changes no bit of a tile.
@@ -11,7 +11,7 @@
 
 extern const struct purifier_kind purifier_diffusion;
 
-/* Rows of a purifier. */
+/* For struct purifier_ops. */
 status diffusion_finish(void *values, const char **out_key, struct errmsg *e) MUST_USE;
 status diffusion_canonical(const struct param_table *t, const void *values,
                            struct buf *out) MUST_USE;
@@ -25,7 +25,7 @@ enum {
     DIFFUSION_ROUNDS_MAX = 64,
     DIFFUSION_AVERAGE_MAX = 64
 }; /* fit the noise streams, microbatch.c */
-/* Rows of tables that several have. */
+/* Parameters that several of them have. */
 #define DIFFUSION_ROW(member) offsetof(struct purify_jcdp, member)
 #define DIFFUSION_MODEL                                                                            \
     {                                                                                              \

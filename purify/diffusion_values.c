@@ -3,7 +3,8 @@
  *
  * In the canonical form numbers are %.9g and weights the SHA-256 of their file. What has no effect
  * is written as none or 0: a scale without guidance, the guidance without a scale, the perceptual
- * network nobody asks. A precision of f32 is left out: there was no other when the form was fixed.
+ * network when it is not used. A precision of f32 is left out: there was no other when the form was
+ * fixed.
  */
 #include "diffusion.h"
 #include "jcdp.h"

@@ -4,8 +4,8 @@
  * What the service and the tests need of an engine beyond the public calls.
  *
  * An image passes through a chain of purifiers (purifier.h) turn by turn. A turn is a micro-batch
- * of a network's tiles, or a few milliseconds of a purifier without one; what takes less is part of
- * another turn.
+ * of a network's tiles, or a few milliseconds of a purifier without one; a purifier that needs less
+ * has no turn of its own.
  */
 #include "purify/purify.h"
 
@@ -21,8 +21,8 @@
  */
 enum { PURIFY_MICRO_BATCH = 4 };
 
-/* purify_engine_new with another size of micro-batches; 1: nothing comes together. The bytes never
-   differ. */
+/* purify_engine_new with another size of micro-batches; 1: tiles are evaluated one by one. The
+   bytes never differ. */
 status engine_new(const struct purify_model *m, int batch, struct purify_engine **out,
                   struct errmsg *e) MUST_USE;
 
@@ -32,20 +32,20 @@ struct engine_hooks {
 };
 
 /*
- * An image on its way: what is kept of it between its turns.
+ * An image that is being purified: what is kept of it between its turns.
  *
  *     engine_begin
  *     while engine_left: engine_step
  *     engine_finish, or at any time engine_drop
  *
- * It belongs to no engine and no thread: each step may be another's, as long as they are of one
- * model. Which steps others' runs make in between changes none of its bits.
+ * It belongs to no engine and no thread: each step may be made by another one, as long as the
+ * engines are of one model. What other runs do in between does not change a bit of it.
  */
 struct engine_run;
-/* As purify_engine_run refuses images; img must stay as it is until the run's end. */
+/* Refuses what purify_engine_run refuses. img must not be changed until the run has ended. */
 status engine_begin(const struct purify_engine *en, struct image *img, struct engine_run **out,
                     struct errmsg *e) MUST_USE;
-/* Slots (tiles times samples, and turns of purifiers without a network) that are to be done yet. */
+/* Slots (tiles times samples, and turns of purifiers without a network) that are left. */
 int64_t engine_left(const struct engine_run *r);
 /* One turn. After a failure the run is of no use. */
 status engine_step(struct purify_engine *en, struct engine_run *r, const struct engine_hooks *hooks,
@@ -55,13 +55,13 @@ void engine_finish(struct engine_run *r);
 void engine_drop(struct engine_run *r); /* the image stays as it is; NULL allowed */
 DEFINE_FREEP(struct engine_run *, engine_drop)
 
-/* Slots of an image as a whole. One: it may share a micro-batch with others of the kind. */
+/* Slots of an image as a whole. Images of one slot may share a micro-batch. */
 int64_t engine_slots(const struct purify_engine *en, const struct image *img);
 /* What a run keeps beside the image, within a few KiB. */
 size_t engine_run_bytes(const struct purify_engine *en, const struct image *img);
 
-/* An image that is taken to its end turn by turn, or with others; it is stopped, fails and is
-   changed on its own. */
+/* An image that is purified turn by turn, or together with others. Each is stopped, fails and is
+   changed independently. */
 struct engine_member {
     struct image *img;
     struct engine_hooks hooks;
@@ -70,14 +70,13 @@ struct engine_member {
     uint64_t evaluations;   /* those of each turn are added */
     struct errmsg err;
 };
-/* A turn of one image. Returns the slots that are left; 0: it is over, for good or ill. (To
-   give it up in between: engine_drop(run).) */
+/* A turn of one image. Returns the slots that are left; 0: it has ended, with success or without.
+   (To give it up before that: engine_drop(run).) */
 int64_t engine_turn(struct purify_engine *en, struct engine_member *m) MUST_USE;
 /*
- * 1 to PURIFY_MICRO_BATCH images from beginning to end. As many as a micro-batch has slots, and all
- * of them of one slot, go through a network together: that takes the time of one micro-batch; each
- * is asked whether to stop, and the evaluations go on until all have said so. Others are run one
- * after the other.
+ * 1 to PURIFY_MICRO_BATCH images from beginning to end. PURIFY_MICRO_BATCH images of one slot each
+ * go through a network together, in the time of one micro-batch; the stop hook of each is asked,
+ * and evaluation ends early only when all have stopped. Any other group is run one after the other.
  */
 void engine_run_group(struct purify_engine *en, struct engine_member *member, int n);
 

@@ -2,8 +2,8 @@
 
 #include "engine.h"
 
-enum { LOOK_AHEAD_MAX = 64 }; /* jobs that are asked whether they join a group: under the lock */
-enum { PASSED_MAX = 15 };     /* so the oldest has at least every 16th turn */
+enum { LOOK_AHEAD_MAX = 64 }; /* jobs looked at for a group, with the lock held */
+enum { PASSED_MAX = 15 };     /* so the oldest gets at least every 16th turn */
 static const uint64_t begun_bytes_max = 512ull << 20; /* two images of 8192x8192 in RGB */
 static const uint64_t small_bytes = 256ull << 10;     /* 200x200 */
 
@@ -27,7 +27,8 @@ static bool is_large(const struct purify_job *job)
     return job->bytes > small_bytes;
 }
 
-/* Counts the job in or out (by = 1 or -1) of its class, as its state and progress are now. */
+/* Adds (by = 1) or removes (-1) the job's share of its class's counts, by its current state and
+   progress. */
 static void count_job(struct jobs *q, const struct purify_job *job, int by)
 {
     struct job_class *c = &q->class[job->priority];
@@ -98,8 +99,8 @@ static bool has_room(const struct jobs *q, const struct job_class *c, const stru
 }
 
 /* Goes through the jobs that may have a turn, oldest first: the next one behind `job` (NULL: the
-   first). *large: a large one that is not begun has been met, and is before all others of its kind.
- */
+   first). *large: set when a large job that is not begun was seen; only the first of these may
+   begin. */
 static struct purify_job *next_ready(const struct jobs *q, const struct job_class *c,
                                      struct purify_job *job, bool *large)
 {
@@ -116,7 +117,7 @@ static struct purify_job *next_ready(const struct jobs *q, const struct job_clas
     return NULL;
 }
 
-/* A few thousand readers are asked in less time than any turn takes. */
+/* Looking through a few thousand jobs takes less time than any turn. */
 static struct purify_job *choose_urgent(struct jobs *q)
 {
     struct job_class *c = &q->class[PURIFY_URGENT];
@@ -142,8 +143,8 @@ static bool groups(const struct purify_job *job)
     return job->state == JOB_QUEUED && job->slots == 1 && !job->begun;
 }
 
-/* The job and older ones before younger ones that join it; fewer than PURIFY_MICRO_BATCH: it is to
-   run alone. */
+/* Fills out with the job and others that may share its micro-batch, oldest first. Fewer than
+   PURIFY_MICRO_BATCH: it runs alone. */
 static int find_group(const struct jobs *q, struct purify_job *job, struct purify_job **out)
 {
     const struct job_class *c = &q->class[job->priority];

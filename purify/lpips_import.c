@@ -42,8 +42,8 @@ static int matches(const struct import_source *s, struct nn_params *p)
     return n;
 }
 
-/* The network that most of the tensors are of, with its parameters; so that in a file that has a
-   mistake the mistake is what is complained of. */
+/* The network that most of the tensors are of, with its parameters; so that the error message for a
+   faulty file names its fault. */
 static status recognise(const struct import_source *s, struct purify_percept_cfg *out,
                         struct nn_params **out_params, struct errmsg *e)
 {

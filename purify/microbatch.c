@@ -111,7 +111,8 @@ static status env_percept_gradient(void *ctx, const float *x, const float *y,
     return nn_plan_run(b->percept.plan);
 }
 
-/* 8 bits of sample, 8 of round, 16 of step, then the purpose: as wide as a profile's ranges. */
+/* 8 bits of sample, 8 of round, 16 of step, then the purpose: as many as the ranges of a profile's
+   parameters need. */
 static uint64_t stream_of(enum jcdp_purpose purpose, int sample, int round, int step)
 {
     return (uint64_t)sample | (uint64_t)round << 8 | (uint64_t)step << 16 | (uint64_t)purpose << 32;
@@ -134,7 +135,7 @@ static bool has_stopped(struct microbatch_image *m)
     return m->stopped;
 }
 
-/* One image may have several slots next to each other, and is asked once. */
+/* An image's slots are next to each other, and it is asked once. */
 static int env_stop(void *ctx)
 {
     struct microbatch *b = ctx;

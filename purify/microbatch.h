@@ -22,7 +22,7 @@ struct microbatch_image {
     uint64_t key;         /* of its noise */
     purify_stop_fn *stop; /* (optional) before each evaluation; nonzero stops this image */
     void *stop_arg;
-    bool stopped;         /* stop said so, and is not asked again */
+    bool stopped;         /* stop returned nonzero, and is not called again */
     uint64_t evaluations; /* tiles evaluated for it */
 };
 struct microbatch_slot {
@@ -40,7 +40,7 @@ struct microbatch {
     const struct diffusion *model;
     int batch;
     size_t elements;              /* of a tile */
-    struct microbatch_slot *slot; /* (batch) what the next run is about */
+    struct microbatch_slot *slot; /* (batch) of the next run */
     struct microbatch_net unet, percept;
     struct jcdp *jcdp;
     float *z;       /* (batch,elements) */

@@ -17,7 +17,8 @@ struct percept_net {
     /* As purify_percept_features. */
     int (*features)(struct nn_graph *g, const struct purify_percept_cfg *cfg, struct nn_val x,
                     struct nn_val *out_feature);
-    /* (optional) What the network has to say beside its name; by default nothing. */
+    /* (optional) Writes and reads the configuration of the network beside its name; by default
+       there is none. */
     void (*write)(const struct purify_percept_cfg *cfg, struct purify_meta *out);
     void (*read)(struct meta_reader *r, struct purify_percept_cfg *out);
 };

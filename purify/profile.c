@@ -2,7 +2,7 @@
  * The chain, checks and identity of a profile. Reading and finding files: profile_file.c.
  *
  * Canonical form, hashed with SHA-256 to the id: "relearnfs jcdp 1" where the chain is that alone
- * (it was all there was when the form was fixed), otherwise "relearnfs chain 1" and before each
+ * (there was nothing else when the form was fixed), otherwise "relearnfs chain 1" and before each
  * purifier's parameters a line "[NAME VERSION]". A version is raised when the purifier itself
  * changes. Then key=value for every parameter in the table's order. The profile's name is no part
  * of it.
@@ -66,7 +66,8 @@ static status no_purifier(const char *name, struct errmsg *e)
                            names.data);
 }
 
-/* The link that is n long at text, onto q's chain; old is what it was. */
+/* Appends the link named by n characters of text to q's chain, with its values in old if it was
+   there. */
 static status add_link(struct purify_profile *q, const struct purify_profile *old, const char *text,
                        size_t n, struct errmsg *e)
 {
@@ -109,7 +110,8 @@ status profile_set_chain(struct purify_profile *p, const char *text, struct errm
     return STATUS_OK;
 }
 
-/* The link that a key without a name is about: the only one that has it, or the only one. */
+/* The link that a key without a purifier's name belongs to: the only one that has the key, or the
+   only one. */
 static status link_with(const struct purify_profile *p, const char *key, int *out, struct errmsg *e)
 {
     int found = -1;

@@ -3,10 +3,10 @@
 /* What reading, checking and naming profiles share. */
 #include "purifier.h"
 
-/* Where the fault lies that a profile is refused for. */
+/* Which purifier and parameter a profile is refused for. */
 struct profile_fault {
     int link;        /* of the chain */
-    const char *key; /* NULL: no parameter's */
+    const char *key; /* NULL: none */
 };
 
 /* purify_profile_finish, naming what is at fault. */
@@ -16,7 +16,7 @@ status profile_finish(struct purify_profile *p, struct profile_fault *out_fault,
 status profile_id(const struct purify_profile *p, struct digest *out) MUST_USE;
 /* The link of a purifier of this name; -1: none. */
 int profile_find(const struct purify_profile *p, const char *name);
-/* "grey, jpeg": the links that there are keep their values. */
+/* Sets the chain ("grey, jpeg"); purifiers that were in it keep their values. */
 status profile_set_chain(struct purify_profile *p, const char *text, struct errmsg *e) MUST_USE;
 /* Whether its keys stand under [purify]. */
 bool profile_is_plain(const struct purify_profile *p);

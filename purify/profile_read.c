@@ -60,7 +60,7 @@ static status take_chain(struct reader *r, const char *value, struct errmsg *why
     return profile_set_chain(r->profile, value, why);
 }
 
-/* The link that a section is about; -1, and why says so: none. */
+/* The link of a section; -1: none, and why says so. */
 static int link_of(const struct reader *r, const char *section, const char *key, struct errmsg *why)
 {
     bool plain = strcmp(section, "purify") == 0;

@@ -19,7 +19,7 @@ static inline int64_t purifier_turn_steps(double step_ns)
     double steps = PURIFIER_TURN_NS / step_ns;
     return steps < 1 ? 1 : steps > 1e6 ? 1000000 : (int64_t)steps;
 }
-/* Turns of an image of so many steps; 0 where they do not fill one. */
+/* How many turns so many steps take; 0 when they do not fill one. */
 static inline int64_t purifier_turns(int64_t steps, int64_t a_turn)
 {
     return steps < a_turn ? 0 : (steps + a_turn - 1) / a_turn;
@@ -36,14 +36,14 @@ struct purifier {
     void *plan;         /* NULL where ops->plan is */
 };
 
-/* What it is to be done to. */
+/* The image that a purifier is run on. */
 struct purifier_job {
     const struct image *in;       /* as the purifier before it left it; without alpha */
     const struct image *original; /* as it was before the chain; of the same shape */
     uint8_t *out;                 /* (H,W,C), the result; not in's pixels */
 };
 
-/* An image among several that go through a purifier together. */
+/* One of several images that go through a purifier together. */
 struct purifier_member {
     void *run;
     const struct engine_hooks *hooks;
@@ -53,23 +53,24 @@ struct purifier_member {
 };
 
 struct purifier_kind {
-    /* (optional, with close) What a thread needs: passed to step. batch: images or tiles that may
-       come together. */
+    /* (optional, with close) Per-thread state, passed to step. batch: how many images or tiles are
+       evaluated together. */
     status (*open)(const struct purifier *p, int batch, void **out_worker, struct errmsg *e);
     void (*close)(void *worker);
     /* (optional) Side and channels of what the network works on. */
     void (*shape)(const struct purifier *p, int *out_size, int *out_channels);
-    /* Turns that an image of this shape takes; 0: so little that it is part of another's. */
+    /* Turns that an image of this shape takes; 0: less than one, so it is done within another
+       purifier's. */
     int64_t (*turns)(const struct purifier *p, int width, int height, int channels);
     /* What a run keeps. */
     size_t (*bytes)(const struct purifier *p, const struct image *img);
-    /* UNSUPPORTED where it cannot be done to such an image. */
+    /* UNSUPPORTED: it cannot purify such an image. */
     status (*begin)(const struct purifier *p, const struct purifier_job *job, void **out_run,
                     struct errmsg *e);
     int64_t (*left)(const void *run); /* turns; 0: job->out is complete */
     status (*step)(void *worker, void *run, const struct engine_hooks *hooks, uint64_t *evaluations,
                    struct errmsg *e);
-    /* (optional) One turn of `batch` images that have one left each: to their ends. */
+    /* (optional) The last turn of `batch` images at once. */
     void (*together)(void *worker, struct purifier_member *member, int n);
     void (*drop)(void *run); /* NULL allowed */
 };
@@ -82,10 +83,11 @@ struct purifier_ops {
     const struct purifier_kind *kind;
 
     /* ---- its values; each optional ---- */
-    /* What no row of the table says; resolves weights. *out_key: the parameter at fault. */
+    /* Checks what the table cannot say (an odd side), and resolves weights. *out_key: the parameter
+       at fault. */
     status (*finish)(void *values, const char **out_key, struct errmsg *e);
-    /* Instead of the parameters as they are written: they are more than what the output depends on.
-     */
+    /* What goes into the profile's id instead of all parameters, where the output does not depend
+       on all of them. */
     status (*canonical)(const struct param_table *t, const void *values, struct buf *out);
     int (*evaluations)(const void *values);
     bool (*weights)(const void *values, int i, struct purify_weights *out);

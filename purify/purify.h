@@ -1,10 +1,10 @@
 #ifndef PURIFY_PURIFY_H
 #define PURIFY_PURIFY_H
 /*
- * purify: removes protective perturbations from images, by a chain of purifiers. The first of them
- * is Joint-Conditional Diffusion Purification (JCDP; Jiang et al., "Unlearnable Examples Give a
- * False Sense of Security", arXiv 2305.09241, eq. 16-20), a DDPM (Ho et al. 2020) guided towards
- * the protected image.
+ * purify: removes protective perturbations from images, by a chain of purifiers. The main one is
+ * Joint-Conditional Diffusion Purification (JCDP; Jiang et al., "Unlearnable Examples Give a False
+ * Sense of Security", arXiv 2305.09241, eq. 16-20), a DDPM (Ho et al. 2020) guided towards the
+ * protected image.
  *
  * Parts, bottom up: noise schedule -> UNet -> perceptual distance -> sampler (one image tile) ->
  * purifiers -> engine (one image of any size) -> service (many images, many threads, two
@@ -221,7 +221,7 @@ status purify_lpips_import(const struct purify_lpips_import *how, const char *ou
  * id. Nothing of a purifier that is not in the chain is in it.
  */
 struct purifier_ops;
-/* The purifiers that there are. */
+/* One of the purifiers that can be in a chain. */
 struct purify_about {
     const char *name, *summary;
     const struct param_table *params;
@@ -268,7 +268,7 @@ struct purify_jcdp {
     enum nn_precision precision; /* of the noise predictor; bf16 needs a CPU that has it */
     struct digest model_digest, percept_digest; /* set by finish */
 };
-/* A chain of jcdp with the values that a file that says nothing gives. */
+/* A chain of jcdp with default values. */
 void purify_profile_init(struct purify_profile *p);
 /* The values of the chain's jcdp; NULL: it has none. */
 struct purify_jcdp *purify_profile_jcdp(struct purify_profile *p);
@@ -295,7 +295,7 @@ status purify_profile_create(const struct purify_profile *p, const char *name, b
 status purify_profile_remove(const char *name, char **out_path, struct errmsg *e) MUST_USE;
 /* Evaluations of networks for one tile. */
 int purify_profile_evaluations(const struct purify_profile *p);
-/* "grey, jpeg", added to out. */
+/* Appends the chain to out: "grey, jpeg". */
 status purify_profile_chain(const struct purify_profile *p, struct buf *out) MUST_USE;
 /* The weights that a finished profile's purifiers use; it is the profile's. */
 struct purify_weights {
@@ -330,7 +330,7 @@ int64_t purify_model_tiles(const struct purify_model *m, int width, int height);
 /* The largest image (pixels) that will be accepted; larger ones are STATUS_LIMIT. */
 int64_t purify_max_pixels(void);
 
-/* One thread's plans and arenas: for a tile alone, and for several at once. */
+/* What one thread needs to purify: plans and arenas for one tile, and for several at once. */
 struct purify_engine;
 status purify_engine_new(const struct purify_model *m, struct purify_engine **out,
                          struct errmsg *e) MUST_USE;
@@ -355,22 +355,22 @@ status purify_engine_measure(struct purify_engine *en, struct purify_cost *out,
 /* ================================ service: many images ================================ */
 /*
  * Worker threads with an engine each work on jobs of two classes: urgent (a reader is waiting)
- * before sweep. An image's turn is one micro-batch of tiles, whatever its class; then whoever is
- * next has his, and the image is gone on with later. So a job that arrives waits for at most one
- * micro-batch of a larger one.
+ * before sweep. An image's turn is one micro-batch of tiles (or some milliseconds without a
+ * network), whatever its class; then the next job gets a turn, and the image is continued later. So
+ * a job that arrives waits for at most one turn of a larger one.
  *
  * Among urgent jobs the one with the fewest tiles left is next, of equal ones the older. Large ones
- * do not starve: when 15 urgent turns in a row went by the oldest of those that wait, it has the
- * next one. Jobs of the sweep come in the order in which they were submitted.
+ * do not starve: after 15 urgent turns in a row that the oldest waiting job did not get, it gets
+ * the next one. Jobs of the sweep come in the order in which they were submitted.
  *
  * Images of one tile are taken four at a time where a queue is so long that every worker could have
- * four: then they are cheaper together. In a shorter queue each is taken alone, as it is ready
+ * four: then they are cheaper together. In a shorter queue each is taken alone, since it is ready
  * sooner. No job waits for others to arrive, and no worker is idle while jobs wait that there is
  * memory for.
  *
  * Memory: a begun image keeps a copy of its pixels and a band of rows. In each class images above
  * 256 KiB of these are begun, oldest first, while those begun have less than 512 MiB together or
- * are fewer than the workers. (Begun ones that change their class are let through.)
+ * are fewer than the workers. (Begun images that change their class are not stopped.)
  *
  * With idle_sweep the sweep gives way to other processes: between evaluations a worker pauses,
  * 32 times as long as they took and longer, when it had to wait for a CPU that another process
@@ -431,8 +431,8 @@ void purify_demote(struct purify_service *s, struct purify_job *job);
 /* A queued job is answered STATUS_CANCELLED soon; a running one stops at its next evaluation, or is
    answered with the others of its group, which stops there when all of it was cancelled. */
 void purify_cancel(struct purify_service *s, struct purify_job *job);
-/* As many jobs as a caller with much to do should have submitted and not yet been answered for: all
-   workers are busy, and what waits is enough for all to be so again, in groups. */
+/* How many unanswered jobs a caller with much to do should have submitted: enough for all workers
+   to be busy, and for each to find a full group next. */
 int purify_service_ahead(const struct purify_service *s);
 void purify_service_stats(struct purify_service *s, struct purify_service_stats *out);
 void purify_wait_idle(struct purify_service *s);

@@ -1,11 +1,11 @@
 /*
- * One image through a chain of purifiers: the first is given the image, each other one what the one
- * before it made. The image itself is written only when everything is done. So memory beside the
- * image is one copy of its pixels, two where the chain is longer, and what the purifier at work
+ * One image through a chain of purifiers: the first is given the image, every other one the output
+ * of the one before it. The image itself is written only when everything is done. So memory beside
+ * the image is one copy of its pixels, two where the chain is longer, and what the current purifier
  * keeps.
  *
- * All of that is an engine_run. Between two turns nothing of an engine is in use, and a run refers
- * to none: it is put aside, and gone on with, by not calling and calling engine_step.
+ * All of that is an engine_run. Between two turns a run uses nothing of an engine. So it is paused
+ * by not calling engine_step, and resumed, by any engine, by calling it.
  */
 #include "chain.h"
 
@@ -16,7 +16,7 @@ int64_t chain_turns(const struct purifier *p, const struct image *img)
     return p->ops->kind->turns(p, img->width, img->height, img->channels);
 }
 
-/* Of the links from i on. */
+/* Turns of the links from i on. */
 static int64_t turns_from(const struct purify_model *m, int i, const struct image *img)
 {
     int64_t sum = 0;
@@ -51,7 +51,7 @@ int64_t engine_left(const struct engine_run *r)
     return n > 0 ? n : 1;
 }
 
-/* The link that is next gets what there is. */
+/* Begins link r->link on the output of the one before it. */
 static status begin_link(struct engine_run *r, struct errmsg *e)
 {
     const struct purifier *p = &r->model->link[r->link];

@@ -1,5 +1,5 @@
-/* The service as its callers see it: made, given jobs, freed. Whose turn it is: jobs.h; who works:
-   worker.h. */
+/* The service as its callers see it: made, given jobs, freed. Which job runs next: jobs.h; the
+   threads: worker.h. */
 #include "worker.h"
 
 enum { QUEUE_DEFAULT = 4096, THREADS_MAX = 1024 };
@@ -131,7 +131,7 @@ void purify_demote(struct purify_service *s, struct purify_job *job)
     pthread_mutex_lock(&s->lock);
     if (is_unfinished(job) && job->priority == PURIFY_URGENT) {
         jobs_set_priority(&s->jobs, job, PURIFY_SWEEP);
-        pthread_cond_signal(&s->work); /* there may be room for it as one of these */
+        pthread_cond_signal(&s->work); /* it may fit into this class's memory */
     }
     pthread_mutex_unlock(&s->lock);
 }

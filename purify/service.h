@@ -1,12 +1,13 @@
 #ifndef PURIFY_SERVICE_H
 #define PURIFY_SERVICE_H
-/* The seam between the service and what it runs, so that its races are tested without networks. */
+/* What a service runs, as an interface, so that tests can put a fake in place of engines with
+   networks. */
 #include "engine.h"
 
 struct service_ops {
     /* One engine for one worker. Called on the thread that makes the service. */
     status (*open)(const void *ctx, void **out_engine, struct errmsg *e);
-    /* As engine_slots and engine_run_bytes. The engine may be at work meanwhile. */
+    /* As engine_slots and engine_run_bytes. May be called while the engine is working. */
     int64_t (*slots)(void *engine, const struct image *img);
     size_t (*bytes)(void *engine, const struct image *img);
     /* As engine_turn. */

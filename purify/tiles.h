@@ -53,8 +53,8 @@ static inline size_t tiling_elements(const struct tiling *t)
 /* Tile (i,j) (column, row) of img as floats in [-1,1]; grey is replicated to the tile's channels.
  */
 void tiling_load(const struct tiling *t, int i, int j, const struct image *img, float *out);
-/* Standard normals of tile (i,j) out of the canvas-wide field that rng names. scratch holds one row
-   of a tile and two more floats. */
+/* Standard normals of tile (i,j) from the field of noise that rng defines on the canvas. scratch
+   holds one row of a tile and two more floats. */
 void tiling_noise(const struct tiling *t, int i, int j, struct nn_rng rng, float *scratch,
                   float *out);
 /* band += gain * weight * tile, where band (rows,width,channels) begins at image row `top` and

@@ -42,7 +42,7 @@ static status find_family(struct unet_source *s, const struct nn_file *f,
                       families[1]->name, pre, families[2]->mark, families[2]->name);
 }
 
-/* A file of few numbers cannot have us make room for many: two 3x3 convolutions a block are the
+/* A small file must not make us allocate a large network: two 3x3 convolutions a block are the
    least that a level of so many channels has. */
 static status check_amount(const struct unet_source *s, const struct purify_unet *u,
                            struct errmsg *e)

@@ -11,7 +11,7 @@
 struct unet_source {
     struct import_source src;
     const struct purify_import *how;
-    const json_t *config, *scheduler; /* what lay beside the weights, or NULL */
+    const json_t *config, *scheduler; /* the configuration file found beside the weights, or NULL */
 };
 
 /* One of our parameters. The blocks of the middle are index 0 and 1 of PART_MID. */
@@ -23,7 +23,7 @@ struct unet_place {
     int level, index; /* index: of the block or attention in its level; of temb.dense */
     char layer[24];   /* "norm1", "q", "conv"; "" where the part is one layer */
     const char *leaf; /* "weight" or "bias" */
-    const char *name; /* all of it, as we call it */
+    const char *name; /* the full name */
 };
 
 /* Row r of the parameter is row (r / group) * stride + offset + r % group of the tensor; group 0:
@@ -37,21 +37,22 @@ struct unet_piece {
 
 struct unet_family {
     const char *name;
-    const char *mark; /* a tensor that every network of it has, and no other's */
-    /* Fills out, which holds the caller's sizes and what all have in common, and is checked after.
-     */
+    const char *mark; /* a tensor that every network of this family has, and none of another */
+    /* Fills out, which already holds the caller's sizes and the common defaults; it is checked
+       afterwards. */
     status (*architecture)(const struct unet_source *s, struct purify_unet *out, struct errmsg *e);
     void (*piece)(const struct unet_source *s, const struct purify_unet *u,
                   const struct unet_place *at, struct unet_piece *out);
 };
 extern const struct unet_family unet_ddpm, unet_diffusers, unet_adm;
 
-/* Fills p, which u declared; every tensor under the prefix has to be of use. */
+/* Fills p, which u declared; every tensor under the prefix must be used. */
 status unet_import_values(const struct unet_source *s, const struct unet_family *f,
                           const struct purify_unet *u, struct nn_params *p, struct errmsg *e);
 
 /* ---- for families ---- */
-/* The halves of a layer that makes scale and shift at once: ours are two, and scale holds the 1. */
+/* The two halves of a layer that computes scale and shift together: we have a layer for each, and
+   ours for scale includes the 1 of "1 + scale". */
 void unet_time_rows(const struct unet_source *s, const struct unet_place *at,
                     struct unet_piece *out);
 /* The predicted noise, where a learned variance follows it. */

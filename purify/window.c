@@ -114,7 +114,7 @@ static status begin(const struct purifier *p, const struct purifier_job *job, vo
     return STATUS_OK;
 }
 
-/* What stands for pixel i of n. */
+/* The index of the pixel that stands for i beyond the edge. */
 static int beyond(const struct window_run *r, int i, int n)
 {
     if (r->ops->repeats_edge)

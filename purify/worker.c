@@ -6,7 +6,7 @@
 
 /* ---- answers ---- */
 
-/* The one place where a job is answered; it is in no list any more. */
+/* The one place where a job is answered, after it left its list. */
 static void answer(struct purify_service *s, struct purify_job *job, status st,
                    const struct errmsg *e)
 {
@@ -19,7 +19,7 @@ static void answer(struct purify_service *s, struct purify_job *job, status st,
     pthread_mutex_unlock(&s->lock);
 }
 
-/* With the lock held: what it counts as, before it is answered. */
+/* Counts the job as done, cancelled or failed, before it is answered. The lock is held. */
 static void count_answer(struct purify_service *s, struct purify_job *job, status st)
 {
     ++*(st == STATUS_OK          ? &s->stats.done
@@ -58,7 +58,7 @@ struct asked {
     struct purify_job *job;
 };
 
-/* Whether nobody waits for a turn's end; the lock is held. */
+/* Whether the turn may pause, since nobody waits for its end; the lock is held. */
 static bool may_pause(const struct turn *t)
 {
     const struct purify_service *s = t->worker->service;
@@ -131,7 +131,7 @@ static void begin_turn(struct turn *t)
     pthread_mutex_unlock(&w->service->lock);
 }
 
-/* Before the lock is wanted: nobody is to wait for one that is held at idle priority. */
+/* Called before the lock is taken: others must not wait for a lock holder of idle priority. */
 static void come_back(struct worker *w)
 {
     if (w->service->can_be_idle)
@@ -140,7 +140,8 @@ static void come_back(struct worker *w)
 
 /* ---- turns ---- */
 
-/* Out of the worker's hands; true: put aside, else it is to be answered. The lock is held. */
+/* After a turn: true when the job was put back into its queue, false when it has to be answered.
+   The lock is held. */
 static bool put_back(struct purify_service *s, struct purify_job *job,
                      const struct engine_member *m)
 {
@@ -216,7 +217,7 @@ void worker_main(void *arg)
             pthread_cond_wait(&s->work, &s->lock);
         bool end = !t.n && !s->jobs.cancelled.first;
         if (t.n && !jobs_none_wait(&s->jobs))
-            pthread_cond_signal(&s->work); /* put aside, or there is room now: for the next one */
+            pthread_cond_signal(&s->work); /* something else can run now: wakes the next worker */
         pthread_mutex_unlock(&s->lock);
         if (end)
             return;

@@ -4,11 +4,11 @@
  * What a service is made of, for service.c (what callers see) and worker.c (its threads).
  *
  * A worker asks, before each network evaluation, whether cancelled jobs are to be answered; and, in
- * a sweep's turn, whether it is in other processes' way (yield.h). It sleeps then, but not while an
- * urgent job waits.
+ * a turn of the sweep, whether it takes CPU time that other processes want (yield.h); then it
+ * sleeps for a while, unless an urgent job waits.
  *
- * Invariants: one worker takes a job out and answers it; nothing of a job is touched once its done()
- * was called. The lock is held during list work only.
+ * Invariants: one worker removes a job from the lists and answers it; a job is not touched after
+ * its done() was called. The lock is held only while lists are changed.
  */
 #include "jobs.h"
 #include "service.h"
@@ -42,7 +42,7 @@ struct purify_service {
 
 /* The thread of a struct worker. */
 void worker_main(void *worker);
-/* Somebody waits: what runs for the sweep is to end soon. The lock is held. */
+/* A reader waits: ends pauses and idle priority of the sweep's turns. The lock is held. */
 void workers_hurry(struct purify_service *s);
 
 #endif

@@ -35,8 +35,8 @@ void yield_restart(struct yield *y, const struct yield_clock *now)
     y->last = *now;
 }
 
-/* It waited for a CPU for a fifth of the time or more, and its own process left one eighth of all
-   CPUs or more unused. */
+/* The thread waited for a CPU for a fifth of the time or more although its own process left an
+   eighth or more of all CPUs unused: others used them. */
 static bool in_the_way(const struct yield *y, uint64_t wall, uint64_t thread, uint64_t process)
 {
     return wall > thread + thread / 4 && process < wall * (uint64_t)y->cpus / 8 * 7;

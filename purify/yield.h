@@ -1,20 +1,20 @@
 #ifndef PURIFY_YIELD_H
 #define PURIFY_YIELD_H
 /*
- * Giving way to other processes. A thread that computes asks now and then how long it should pause:
- * not at all while CPUs are free, or while it waits for its own process only; long, when it had to
- * wait for a CPU that others use.
+ * Giving way to other processes. A thread that computes asks from time to time how long it should
+ * pause: not at all while CPUs are free, or while it only competes with its own process; long when
+ * it had to wait for a CPU that other processes use.
  *
- * A scheduling class alone would not do. SCHED_IDLE yields to what is scheduled beside it, but
- * sessions (autogroup, Debian's default), services and containers are each given their share of the
- * CPU as a whole: half of it to a daemon whose every thread is idle. And who waits at a barrier for
- * a thread that shares its core waits for all of the other's time slice.
+ * SCHED_IDLE alone is not enough. It yields within its group only, but sessions (autogroup,
+ * Debian's default), services and containers each get a share of the CPU as a whole: a daemon would
+ * get half of it although all its threads are SCHED_IDLE. And a thread that waits at a barrier for
+ * one that shares a core with us waits for our whole time slice.
  */
 #include "base/base.h"
 
 #include <stdbool.h>
 
-/* What clocks say, in nanoseconds. */
+/* Clock readings, in nanoseconds. */
 struct yield_clock {
     uint64_t wall;
     uint64_t thread;  /* this thread's time on a CPU */
@@ -24,7 +24,7 @@ void yield_now(struct yield_clock *out);
 
 struct yield {
     struct yield_clock last;
-    uint64_t pause_ns; /* the last one that was called for, less as time goes on without */
+    uint64_t pause_ns; /* the last pause, which shrinks while none is needed */
     int cpus;          /* that the process may use */
 };
 void yield_init(struct yield *y, int cpus);

@@ -1,8 +1,8 @@
 /*
  * guided: each value becomes a linear function of the guide's colour around it, fitted over square
- * windows with a ridge of eps, the fits of all windows that hold the pixel averaged (He et al. 2010,
- * the colour guide of section 3.4; OpenCV's ximgproc.guidedFilter). Several times over, the guide
- * stays. Beyond its edge an image is mirrored with the edge repeated.
+ * windows with a ridge of eps; the fits of all windows that hold the pixel are averaged (He et al.
+ * 2010, the colour guide of section 3.4; OpenCV's ximgproc.guidedFilter). When it is done several
+ * times, the guide stays the same. Beyond its edge an image is mirrored with the edge repeated.
  *
  * The image is worked on in square blocks, each with the 2 radius pixels around it that it depends
  * on: neither the memory for sums nor how long a turn takes depends on the image's size. Between
@@ -26,11 +26,11 @@ struct guided {
     enum guide guide;
 };
 
-/* A block at work: side x side pixels, of which the inner ones are wanted. */
+/* One block: side_x x side_y pixels, of which the inner ones are the output. */
 struct block {
     int channels, radius;
     double eps;
-    int x, y, width, height; /* wanted, in the image */
+    int x, y, width, height; /* the output, in the image */
     int side_x, side_y;      /* with 2 radius around it */
     double *plane;           /* (SUMS_MAX,side_y,side_x) */
     double *guide;           /* (channels,side_y,side_x) */

@@ -1,8 +1,9 @@
 /*
  * jpeg: what saving as a JPEG and reading it again leaves, as PIL does both (ISS's JPEG).
  *
- * A block is a band of rows over the whole width, worked on with sixteen rows more above and below
- * (image_jpeg_round_trip_rows): so many rows that those do not count much.
+ * A block is a band of rows over the whole width, encoded and decoded with at least sixteen more
+ * rows above and below (image_jpeg_round_trip_rows). A band is high enough for these not to cost
+ * much.
  */
 #include "blocks.h"
 
