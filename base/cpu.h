@@ -3,7 +3,7 @@
 /*
  * cpu: whether this CPU runs what the program was built for. The folders that compute are built for
  * x86-64-v3 (AVX2); everything else, this included, for any CPU of the architecture, so that main
- * can say what is missing instead of dying of an illegal instruction somewhere.
+ * can report what is missing instead of crashing on an illegal instruction.
  */
 
 /* The first instruction set that is missing ("AVX2"); NULL: none. RELEARN_CPU=sse2 in the

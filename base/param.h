@@ -1,7 +1,7 @@
 #ifndef BASE_PARAM_H
 #define BASE_PARAM_H
 /*
- * param: the named values that a purifier, a recipe, a protection or the like can be given.
+ * param: the named parameters of a purifier, a recipe, a protection or the like.
  *
  * Each has one table of rows, and the table is the only source: files and command lines are parsed,
  * values are checked and printed, defaults are set and --help is made by walking it.
@@ -15,8 +15,8 @@
  *     };
  *     static const struct param_table table = PARAM_TABLE(rows, struct blur);
  *
- * The values are the owner's struct. No function allocates but in a buf; all may be called from any
- * thread, as long as nobody else writes the values.
+ * The values are the owner's struct. No function allocates except in a buf. All may be called from
+ * any thread, as long as no other thread writes the values.
  */
 #include "buf.h"
 
@@ -53,7 +53,7 @@ struct param_table {
     {                                                                                              \
         rows, (int)(sizeof(rows) / sizeof *(rows)), sizeof(type)                                   \
     }
-/* For an owner with nothing to choose. */
+/* For an owner without parameters. */
 #define PARAM_NONE                                                                                 \
     {                                                                                              \
         NULL, 0, 0                                                                                 \
@@ -64,7 +64,7 @@ struct param_arg {
     const char *key, *value;
 };
 
-/* All values as a row says that nobody set; the rest of the struct is zeroed. */
+/* Sets all values to their defaults; the rest of the struct is zeroed. */
 void param_defaults(const struct param_table *t, void *values);
 /* NULL when no row has this key. Words of a key may be joined by '-' as well. */
 const struct param *param_find(const struct param_table *t, const char *key);
@@ -74,10 +74,10 @@ status param_set(const struct param_table *t, void *values, const char *key, con
                  struct errmsg *e) MUST_USE;
 status param_set_row(const struct param *p, void *values, const char *text,
                      struct errmsg *e) MUST_USE;
-/* Defaults, then each of n. */
+/* Sets the defaults, then each of n arguments. */
 status param_set_all(const struct param_table *t, void *values, const struct param_arg *arg, int n,
                      struct errmsg *e) MUST_USE;
-/* Values that were set in code are held to the same rules; *out_key (if not NULL) is the key at
+/* Checks values that were set in code by the same rules; *out_key (if not NULL) is the key at
    fault. */
 status param_check(const struct param_table *t, const void *values, const char **out_key,
                    struct errmsg *e) MUST_USE;

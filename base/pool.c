@@ -1,6 +1,6 @@
 /*
  * One mutex, two conditions. A thread takes the head of the ring under the lock, runs it without,
- * and counts itself busy meanwhile, so "idle" is: ring empty and nobody busy. Freeing sets
+ * and counts itself busy meanwhile, so "idle" is: ring empty and no thread busy. Freeing sets
  * `closing`; threads leave only when the ring is empty, hence every accepted job runs.
  */
 #include "pool.h"

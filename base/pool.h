@@ -7,9 +7,9 @@
  * accepted, also when the pool is being freed (queued jobs are run, not dropped). The pool holds no
  * lock while fn runs.
  *
- * fn may submit to its own pool. A thread of the pool never waits for room in its queue, as all of
- * them might: what it submits while the queue is full runs within that call, before what is queued.
- * Hence a job that submits holds no lock that what it submits takes.
+ * fn may submit to its own pool. A thread of the pool never waits for a free place in its queue,
+ * since all of them might wait: a job submitted by it while the queue is full runs within that
+ * call, before the queued ones. So a job must not hold a lock while it submits one that takes it.
  *
  *     struct pool *p; pool_new("decode", 2, 64, &p);
  *     pool_submit(p, fn, arg);      // blocks while 64 jobs are queued

@@ -6,7 +6,7 @@
 #include "banned.h"
 
 enum { BAR_WIDTH = 24 };
-static const uint64_t tty_period_ns = 100 * 1000000ull;     /* ten redraws a second look alive */
+static const uint64_t tty_period_ns = 100 * 1000000ull;     /* ten redraws a second look smooth */
 static const uint64_t plain_period_ns = 10 * 1000000000ull; /* logs stay short */
 
 void progress_init(struct progress *p, const char *label, uint64_t first, uint64_t total, int quiet)

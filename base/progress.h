@@ -1,9 +1,9 @@
 #ifndef BASE_PROGRESS_H
 #define BASE_PROGRESS_H
 /*
- * progress: how long work is shown. On a terminal a bar that is redrawn in place; otherwise one
- * plain line at most every ten seconds; nothing when `quiet`. Text goes to standard error.
- * One thread drives a struct progress; init/update/done need no heap.
+ * progress: shows the progress of long work. On a terminal a bar that is redrawn in place;
+ * otherwise one plain line at most every ten seconds; nothing when `quiet`. Text goes to standard
+ * error. One thread drives a struct progress; init/update/done need no heap.
  */
 #include <stdint.h>
 
@@ -23,8 +23,8 @@ void progress_init(struct progress *p, const char *label, uint64_t first, uint64
                    int quiet);
 /* extra: a short text behind the numbers ("loss 0.12"), may be NULL. */
 void progress_update(struct progress *p, uint64_t now, const char *extra);
-/* The same for things that differ in cost: the time that is left is told by the work (pixels, say)
-   that is done of all of it, of which none was done at progress_init. */
+/* The same for items that differ in cost: the time left is estimated from the work (pixels, say)
+   that is done, of work_total; none of it was done at progress_init. */
 void progress_update_work(struct progress *p, uint64_t now, uint64_t work, uint64_t work_total,
                           const char *extra);
 /* Draws the final state and ends the line. */

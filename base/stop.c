@@ -35,7 +35,7 @@ static void on_alarm(int sig)
     memcpy(line + sizeof before - 1, what, n);
     memcpy(line + sizeof before - 1 + n, after, sizeof after - 1);
     ssize_t told = write(STDERR_FILENO, line, sizeof before - 1 + n + sizeof after - 1);
-    (void)told; /* nobody is there to hear it */
+    (void)told; /* nothing can be done about a failure */
 }
 
 void stop_install(void)

@@ -1,5 +1,5 @@
-/* The writer's index: opened, opened again when the file at the path is another, replaced when it is
-   damaged; each time made to agree with the packs. */
+/* The writer's index: opened, opened again when another file was put in its place, replaced when it
+   is damaged; each time made to agree with the packs. */
 #include "store.h"
 
 #define REPLACE_PAUSE_NS 10000000000u /* an index that is damaged again so soon is not replaced */
@@ -18,7 +18,7 @@ static status make_dirs(struct cache *c, struct errmsg *e)
     return st ? st : io_mkdirs(packs, 1, e);
 }
 
-/* Somebody else's -shm may be there, and nothing for the log. */
+/* Another process may have created the -shm file, and there may be no space for the log. */
 static bool no_room_to_work(struct cache *c)
 {
     uint64_t space, size;

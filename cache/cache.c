@@ -59,8 +59,8 @@ static status set_dir(struct cache *c, const char *dir, struct errmsg *e)
                   : errmsg_set(e, STATUS_NOMEM, "cannot open cache %s: out of memory", dir);
 }
 
-/* Whoever is on a network file system may be writing there by rules of its own: what is read is
-   checked as ever, but no lock or shared memory of ours comes near. */
+/* On a network file system other machines may be writing, with locks that we do not see: what is
+   read is checked as always, but we take no lock and use no shared memory there. */
 static status open_to_read(struct cache *c, struct errmsg *e)
 {
     struct index *x = NULL;
@@ -85,7 +85,7 @@ static status open_to_write(struct cache *c, struct errmsg *e)
     return st;
 }
 
-/* Where it cannot be written, but was. */
+/* Opens an existing cache for reading when it cannot be written. */
 static status fall_back(struct cache *c, status why, struct errmsg *said)
 {
     struct site site;

@@ -6,15 +6,15 @@
  *     DIR/index.sqlite     which object lies where (SQLite, WAL); can be thrown away
  *     DIR/packs/N.pack     append-only records: header (key, shape, checksums) + raw pixels
  *     DIR/lock             held for moments while the index is opened or replaced
- *     DIR/reserve          128 KiB that are given up to open and tidy a cache on a full disk
+ *     DIR/reserve          128 KiB that are deleted when a full disk leaves no space to work
  *
  * Invariants
  * - An object is a pure function of its key, so the cache never holds two different truths and
  *   losing an object only costs purifying it again.
  * - cache_get returns exactly the bytes that were put under that key, or STATUS_NOT_FOUND. Header
  *   and pixels are checked on every read; what fails the check is forgotten and counted.
- * - Whatever instant the process or the machine dies at, cache_open succeeds afterwards. What
- *   cache_flush (or a done callback) called stored is still there, the disk being honest.
+ * - Whenever the process or the machine dies, cache_open succeeds afterwards. What cache_flush (or a
+ *   done callback) reported as stored is still there, if the disk kept what it acknowledged.
  * - A lost or damaged index is rebuilt from the packs; the damaged file is renamed to
  *   index.sqlite.aside-N, never deleted behind the user's back.
  *
@@ -26,16 +26,16 @@
  *     cache_object_done(&object);
  *     st = cache_close(c);                           // writes what is queued
  *
- * Threads: every call may be made from any thread, at the same time, except cache_open's result
- * before it returned and cache_close, which must be the last call. Several processes may have one
- * directory open. A handle does not survive fork(): open in the child.
+ * Threads: every call may be made from any thread, at the same time, except cache_close, which must
+ * be the last call. Several processes may have one directory open. A handle does not survive
+ * fork(): open in the child.
  *
  * Where a cache may be
  * - On a local file system: SQLite's log needs locks and memory that all its users share. On NFS,
  *   SMB, Lustre, 9p, FUSE and their like cache_open is UNSUPPORTED, unless nothing is written.
- * - In a directory that belongs to the user or to root, where others replace nothing, and whose
- *   files are regular ones of these two users; links in it are not followed. What is made has mode
- *   0700 and 0600.
+ * - In a directory that belongs to the user or to root, in which nobody else can replace anything,
+ *   and whose files are regular ones of these two users; links in it are not followed. What is
+ *   created has mode 0700 and 0600.
  * - Where it cannot be written (a read-only file system or directory, a disk so full that not even
  *   the reserve helps), a cache that is there is opened for reading: cache_read_only says why.
  *
@@ -54,22 +54,22 @@ struct cache;
 struct cache_options {
     uint64_t max_bytes;      /* limit for all packs together; 0: cache_default_limits. Exceeded by
                                 at most one pack while that is being compacted */
-    uint64_t min_free_bytes; /* of the file system that are left to others; 0: cache_default_limits.
-                                A put that would take from them evicts, or is NO_SPACE */
+    uint64_t min_free_bytes; /* of the file system that the cache leaves free; 0:
+                                cache_default_limits. A put that would go below evicts, or is
+                                NO_SPACE */
     uint64_t pack_bytes;     /* a pack is closed when it reaches this; 0: 256 MiB, less for small
                                 limits */
     uint64_t queue_bytes;    /* most that waits to be written; 0: 64 MiB. One larger object is
                                 accepted when the queue is empty */
-    bool read_only;  /* no writer, nothing is made, renamed or repaired (SQLite may make its -shm
-                        file); puts are DENIED */
+    bool read_only;  /* no writer, nothing is created, renamed or repaired (SQLite may create its
+                        -shm file); puts are DENIED */
     bool must_write; /* fail where it would be opened for reading only */
-    bool make_room;  /* a disk so full that even with the reserve the index cannot be opened: delete
-                        the pack that was not used for longest */
+    bool make_room;  /* when the disk is so full that the index cannot be opened even without the
+                        reserve: delete the least recently used pack */
 };
 
-/* What is taken where the options say 0: a quarter of the file system, at most 512 GiB (50 GiB
-   where its size is not known), and 5 % of it free, at most 8 GiB. Also for a dir that is not there
-   yet. */
+/* The limits where the options say 0: a quarter of the file system, at most 512 GiB (50 GiB where
+   its size is not known), and 5 % of it free, at most 8 GiB. dir need not exist yet. */
 struct cache_limits {
     uint64_t max_bytes;
     uint64_t min_free_bytes;
@@ -98,8 +98,8 @@ struct cache_object {
 
 /* ---- open and close ---- */
 /* Opens dir, creating it and what is in it. opt may be NULL. Recovers what a crash left behind.
-   After any failure one can go on without a cache; e says why and what to do: UNSUPPORTED: a
-   network file system. DENIED: somebody else's directory or file, or it cannot be written and is no
+   After any failure the caller can go on without a cache; e says why and what to do: UNSUPPORTED: a
+   network file system. DENIED: another user's directory or file, or it cannot be written and is no
    cache. NO_SPACE. BUSY: DIR/lock has been held for 5 s. BAD_VERSION: a later program's. read_only
    on a directory that is no cache: NOT_FOUND; on a damaged index: CORRUPT. */
 status cache_open(const char *dir, const struct cache_options *opt, struct cache **out,
@@ -141,16 +141,16 @@ typedef void cache_done_fn(void *arg, status st);
    DENIED: read_only; INVALID: shape and len disagree; NOMEM. */
 status cache_put(struct cache *c, const struct cache_key *key, struct cache_shape shape,
                  const void *pixels, size_t len, cache_done_fn *done, void *arg) MUST_USE;
-/* The same, but AGAIN instead of waiting. A caller that goes on without storing is right. */
+/* The same, but AGAIN instead of waiting. It is fine to go on without storing. */
 status cache_try_put(struct cache *c, const struct cache_key *key, struct cache_shape shape,
                      const void *pixels, size_t len, cache_done_fn *done, void *arg) MUST_USE;
-/* Waits until everything that was queued before the call is settled: on disk or given up, its done
-   callback returned. It does not wait for what others queue meanwhile, nor for space: on a full
-   disk or cache a put is settled, with NO_SPACE. OK: all of it is durable; otherwise the first
-   failure since the last flush, told to one caller only.
-   So whoever must know what is stored asks per object: after cache_flush, whatever it said, done
-   callbacks have told which puts are durable (OK), and cache_has is OK for exactly what has a row,
-   apart from puts that are younger than the flush. What is stored may still be evicted later. */
+/* Waits until everything that was queued before the call is settled: on disk or given up, and its
+   done callback has returned. It does not wait for what others queue meanwhile, nor for space: on a
+   full disk or cache a put is settled, with NO_SPACE. OK: all of it is durable; otherwise the first
+   failure since the last flush, reported to one caller only. To know what is stored, ask per
+   object: after cache_flush, whatever it returned, done callbacks have said which puts are durable
+   (OK), and cache_has is OK for exactly what has a row, apart from later puts. What is stored may
+   still be evicted later. */
 status cache_flush(struct cache *c) MUST_USE;
 
 /* ---- memo: a source file's bytes -> what decoding and hashing its pixels gave ---- */
@@ -175,9 +175,9 @@ status cache_memo_put(struct cache *c, const struct digest *source,
                       const struct cache_memo *memo) MUST_USE;
 
 /* ---- file: a source file's metadata -> the digest of its bytes ---- */
-/* Only as true as these numbers are: file systems reuse and renumber them, and two that are mounted
-   one after the other on one device share them. For callers who were told that the source keeps
-   them; everybody else reads the bytes. */
+/* Only as reliable as these numbers: file systems reuse and renumber inodes, and two that are
+   mounted one after the other on one device may have the same. For sources of which the user said
+   that they do not change; otherwise read the bytes. */
 struct cache_file_id {
     uint64_t device;
     uint64_t inode;

@@ -28,7 +28,7 @@ enum db_mode {
     DB_WRITE,  /* read and write; NOT_FOUND when absent */
     DB_READ,   /* read only, also in a directory that cannot be written */
     DB_STILL,  /* read only, without locks and shared memory: for a file that nobody is writing, or
-                  where what is read in the meantime may be wrong */
+                  where wrong results in the meantime do no harm */
     DB_MODE_COUNT
 };
 

@@ -116,7 +116,8 @@ bool full_disk_delete_pack(struct cache *c)
     uint64_t now = time_mono_ns();
     if (now < c->no_space_until_ns)
         return false;
-    /* Whoever filled the disk may take this space as well: no cache is given away pack by pack. */
+    /* Whoever filled the disk may use up this space as well: do not delete the cache pack by pack
+       for it. */
     c->no_space_until_ns = now + NO_SPACE_PAUSE_NS;
     return delete_some_pack(c, &r);
 }

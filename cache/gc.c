@@ -135,7 +135,7 @@ status cache_gc(struct cache *c, const struct cache_gc_options *opt, struct cach
 
 /* ---- rebuild ---- */
 
-/* Rows that no pack's check has met. */
+/* Rows that are in no pack, and so were not checked with one. */
 static status drop_lost(struct cache *c)
 {
     uint64_t gone = LOST_ROWS;
@@ -174,7 +174,7 @@ status cache_rebuild(struct cache *c, cache_progress_fn *progress, void *arg, ui
     if (st)
         return st;
     st = rebuild(c, progress, arg, out_objects);
-    if (st == STATUS_CORRUPT) { /* beyond mending: begin with an empty one */
+    if (st == STATUS_CORRUPT) { /* cannot be repaired: start with an empty one */
         st = index_replace(c, NULL);
         if (!st)
             st = rebuild(c, progress, arg, out_objects);

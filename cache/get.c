@@ -14,7 +14,7 @@ static status find_row(struct cache *c, const struct cache_key *key, struct inde
     return st;
 }
 
-/* A cache that cannot answer does not have it: the caller can make it again. */
+/* When the cache cannot answer, it is a miss: the caller can purify again. */
 static status or_miss(struct cache *c, status st)
 {
     if (!st || st == STATUS_NOT_FOUND || st == STATUS_NOMEM)

@@ -1,9 +1,9 @@
 #ifndef CACHE_INDEX_H
 #define CACHE_INDEX_H
 /*
- * index: what index.sqlite says, as calls. Each call is one statement on one connection; several
- * that belong together stand between index_begin and index_commit.
- * Rows are only believed as far as the record they point to agrees (pack_read).
+ * index: the contents of index.sqlite. Each call is one statement on one connection; several that
+ * belong together are made between index_begin and index_commit. A row is trusted only if the
+ * record that it points to agrees (pack_check).
  *
  * Threads: a struct index belongs to one thread at a time.
  */
@@ -47,14 +47,14 @@ DEFINE_FREEP(struct index *, index_close)
 status index_attach(const char *dir, struct index **out, bool *out_fresh,
                     struct errmsg *e) MUST_USE;
 #define INDEX_LOCK_NS 5000000000u /* a migration of millions of rows takes less */
-#define INDEX_LOOK_NS 1000000000u /* a reader can do without */
+#define INDEX_LOOK_NS 1000000000u /* a reader can go on without the index */
 /* Renames the index away, unless the file at the path is no longer the one x has open. */
 status index_put_aside(const char *dir, struct index *x, struct errmsg *e) MUST_USE;
 bool index_moved(struct index *x);
 status index_self_check(struct index *x) MUST_USE;
 /* Gives free pages back to the file system and empties the write-ahead log. */
 status index_shrink(struct index *x) MUST_USE;
-/* The disk is full: gives the log's space back and keeps it short from now on. */
+/* The disk is full: frees the log's space and keeps the log short from now on. */
 status index_short_log(struct index *x) MUST_USE;
 status index_long_log(struct index *x) MUST_USE;
 struct db *index_db(struct index *x); /* for tests */

@@ -45,9 +45,9 @@ static status rename_aside(const char *dir, struct errmsg *e)
     return st ? errmsg_set(e, st, "cannot rename %s aside: %s", path, status_text(st)) : STATUS_OK;
 }
 
-/* So that SQLite's files are nobody else's to open, and a log that outlived its
-   database is never replayed into the new one. A file with something in it is not opened here:
-   closing it would drop the POSIX locks of this process's other connections to it. */
+/* Creates the file so that other users cannot open SQLite's files, and so that a log left over from
+   another database is not replayed into the new one. A file with something in it is not opened
+   here: closing it would drop the POSIX locks of this process's other connections to it. */
 static status create_file(const char *dir, struct errmsg *e)
 {
     AUTO(mem_free) char *path = index_path(dir);

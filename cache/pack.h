@@ -2,7 +2,7 @@
 #define CACHE_PACK_H
 /*
  * pack: one packs/N.pack file. Whoever appends to it, truncates it or deletes it holds an exclusive
- * flock on it, and lets go only by closing it; readers need no lock.
+ * flock on it, and releases it only by closing it; readers need no lock.
  *
  *     struct pack p = PACK_NONE;
  *     pack_create(dir, id, &p);
@@ -66,7 +66,7 @@ status pack_read(int fd, uint64_t offset, const struct cache_key *key, struct ca
 status pack_check(int fd, uint64_t offset, const struct cache_key *key, struct cache_shape shape,
                   struct record *out) MUST_USE;
 status pack_pixels(int fd, uint64_t offset, const struct record *r, uint8_t *pixels) MUST_USE;
-/* The header at offset, whosever it is. */
+/* The header at offset, whatever its key. */
 status pack_peek(int fd, uint64_t offset, struct record *out) MUST_USE;
 
 #endif

@@ -1,5 +1,5 @@
-/* What waits to be written: collected here, taken and settled by the writer. The objects among it:
-   puts.c; the small things: updates.c. */
+/* What waits to be written: collected here, taken and settled by the writer. Objects: puts.c;
+   updates of the index: updates.c. */
 #include "store.h"
 
 #include <time.h>
@@ -71,7 +71,7 @@ static void wait_for_work(struct queue *q)
             break;
 }
 
-/* From the front of the list as many as one batch may have. */
+/* Takes as many as one batch may have from the front of the list. */
 static void take_puts(struct queue *q, uint64_t max, struct batch *b)
 {
     b->first = q->first;

@@ -31,12 +31,12 @@ struct put {
     struct cache_shape shape;
     uint64_t len;
     uint64_t checksum;
-    uint64_t cost;       /* bytes it counts for in the queue */
+    uint64_t cost;       /* bytes counted in queue.bytes */
     uint8_t *block;      /* as pack_append wants it; NULL when the same key was already waiting */
     cache_done_fn *done; /* (optional) */
     void *arg;
     int users;   /* the queue or batch, and readers that copy; guarded by queue.lock */
-    status st;   /* from here on the writer's */
+    status st;   /* from here on: used by the writer only */
     bool wanted; /* not stored yet: to be appended, at: */
     uint64_t offset;
 };
@@ -71,7 +71,7 @@ struct queue {
     uint64_t puts_in, puts_out;      /* accepted, settled */
     uint64_t updates_in, updates_out;
     status error; /* the first since the last flush */
-    bool hurry;   /* a flush waits: write small things too */
+    bool hurry;   /* a flush waits: write updates at once */
     bool index_bad;
     bool stop;
 };

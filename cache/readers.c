@@ -52,7 +52,8 @@ void reader_release(struct cache *c, struct index *x, status st)
     struct readers *r = &c->readers;
     if (st == STATUS_CORRUPT && !(x && index_moved(x)))
         queue_index_bad(c);
-    if (st && st != STATUS_NOT_FOUND) { /* what failed may go on failing: a new one next time */
+    if (st && st != STATUS_NOT_FOUND) { /* a connection that failed may fail again: open a new one
+                                           next time */
         index_close(x);
         x = NULL;
     }

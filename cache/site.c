@@ -37,7 +37,8 @@ static status check_dir(const char *path, struct errmsg *e)
     if (!S_ISDIR(sb.st_mode))
         return errmsg_set(e, STATUS_NOT_FOUND, "%s is not a directory", path);
     status st = check_owner(path, &sb, e);
-    /* Where only owners may rename and delete, what others put there is seen when it is opened. */
+    /* In a sticky directory only owners may rename and delete, and a file that another user added
+       is refused when it is opened. */
     if (!st && (sb.st_mode & S_IWOTH) && !(sb.st_mode & S_ISVTX))
         st = errmsg_set(e, STATUS_DENIED,
                         "anybody may replace what is in %s (chmod o-w, or use another)", path);

@@ -4,12 +4,12 @@
  * site: whether a directory may hold a cache, how its files are opened, and its space.
  *
  * A cache is written by the user who runs the program, often root, and what is read from it decides
- * which pixels are shown. So nothing in it is followed elsewhere, and nothing is believed that
- * belongs to somebody else. (Root's files are anybody's: root could change everything anyway.)
+ * which pixels are shown. So links in it are not followed, and files of other users are not
+ * trusted. (Root's are: root could change everything anyway.)
  */
 #include "cache.h"
 
-enum { SITE_FILE_MODE = 0600 }; /* whatever the directory lets others see */
+enum { SITE_FILE_MODE = 0600 }; /* whatever the directory's mode is */
 
 struct site {
     const char *network; /* the kind of a file system that other machines may change, or NULL */
@@ -18,15 +18,16 @@ struct site {
 /* DENIED: dir or packs/ in it belongs to another user, is a link, or anybody may replace what is in
    it. NOT_FOUND: it is not there, or is no directory. A packs/ that is missing is OK. */
 status site_check(const char *dir, struct site *out, struct errmsg *e) MUST_USE;
-/* UNSUPPORTED on a network file system. dir, or what is there of the path to it. */
+/* UNSUPPORTED on a network file system. dir, or the deepest directory on the path to it that
+   exists. */
 status site_local(const char *dir, struct errmsg *e) MUST_USE;
-/* What such a file system is called; NULL when SQLite's log and locks work on it. type: f_type of
+/* Its name ("NFS"); NULL when SQLite's log and locks work on this file system. type: f_type of
    statfs(2). */
 const char *site_network(uint32_t type);
 
 /* Opens a file of the cache: never through a link, never one that is not a regular file or that
-   belongs to another user (DENIED). One of ours that others may open is closed to them. e may be
-   NULL. */
+   belongs to another user (DENIED). Group and world permissions of a file of ours are removed. e
+   may be NULL. */
 status site_open(const char *path, int flags, int *out_fd, struct errmsg *e) MUST_USE;
 /* The same checks for a file that somebody else will open; one that is missing is OK. */
 status site_check_file(const char *path, struct errmsg *e) MUST_USE;
@@ -42,7 +43,7 @@ status site_space(const char *dir, uint64_t *out_free, uint64_t *out_size) MUST_
 enum { RESERVE_BYTES = 128 << 10 };
 /* Makes it when it is missing and least_free bytes are free, of which it takes RESERVE_BYTES. */
 void reserve_keep(const char *dir, uint64_t least_free);
-/* Gives it up; false when there was none. */
+/* Deletes it; false when there was none. */
 bool reserve_spend(const char *dir);
 
 #endif

@@ -1,12 +1,12 @@
 /*
- * The cache's size: kept under max_bytes and above min_free_bytes by choice; a disk that is full all
- * the same is full_disk.c's.
+ * The cache's size: kept under max_bytes and above min_free_bytes by choice. A disk that is full
+ * nevertheless: full_disk.c.
  *
  * Records cannot be removed from a pack, so evicting an object only makes its pack emptier. Space
  * comes back when a pack has no live record left (deleted) or few (compact.c). To keep copying
- * bounded, objects are evicted until LIVE_PERCENT of max_bytes is live: then some pack has at least a
- * fifth to give, and at most four bytes are copied for each byte gained. Objects that were stored
- * together mostly leave together, so it is far less in practice.
+ * bounded, objects are evicted until LIVE_PERCENT of max_bytes is live: then at least a fifth of
+ * some pack is dead, and at most four bytes are copied for each byte gained. Objects that were
+ * stored together mostly leave together, so it is far less in practice.
  */
 #include "store.h"
 
@@ -76,9 +76,10 @@ static status reclaim_until_fit(struct cache *c, uint64_t need, uint64_t max,
     return st ? st : fit ? STATUS_OK : STATUS_LIMIT;
 }
 
-/* Never less than what is there: a disk that others have filled makes the cache stay as it is and
-   replace what is old, not shrink. What was there before something was deleted to make space counts
-   (kept_bytes): packs go as a whole, and each would make the cache smaller for good. */
+/* Never less than what the cache has: on a disk that others have filled it keeps its size and
+   replaces what is old; it does not shrink. The size from before something was deleted to make
+   space counts (kept_bytes): packs are deleted as a whole, and each would make the cache smaller
+   for good. */
 uint64_t space_limit(struct cache *c, uint64_t disk_bytes)
 {
     uint64_t space, size, max = c->opt.max_bytes, floor = c->opt.min_free_bytes;

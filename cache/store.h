@@ -29,7 +29,7 @@ struct counters {
         no_space, failed, rebuilds;
 };
 
-/* How far long work is, and who is told. */
+/* The progress of long work, and whom to report it to. */
 struct report {
     cache_progress_fn *fn; /* or NULL */
     void *arg;
@@ -75,17 +75,17 @@ void writer_stop(struct cache *c);
 /* maintain.c */
 /* Takes write_lock, with everything queued before stored and the index open. */
 status maintain_begin(struct cache *c) MUST_USE;
-/* The same for what takes long: report_progress tells fn, until maintain_end. */
+/* The same for long work: report_progress calls fn, until maintain_end. */
 status maintain_begin_reporting(struct cache *c, cache_progress_fn *fn, void *arg, uint64_t done,
                                 uint64_t total) MUST_USE;
-/* Lets go of write_lock; returns st, after having a damaged index replaced. */
+/* Releases write_lock and returns st; after CORRUPT the index will be replaced. */
 status maintain_end(struct cache *c, status st);
 /* Like reader_acquire, but waits while the index is being replaced. */
 status maintain_reader(struct cache *c, struct index **out) MUST_USE;
 
 /* Everything below: write_lock is held. */
 
-/* maintain.c: to be called several times a second; other than OK: stop. */
+/* maintain.c: call it several times a second; other than OK: stop. */
 status report_progress(struct cache *c) MUST_USE;
 
 /* attach.c */
@@ -133,8 +133,8 @@ status pack_reclaim(struct cache *c, uint32_t id, struct cache_gc_result *r) MUS
 bool pack_not_ours(status st);
 
 /* full_disk.c */
-/* The reserve goes, and the index's log gives its space back and stays short until there is some.
- */
+/* Deletes the reserve, frees the space of the index's log and keeps the log short until there is
+   space again. */
 void log_shorten(struct cache *c);
 void log_relax(struct cache *c);
 /* Deletes packs until `need` more bytes fit under max. LIMIT: they do not. */
@@ -144,7 +144,7 @@ status full_disk_make(struct cache *c, uint64_t need, uint64_t max,
 bool full_disk_delete_pack(struct cache *c);
 /* The same where there is not even space to open the index for writing; write_lock aside. */
 bool full_disk_before_open(struct cache *c);
-/* Deletes the packs that nobody else has locked, with their rows, for which they make the space. */
+/* Deletes the packs that nobody else has locked, then their rows, for which there is space then. */
 status full_disk_delete_all(struct cache *c, uint64_t *removed) MUST_USE;
 
 #endif

@@ -1,9 +1,9 @@
-/* Small changes of the index that wait: memos, files, damaged rows to drop, used rows to touch. They
-   collect in c->queue.filling, which the writer exchanges for an empty one. */
+/* Small changes of the index that wait: memos, files, damaged rows to drop, used rows to touch.
+   They collect in c->queue.filling, which the writer exchanges for an empty one. */
 #include "store.h"
 
 /* A file whose ctime is younger than the clock that stamped it ticks may be changed again without
-   getting another ctime. Nanoseconds that are zero speak of a file system that counts seconds. */
+   getting another ctime. Zero nanoseconds mean that the file system probably counts seconds. */
 static bool may_change_unseen(const struct cache_file_id *id)
 {
     const int64_t tick_ns = 20000000, coarse_ns = 2000000000, second_ns = 1000000000;

@@ -8,9 +8,9 @@
  *  5. one transaction: the rows, the pack's new end, touches, memos, files
  *  6. results: out of the pending table, callbacks (queue.c)
  *
- * A failure in 4 or 5 takes the records back (active_rollback) and is the result of the whole batch.
- * NO_SPACE in 4 or 5 is tried once more after a pack was deleted (full_disk_delete_pack). CORRUPT
- * anywhere replaces the index and starts the batch again, once.
+ * A failure in 4 or 5 removes the records again (active_rollback) and is the result of the whole
+ * batch. NO_SPACE in 4 or 5 is tried once more after a pack was deleted (full_disk_delete_pack).
+ * CORRUPT anywhere replaces the index and starts the batch again, once.
  */
 #include "store.h"
 
@@ -127,7 +127,8 @@ static status commit_with(struct cache *c, const struct batch *b, bool with_rows
     return st;
 }
 
-/* On a full disk without what was only read: that changes thousands of rows, and is only a wish. */
+/* On a full disk without the touches: they change thousands of rows, and losing them only makes
+   eviction less exact. */
 static status commit_batch(struct cache *c, const struct batch *b, bool with_rows)
 {
     status st = commit_with(c, b, with_rows, true);
@@ -157,7 +158,7 @@ static status store_objects(struct cache *c, struct batch *b, uint64_t bytes)
     return st;
 }
 
-/* What each put's done callback hears. */
+/* The status that each put's done callback is given. */
 static void set_results(struct cache *c, struct batch *b, status st)
 {
     for (struct put *p = b->first; p; p = p->next) {

@@ -90,7 +90,8 @@ static const char *parse_choice(struct cli_choice *c, const char *text, char *wr
     return list_names(c, wrong, size);
 }
 
-/* NULL when the whole text was taken, else what it should be, perhaps written to wrong. */
+/* Sets the option's value. NULL, or what the text should have been (which may be written to
+   `wrong`). */
 static const char *parse_value(const struct cli_option *o, const char *text, char *wrong,
                                size_t size)
 {
@@ -267,7 +268,8 @@ status cli_output_check(const char *path, enum cli_output kind, int force, struc
     if (kind == CLI_OUTPUT_FILE) {
         if (there && S_ISDIR(sb.st_mode))
             return errmsg_set(e, STATUS_EXISTS, "%s is a directory, not a file to write", path);
-        if (there && !force && S_ISREG(sb.st_mode)) /* /dev/null and pipes are written as ever */
+        if (there && !force && S_ISREG(sb.st_mode)) /* devices such as /dev/null and pipes may
+                                                       always be written */
             return errmsg_set(e, STATUS_EXISTS, "%s exists (replace it with --force)", path);
         return there && !S_ISREG(sb.st_mode) ? STATUS_OK : check_parent(path, e);
     }
@@ -315,11 +317,11 @@ static int distance(const char *a, const char *b)
     return d[n][m];
 }
 
-/* The command that was probably meant; NULL when none is near. */
+/* The command that was probably meant; NULL when none is similar. */
 static const char *nearest(const struct cli_command *table, size_t n, const char *word)
 {
     const char *best = NULL;
-    int least = 3; /* two slips at most, and fewer than the word has letters */
+    int least = 3; /* at most two edits, and fewer than the word has letters */
     for (size_t i = 0; i < n; i++) {
         int d = distance(word, table[i].name);
         if (d < least && d < (int)strlen(word)) {

@@ -3,7 +3,7 @@
 /*
  * cli: the command `relearn`. One file per subcommand (cli/cmd_NAME.c), one row in the table of
  * cli/relearn_main.c. A command parses, calls the library that does the work, prints, and returns
- * its exit status: that of status.h. Results go to stdout, talk and progress to stderr.
+ * its exit status: that of status.h. Results go to stdout, messages and progress to stderr.
  *
  *     int cmd_eval(int argc, char **argv)          // argv[0] is "eval"
  *     {
@@ -101,11 +101,10 @@ int cli_fail(status st, const struct errmsg *e);
 int cli_usage_error(const struct cli_spec *spec, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /*
- * The one rule for what a command writes: something that is there is not overwritten unless the
- * user says --force. To be asked before any work is done; nothing is created. A file may not exist,
- * and its directory must be one that can be written in (so that hours of work do not end in vain);
- * a directory may not exist or must be empty. What force cannot help (a directory where a file
- * should go, or the other way round) is refused with it, too.
+ * The rule for what every command writes: nothing that exists is overwritten without --force. Call
+ * it before any work is done; it creates nothing. A file must not exist, and its directory must be
+ * writable (so that hours of work are not lost); a directory must not exist, or be empty. A
+ * directory in the place of a file, or a file in that of a directory, is refused even with force.
  */
 enum cli_output { CLI_OUTPUT_FILE, CLI_OUTPUT_DIR };
 status cli_output_check(const char *path, enum cli_output kind, int force,
@@ -128,7 +127,7 @@ int cli_dispatch(const char *command, const char *about, const struct cli_comman
     "numbers, where the CPU has AVX512-BF16 or AMX; weights, their gradients, optimiser state,\n"  \
     "batch statistics and losses stay f32."
 
-/* Prints it to standard output and gives it back. */
+/* Prints it to standard output and releases it. */
 void cli_print_json(json_t *json);
 /* Appends {"path":name,"why":why}. A name that is not UTF-8 has U+FFFD where it is not, and its
    bytes in "path_hex". why "": left out. */

@@ -1,4 +1,4 @@
-/* relearn cache: look at and look after a cache directory. */
+/* relearn cache: inspects and maintains a cache directory. */
 #include "cmd_cache.h"
 #include "purify/purify.h"
 
@@ -7,7 +7,7 @@
 
 #include "base/banned.h"
 
-/* These commands look after a cache; none of them makes one. */
+/* None of these commands creates a cache. */
 static status must_be_cache(const char *dir, struct errmsg *e)
 {
     AUTO(mem_free) char *packs = mem_printf("%s/packs", dir);
@@ -178,7 +178,8 @@ static void print_stats(const struct cache_stats *s)
            s->profiles, s->pins);
     printf("packs     %" PRIu64 ", %s on disk, %s of it live\n", s->packs,
            text_bytes(s->disk_bytes, a), text_bytes(s->live_bytes, b));
-    printf("index     %s, %" PRIu64 " remembered images\n", text_bytes(s->index_bytes, a), s->memos);
+    printf("index     %s, %" PRIu64 " remembered images\n", text_bytes(s->index_bytes, a),
+           s->memos);
     if (s->aside_files)
         printf("aside     %" PRIu64
                " damaged indexes, %s (relearn cache gc --aside deletes them)\n",

@@ -37,13 +37,13 @@ struct cache_subcommand {
     const char *command, *usage, *about; /* as in struct cli_spec */
     unsigned takes;
     bool writes;     /* else it is opened read-only, unless with --repair */
-    bool makes_room; /* what it is for is to free space: it may evict to get in */
+    bool makes_room; /* it frees space: it may delete a pack to be able to open the cache */
     cache_work_fn *work;
 };
 
 int cache_command(const struct cache_subcommand *sub, int argc, char **argv);
 
-/* Ends a command whose work failed in the cache itself. */
+/* Prints that the cache failed, and gives the exit status. */
 int cache_work_failed(const char *what, status st);
 
 /* Keys as `ls --objects` prints them: PROFILE/PIXELS. */

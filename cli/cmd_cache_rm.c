@@ -81,7 +81,7 @@ int cache_cmd_rm(int argc, char **argv)
     return cache_command(&sub, argc, argv);
 }
 
-/* Pinning everything would leave a limit nothing to keep to: there is no --all. */
+/* There is no --all: with everything pinned a limit could not be kept. */
 int cache_cmd_pin(int argc, char **argv)
 {
     static const struct cache_subcommand sub = {

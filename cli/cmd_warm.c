@@ -165,7 +165,7 @@ static status find_names(struct answer *a, struct errmsg *e)
     return st ? st : a->failed;
 }
 
-/* The words for it, the same in every command. */
+/* The words for a group, the same in every command. */
 static void say_groups(const struct answer *a)
 {
     uint64_t bad = a->group[FUSED_GROUP_UNPURIFIED];

@@ -2,7 +2,7 @@
 #define CLI_FILES_H
 /*
  * What became, or would become, of the files of a tree: how many there are of each group, which
- * were not purified and why. `relearn purify` and `relearn scan` say it alike.
+ * were not purified and why. `relearn purify` and `relearn scan` print it in the same way.
  *
  *     struct cli_files f = {.json = json};
  *     ... cli_files_named(&f, group, path, why), cli_files_failed(&f, path, why) ...

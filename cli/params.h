@@ -2,8 +2,8 @@
 #define CLI_PARAMS_H
 /*
  * Options of a command that come from tables of parameters (base/param.h): one for each key of each
- * member (protection, recipe, …). Which member is meant is known only when all is parsed, and the
- * library that has the member reads the texts: a key that it does not have is its error.
+ * member (protection, recipe, …). Which member is meant is known only when everything is parsed;
+ * the library that has the member reads the values.
  *
  *     struct cli_params params = {0};
  *     for (each member) cli_params_add(&params, member name, member table, "");
@@ -30,7 +30,7 @@ void cli_params_name(const char *key, const char *prefix, char out[64]);
    names each with what it means there. */
 void cli_params_add(struct cli_params *p, const char *member, const struct param_table *t,
                     const char *prefix);
-/* Own options, then those of p, into all, which has room for `room`; how many they are. */
+/* Writes own options, then those of p, to all[room]; returns how many. */
 size_t cli_options_join(const struct cli_option *own, size_t n, struct cli_params *p,
                         struct cli_option *all, size_t room);
 /* Whether every option that was given is one of the chosen member's, which were added with prefix,
@@ -38,9 +38,9 @@ size_t cli_options_join(const struct cli_option *own, size_t n, struct cli_param
    member has or wants. */
 int cli_params_check(const struct cli_spec *spec, const struct cli_params *p, const char *member,
                      const struct param_table *t, const char *prefix);
-/* What was given, into out[CLI_PARAMS_MAX]; how many. */
+/* Writes what was given to out[CLI_PARAMS_MAX]; returns how many. */
 int cli_params_given(const struct cli_params *p, struct param_arg *out);
-/* The same of the options whose names begin with prefix, at most `room` of them. */
+/* The same for options whose names begin with prefix, at most `room` of them. */
 int cli_params_given_with(const struct cli_params *p, const char *prefix, struct param_arg *out,
                           int room);
 

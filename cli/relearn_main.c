@@ -26,7 +26,7 @@ static const struct cli_command commands[] = {
  * OpenMP's threads spin at every barrier before they sleep: hundreds of thousands of turns by
  * default, which on a busy machine burns the very CPU the other threads wait for (measured: 12
  * images/s of training instead of 71). The runtime reads the number when it is loaded, so it is set
- * and the program started again. Whoever sets either variable is left alone.
+ * and the program started again. If the user has set either variable, nothing is changed.
  */
 static void spin_less(char **argv)
 {

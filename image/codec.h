@@ -12,7 +12,7 @@
 /* At most 255 ICC segments (JPEG), and EXIF and XMP. */
 enum { HEADER_MAX_PIECES = 320 };
 
-enum piece_kind { PIECE_ORIENTATION, /* may say how the image is to be turned */ PIECE_COLOR };
+enum piece_kind { PIECE_ORIENTATION, /* may give the image's orientation */ PIECE_COLOR };
 
 /* A run of kept metadata, framing included, that is copied to the output as it is. */
 struct header_piece {
@@ -25,7 +25,7 @@ struct header {
     struct image_info info; /* file_size and encoded_size are filled in by codec.c */
     uint64_t least_bytes;   /* no file with this header can be smaller */
     uint64_t max_metadata;  /* set before the scan */
-    bool no_color;          /* the colour pieces were too many, and are left out */
+    bool no_color;          /* the colour pieces did not fit, and are left out */
     int n_pieces;
     struct header_piece pieces[HEADER_MAX_PIECES];
 };

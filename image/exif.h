@@ -1,6 +1,6 @@
 #ifndef IMAGE_EXIF_H
 #define IMAGE_EXIF_H
-/* The one EXIF field that anybody asks for. */
+/* EXIF: only the orientation is read. */
 #include "source.h"
 
 /* Orientation 1..8 of the TIFF structure at [off, off + len) of the source, with or without "Exif"

@@ -1,8 +1,8 @@
 #ifndef IMAGE_GIF_FORMAT_H
 #define IMAGE_GIF_FORMAT_H
 /*
- * GIF: read only. 256 colours cannot hold purified pixels, so a GIF is shown as a PNG under its own
- * name; loaders go by the content.
+ * GIF: read only. 256 colours cannot hold purified pixels, so a GIF is shown as a PNG with the
+ * GIF's name; loaders look at the content.
  */
 #include "codec.h"
 

@@ -10,9 +10,8 @@
  *   Alpha is a plane of its own (H,W), never purified, carried as it is.
  * - image_info.encoded_size is a pure function of the file's header and size, and image_encode
  *   writes exactly that many bytes whatever the pixels are. It is never less than the file's size
- *   (a larger source is made up for by padding, which the format's readers skip), so that the
- *   original, too, fits into the size that was told. The pixels that are written do not depend on
- *   the padding. (Design, promise 2.)
+ *   (the rest is padding, which the format's readers skip), so that the original fits into it, too.
+ *   The pixels that are written do not depend on the padding. (Design, promise 2.)
  * - The encoders' output is a pure function of (pixels, alpha, kept metadata bytes): no time, no
  *   thread count, no library version that we know of changes it.
  * - What PIL or OpenCV read without an error is decoded, with the same pixels (of a damaged file,
@@ -25,13 +24,13 @@
  *   output is RGB), before the first scan;
  * - WebP EXIF, XMP and ICC chunks that its header announces;
  * - TIFF orientation and ICC (not of inks).
- * Pixels are not turned and gamma is not applied, so that the kept EXIF and ICC stay true. Where
- * else a PNG says how it is to be turned (eXIf behind the image data, XMP, ImageMagick's "Raw
- * profile type exif"), the file that is written says so in the same way, so that each reader turns
- * it as it turns the source; room for that is part of the size of every PNG that was probed, since
- * a header does not tell what stands behind the data.
- * What is not: text, thumbnails outside EXIF, bit depths other than 8 (of 16 bits the upper ones
- * are kept, palettes become RGB).
+ * Pixels are not turned and gamma is not applied, so that the kept EXIF and ICC stay true. Where a
+ * PNG gives its orientation in another way (eXIf behind the image data, XMP, ImageMagick's "Raw
+ * profile type exif"), the file that is written gives it in the same way, so that each reader turns
+ * it as it turns the source; the size of every PNG that was probed includes space for that, since a
+ * header does not say what follows the data.
+ * What is not kept: text, thumbnails outside EXIF, bit depths other than 8 (of 16 bits the upper
+ * ones are kept, palettes become RGB).
  *
  * What is written
  * - PNG: 8-bit grey, grey+alpha, RGB or RGBA, not interlaced, filter 0, deflate "stored" blocks.
@@ -207,10 +206,10 @@ enum { IMAGE_SNIFF_BYTES = 512 };
 enum image_format image_sniff(const void *head, size_t len);
 
 /*
- * What a file is that holds an image, or many, in a form that is not purified: "an AVIF image", "a
- * NumPy array", "a zip archive"; NULL for anything else (texts, tables, drawings, unknown bytes)
- * and for what image_sniff knows. name (NULL allowed; a path will do) decides where a format has no
- * signature. A static string.
+ * What kind of file it is when it holds one or more images in a form that is not purified: "an AVIF
+ * image", "a NumPy array", "a zip archive"; NULL for anything else (texts, tables, drawings,
+ * unknown bytes) and for what image_sniff knows. name (NULL allowed; a path will do) decides where
+ * a format has no signature. A static string.
  */
 const char *image_kind_of_unsupported(const void *head, size_t len, const char *name);
 

@@ -1,4 +1,5 @@
-/* What both that write JPEGs set up: 8-bit pixels, libjpeg's defaults, a destination of their own. */
+/* The compressor that jpeg_encode.c and jpeg_round_trip.c share: 8-bit pixels, libjpeg's defaults,
+   a destination of the caller's. */
 #include "jpeg_format.h"
 
 void image_jpeg_compress_init(struct jpeg_writer *w, int width, int height, int channels,

@@ -50,8 +50,8 @@ bool image_jpeg_try(struct jpeg_trap *t, void (*fn)(void *arg), void *arg);
 /* CORRUPT or NOMEM with what libjpeg said. */
 status image_jpeg_trap_status(const struct jpeg_trap *t, struct errmsg *e);
 
-/* A compressor. Whoever writes sets the three functions of `dest`; cinfo.client_data is the writer,
-   the first member of what else they need. */
+/* A compressor. The user sets the three functions of `dest`. They find the writer in
+   cinfo.client_data; it is the first member of the user's own struct. */
 struct jpeg_writer {
     struct jpeg_compress_struct cinfo;
     struct jpeg_trap trap;
@@ -66,9 +66,9 @@ void image_jpeg_compress_rows(struct jpeg_writer *w, uint8_t *pixels, size_t str
 
 /*
  * A progressive file may hold any number of scans, each of which costs a pass over the whole image.
- * Encoders write about ten and those that search for the smallest file some twenty; 100 leaves room
- * for a scan per bit of the coarse coefficients of each component. Small images may have as many as
- * take the work of 100 scans over one megapixel, since PIL reads them all.
+ * Encoders write about ten and those that search for the smallest file some twenty; 100 allows a
+ * scan per bit of the coarse coefficients of each component. Small images may have as many as take
+ * the work of 100 scans over one megapixel, since PIL reads them all.
  */
 uint64_t image_jpeg_max_scans(const struct image_info *info);
 status image_jpeg_scan(struct source *s, struct header *out, struct errmsg *e) MUST_USE;

@@ -11,7 +11,7 @@ static const char exif_name[5] = "Exif"; /* with one zero byte; a second one fol
 static const char xmp_name[29] = "http://ns.adobe.com/xap/1.0/"; /* with one zero byte */
 static const char icc_name[12] = "ICC_PROFILE";                  /* the same */
 
-/* Readers of more than one segment of EXIF or XMP exist; files of this many do not. */
+/* Some readers read more than one segment of EXIF or XMP; no file has this many. */
 enum { MAX_APP1 = 60, MAX_ICC = 255 };
 
 struct jpeg_scan {
@@ -22,8 +22,8 @@ struct jpeg_scan {
     int n_icc;
 };
 
-/* Gives the next marker from off on and the place behind it. Other bytes before it, FF 00 among
-   them, are skipped: libjpeg warns of them and PIL says nothing. */
+/* Finds the next marker at or after off, and the offset behind it. Other bytes before it, also FF
+   00, are skipped: libjpeg warns of them and PIL ignores them. */
 static status read_marker(struct source *s, uint64_t *off, int *out, struct errmsg *e)
 {
     const uint8_t *p;

@@ -1,4 +1,4 @@
-/* libjpeg's error manager: no output, no exit, a jump and a text instead. */
+/* libjpeg's error manager: a jump and a message instead of output and exit(). */
 #include "jpeg_format.h"
 
 #include <jerror.h>
@@ -22,8 +22,8 @@ static bool cut_short(const struct jpeg_decompress_struct *d)
     return d->arith_code && d->input_iMCU_row + 1 < d->total_iMCU_rows;
 }
 
-/* Warnings are about damage that PIL and OpenCV show as libjpeg does, without an error; the end of
-   the file before that of the image is not among it (for PIL, which then refuses the file). */
+/* Warnings are about damage that PIL and OpenCV show as libjpeg does, without an error; but a file
+   that ends before its image does is refused, as PIL refuses it. */
 static void on_message(j_common_ptr cinfo, int level)
 {
     struct jpeg_trap *t = (struct jpeg_trap *)cinfo->err;

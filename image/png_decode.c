@@ -1,9 +1,10 @@
 /*
  * PNG to pixels.
  *
- * By hand over zlib, since the yardstick is what PIL shows (an owner could keep any image from
- * being purified by a blemish that we mind and training does not), and libpng minds more: it wants
- * checksums, a window as large as the distances, IEND, palettes and transparency in their order.
+ * Written over zlib, because an image must be purified if PIL can read it (otherwise an owner could
+ * protect it from purification by damage that training readers ignore), and libpng is stricter than
+ * PIL: it wants correct checksums, a window as large as the distances, IEND, and palettes and
+ * transparency in their order.
  *
  * As PIL does it: checksums, of chunks and of the compressed data, are not looked at; reading ends
  * with the last row, whatever follows; where the compressed data ends properly between two rows,
@@ -231,7 +232,7 @@ static status read_pass(struct job *job, const struct pass *p, struct rows *r, b
     return STATUS_OK;
 }
 
-/* What pixels are that the data says nothing of: all samples 0. */
+/* Fills pixels that the data does not reach: all samples 0. */
 static void fill(struct job *job)
 {
     struct image *img = job->img;
@@ -266,7 +267,7 @@ static status read_passes(struct job *job, struct errmsg *e)
 
 /* ---- the header ---- */
 
-/* The data of a chunk, which lies in the file whole. */
+/* The data of a chunk that is completely in the file. */
 static const uint8_t *chunk_data(const struct job *job, const struct png_chunk *c)
 {
     return job->data + c->off + PNG_CHUNK_HEAD;

@@ -155,7 +155,7 @@ uint8_t *image_png_put_chunk(uint8_t *p, const char *type, const void *data, uin
 
 uint8_t *image_png_put_padding(uint8_t *p, uint64_t left)
 {
-    while (left) { /* what each chunk leaves to the next is 0 or enough for one */
+    while (left) { /* what is left after each chunk is 0 or enough for another */
         uint64_t n = left < PAD_MAX ? left : PAD_MAX;
         if (left - n > 0 && left - n < PNG_CHUNK_FRAME)
             n -= PNG_CHUNK_FRAME;

@@ -205,7 +205,7 @@ static status look_at_chunk(struct source *s, const struct png_chunk *c, struct 
     return st;
 }
 
-/* The chunks to the last that is whole; what follows is not read by anybody. */
+/* The chunks up to the last complete one; no reader reads what follows. */
 static status look(struct source *s, struct found *f, struct errmsg *e)
 {
     struct png_chunk c;
@@ -262,7 +262,7 @@ static uint8_t *put_xmp(uint8_t *p, int orientation)
     return image_png_put_chunk(p, "iTXt", text, (uint32_t)n);
 }
 
-/* What PIL sees of the whole, and who else may. */
+/* Which orientation PIL finds in the file, and where. */
 static uint8_t *put_orientation(uint8_t *p, const struct found *f)
 {
     uint8_t exif[sizeof exif_mark + 26];

@@ -2,8 +2,9 @@
  * The header of a PNG file: IHDR, what decides about alpha, and the metadata we keep, up to the
  * first IDAT. Contents that do not matter here are not even read.
  *
- * It takes what PIL or libpng take, since whoever trains reads with one of them: chunks in an odd
- * order, of odd lengths, twice, or with a wrong checksum. Where the two differ, PIL decides.
+ * It accepts what PIL or libpng accept, since training programs read with one of them: chunks in a
+ * wrong order, of wrong lengths, twice, or with a wrong checksum. Where the two differ, PIL
+ * decides.
  */
 #include "exif.h"
 #include "png_format.h"
@@ -72,8 +73,8 @@ static status check_crc(struct source *s, const struct png_chunk *c, bool *out_g
     return STATUS_OK;
 }
 
-/* The last one counts for PIL; libpng refuses a second one. Longer ones are PIL's, too, and so is
-   anything for the compression method, and for interlacing that is not zero. */
+/* PIL uses the last IHDR; libpng refuses a second one. As in PIL, it may be longer, the compression
+   method may be anything, and any interlacing other than zero is Adam7. */
 static status scan_ihdr(struct source *s, const struct png_chunk *c, struct png_scan *ps,
                         struct errmsg *e)
 {

@@ -1,7 +1,8 @@
 /*
  * What a file is that we do not purify, by its first bytes, or where a format has no signature, by
- * its name. Told are formats that hold pixels: what a view would otherwise show unpurified without
- * a word. Texts, tables and drawings are not told; nor is what only a wild guess would find.
+ * its name. It recognises formats that hold pixels, which a mount would otherwise pass through
+ * unpurified without saying so. Texts, tables and drawings are not recognised, nor anything that
+ * could only be guessed.
  */
 #include "image.h"
 

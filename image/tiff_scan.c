@@ -225,7 +225,7 @@ static status check_samples(struct tiff_scan *t, struct errmsg *e)
     return STATUS_OK;
 }
 
-/* What is beyond the colours: alpha, or what nobody knows. */
+/* The samples beyond the colours: alpha, or unspecified. */
 static status check_extra(struct tiff_scan *t, struct errmsg *e)
 {
     struct tiff_layout *l = t->l;

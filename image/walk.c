@@ -133,7 +133,7 @@ static void tell_kind(const struct walk *w, unsigned char type, struct image_ent
         }
         en->kind = kind_of_mode(sb.st_mode);
     }
-    /* A link to nowhere is still a link. */
+    /* A dangling link is reported as a link. */
     if (en->kind == IMAGE_ENTRY_SYMLINK && is_followed(w, en) &&
         fstatat(en->dirfd, en->name, &sb, 0) == 0) {
         en->kind = kind_of_mode(sb.st_mode);
@@ -339,7 +339,7 @@ static status visit_next(struct walk *w)
     status st = l->path_len ? buf_add(&w->path, "/", 1) : STATUS_OK;
     if (!st)
         st = buf_add(&w->path, entry + 1, strlen(entry + 1));
-    if (st == STATUS_LIMIT) { /* its directory stands for it */
+    if (st == STATUS_LIMIT) { /* the entry of its directory was reported instead */
         path_cut(w, l->path_len);
         return report_error(w, l->fd, ".", st);
     }

@@ -93,7 +93,7 @@ static status scan_bitstream(struct source *s, const struct chunk *c, struct web
         return STATUS_OK;
     ws->h->info.width = width;
     ws->h->info.height = height;
-    if (lossless) /* its own word counts, as it does for libwebp */
+    if (lossless) /* the image's own size counts, as in libwebp */
         ws->h->info.has_alpha = sizes >> 28 & 1;
     return STATUS_OK;
 }
