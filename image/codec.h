@@ -1,7 +1,8 @@
 #ifndef IMAGE_CODEC_H
 #define IMAGE_CODEC_H
 /*
- * codec: what each file format provides; codec.c holds the table and is the only caller.
+ * codec: what each file format provides. codec.c holds the table; probe.c, decode.c and encode.c
+ * are the only callers.
  *
  * Everything that decides encoded_size comes from `scan`, which reads the header only and is used
  * alike by probe, decode and encode, so that the three cannot disagree, and from the file's size.
@@ -78,6 +79,23 @@ extern const struct image_codec image_bmp_codec;
 extern const struct image_codec image_gif_codec;
 extern const struct image_codec image_tiff_codec;
 
+/* By enum image_format. */
+extern const struct image_codec *const image_codecs[];
+
+/* ---- probe.c: what decoding and encoding ask of a header, too ---- */
+/* s: the file or its beginning; file_size: of the whole. out is undefined after a failure. */
+status codec_scan(struct source *s, uint64_t file_size, const struct image_limits *lim,
+                  struct header *out, struct errmsg *e) MUST_USE;
+/* CORRUPT: a file of so few bytes cannot hold what its header claims. To be checked before anything
+   is allocated for it. */
+status codec_check_bytes(const struct header *h, uint64_t file_bytes, struct errmsg *e) MUST_USE;
+/* Whether an image of this size can be written in its format. */
+status codec_check_size(const struct image_info *i, struct errmsg *e) MUST_USE;
+/* At least the file's own size, so that the original fits, should its image data turn out to be
+   unreadable. What the format does not need is padding. */
+uint64_t codec_encoded_size(const struct image_info *i);
+
+/* ---- pieces ---- */
 /* Appends a piece, unless there are too many or max_metadata is reached: then it is left out. A
    piece of orientation displaces those of colour, and of these all are kept or none. */
 void header_add_piece(struct header *h, uint64_t off, uint32_t len, enum piece_kind kind);

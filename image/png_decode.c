@@ -11,25 +11,9 @@
  * the rest of the samples are zeros; of 16 bits the upper eight are taken; colours beyond the
  * palette are grey. An image whose data is cut short is an error.
  */
-#include "png_format.h"
+#include "png_job.h"
 
 #include <string.h>
-#include <zlib.h>
-
-struct job {
-    const uint8_t *data;
-    size_t len;
-    size_t next; /* chunk */
-    z_stream z;
-    bool ended; /* the stream, properly */
-    struct png_look look;
-    int bits;    /* per sample */
-    int samples; /* per pixel */
-    struct image *img;
-    uint8_t palette[256][3], palette_alpha[256];
-    uint16_t key[3]; /* the transparent colour */
-    bool has_key;
-};
 
 /* ---- the compressed bytes ---- */
 
@@ -40,7 +24,7 @@ static bool holds_data(const char *type)
 }
 
 /* Points the stream to the next chunk's data; false when there is none. */
-static bool next_chunk(struct job *job)
+static bool next_chunk(struct png_job *job)
 {
     struct source s;
     struct png_chunk c;
@@ -59,7 +43,7 @@ static bool next_chunk(struct job *job)
 }
 
 /* One row with its filter byte. *out_end: the stream ended before it. */
-static status read_row(struct job *job, uint8_t *row, size_t n, bool *out_end, struct errmsg *e)
+static status read_row(struct png_job *job, uint8_t *row, size_t n, bool *out_end, struct errmsg *e)
 {
     z_stream *z = &job->z;
     *out_end = job->ended;
@@ -84,96 +68,6 @@ static status read_row(struct job *job, uint8_t *row, size_t n, bool *out_end, s
     return STATUS_OK;
 }
 
-/* ---- filters ---- */
-
-static uint8_t paeth(int a, int b, int c)
-{
-    int pa = b - c, pb = a - c, pc = pa + pb;
-    pa = pa < 0 ? -pa : pa;
-    pb = pb < 0 ? -pb : pb;
-    pc = pc < 0 ? -pc : pc;
-    return (uint8_t)(pa <= pb && pa <= pc ? a : pb <= pc ? b : c);
-}
-
-/* row[0] is the filter; bpp: bytes per pixel, at least 1. */
-static status unfilter(uint8_t *row, const uint8_t *above, size_t n, size_t bpp, struct errmsg *e)
-{
-    uint8_t filter = *row++;
-    above++;
-    switch (filter) {
-    case 0:
-        return STATUS_OK;
-    case 1:
-        for (size_t i = bpp; i < n; i++)
-            row[i] = (uint8_t)(row[i] + row[i - bpp]);
-        return STATUS_OK;
-    case 2:
-        for (size_t i = 0; i < n; i++)
-            row[i] = (uint8_t)(row[i] + above[i]);
-        return STATUS_OK;
-    case 3:
-        for (size_t i = 0; i < n && i < bpp; i++)
-            row[i] = (uint8_t)(row[i] + above[i] / 2);
-        for (size_t i = bpp; i < n; i++)
-            row[i] = (uint8_t)(row[i] + (row[i - bpp] + above[i]) / 2);
-        return STATUS_OK;
-    case 4:
-        for (size_t i = 0; i < n && i < bpp; i++)
-            row[i] = (uint8_t)(row[i] + above[i]);
-        for (size_t i = bpp; i < n; i++)
-            row[i] = (uint8_t)(row[i] + paeth(row[i - bpp], above[i], above[i - bpp]));
-        return STATUS_OK;
-    default:
-        return errmsg_set(e, STATUS_CORRUPT, "PNG: the image data is damaged: filter %d", filter);
-    }
-}
-
-/* ---- samples to pixels ---- */
-
-static unsigned sample(const struct job *job, const uint8_t *row, size_t i)
-{
-    if (job->bits == 8)
-        return row[i];
-    if (job->bits == 16)
-        return read_be16(row + 2 * i);
-    size_t bit = i * (size_t)job->bits;
-    return row[bit / 8] >> (8 - (unsigned)job->bits - bit % 8) & ((1u << job->bits) - 1);
-}
-
-static uint8_t to_8_bits(const struct job *job, unsigned v)
-{
-    return (uint8_t)(job->bits == 16 ? v >> 8 : v * 255 / ((1u << job->bits) - 1));
-}
-
-/* One row of n pixels. alpha: NULL when the image has none. */
-static void to_pixels(const struct job *job, const uint8_t *row, size_t n, uint8_t *out,
-                      uint8_t *alpha)
-{
-    int channels = job->img->channels, samples = job->samples;
-    if (job->bits == 8 && samples == channels && !alpha) {
-        memcpy(out, row, n * (size_t)samples);
-        return;
-    }
-    for (size_t x = 0; x < n; x++, out += channels) {
-        unsigned v[4];
-        for (int c = 0; c < samples; c++)
-            v[c] = sample(job, row, x * (size_t)samples + (size_t)c);
-        if (job->look.color == PNG_PALETTE) {
-            memcpy(out, job->palette[v[0]], 3);
-            if (alpha)
-                alpha[x] = job->palette_alpha[v[0]];
-            continue;
-        }
-        bool is_key = job->has_key;
-        for (int c = 0; c < channels; c++) {
-            out[c] = to_8_bits(job, v[c]);
-            is_key = is_key && v[c] == job->key[c];
-        }
-        if (alpha)
-            alpha[x] = samples > channels ? to_8_bits(job, v[channels]) : is_key ? 0 : 255;
-    }
-}
-
 /* ---- passes ---- */
 
 struct pass {
@@ -189,16 +83,17 @@ struct rows {
     uint8_t *row, *above, *pixels, *alpha;
 };
 
-static void put_row(struct job *job, const struct pass *p, int y, size_t n, const struct rows *r)
+static void put_row(struct png_job *job, const struct pass *p, int y, size_t n,
+                    const struct rows *r)
 {
     struct image *img = job->img;
     size_t channels = (size_t)img->channels, at = (size_t)y * (size_t)img->width;
     if (p->dx == 1) {
-        to_pixels(job, r->row + 1, n, img->pixels + at * channels,
-                  img->alpha ? img->alpha + at : NULL);
+        png_to_pixels(job, r->row + 1, n, img->pixels + at * channels,
+                      img->alpha ? img->alpha + at : NULL);
         return;
     }
-    to_pixels(job, r->row + 1, n, r->pixels, img->alpha ? r->alpha : NULL);
+    png_to_pixels(job, r->row + 1, n, r->pixels, img->alpha ? r->alpha : NULL);
     at += (size_t)p->x0;
     for (size_t x = 0; x < n; x++, at += (size_t)p->dx) {
         memcpy(img->pixels + at * channels, r->pixels + x * channels, channels);
@@ -207,7 +102,7 @@ static void put_row(struct job *job, const struct pass *p, int y, size_t n, cons
     }
 }
 
-static status read_pass(struct job *job, const struct pass *p, struct rows *r, bool *out_end,
+static status read_pass(struct png_job *job, const struct pass *p, struct rows *r, bool *out_end,
                         struct errmsg *e)
 {
     struct image *img = job->img;
@@ -221,7 +116,7 @@ static status read_pass(struct job *job, const struct pass *p, struct rows *r, b
         status st = read_row(job, r->row, bytes + 1, out_end, e);
         if (st || *out_end)
             return st;
-        st = unfilter(r->row, r->above, bytes, (bits + 7) / 8, e);
+        st = png_unfilter(r->row, r->above, bytes, (bits + 7) / 8, e);
         if (st)
             return st;
         put_row(job, p, y, n, r);
@@ -233,7 +128,7 @@ static status read_pass(struct job *job, const struct pass *p, struct rows *r, b
 }
 
 /* Fills pixels that the data does not reach: all samples 0. */
-static void fill(struct job *job)
+static void fill(struct png_job *job)
 {
     struct image *img = job->img;
     size_t n = (size_t)img->width * (size_t)img->height;
@@ -245,7 +140,7 @@ static void fill(struct job *job)
         memset(img->alpha, palette ? job->palette_alpha[0] : 0, n);
 }
 
-static status read_passes(struct job *job, struct errmsg *e)
+static status read_passes(struct png_job *job, struct errmsg *e)
 {
     struct image *img = job->img;
     size_t w = (size_t)img->width, bytes = (w * (size_t)(job->bits * job->samples) + 7) / 8 + 1;
@@ -268,12 +163,12 @@ static status read_passes(struct job *job, struct errmsg *e)
 /* ---- the header ---- */
 
 /* The data of a chunk that is completely in the file. */
-static const uint8_t *chunk_data(const struct job *job, const struct png_chunk *c)
+static const uint8_t *chunk_data(const struct png_job *job, const struct png_chunk *c)
 {
     return job->data + c->off + PNG_CHUNK_HEAD;
 }
 
-static void load_palette(struct job *job)
+static void load_palette(struct png_job *job)
 {
     const struct png_chunk *plte = &job->look.plte, *trns = &job->look.trns;
     for (int i = 0; i < 256; i++)
@@ -285,7 +180,7 @@ static void load_palette(struct job *job)
         memcpy(job->palette_alpha, chunk_data(job, trns), trns->len < 256 ? trns->len : 256);
 }
 
-static void load_key(struct job *job)
+static void load_key(struct png_job *job)
 {
     if (!job->look.trns.type[0] || job->samples != job->img->channels)
         return;
@@ -295,7 +190,7 @@ static void load_key(struct job *job)
         job->key[c] = (uint16_t)(read_be16(chunk_data(job, &job->look.trns) + 2 * c) & mask);
 }
 
-static status prepare(struct job *job, const struct header *h, struct errmsg *e)
+static status prepare(struct png_job *job, const struct header *h, struct errmsg *e)
 {
     struct source s;
     source_init_memory(&s, job->data, job->len);
@@ -331,7 +226,7 @@ static void z_free(voidpf opaque, voidpf p)
 status image_png_decode(const uint8_t *data, size_t len, const struct header *h, struct image *img,
                         struct errmsg *e)
 {
-    struct job job = {.data = data, .len = len, .img = img};
+    struct png_job job = {.data = data, .len = len, .img = img};
     status st = prepare(&job, h, e);
     if (st)
         return st;

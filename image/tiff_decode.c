@@ -3,206 +3,7 @@
  * is decided here, as PIL does. Only images of luma and chroma (but JPEG's, which libjpeg turns
  * into RGB) go through libtiff's own conversion, as they do in PIL.
  */
-#include "tiff_format.h"
-
-#include <assert.h>
-#include <stdio.h>
-#include <string.h>
-#include <tiffio.h>
-
-static_assert(TIFFLIB_VERSION >= 20221213, "libtiff 4.5: limits and messages of each file alone");
-
-struct job {
-    const uint8_t *data;
-    uint64_t len, at;
-    const struct tiff_layout *l;
-    struct image *img;
-    uint32_t samples; /* of a pixel in stage: those that count */
-    uint8_t *stage;   /* (height, width, samples); img->pixels where nothing is left to do */
-    uint8_t *block;   /* one strip or tile */
-    char error[128];  /* the first that libtiff reported */
-};
-
-/* ---- libtiff's file ---- */
-
-static tmsize_t on_read(thandle_t handle, void *to, tmsize_t n)
-{
-    struct job *job = (struct job *)handle;
-    if (n <= 0 || job->at >= job->len)
-        return 0;
-    uint64_t left = job->len - job->at;
-    size_t take = (uint64_t)n < left ? (size_t)n : (size_t)left;
-    memcpy(to, job->data + job->at, take);
-    job->at += take;
-    return (tmsize_t)take;
-}
-
-static tmsize_t on_write(thandle_t handle, void *from, tmsize_t n)
-{
-    (void)handle;
-    (void)from;
-    (void)n;
-    return -1;
-}
-
-static toff_t on_seek(thandle_t handle, toff_t to, int whence)
-{
-    struct job *job = (struct job *)handle;
-    job->at = whence == SEEK_SET ? to : whence == SEEK_CUR ? job->at + to : job->len + to;
-    return job->at;
-}
-
-static int on_close(thandle_t handle)
-{
-    (void)handle;
-    return 0;
-}
-
-static toff_t on_size(thandle_t handle)
-{
-    return ((struct job *)handle)->len;
-}
-
-/* Returning 1 keeps libtiff from printing. */
-static int on_error(TIFF *tif, void *arg, const char *module, const char *format, va_list args)
-{
-    struct job *job = arg;
-    (void)tif;
-    (void)module;
-    if (!job->error[0])
-        vsnprintf(job->error, sizeof job->error, format, args);
-    return 1;
-}
-
-static int on_warning(TIFF *tif, void *arg, const char *module, const char *format, va_list args)
-{
-    (void)tif;
-    (void)arg;
-    (void)module;
-    (void)format;
-    (void)args;
-    return 1;
-}
-
-/* No single piece of memory is larger than the file, or than the samples of the image. */
-static tmsize_t most_memory(const struct job *job)
-{
-    uint64_t samples = (uint64_t)job->l->width * job->l->height * 8;
-    uint64_t most = samples > job->len ? samples : job->len;
-    return (tmsize_t)(most + (64 << 20));
-}
-
-static TIFF *open_file(struct job *job)
-{
-    TIFFOpenOptions *o = TIFFOpenOptionsAlloc();
-    if (!o)
-        return NULL;
-    TIFFOpenOptionsSetMaxSingleMemAlloc(o, most_memory(job));
-    TIFFOpenOptionsSetErrorHandlerExtR(o, on_error, job);
-    TIFFOpenOptionsSetWarningHandlerExtR(o, on_warning, job);
-    TIFF *tif = TIFFClientOpenExt("image", "rm", job, on_read, on_write, on_seek, on_close, on_size,
-                                  NULL, NULL, o);
-    TIFFOpenOptionsFree(o);
-    return tif;
-}
-
-/* ---- samples ---- */
-
-static uint8_t sample_at(const struct tiff_layout *l, const uint8_t *row, size_t i)
-{
-    if (l->bits == 8)
-        return row[i];
-    if (l->bits == 16) {
-        uint16_t v;
-        memcpy(&v, row + 2 * i, 2); /* in the processor's order */
-        return (uint8_t)(v >> 8);
-    }
-    size_t bit = i * l->bits;
-    unsigned max = (1u << l->bits) - 1;
-    unsigned v = row[bit / 8] >> (8 - l->bits - bit % 8) & max;
-    return (uint8_t)(l->photometric == TIFF_PALETTE ? v : v * 255 / max);
-}
-
-/* Rows of a block to the stage. plane: the sample that it holds, when each has its own. */
-static void stage_block(const struct job *job, uint32_t x, uint32_t y, uint32_t w, uint32_t h,
-                        size_t stride, uint32_t plane)
-{
-    const struct tiff_layout *l = job->l;
-    uint32_t in_block = l->separate ? 1 : l->samples;
-    uint32_t n = l->separate ? 1 : job->samples;
-    for (uint32_t j = 0; j < h; j++) {
-        const uint8_t *row = job->block + j * stride;
-        uint8_t *to = job->stage + (((size_t)y + j) * l->width + x) * job->samples + plane;
-        if (l->bits == 8 && n == in_block && n == job->samples) {
-            memcpy(to, row, (size_t)w * n);
-            continue;
-        }
-        for (uint32_t i = 0; i < w; i++, to += job->samples)
-            for (uint32_t c = 0; c < n; c++)
-                to[c] = sample_at(l, row, (size_t)i * in_block + c);
-    }
-}
-
-static bool read_strips(struct job *job, TIFF *tif, uint32_t plane)
-{
-    const struct tiff_layout *l = job->l;
-    uint32_t rows = 0;
-    size_t stride = (size_t)TIFFScanlineSize(tif);
-    TIFFGetFieldDefaulted(tif, TIFFTAG_ROWSPERSTRIP, &rows);
-    if (rows < 1 || !stride)
-        return false;
-    for (uint64_t y = 0; y < l->height; y += rows) {
-        uint32_t h = l->height - y < rows ? (uint32_t)(l->height - y) : rows;
-        tmsize_t want = (tmsize_t)(h * stride);
-        uint32_t strip = TIFFComputeStrip(tif, (uint32_t)y, (uint16_t)plane);
-        if (TIFFReadEncodedStrip(tif, strip, job->block, want) < want)
-            return false;
-        stage_block(job, 0, (uint32_t)y, l->width, h, stride, plane);
-    }
-    return true;
-}
-
-static bool read_tiles(struct job *job, TIFF *tif, uint32_t plane)
-{
-    const struct tiff_layout *l = job->l;
-    tmsize_t size = TIFFTileSize(tif);
-    size_t stride = (size_t)TIFFTileRowSize(tif);
-    for (uint64_t y = 0; y < l->height; y += l->tile_height)
-        for (uint64_t x = 0; x < l->width; x += l->tile_width) {
-            uint64_t w = l->width - x, h = l->height - y;
-            uint32_t tile = TIFFComputeTile(tif, (uint32_t)x, (uint32_t)y, 0, (uint16_t)plane);
-            if (TIFFReadEncodedTile(tif, tile, job->block, size) < size)
-                return false;
-            stage_block(job, (uint32_t)x, (uint32_t)y,
-                        w < l->tile_width ? (uint32_t)w : l->tile_width,
-                        h < l->tile_height ? (uint32_t)h : l->tile_height, stride, plane);
-        }
-    return true;
-}
-
-static status read_samples(struct job *job, TIFF *tif, struct errmsg *e)
-{
-    const struct tiff_layout *l = job->l;
-    bool tiled = l->tile_width;
-    uint64_t in_block = l->separate ? 1 : l->samples;
-    tmsize_t size = tiled ? TIFFTileSize(tif) : TIFFStripSize(tif);
-    uint64_t width = tiled ? l->tile_width : l->width;
-    uint64_t stride = (uint64_t)(tiled ? TIFFTileRowSize(tif) : TIFFScanlineSize(tif));
-    if (size < 1 || size > most_memory(job) || stride < (width * in_block * l->bits + 7) / 8 ||
-        (tiled && (uint64_t)size < stride * l->tile_height))
-        return errmsg_set(e, STATUS_CORRUPT, "TIFF: the header contradicts itself");
-    job->block = mem_alloc((size_t)size);
-    if (!job->block)
-        return errmsg_set(e, STATUS_NOMEM, "TIFF: %s", status_text(STATUS_NOMEM));
-    uint32_t planes = l->separate ? job->samples : 1;
-    for (uint32_t plane = 0; plane < planes; plane++)
-        if (!(tiled ? read_tiles : read_strips)(job, tif, plane))
-            return errmsg_set(e, STATUS_CORRUPT, "TIFF: %s",
-                              job->error[0] ? job->error : "the file is cut short");
-    return STATUS_OK;
-}
-
-/* ---- pixels ---- */
+#include "tiff_job.h"
 
 static uint8_t times(unsigned a, unsigned b) /* a * b / 255, rounded */
 {
@@ -210,7 +11,7 @@ static uint8_t times(unsigned a, unsigned b) /* a * b / 255, rounded */
     return (uint8_t)(((v >> 8) + v) >> 8);
 }
 
-static void from_inks(const struct job *job)
+static void from_inks(const struct tiff_job *job)
 {
     size_t n = (size_t)job->l->width * job->l->height;
     const uint8_t *from = job->stage;
@@ -222,7 +23,7 @@ static void from_inks(const struct job *job)
         }
 }
 
-static status from_palette(const struct job *job, TIFF *tif, struct errmsg *e)
+static status from_palette(const struct tiff_job *job, TIFF *tif, struct errmsg *e)
 {
     uint16_t *map[3];
     size_t n = (size_t)job->l->width * job->l->height;
@@ -240,7 +41,7 @@ static uint8_t divided(unsigned v, unsigned alpha)
     return (uint8_t)(v > 255 ? 255 : v);
 }
 
-static void from_alpha(const struct job *job)
+static void from_alpha(const struct tiff_job *job)
 {
     size_t n = (size_t)job->l->width * job->l->height, channels = (size_t)job->img->channels;
     const uint8_t *from = job->stage;
@@ -253,7 +54,7 @@ static void from_alpha(const struct job *job)
     }
 }
 
-static status make_pixels(const struct job *job, TIFF *tif, struct errmsg *e)
+static status make_pixels(const struct tiff_job *job, TIFF *tif, struct errmsg *e)
 {
     if (job->l->photometric == TIFF_PALETTE)
         return from_palette(job, tif, e);
@@ -268,7 +69,7 @@ static status make_pixels(const struct job *job, TIFF *tif, struct errmsg *e)
 }
 
 /* Through libtiff's own conversion; rows are taken as they are stored. */
-static status read_converted(struct job *job, TIFF *tif, struct errmsg *e)
+static status read_converted(struct tiff_job *job, TIFF *tif, struct errmsg *e)
 {
     TIFFRGBAImage in;
     char text[1024] = "";
@@ -313,7 +114,7 @@ static bool agrees(TIFF *tif, const struct tiff_layout *l)
     return width == l->tile_width && height == l->tile_height;
 }
 
-static status read_file(struct job *job, TIFF *tif, struct errmsg *e)
+static status read_file(struct tiff_job *job, TIFF *tif, struct errmsg *e)
 {
     const struct tiff_layout *l = job->l;
     bool ycc = l->photometric == TIFF_YCC;
@@ -326,7 +127,7 @@ static status read_file(struct job *job, TIFF *tif, struct errmsg *e)
         return read_converted(job, tif, e);
     if (ycc)
         TIFFSetField(tif, TIFFTAG_JPEGCOLORMODE, JPEGCOLORMODE_RGB);
-    status st = read_samples(job, tif, e);
+    status st = tiff_samples_read(job, tif, e);
     return st ? st : make_pixels(job, tif, e);
 }
 
@@ -342,14 +143,14 @@ status image_tiff_decode(const uint8_t *data, size_t len, const struct header *h
     if (st)
         return st;
     AUTO(mem_free) uint8_t *stage = NULL;
-    struct job job = {.data = data, .len = len, .l = &l, .img = img, .stage = img->pixels};
+    struct tiff_job job = {.data = data, .len = len, .l = &l, .img = img, .stage = img->pixels};
     job.samples = tiff_colors(&l) + (img->alpha != NULL);
     if (job.samples != (uint32_t)img->channels) {
         stage = job.stage = mem_alloc((size_t)l.width * l.height * job.samples);
         if (!stage)
             return errmsg_set(e, STATUS_NOMEM, "TIFF: %s", status_text(STATUS_NOMEM));
     }
-    TIFF *tif = open_file(&job);
+    TIFF *tif = tiff_file_open(&job);
     if (!tif)
         return errmsg_set(e, STATUS_CORRUPT, "TIFF: %s",
                           job.error[0] ? job.error : "the header is damaged");

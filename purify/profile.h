@@ -32,4 +32,10 @@ status profile_anchor(struct purify_profile *p, const char *dir, struct profile_
 status profile_weights_path(const char *value, char **out) MUST_USE;
 bool profile_is_path(const char *value);
 
+bool profile_ends_with(const char *s, const char *suffix);
+/* The file's name without directory and ".ini", with what may not be in a name as '_'. */
+void profile_name_of(const char *path, char *out, size_t size);
+/* The user's directory of profiles (0) or the shipped one (1). */
+status profile_dir(int which, char **out) MUST_USE;
+
 #endif

@@ -1,18 +1,14 @@
-/* Profiles on disk: where they are, listing and writing them. What is in one: profile_read.c. */
+/* Profiles on disk: where they are, writing and removing them. What is in one: profile_read.c. */
 #include "profile.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <string.h>
 
-enum {
-    FILE_MAX = 64 << 10,
-    NAMES_MAX = 1024, /* profiles listed of one directory */
-};
+enum { FILE_MAX = 64 << 10, NAMES_TEXT_MAX = 1024 }; /* bytes */
 
 /* ---- where ---- */
 
-static bool ends_with(const char *s, const char *suffix)
+bool profile_ends_with(const char *s, const char *suffix)
 {
     size_t n = strlen(s), m = strlen(suffix);
     return n >= m && strcmp(s + n - m, suffix) == 0;
@@ -20,7 +16,7 @@ static bool ends_with(const char *s, const char *suffix)
 
 bool profile_is_path(const char *value)
 {
-    return strchr(value, '/') || ends_with(value, ".safetensors");
+    return strchr(value, '/') || profile_ends_with(value, ".safetensors");
 }
 
 status profile_weights_path(const char *value, char **out)
@@ -42,11 +38,10 @@ static bool name_char(char c)
            strchr("._+-", c);
 }
 
-/* The file's name without directory and ".ini", with what may not be in a name as '_'. */
-static void name_of(const char *path, char *out, size_t size)
+void profile_name_of(const char *path, char *out, size_t size)
 {
     const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
-    size_t n = strlen(base) - (ends_with(base, ".ini") ? 4 : 0);
+    size_t n = strlen(base) - (profile_ends_with(base, ".ini") ? 4 : 0);
     n = n < size ? n : size - 1;
     for (size_t i = 0; i < n; i++)
         out[i] = name_char(base[i]) ? base[i] : '_';
@@ -55,8 +50,7 @@ static void name_of(const char *path, char *out, size_t size)
         snprintf(out, size, "unnamed");
 }
 
-/* The user's directory of profiles (0) or the shipped one (1). */
-static status profiles_dir(int which, char **out)
+status profile_dir(int which, char **out)
 {
     AUTO(mem_free) char *base = NULL;
     status st = which == 0 ? path_config_dir(&base) : path_data_dir(&base);
@@ -95,7 +89,7 @@ static status read_named(const char *name, char **out_path, void **out_data, siz
     for (int which = 0; which < 2; which++) {
         AUTO(mem_free) char *dir = NULL;
         AUTO(mem_free) char *path = NULL;
-        st = profiles_dir(which, &dir);
+        st = profile_dir(which, &dir);
         if (st == STATUS_NOT_FOUND)
             continue;
         if (!st && !(path = mem_printf("%s/%s.ini", dir, name)))
@@ -107,7 +101,7 @@ static status read_named(const char *name, char **out_path, void **out_data, siz
         if (st != STATUS_NOT_FOUND)
             return st;
     }
-    AUTO(buf_done) struct buf names = BUF_INIT(NAMES_MAX);
+    AUTO(buf_done) struct buf names = BUF_INIT(NAMES_TEXT_MAX);
     status_ignore(purify_profile_list(add_name, &names), "as many as there are");
     return errmsg_set(e, STATUS_NOT_FOUND,
                       "no profile is named \"%.64s\"; there are %.300s (relearn profile ls)", name,
@@ -117,7 +111,7 @@ static status read_named(const char *name, char **out_path, void **out_data, siz
 static status read_profile(const char *name_or_path, char **out_path, void **out_data,
                            size_t *out_len, struct errmsg *e)
 {
-    if (!strchr(name_or_path, '/') && !ends_with(name_or_path, ".ini"))
+    if (!strchr(name_or_path, '/') && !profile_ends_with(name_or_path, ".ini"))
         return read_named(name_or_path, out_path, out_data, out_len, e);
     AUTO(mem_free) char *path = mem_strdup(name_or_path);
     status st = path ? io_read_file(path, FILE_MAX, out_data, out_len, e) : STATUS_NOMEM;
@@ -136,7 +130,7 @@ status purify_profile_load(const char *name_or_path, struct purify_profile *out,
         return st;
     struct purify_profile p;
     purify_profile_init(&p);
-    name_of(path, p.name, sizeof p.name);
+    profile_name_of(path, p.name, sizeof p.name);
     st = profile_read(path, data, len, &p, e);
     if (!st)
         *out = p;
@@ -157,7 +151,7 @@ status purify_profile_create(const struct purify_profile *p, const char *name, b
     if (!st)
         st = profile_anchor(&named, ".", &fault, e);
     if (!st)
-        st = profiles_dir(0, &dir);
+        st = profile_dir(0, &dir);
     if (!st && !(path = mem_printf("%s/%s.ini", dir, name)))
         st = STATUS_NOMEM;
     if (!st && !replace && access(path, F_OK) == 0)
@@ -179,7 +173,7 @@ static status no_such_profile(const char *name, struct errmsg *e)
 {
     AUTO(mem_free) char *shipped = NULL;
     AUTO(mem_free) char *path = NULL;
-    status st = profiles_dir(1, &shipped);
+    status st = profile_dir(1, &shipped);
     if (st && st != STATUS_NOT_FOUND)
         return st;
     if (shipped && !(path = mem_printf("%s/%s.ini", shipped, name)))
@@ -195,7 +189,7 @@ status purify_profile_remove(const char *name, char **out_path, struct errmsg *e
     AUTO(mem_free) char *path = NULL;
     status st = check_name(name, e);
     if (!st)
-        st = profiles_dir(0, &dir);
+        st = profile_dir(0, &dir);
     if (!st && !(path = mem_printf("%s/%s.ini", dir, name)))
         st = STATUS_NOMEM;
     if (st)
@@ -207,94 +201,5 @@ status purify_profile_remove(const char *name, char **out_path, struct errmsg *e
                                           strerror(err));
     }
     *out_path = TAKE(path);
-    return STATUS_OK;
-}
-
-/* ---- listing ---- */
-
-struct names {
-    char *name[NAMES_MAX]; /* "x.ini", for mem_free */
-    int n;
-};
-
-static void names_free(struct names *l)
-{
-    for (int i = 0; l && i < l->n; i++)
-        mem_free(l->name[i]);
-    mem_free(l);
-}
-DEFINE_FREEP(struct names *, names_free)
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static status names_read(const char *dir, struct names **out)
-{
-    AUTO(names_free) struct names *l = mem_zalloc(1, sizeof *l);
-    if (!l)
-        return STATUS_NOMEM;
-    DIR *d = opendir(dir);
-    const struct dirent *entry;
-    status st = STATUS_OK;
-    while (d && !st && l->n < NAMES_MAX && (entry = readdir(d))) {
-        if (entry->d_name[0] == '.' || !ends_with(entry->d_name, ".ini"))
-            continue;
-        if ((l->name[l->n] = mem_strdup(entry->d_name)))
-            l->n++;
-        else
-            st = STATUS_NOMEM;
-    }
-    if (d)
-        closedir(d);
-    if (st)
-        return st;
-    qsort(l->name, (size_t)l->n, sizeof *l->name, by_name);
-    *out = TAKE(l);
-    return STATUS_OK;
-}
-
-static bool names_has(const struct names *l, const char *name)
-{
-    for (int i = 0; l && i < l->n; i++)
-        if (strcmp(l->name[i], name) == 0)
-            return true;
-    return false;
-}
-
-static status list_dir(const char *dir, const struct names *l, const struct names *hidden_by,
-                       void (*fn)(const char *name, const char *path, void *arg), void *arg)
-{
-    for (int i = 0; i < l->n; i++) {
-        if (names_has(hidden_by, l->name[i]))
-            continue;
-        AUTO(mem_free) char *path = mem_printf("%s/%s", dir, l->name[i]);
-        if (!path)
-            return STATUS_NOMEM;
-        char name[sizeof((struct purify_profile *)0)->name];
-        name_of(path, name, sizeof name);
-        fn(name, path, arg);
-    }
-    return STATUS_OK;
-}
-
-status purify_profile_list(void (*fn)(const char *name, const char *path, void *arg), void *arg)
-{
-    AUTO(names_free) struct names *user = NULL;
-    AUTO(names_free) struct names *shipped = NULL;
-    struct names **lists[2] = {&user, &shipped};
-    for (int which = 0; which < 2; which++) {
-        AUTO(mem_free) char *dir = NULL;
-        status st = profiles_dir(which, &dir);
-        if (st == STATUS_NOT_FOUND)
-            continue;
-        if (!st)
-            st = names_read(dir, lists[which]);
-        if (!st)
-            st = list_dir(dir, *lists[which], which == 1 ? user : NULL, fn, arg);
-        if (st)
-            return st;
-    }
     return STATUS_OK;
 }

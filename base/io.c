@@ -1,162 +1,13 @@
-#include "seam.h"
+/* The seam's durable I/O. */
+#include "fault.h"
 
-#include "banned.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdatomic.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 
-/* ---- fault injection ---- */
-
-struct fault {
-    atomic_ulong calls;
-    atomic_ulong at; /* the call number that fails next; 0: off */
-    atomic_ulong every;
-    atomic_int err;
-};
-static struct fault faults[FAULT_COUNT];
-static atomic_int env_read;
-
-static void fault_from_env(void)
-{
-    static const char *const names[FAULT_COUNT] = {"mem",  "open",   "read", "write",
-                                                   "sync", "rename", "crash"};
-    const char *spec = getenv("RELEARN_FAULT");
-    if (!spec)
-        return;
-    for (int k = 0; k < FAULT_COUNT; k++) {
-        size_t len = strlen(names[k]);
-        if (strncmp(spec, names[k], len) != 0 || spec[len] != ':')
-            continue;
-        char *end;
-        unsigned long n = strtoul(spec + len + 1, &end, 10);
-        unsigned long every = *end == ':' ? strtoul(end + 1, NULL, 10) : 0;
-        fault_set((enum fault_kind)k, n, every, 0);
-    }
-}
-
-static atomic_ullong asked_bytes;
-
-uint64_t fault_mem_bytes(void)
-{
-    return atomic_load(&asked_bytes);
-}
-
-/* True when this call must fail. */
-static int fault_hit(enum fault_kind kind)
-{
-    if (!atomic_exchange_explicit(&env_read, 1, memory_order_relaxed))
-        fault_from_env();
-    struct fault *f = &faults[kind];
-    unsigned long call = atomic_fetch_add_explicit(&f->calls, 1, memory_order_relaxed) + 1;
-    unsigned long at = atomic_load_explicit(&f->at, memory_order_relaxed);
-    if (at == 0 || call != at)
-        return 0;
-    unsigned long every = atomic_load_explicit(&f->every, memory_order_relaxed);
-    atomic_store_explicit(&f->at, every ? at + every : 0, memory_order_relaxed);
-    return 1;
-}
-
-static int mem_hit(size_t bytes)
-{
-    atomic_fetch_add_explicit(&asked_bytes, bytes, memory_order_relaxed);
-    return fault_hit(FAULT_MEM);
-}
-
-static status fault_status(enum fault_kind kind)
-{
-    int err = atomic_load_explicit(&faults[kind].err, memory_order_relaxed);
-    return err ? status_from_errno(err) : STATUS_IO;
-}
-
-void fault_set(enum fault_kind kind, unsigned long n, unsigned long every, int err)
-{
-    struct fault *f = &faults[kind];
-    atomic_store(&env_read, 1);
-    atomic_store(&f->every, every);
-    atomic_store(&f->err, err);
-    atomic_store(&f->at, n ? atomic_load(&f->calls) + n : 0);
-}
-
-void fault_clear(void)
-{
-    for (int k = 0; k < FAULT_COUNT; k++)
-        fault_set((enum fault_kind)k, 0, 0, 0);
-}
-
-unsigned long fault_calls(enum fault_kind kind)
-{
-    return atomic_load(&faults[kind].calls);
-}
-
-/* ---- memory ---- */
-
-void *mem_alloc(size_t size)
-{
-    if (size > PTRDIFF_MAX || mem_hit(size))
-        return NULL;
-    return malloc(size ? size : 1);
-}
-
-void *mem_zalloc(size_t n, size_t size)
-{
-    size_t bytes;
-    if (__builtin_mul_overflow(n, size, &bytes) || bytes > PTRDIFF_MAX || mem_hit(bytes))
-        return NULL;
-    return calloc(1, bytes ? bytes : 1);
-}
-
-void *mem_alloc_aligned(size_t size)
-{
-    enum { HUGE_PAGE = 2 << 20 };
-    if (size > PTRDIFF_MAX - HUGE_PAGE || mem_hit(size))
-        return NULL;
-    size_t align = size < HUGE_PAGE ? 64 : HUGE_PAGE;
-    size_t whole = size ? (size + align - 1) / align * align : align;
-    void *p = aligned_alloc(align, whole);
-    if (p && align == HUGE_PAGE)
-        (void)madvise(p, whole, MADV_HUGEPAGE); /* without it the memory is only slower */
-    return p;
-}
-
-void *mem_realloc(void *p, size_t size)
-{
-    return mem_hit(size) ? NULL : realloc(p, size ? size : 1);
-}
-
-char *mem_strdup(const char *s)
-{
-    size_t len = strlen(s) + 1;
-    char *p = mem_alloc(len);
-    if (p)
-        memcpy(p, s, len);
-    return p;
-}
-
-char *mem_printf(const char *fmt, ...)
-{
-    va_list args, again;
-    va_start(args, fmt);
-    va_copy(again, args);
-    int len = vsnprintf(NULL, 0, fmt, args);
-    char *p = len < 0 ? NULL : mem_alloc((size_t)len + 1);
-    if (p)
-        vsnprintf(p, (size_t)len + 1, fmt, again);
-    va_end(again);
-    va_end(args);
-    return p;
-}
-
-void mem_free(void *p)
-{
-    free(p);
-}
-
-/* ---- durable I/O ---- */
+#include "banned.h"
 
 status io_open(int dirfd, const char *path, int flags, mode_t mode, int *out_fd)
 {
@@ -357,23 +208,4 @@ status io_mkdirs(const char *path, int is_private, struct errmsg *e)
     if (stat(p, &sb) < 0 || !S_ISDIR(sb.st_mode))
         return errmsg_set(e, STATUS_EXISTS, "%s exists and is not a directory", path);
     return STATUS_OK;
-}
-
-/* ---- time ---- */
-
-static uint64_t clock_ns(clockid_t id)
-{
-    struct timespec ts;
-    clock_gettime(id, &ts);
-    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
-uint64_t time_mono_ns(void)
-{
-    return clock_ns(CLOCK_MONOTONIC);
-}
-
-uint64_t time_real_ns(void)
-{
-    return clock_ns(CLOCK_REALTIME);
 }
