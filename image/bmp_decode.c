@@ -174,7 +174,7 @@ status image_bmp_decode(const uint8_t *data, size_t len, const struct header *h,
     read_palette(&r);
     if (r.l.compression == BMP_RLE8 || r.l.compression == BMP_RLE4)
         return read_runs(&r, e);
-    CHECK(len >= h->least_bytes); /* codec.c refuses a file that is too short */
+    CHECK(len >= h->least_bytes); /* probe.c refuses a file that is too short */
     read_rows(&r);
     return STATUS_OK;
 }
