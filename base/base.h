@@ -7,6 +7,7 @@
 #include "cpu.h"
 #include "digest.h"
 #include "log.h"
+#include "npy.h"
 #include "param.h"
 #include "paths.h"
 #include "pool.h"

@@ -107,7 +107,8 @@ static void a_list_is_purified_and_counted(void **state)
         7);
     wait_warm(7);
     assert_int_equal(ask("{\"cmd\":\"warm-state\"}", "failed"), 3);
-    assert_int_equal(named_count(fs.named[FUSED_GROUP_UNPURIFIED]), 1); /* "out" leaves the source */
+    assert_int_equal(named_count(fs.named[FUSED_GROUP_UNPURIFIED]),
+                     1); /* "out" leaves the source */
     assert_int_equal(fake_submitted(&rig.fake), 2);
     assert_ok(cache_flush(rig.cache));
     assert_int_equal(

@@ -13,6 +13,7 @@
 
 #include "into.h"
 #include "links.h"
+#include "list_copy.h"
 #include "mounts.h"
 #include "pipeline.h"
 #include "under.h"
@@ -120,19 +121,13 @@ static void report_unwritten(struct copying *c, const char *path, status st)
                                              : status_text(st));
 }
 
-static int is_stopping(void *arg)
-{
-    struct copying *c = arg;
-    return atomic_load(&c->stopping);
-}
-
 /* ---- one file ---- */
 
 static void item_end(struct item *it)
 {
     struct copying *c = it->c;
     fused_bytes_unref(it->fetch.bytes);
-    close(it->fetch.fd);
+    close(it->fetch.file.fd);
     into_unref(it->dir);
     pthread_mutex_lock(&c->lock);
     c->outstanding--;
@@ -143,18 +138,50 @@ static void item_end(struct item *it)
     mem_free(it);
 }
 
+static uint64_t work_of(const struct copying *c, const struct fused_verdict *v)
+{
+    return v->group == FUSED_GROUP_IMAGE ? fused_work(c->copy->model, v->info.width, v->info.height)
+                                         : 0;
+}
+
+/* An image of a list is there. */
+static void count_image(void *arg)
+{
+    struct item *it = arg;
+    uint64_t work = work_of(it->c, &it->fetch.file.verdict);
+    pthread_mutex_lock(&it->c->lock);
+    it->c->result.work += work;
+    pthread_mutex_unlock(&it->c->lock);
+}
+
+static int item_is_stopping(void *arg)
+{
+    const struct item *it = arg;
+    return atomic_load(&it->c->stopping);
+}
+
 /* *out_reading: it is the source that failed. */
 static status fill_aside(struct item *it, int fd, int *out_reading)
 {
     const struct fused_bytes *b = it->fetch.bytes;
+    const struct fused_file *file = &it->fetch.file;
     *out_reading = 0;
     if (b)
         return io_write(fd, b->data, b->len);
-    const struct verbatim v = {.from = it->fetch.fd,
+    if (file->verdict.group == FUSED_GROUP_IMAGE) {
+        const struct list_copy lc = {.pipeline = it->c->pipeline,
+                                     .from = file,
+                                     .to = fd,
+                                     .copied = count_image,
+                                     .stop = item_is_stopping,
+                                     .arg = it};
+        return list_copy(&lc, out_reading, &it->fetch.err);
+    }
+    const struct verbatim v = {.from = file->fd,
                                .to = fd,
-                               .padded_size = it->fetch.verdict.size,
-                               .stop = is_stopping,
-                               .arg = it->c};
+                               .padded_size = file->verdict.size,
+                               .stop = item_is_stopping,
+                               .arg = it};
     return verbatim_copy(&v, &it->sb, out_reading);
 }
 
@@ -176,7 +203,8 @@ static bool write_item(struct item *it)
     else
         into_file_drop(it->dir, &f);
     if (st && reading && st != STATUS_CANCELLED)
-        report_failure(it->c, it->path, st == STATUS_AGAIN ? changed_text : status_text(st));
+        report_failure(it->c, it->path,
+                       st == STATUS_AGAIN ? changed_text : errmsg_text(&it->fetch.err, st));
     else if (st)
         report_unwritten(it->c, it->path, st);
     return !st;
@@ -186,32 +214,24 @@ static bool write_item(struct item *it)
 
 static void item_fetched(struct fused_fetch *f, status st);
 
-static uint64_t work_of(const struct copying *c, const struct fused_verdict *v)
-{
-    return v->group == FUSED_GROUP_IMAGE ? fused_work(c->copy->model, v->info.width, v->info.height)
-                                         : 0;
-}
-
-/* Looks at the file as it is now and asks for its bytes; item_fetched is called, perhaps at once.
- */
+/* Looks at the file as it is now and asks for its bytes; item_fetched is called, perhaps at once. A
+   file of many images is written by its images. */
 static void begin_fetch(struct item *it)
 {
     struct fused_fetch *f = &it->fetch;
     struct copying *c = it->c;
-    status st = file_settle(f->fd, &it->sb);
-    it->tries++;
-    f->id = fused_file_id(&it->sb);
-    f->err.text[0] = 0;
-    f->bytes = NULL;
-    f->name = it->path;
-    f->want_bytes = true;
-    f->same_bytes = false;
-    f->done = item_fetched;
-    f->arg = it;
+    struct errmsg e = {""};
+    int fd = f->file.fd;
+    status st = file_settle(fd, &it->sb);
+    struct fused_file file = fused_file_of(fd, it->path, &it->sb);
     if (!st)
-        st = fused_examine(c->pipeline, f->fd, &f->id, it->path, &f->verdict, &f->err);
-    it->work = st ? 0 : work_of(c, &f->verdict);
-    if (!st && f->verdict.group == FUSED_GROUP_IMAGE && !atomic_load(&c->stopping))
+        st = fused_examine(c->pipeline, &file, &e);
+    it->tries++;
+    it->work = st || file.verdict.list.count ? 0 : work_of(c, &file.verdict);
+    fused_fetch_init(f, &file, 0, item_fetched, it);
+    f->err = e;
+    if (!st && file.verdict.group == FUSED_GROUP_IMAGE && !file.verdict.list.count &&
+        !atomic_load(&c->stopping))
         fused_fetch_start(c->pipeline, f, PURIFY_URGENT);
     else
         item_fetched(f, st);
@@ -219,14 +239,14 @@ static void begin_fetch(struct item *it)
 
 static void item_written(struct item *it)
 {
-    const struct fused_verdict *v = &it->fetch.verdict;
+    const struct fused_verdict *v = &it->fetch.file.verdict;
     count_as(it->c, v->group, it->path, v->reason);
 }
 
 /* What is not purified is not written where it has to be. */
 static bool is_refused(const struct item *it)
 {
-    return it->c->copy->strict && it->fetch.verdict.group == FUSED_GROUP_UNPURIFIED;
+    return it->c->copy->strict && it->fetch.file.verdict.group == FUSED_GROUP_UNPURIFIED;
 }
 
 static void writer_run(void *arg)
@@ -324,7 +344,7 @@ static status copy_open_file(struct copying *c, struct into_dir *dir, int fd, co
         return it ? STATUS_CANCELLED : STATUS_NOMEM;
     }
     it->c = c;
-    it->fetch.fd = fd;
+    it->fetch.file.fd = fd;
     it->dir = into_ref(dir);
     memcpy(it->path, path, strlen(path) + 1);
     it->name = strrchr(it->path, '/') ? strrchr(it->path, '/') + 1 : it->path;

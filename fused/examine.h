@@ -7,8 +7,8 @@
 /* max_pixels 0: the decoder's limit. */
 struct image_limits examine_limits(uint64_t max_pixels);
 /* As fused_examine, but that nothing is remembered. */
-status examine_file(const struct image_limits *lim, const struct fused_rules *rules, int fd,
-                    const struct cache_file_id *id, const char *path, struct fused_verdict *out,
+status examine_file(const struct image_limits *lim, const struct fused_rules *rules,
+                    const struct fused_file *file, struct fused_verdict *out,
                     struct errmsg *e) MUST_USE;
 
 #endif

@@ -260,11 +260,11 @@ status fs_lookup_node(struct fs *fs, struct node *parent, const char *name, cons
 
 /* ---- what it is served as ---- */
 
-void fs_note(struct fs *fs, const struct cache_file_id *id, const char *path,
-             const struct fused_verdict *v)
+void fs_note(struct fs *fs, const struct fused_file *file)
 {
+    const struct fused_verdict *v = &file->verdict;
     if (v->group != FUSED_GROUP_IMAGE)
-        named_add(fs->named[v->group], id, path, v->reason);
+        named_add(fs->named[v->group], &file->id, file->name, v->reason);
 }
 
 static void forget_notes(struct fs *fs, const struct cache_file_id *id)
@@ -274,50 +274,104 @@ static void forget_notes(struct fs *fs, const struct cache_file_id *id)
             named_remove(fs->named[g], id);
 }
 
-/* Takes in what was found out about the version *id of n. */
-static void remember(struct fs *fs, struct node *n, const struct cache_file_id *id,
-                     const char *path, const struct fused_verdict *verdict)
+/* Takes in what was found out about a version of n. all: every image of a list is stored. Returns
+   whether what it is served as is stored. */
+static bool remember(struct fs *fs, struct node *n, const struct fused_file *file, bool all)
 {
-    struct node_version v = node_version(id);
+    const struct fused_verdict *verdict = &file->verdict;
+    struct node_version v = node_version(&file->id);
     struct node_known known;
     status before = table_recall(fs->table, n, &v, &known);
     bool other = before || known.group != verdict->group;
     if (before == STATUS_EXISTS) /* whatever its former version was listed as */
-        forget_notes(fs, id);
+        forget_notes(fs, &file->id);
     if (other)
-        fs_note(fs, id, path, verdict);
-    int64_t changed = id->mtime_ns > id->ctime_ns ? id->mtime_ns : id->ctime_ns;
+        fs_note(fs, file);
+    bool many = verdict->list.count > 0;
+    bool stored = many ? all || (!before && known.stored) : fused_is_cached(fs->pipeline, verdict);
+    int64_t changed = file->id.mtime_ns > file->id.ctime_ns ? file->id.mtime_ns : file->id.ctime_ns;
     known = (struct node_known){.group = verdict->group,
+                                .many = many,
                                 .unsettled = fs_is_recent(changed),
-                                .stored = fused_is_cached(fs->pipeline, verdict),
+                                .stored = stored,
                                 .has_source = verdict->has_source,
                                 .size = verdict->size,
                                 .source = verdict->source};
     table_remember(fs->table, n, &v, &known);
+    return stored;
 }
 
-int fs_judge_open(struct fs *fs, struct node *n, int fd, const struct stat *sb, const char *path,
-                  struct fused_verdict *out)
+int fs_judge_file(struct fs *fs, struct node *n, struct fused_file *io, bool *out_stored)
 {
-    struct cache_file_id id = fused_file_id(sb);
     struct errmsg e = {""};
-    status st = fused_examine(fs->pipeline, fd, &id, path, out, &e);
+    status st = fused_examine(fs->pipeline, io, &e);
     if (st) {
-        log_warn("%s: cannot be examined: %s", path, errmsg_text(&e, st));
+        log_warn("%s: cannot be examined: %s", io->name, errmsg_text(&e, st));
         return fs_errno(st);
     }
-    remember(fs, n, &id, path, out);
+    *out_stored = remember(fs, n, io, false);
     return 0;
 }
 
-void fs_fetched(struct fs *fs, struct node *n, const struct fused_fetch *f)
+/* What is remembered of a version, if that is all there is to know. Of a list the places of its
+   images are not remembered. */
+static bool recall(struct fs *fs, struct node *n, const struct stat *sb, struct fused_file *io)
 {
-    struct node *found = n ? NULL : table_find(fs->table, f->id.device, f->id.inode, f->name);
-    if (n || found)
-        remember(fs, n ? n : found, &f->id, f->name, &f->verdict);
+    struct node_version v = node_version(&io->id);
+    struct node_known known;
+    if (table_recall(fs->table, n, &v, &known) || known.many ||
+        (known.has_source && !fs_is_sure(fs, sb->st_dev, io->fd)) ||
+        (known.group == FUSED_GROUP_IMAGE && !known.stored))
+        return false;
+    io->verdict = (struct fused_verdict){.group = known.group,
+                                         .size = known.size,
+                                         .has_source = known.has_source,
+                                         .source = known.source};
+    if (known.group == FUSED_GROUP_UNPURIFIED) {
+        AUTO(mem_free) char *why = named_why(fs->named[known.group], &io->id);
+        snprintf(io->verdict.reason, sizeof io->verdict.reason, "%s", why ? why : "damaged");
+    }
+    return true;
+}
+
+int fs_open_judged(struct fs *fs, struct node *n, char *out_path, struct fused_file *out,
+                   bool *out_ready)
+{
+    struct stat sb;
+    int fd, err = fs_open_node_data(fs, n, out_path, &sb, &fd);
+    if (err)
+        return err;
+    struct fused_file f = fused_file_of(fd, out_path, &sb);
+    bool ready = recall(fs, n, &sb, &f);
+    if (!ready)
+        err = fs_judge_file(fs, n, &f, &ready);
+    if (err) {
+        close(fd);
+        return err;
+    }
+    *out_ready = ready || f.verdict.group != FUSED_GROUP_IMAGE || f.verdict.list.count;
+    *out = f;
+    return 0;
+}
+
+static void found(struct fs *fs, struct node *n, const struct fused_file *file, bool all)
+{
+    struct node *at = n ? NULL : table_find(fs->table, file->id.device, file->id.inode, file->name);
+    if (n || at)
+        remember(fs, n ? n : at, file, all);
     else
-        fs_note(fs, &f->id, f->name, &f->verdict);
-    table_unref(fs->table, found);
+        fs_note(fs, file);
+    table_unref(fs->table, at);
+}
+
+void fs_fetched(struct fs *fs, struct node *n, const struct fused_file *file)
+{
+    found(fs, n, file, false);
+}
+
+void fs_list_stored(struct fs *fs, const struct fused_file *file)
+{
+    found(fs, NULL, file, true);
 }
 
 struct sent_notice {
@@ -379,12 +433,13 @@ int fs_judge(struct fs *fs, struct node *n, int base_fd, const char *name, struc
     char path[PATH_MAX];
     if (table_path(fs->table, n, NULL, path))
         return ENAMETOOLONG;
-    struct fused_verdict verdict;
-    err = fs_judge_open(fs, n, fd, &now, path, &verdict);
+    struct fused_file file = fused_file_of(fd, path, &now);
+    bool stored;
+    err = fs_judge_file(fs, n, &file, &stored);
     if (err)
         return err;
     *sb = now;
-    fs_show_size(sb, verdict.size);
+    fs_show_size(sb, file.verdict.size);
     return 0;
 }
 

@@ -158,15 +158,21 @@ bool fs_is_sure(struct fs *fs, uint64_t device, int fd);
 int fs_judge(struct fs *fs, struct node *n, int base_fd, const char *name, struct stat *sb);
 /* Writes a served size and the blocks that go with it. */
 void fs_show_size(struct stat *sb, uint64_t size);
-/* The same as fs_judge for an open file; always up to date in *out. */
-int fs_judge_open(struct fs *fs, struct node *n, int fd, const struct stat *sb, const char *path,
-                  struct fused_verdict *out);
+/* Finds out by its header what an open file is served as, now, and remembers it as n's. *out_stored:
+   that is in the cache. */
+int fs_judge_file(struct fs *fs, struct node *n, struct fused_file *io, bool *out_stored);
+/* Opens a node's data, as fs_open_node_data, and finds out what it is served as: by what is
+   remembered of this version, or by its header. *out_ready: nothing has to be read or purified
+   before it can be told to be open. out->name is out_path. */
+int fs_open_judged(struct fs *fs, struct node *n, char *out_path, struct fused_file *out,
+                   bool *out_ready);
 /* Remembers what a fetch (status OK) found out about node n; NULL: about a file that the kernel may
    not know. */
-void fs_fetched(struct fs *fs, struct node *n, const struct fused_fetch *f);
+void fs_fetched(struct fs *fs, struct node *n, const struct fused_file *file);
+/* The same when every image of a list has been stored. */
+void fs_list_stored(struct fs *fs, const struct fused_file *file);
 /* Enters a judged file into the lists of the status. */
-void fs_note(struct fs *fs, const struct cache_file_id *id, const char *path,
-             const struct fused_verdict *v);
+void fs_note(struct fs *fs, const struct fused_file *file);
 /* Tells the kernel to forget, from any thread but a callback's; pages: content too. Drops the
    caller's reference to n; may be refused for want of memory. */
 void fs_forget_cached(struct fs *fs, struct node *n, bool pages);

@@ -129,8 +129,9 @@ struct fused_verdict {
     /* Bytes that reading it will give. Of one version of a file it never changes: an image that
        turns out damaged when it is decoded is served as it is, followed by FUSED_PAD bytes. */
     uint64_t size;
-    struct image_info info;        /* FUSED_GROUP_IMAGE */
-    bool has_source;               /* `source` is known */
+    struct image_info info;        /* FUSED_GROUP_IMAGE; of each image of a list */
+    struct image_list list;        /* of a file that holds many images; else its count is 0 */
+    bool has_source;               /* `source` is known; never of a list */
     bool has_pixels;               /* `pixels` is known */
     struct digest source;          /* of the file's bytes */
     struct digest pixels;          /* of its decoded pixels */
@@ -145,17 +146,25 @@ enum { FUSED_PAD = 0xff };
 struct cache_file_id fused_file_id(const struct stat *sb);
 bool fused_same_file(const struct cache_file_id *a, const struct cache_file_id *b);
 
+/* An open source file and what is known of it. fd and name are the caller's. */
+struct fused_file {
+    int fd;
+    const char *name; /* relative to the source: for the rules, the log and the status */
+    struct cache_file_id id;
+    struct fused_verdict verdict;
+};
+/* sb: what fstat says of fd. The verdict is empty. */
+struct fused_file fused_file_of(int fd, const char *name, const struct stat *sb);
+
 /*
- * Decides by its header and its path (relative to the source's root, for the rules and the kinds
- * that only a name tells) what fd, a regular file with identity *id, is served as. A few small
- * reads. NOMEM, IO: could not be decided.
+ * The verdict of a regular file, told by its header and its name (for the rules and the kinds that
+ * only a name tells). A few small reads. NOMEM, IO: could not be decided.
  */
-status fused_examine(struct fused_pipeline *p, int fd, const struct cache_file_id *id,
-                     const char *path, struct fused_verdict *out, struct errmsg *e) MUST_USE;
+status fused_examine(struct fused_pipeline *p, struct fused_file *io, struct errmsg *e) MUST_USE;
 /* Completes an image's verdict by `source`, for which the whole file is read in small pieces, and
-   by what the memo knows of it (`pixels`, or that it is damaged). AGAIN: it changed meanwhile. */
-status fused_identify(struct fused_pipeline *p, int fd, const struct cache_file_id *id,
-                      struct fused_verdict *io, struct errmsg *e) MUST_USE;
+   by what the memo knows of it (`pixels`, or that it is damaged). AGAIN: it changed meanwhile. Does
+   nothing for a file of many images. */
+status fused_identify(struct fused_pipeline *p, struct fused_file *io, struct errmsg *e) MUST_USE;
 /* Whether an image's purified pixels are stored (nothing is read). False for other groups and while
    its pixels are not known. */
 bool fused_is_cached(struct fused_pipeline *p, const struct fused_verdict *v);
@@ -172,13 +181,14 @@ struct fused_bytes {
 void fused_bytes_unref(struct fused_bytes *b);
 
 /*
- * One request. The caller fills the upper part and keeps fd, name and the struct alive until
- * done(). done() is called exactly once for every fused_fetch_start, perhaps before it returns,
- * otherwise on a thread of the pipeline or the purifier, with no lock held; it may start other
- * fetches. Its status:
+ * One request: for the image that a file is, or for one of many that it holds. The caller keeps fd,
+ * name and the struct alive until done(). done() is called exactly once for every
+ * fused_fetch_start, perhaps before it returns, otherwise on a thread of the pipeline or the
+ * purifier, with no lock held; it may start other fetches. Its status:
  *
  *     OK, FUSED_GROUP_IMAGE       bytes (a reference for the caller) when want_bytes, else NULL;
- *                                 the verdict's digests are known
+ *                                 the verdict's digests are known. Of one image of many: the bytes
+ *                                 that stand in its place, list.bytes of them, and `pixels`
  *     OK, FUSED_GROUP_UNPURIFIED  the body turned out damaged: fused_read_original, verdict.reason
  *     AGAIN                       the file changed while it was read
  *     others                      our failure, already logged; `err` says why
@@ -187,12 +197,10 @@ struct flight;
 struct fused_fetch;
 typedef void fused_done_fn(struct fused_fetch *f, status st);
 struct fused_fetch {
-    int fd;
-    struct cache_file_id id;
-    struct fused_verdict verdict; /* of fused_examine, FUSED_GROUP_IMAGE; completed by done() */
-    const char *name;             /* for log and status */
-    bool want_bytes;              /* false: only make sure that it is stored */
-    bool same_bytes;              /* verdict.source is known and has to be right, else AGAIN */
+    struct fused_file file; /* examined, FUSED_GROUP_IMAGE; its verdict is completed by done() */
+    uint64_t index;         /* which of file.verdict.list; 0 */
+    bool want_bytes;        /* false: only make sure that it is stored */
+    bool same_bytes;        /* verdict.source is known and has to be right, else AGAIN */
     fused_done_fn *done;
     void *arg;
     /* results */
@@ -207,15 +215,20 @@ struct fused_fetch {
     struct flight *flight;
     struct fused_fetch *next;
 };
+/* A request for bytes; the caller may change want_bytes and same_bytes before it is started. */
+void fused_fetch_init(struct fused_fetch *f, const struct fused_file *file, uint64_t index,
+                      fused_done_fn *done, void *arg);
+/* Always takes a thread of the pipeline, also for what is stored: fused_fetch_now and
+   fused_is_cached come first where the verdict knows enough for them. May be started again when it
+   is done. */
 void fused_fetch_start(struct fused_pipeline *p, struct fused_fetch *f, enum purify_priority prio);
 /* Nobody waits for it any more: it goes on behind all that somebody waits for. From any thread that
    keeps f alive meanwhile. */
 void fused_fetch_abandon(struct fused_pipeline *p, struct fused_fetch *f);
 /* Answers at once from memory, or from the cache where that is little work, or NOT_FOUND: then
    fused_fetch_start is needed. Never waits for the purifier or decodes. */
-status fused_fetch_now(struct fused_pipeline *p, int fd, const struct cache_file_id *id,
-                       const struct fused_verdict *v, struct fused_bytes **out,
-                       struct errmsg *e) MUST_USE;
+status fused_fetch_now(struct fused_pipeline *p, const struct fused_file *file,
+                       struct fused_bytes **out, struct errmsg *e) MUST_USE;
 
 /* ================================ a tree without a mount ================================ */
 

@@ -23,7 +23,7 @@ struct node {
     uint64_t served_size;
     struct opened *opened; /* NULL until its bytes were read: most of a million never are */
     uint8_t group;
-    bool is_known, unsettled, stored, has_source;
+    bool is_known, unsettled, many, stored, has_source;
 };
 
 /* Of files that somebody read. */
@@ -55,8 +55,8 @@ static bool same_version(const struct node_version *a, const struct node_version
 
 struct node_content node_content(const struct node_known *known, const struct node_version *v)
 {
-    struct node_content c = {.original = known->group != FUSED_GROUP_IMAGE};
-    if (c.original)
+    struct node_content c = {.by_version = known->group != FUSED_GROUP_IMAGE || known->many};
+    if (c.by_version)
         memcpy(c.digest.byte, v, sizeof *v);
     else
         c.digest = known->source;
@@ -66,7 +66,7 @@ _Static_assert(sizeof(struct node_version) <= sizeof(struct digest), "it fits");
 
 static bool same_content(const struct node_content *a, const struct node_content *b)
 {
-    return a->original == b->original && digest_equal(&a->digest, &b->digest);
+    return a->by_version == b->by_version && digest_equal(&a->digest, &b->digest);
 }
 
 static size_t hash(uint64_t device, uint64_t inode)
@@ -424,7 +424,8 @@ void table_remember(struct table *t, struct node *n, const struct node_version *
         n->group = (uint8_t)known->group;
         n->served_size = known->size;
         n->has_source = known->has_source && opened_of(n);
-        n->stored = n->has_source && known->stored;
+        n->many = known->many;
+        n->stored = (n->has_source || n->many) && known->stored;
         if (n->has_source)
             n->opened->source = known->source;
     }
@@ -442,6 +443,7 @@ status table_recall(struct table *t, struct node *n, const struct node_version *
                                                : STATUS_OK;
     if (!st)
         *out = (struct node_known){.group = (enum fused_group)n->group,
+                                   .many = n->many,
                                    .stored = n->stored,
                                    .has_source = n->has_source,
                                    .size = n->served_size};
@@ -495,7 +497,7 @@ enum open_mode table_open(struct table *t, struct node *n, const struct node_con
     else if (o->dropping)
         mode = same_content(&o->drop_to, c) ? OPEN_DROP : OPEN_DIRECT;
     else if (o->has_pages && !same_content(&o->pages, c))
-        mode = o->readers && !c->original ? OPEN_DIRECT : OPEN_DROP;
+        mode = o->readers && !c->by_version ? OPEN_DIRECT : OPEN_DROP;
     if (mode == OPEN_DROP) {
         o->dropping++;
         o->drop_to = *c;

@@ -25,8 +25,8 @@
  *                         other pages, somebody reads     -> direct I/O for the new opener
  *
  *   Content is the digest of an image's bytes, which a chmod or a new name leaves as it was; of
- *   what is served byte for byte it is the version, and there an open file sees its changes, as on
- *   any file system: pages are dropped whoever reads.
+ *   what is served byte for byte, and of a file of many images, it is the version, and there an open
+ *   file sees its changes, as on any file system: pages are dropped whoever reads.
  *
  * Threads: any. All state is guarded by the table's one lock.
  */
@@ -45,6 +45,7 @@ struct node_version node_version(const struct cache_file_id *id);
 
 struct node_known {
     enum fused_group group;
+    bool many;            /* it holds many images */
     bool unsettled;       /* judged so soon after a change that another could look the same */
     bool stored;          /* purified pixels were in the cache when last looked at */
     bool has_source;      /* `source` is that of the judged version */
@@ -54,7 +55,7 @@ struct node_known {
 
 /* What pages hold. */
 struct node_content {
-    bool original; /* served byte for byte */
+    bool by_version; /* digest is that of a version, in place of bytes */
     struct digest digest;
 };
 struct node_content node_content(const struct node_known *known, const struct node_version *v);

@@ -201,7 +201,7 @@ static void what_the_kernel_believes_is_a_thing_of_its_own(void **state)
 
 static struct node_content content(uint8_t n, bool original)
 {
-    return (struct node_content){.original = original, .digest = {{n}}};
+    return (struct node_content){.by_version = original, .digest = {{n}}};
 }
 
 static void page_cache_rules(void **state)

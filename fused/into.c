@@ -27,7 +27,7 @@ struct into_dir {
     int fd;                       /* -1: given up */
     unsigned used;                /* calls that use fd */
     struct into_dir *prev, *next; /* in tree->idle, when fd >= 0 and used == 0, but for the root */
-    char *name; /* in the same allocation */
+    char *name;                   /* in the same allocation */
 };
 
 struct into {

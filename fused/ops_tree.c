@@ -121,10 +121,9 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 static void note_link(struct fs *fs, const struct stat *sb, const char *path)
 {
-    struct cache_file_id id = fused_file_id(sb);
-    struct fused_verdict v = {.group = FUSED_GROUP_UNPURIFIED};
-    snprintf(v.reason, sizeof v.reason, "a link that leaves the source");
-    fs_note(fs, &id, path, &v);
+    struct fused_file link = fused_file_of(-1, path, sb);
+    verdict_unpurified(&link.verdict, link_outside_text);
+    fs_note(fs, &link);
 }
 
 /* What a link shows is relative where the source's own text would lead out of the view and back. */

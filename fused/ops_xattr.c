@@ -20,9 +20,8 @@
 
 struct xattr_file {
     struct fs *fs;
-    int fd;
-    struct cache_file_id id;
-    struct fused_verdict verdict;
+    struct fused_file file;
+    bool stored;
 };
 typedef int xattr_fn(const struct xattr_file *f, struct buf *out);
 
@@ -35,12 +34,12 @@ static int x_state(const struct xattr_file *f, struct buf *out)
 {
     static const char *const working[] = {
         [PIPELINE_IDLE] = "absent", [PIPELINE_QUEUED] = "queued", [PIPELINE_RUNNING] = "running"};
-    if (f->verdict.group != FUSED_GROUP_IMAGE)
+    if (f->file.verdict.group != FUSED_GROUP_IMAGE)
         return text(out, "original");
-    if (fused_is_cached(f->fs->pipeline, &f->verdict))
+    if (f->stored || fused_is_cached(f->fs->pipeline, &f->file.verdict))
         return text(out, "cached");
-    enum pipeline_state state = pipeline_state_of(f->fs->pipeline, &f->id, &f->verdict);
-    AUTO(mem_free) char *why = named_why(f->fs->failures, &f->id);
+    enum pipeline_state state = pipeline_state_of(f->fs->pipeline, &f->file.id, &f->file.verdict);
+    AUTO(mem_free) char *why = named_why(f->fs->failures, &f->file.id);
     return text(out, state == PIPELINE_IDLE && why ? "error" : working[state]);
 }
 
@@ -53,12 +52,12 @@ static int x_profile(const struct xattr_file *f, struct buf *out)
 
 static int x_source_sha256(const struct xattr_file *f, struct buf *out)
 {
-    if (f->id.size > image_limits_default().max_file_bytes)
+    if (f->file.id.size > image_limits_default().max_file_bytes)
         return EFBIG;
     uint64_t n;
     struct digest d;
     char hex[DIGEST_HEX_LEN + 1];
-    status st = digest_sha256_fd(f->fd, f->id.size, &d, &n);
+    status st = digest_sha256_fd(f->file.fd, f->file.id.size, &d, &n);
     if (st)
         return fs_errno(st);
     digest_hex(&d, hex);
@@ -67,10 +66,10 @@ static int x_source_sha256(const struct xattr_file *f, struct buf *out)
 
 static int x_error(const struct xattr_file *f, struct buf *out)
 {
-    AUTO(mem_free) char *why = named_why(f->fs->failures, &f->id);
+    AUTO(mem_free) char *why = named_why(f->fs->failures, &f->file.id);
     if (why)
         return text(out, why);
-    return f->verdict.reason[0] ? text(out, f->verdict.reason) : ENODATA;
+    return f->file.verdict.reason[0] ? text(out, f->file.verdict.reason) : ENODATA;
 }
 
 static const struct {
@@ -102,12 +101,12 @@ static int read_xattr(struct fs *fs, fuse_ino_t ino, const char *name, struct bu
         return ENODATA;
     AUTO(fd_close) int fd = -1;
     err = fs_open_node_data(fs, n, path, &sb, &fd);
-    struct xattr_file f = {.fs = fs, .fd = fd, .id = fused_file_id(&sb)};
+    struct xattr_file f = {.fs = fs, .file = fused_file_of(fd, path, &sb)};
     if (!err)
-        err = fs_judge_open(fs, n, fd, &sb, path, &f.verdict);
+        err = fs_judge_file(fs, n, &f.file, &f.stored);
     struct errmsg e = {""};
     if (!err && (fn == x_state || fn == x_error)) /* both are about the bytes */
-        err = fs_errno(fused_identify(fs->pipeline, fd, &f.id, &f.verdict, &e));
+        err = fs_errno(fused_identify(fs->pipeline, &f.file, &e));
     return err ? err : fn(&f, out);
 }
 

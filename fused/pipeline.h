@@ -75,6 +75,11 @@ enum pipeline_state { PIPELINE_IDLE, PIPELINE_QUEUED, PIPELINE_RUNNING };
 enum pipeline_state pipeline_state_of(struct fused_pipeline *p, const struct cache_file_id *id,
                                       const struct fused_verdict *v);
 
+/* How many of a list's images are stored: reads the whole file, on the calling thread. stop:
+   nonzero: CANCELLED. AGAIN: it changed meanwhile. */
+status pipeline_list_stored(struct fused_pipeline *p, const struct fused_file *file,
+                            int (*stop)(void *arg), void *arg, uint64_t *out) MUST_USE;
+
 /* ---- source.c: one source file ---- */
 struct source_bytes {
     uint8_t *data; /* owned */
@@ -97,7 +102,7 @@ status source_unchanged(int fd, const struct cache_file_id *id) MUST_USE;
 /* NOT_FOUND, or *v is completed: group, reason, has_pixels, pixels. c may be NULL. */
 status memo_read(struct cache *c, struct fused_verdict *v) MUST_USE;
 void memo_write(struct cache *c, const struct fused_verdict *v);
-/* Turns *v into "served as it is, because"; its size stays. */
+/* It is served as it is, for this reason; its size stays what it was. */
 void verdict_unpurified(struct fused_verdict *v, const char *why);
 
 #endif

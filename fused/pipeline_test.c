@@ -58,9 +58,9 @@ static void assert_served(const char *name)
     assert_ok(io_read_file(path, 1 << 20, &data, &len, NULL));
     uint8_t *want = expected(data, len, &want_len);
     asked_start(&rig, &a, name, PURIFY_URGENT);
-    uint64_t promised = a.f.verdict.size;
+    uint64_t promised = a.f.file.verdict.size;
     assert_ok(asked_wait(&a));
-    assert_int_equal(a.f.verdict.group, FUSED_GROUP_IMAGE);
+    assert_int_equal(a.f.file.verdict.group, FUSED_GROUP_IMAGE);
     assert_int_equal(a.f.bytes->len, promised);
     assert_int_equal(a.f.bytes->len, want_len);
     assert_memory_equal(a.f.bytes->data, want, want_len);
@@ -102,10 +102,10 @@ static void the_memo_spares_decoding(void **state)
     assert_served("a.png");
     assert_ok(cache_flush(rig.cache));
     assert_ok(asked_examine(&rig, &a, "a.png"));
-    assert_false(a.f.verdict.has_pixels); /* a header does not tell */
-    assert_ok(fused_identify(rig.p, a.f.fd, &a.f.id, &a.f.verdict, NULL));
-    assert_true(a.f.verdict.has_pixels);
-    assert_true(fused_is_cached(rig.p, &a.f.verdict));
+    assert_false(a.f.file.verdict.has_pixels); /* a header does not tell */
+    assert_ok(fused_identify(rig.p, &a.f.file, NULL));
+    assert_true(a.f.file.verdict.has_pixels);
+    assert_true(fused_is_cached(rig.p, &a.f.file.verdict));
     asked_end(&a);
 }
 
@@ -120,7 +120,7 @@ static void the_bytes_decide_not_the_identity(void **state)
     asked_start(&rig, &a, "a.png", PURIFY_URGENT);
     assert_ok(asked_wait(&a));
     assert_ok(asked_examine(&rig, &b, "b.png"));
-    assert_ok(cache_file_put(rig.cache, &b.f.id, &a.f.verdict.source));
+    assert_ok(cache_file_put(rig.cache, &b.f.file.id, &a.f.file.verdict.source));
     asked_end(&b);
     assert_ok(cache_flush(rig.cache));
     assert_served("b.png");
@@ -129,9 +129,9 @@ static void the_bytes_decide_not_the_identity(void **state)
     /* Who says that identities can be believed is believed. */
     restart(&(struct pipeline_options){.threads = 2, .immutable = true});
     assert_ok(asked_examine(&rig, &b, "b.png"));
-    assert_true(b.f.verdict.has_source);
-    assert_memory_equal(&b.f.verdict.source, &a.f.verdict.source, sizeof(struct digest));
-    assert_true(fused_is_cached(rig.p, &b.f.verdict));
+    assert_true(b.f.file.verdict.has_source);
+    assert_memory_equal(&b.f.file.verdict.source, &a.f.file.verdict.source, sizeof(struct digest));
+    assert_true(fused_is_cached(rig.p, &b.f.file.verdict));
     asked_end(&b);
     asked_end(&a);
 }
@@ -145,7 +145,7 @@ static void an_immutable_source_is_read_once(void **state)
     for (int round = 0; round < 2; round++) {
         restart(&(struct pipeline_options){.threads = 2, .immutable = true});
         assert_ok(asked_examine(&rig, &a, "a.png"));
-        assert_int_equal(fused_is_cached(rig.p, &a.f.verdict), round > 0);
+        assert_int_equal(fused_is_cached(rig.p, &a.f.file.verdict), round > 0);
         asked_end(&a);
         assert_served("a.png");
     }
@@ -163,10 +163,10 @@ static void an_open_file_is_the_version_that_was_opened(void **state)
     again = a;
     again.f.bytes = NULL;
     again.answers = 0;
-    assert_int_equal(fchmod(a.f.fd, 0600), 0);
+    assert_int_equal(fchmod(a.f.file.fd, 0600), 0);
     struct stat sb;
-    assert_int_equal(fstat(a.f.fd, &sb), 0);
-    again.f.id = fused_file_id(&sb);
+    assert_int_equal(fstat(a.f.file.fd, &sb), 0);
+    again.f.file.id = fused_file_id(&sb);
     again.f.same_bytes = true;
     again.f.arg = &again;
     fused_fetch_start(rig.p, &again.f, PURIFY_URGENT);
@@ -177,8 +177,8 @@ static void an_open_file_is_the_version_that_was_opened(void **state)
     /* Overwritten in place it is gone, once memory has forgotten it. */
     restart(NULL);
     test_image(rig.dir, "a.png", IMAGE_PNG, 16, 3, true, 2);
-    assert_int_equal(fstat(a.f.fd, &sb), 0);
-    again.f.id = fused_file_id(&sb);
+    assert_int_equal(fstat(a.f.file.fd, &sb), 0);
+    again.f.file.id = fused_file_id(&sb);
     again.answers = 0;
     fused_fetch_start(rig.p, &again.f, PURIFY_URGENT);
     assert_int_equal(asked_wait(&again), STATUS_AGAIN);
@@ -233,7 +233,8 @@ static void a_reader_promotes_what_the_sweep_began(void **state)
     assert_int_equal(rig.fake.promoted, 1);
     assert_int_equal(rig.fake.first->priority, PURIFY_URGENT);
     pthread_mutex_unlock(&rig.fake.lock);
-    assert_int_equal(pipeline_state_of(rig.p, &reader.f.id, &reader.f.verdict), PIPELINE_RUNNING);
+    assert_int_equal(pipeline_state_of(rig.p, &reader.f.file.id, &reader.f.file.verdict),
+                     PIPELINE_RUNNING);
     fake_hold(&rig.fake, false);
     assert_ok(asked_wait(&sweep));
     assert_ok(asked_wait(&reader));
@@ -250,9 +251,9 @@ static void what_is_no_image_is_original(void **state)
     test_write(rig.dir, "empty", "", 0);
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         assert_ok(asked_examine(&rig, &a, names[i]));
-        assert_int_equal(a.f.verdict.group, FUSED_GROUP_OTHER);
-        assert_int_equal(a.f.verdict.size, a.f.id.size);
-        assert_string_equal(a.f.verdict.reason, "");
+        assert_int_equal(a.f.file.verdict.group, FUSED_GROUP_OTHER);
+        assert_int_equal(a.f.file.verdict.size, a.f.file.id.size);
+        assert_string_equal(a.f.file.verdict.reason, "");
         asked_end(&a);
     }
 }
@@ -274,9 +275,9 @@ static void files_of_images_are_not_purified_and_named(void **state)
         struct asked a;
         test_write(rig.dir, files[i].name, files[i].bytes, files[i].len);
         assert_ok(asked_examine(&rig, &a, files[i].name));
-        assert_int_equal(a.f.verdict.group, FUSED_GROUP_UNPURIFIED);
-        assert_int_equal(a.f.verdict.size, files[i].len);
-        assert_true(a.f.verdict.reason[0] != 0);
+        assert_int_equal(a.f.file.verdict.group, FUSED_GROUP_UNPURIFIED);
+        assert_int_equal(a.f.file.verdict.size, files[i].len);
+        assert_true(a.f.file.verdict.reason[0] != 0);
         asked_end(&a);
     }
 }
@@ -291,11 +292,11 @@ static void rules_decide_by_name(void **state)
     test_image(rig.dir, "mask.png", IMAGE_PNG, 16, 3, false, 1);
     restart(&(struct pipeline_options){.threads = 1, .rules = &rules});
     assert_ok(asked_examine(&rig, &a, "a.png"));
-    assert_int_equal(a.f.verdict.group, FUSED_GROUP_IMAGE);
+    assert_int_equal(a.f.file.verdict.group, FUSED_GROUP_IMAGE);
     asked_end(&a);
     assert_ok(asked_examine(&rig, &a, "mask.png"));
-    assert_int_equal(a.f.verdict.group, FUSED_GROUP_EXCLUDED);
-    assert_int_equal(a.f.verdict.size, a.f.id.size);
+    assert_int_equal(a.f.file.verdict.group, FUSED_GROUP_EXCLUDED);
+    assert_int_equal(a.f.file.verdict.size, a.f.file.id.size);
     asked_end(&a);
     restart(NULL);
     fused_rules_done(&rules);
@@ -305,19 +306,19 @@ static void assert_padded(const struct asked *a, const uint8_t *data, size_t len
 {
     uint8_t got[8192];
     size_t n;
-    assert_true(a->f.verdict.size <= sizeof got);
+    assert_true(a->f.file.verdict.size <= sizeof got);
     for (size_t step = 1; step < 5000; step = step * 3 + 1) {
-        for (uint64_t off = 0; off < a->f.verdict.size; off += n) {
-            assert_ok(fused_read_original(a->f.fd, a->f.id.size, a->f.verdict.size, got + off, step,
-                                          off, &n));
+        for (uint64_t off = 0; off < a->f.file.verdict.size; off += n) {
+            assert_ok(fused_read_original(a->f.file.fd, a->f.file.id.size, a->f.file.verdict.size,
+                                          got + off, step, off, &n));
             assert_true(n > 0);
         }
         assert_memory_equal(got, data, len);
-        for (uint64_t i = len; i < a->f.verdict.size; i++)
+        for (uint64_t i = len; i < a->f.file.verdict.size; i++)
             assert_int_equal(got[i], FUSED_PAD);
     }
-    assert_ok(fused_read_original(a->f.fd, a->f.id.size, a->f.verdict.size, got, 10,
-                                  a->f.verdict.size, &n));
+    assert_ok(fused_read_original(a->f.file.fd, a->f.file.id.size, a->f.file.verdict.size, got, 10,
+                                  a->f.file.verdict.size, &n));
     assert_int_equal(n, 0);
 }
 
@@ -342,14 +343,14 @@ static void a_damaged_image_keeps_its_size(void **state)
             for (int round = 0; round < 3; round++) {
                 asked_start(&rig, &a, "bad", PURIFY_URGENT);
                 if (!round)
-                    told = a.f.verdict.size;
-                assert_int_equal(a.f.verdict.size, told);
+                    told = a.f.file.verdict.size;
+                assert_int_equal(a.f.file.verdict.size, told);
                 assert_true(told >= len);
                 assert_ok(asked_wait(&a));
-                assert_int_equal(a.f.verdict.group, FUSED_GROUP_UNPURIFIED);
+                assert_int_equal(a.f.file.verdict.group, FUSED_GROUP_UNPURIFIED);
                 assert_null(a.f.bytes);
-                assert_true(a.f.verdict.reason[0] != 0);
-                assert_int_equal(a.f.verdict.size, told);
+                assert_true(a.f.file.verdict.reason[0] != 0);
+                assert_int_equal(a.f.file.verdict.size, told);
                 assert_padded(&a, data, len);
                 asked_end(&a);
                 assert_ok(cache_flush(rig.cache)); /* then the memo knows */
@@ -368,8 +369,8 @@ static void too_large_is_original(void **state)
     restart(&(struct pipeline_options){.max_pixels = 100, .threads = 1});
     test_image(rig.dir, "big.png", IMAGE_PNG, 16, 3, false, 1);
     assert_ok(asked_examine(&rig, &a, "big.png"));
-    assert_int_equal(a.f.verdict.group, FUSED_GROUP_UNPURIFIED);
-    assert_true(a.f.verdict.reason[0] != 0);
+    assert_int_equal(a.f.file.verdict.group, FUSED_GROUP_UNPURIFIED);
+    assert_true(a.f.file.verdict.reason[0] != 0);
     asked_end(&a);
 }
 
@@ -562,7 +563,7 @@ static void no_memory_is_an_error_never_wrong_bytes(void **state)
         assert_ok(cache_remove(rig.cache, CACHE_ALL, NULL, NULL));
         fault_set(FAULT_MEM, n, 0, 0);
         status st = asked_examine(&rig, &a, "a.jpg");
-        if (!st && a.f.verdict.group == FUSED_GROUP_IMAGE) {
+        if (!st && a.f.file.verdict.group == FUSED_GROUP_IMAGE) {
             fused_fetch_start(rig.p, &a.f, PURIFY_URGENT);
             st = asked_wait(&a);
         }
@@ -572,7 +573,7 @@ static void no_memory_is_an_error_never_wrong_bytes(void **state)
             assert_int_equal(st, STATUS_NOMEM);
             failures++;
         } else {
-            assert_int_equal(a.f.verdict.group, FUSED_GROUP_IMAGE);
+            assert_int_equal(a.f.file.verdict.group, FUSED_GROUP_IMAGE);
             assert_memory_equal(a.f.bytes->data, want, want_len);
             served++;
         }

@@ -46,16 +46,16 @@ static void count_as(struct scanning *s, enum fused_group group, const char *pat
         s->scan->named(s->scan->arg, group, path, why);
 }
 
-static void add_image(struct scanning *s, const struct image_info *info)
+static void add_images(struct scanning *s, const struct image_info *info, uint64_t count)
 {
     struct fused_scan_result *r = &s->result;
     uint64_t pixels = (uint64_t)info->width * (uint64_t)info->height;
     uint64_t work = fused_work(s->scan->model, info->width, info->height);
-    r->pixels += pixels;
-    r->work += work;
+    r->pixels += count * pixels;
+    r->work += count * work;
     if (work > r->largest_work)
         r->largest_work = work;
-    r->cache_bytes += cache_object_bytes(pixels * (uint64_t)info->channels);
+    r->cache_bytes += count * cache_object_bytes(pixels * (uint64_t)info->channels);
 }
 
 static void scan_open_file(struct scanning *s, int fd, const char *path)
@@ -67,15 +67,15 @@ static void scan_open_file(struct scanning *s, int fd, const char *path)
         fail(s, path, "changed while it was looked at");
         return;
     }
-    struct cache_file_id id = fused_file_id(&sb);
-    status st = examine_file(&s->limits, s->scan->rules, fd, &id, path, &v, &e);
+    struct fused_file file = fused_file_of(fd, path, &sb);
+    status st = examine_file(&s->limits, s->scan->rules, &file, &v, &e);
     if (st) {
         fail(s, path, errmsg_text(&e, st));
         return;
     }
     s->result.bytes += (uint64_t)sb.st_size;
     if (v.group == FUSED_GROUP_IMAGE)
-        add_image(s, &v.info);
+        add_images(s, &v.info, v.list.count ? v.list.count : 1);
     count_as(s, v.group, path, v.reason);
 }
 

@@ -64,15 +64,12 @@ static status run(struct fused_pipeline *p, int fd, struct errmsg *e)
     if (fstat(fd, &sb) < 0)
         return status_from_errno(errno);
     struct wait w = {.done = false};
-    struct fused_fetch f = {.fd = fd,
-                            .id = fused_file_id(&sb),
-                            .name = "(self-test)",
-                            .want_bytes = true,
-                            .done = fetched,
-                            .arg = &w};
-    status st = fused_examine(p, fd, &f.id, "self-test.png", &f.verdict, e);
-    if (st || f.verdict.group != FUSED_GROUP_IMAGE)
+    struct fused_file file = fused_file_of(fd, "self-test.png", &sb);
+    struct fused_fetch f;
+    status st = fused_examine(p, &file, e);
+    if (st || file.verdict.group != FUSED_GROUP_IMAGE)
         return st ? st : errmsg_set(e, STATUS_INTERNAL, "the self-test's image was not recognised");
+    fused_fetch_init(&f, &file, 0, fetched, &w);
     pthread_mutex_init(&w.lock, NULL);
     pthread_cond_init(&w.cond, NULL);
     fused_fetch_start(p, &f, PURIFY_URGENT);
@@ -85,7 +82,7 @@ static status run(struct fused_pipeline *p, int fd, struct errmsg *e)
     if (w.st)
         return errmsg_set(e, w.st, "the self-test's image was not purified: %s",
                           errmsg_text(&f.err, w.st));
-    bool right = f.bytes && f.bytes->len == f.verdict.size;
+    bool right = f.bytes && f.bytes->len == file.verdict.size;
     fused_bytes_unref(f.bytes);
     return right ? STATUS_OK
                  : errmsg_set(e, STATUS_INTERNAL,

@@ -17,6 +17,11 @@ struct cache_file_id fused_file_id(const struct stat *sb)
     };
 }
 
+struct fused_file fused_file_of(int fd, const char *name, const struct stat *sb)
+{
+    return (struct fused_file){.fd = fd, .name = name, .id = fused_file_id(sb)};
+}
+
 bool fused_same_file(const struct cache_file_id *a, const struct cache_file_id *b)
 {
     return a->device == b->device && a->inode == b->inode && a->size == b->size &&

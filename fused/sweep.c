@@ -3,6 +3,7 @@
 #include "fs.h"
 #include "locks.h"
 #include "mounts.h"
+#include "range.h"
 #include "under.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -65,7 +66,11 @@ struct sweep {
 struct ahead {
     struct sweep *sweep;
     enum ahead_kind kind;
-    struct fused_fetch fetch;
+    struct fused_file file;
+    struct fused_fetch fetch; /* of an image */
+    struct range *range;      /* of a list of images */
+    uint64_t lost;            /* with a list: stats.no_space when it began */
+    unsigned fetches;         /* at once */
     char path[];
 };
 
@@ -133,28 +138,64 @@ static bool is_full(struct sweep *s)
     return now < s->full.until_ns;
 }
 
-/* The fetch's callback. */
-static void ahead_done(struct fused_fetch *f, status st)
+static void ahead_end(struct ahead *a, const struct outcome *o)
 {
-    struct ahead *a = f->arg;
     struct sweep *s = a->sweep;
-    bool failed = st && st != STATUS_CANCELLED;
-    if (!st)
-        fs_fetched(s->fs, NULL, f);
-    if (failed && st != STATUS_AGAIN)
-        named_add(s->fs->failures, &f->id, a->path, errmsg_text(&f->err, st));
-    else if (!st)
-        named_remove(s->fs->failures, &f->id);
-    struct outcome o = {.group = f->verdict.group,
-                        .purified = !st && f->verdict.group == FUSED_GROUP_IMAGE,
-                        .failed = failed};
-    count_done(s, a->kind, &o);
-    close(f->fd);
+    count_done(s, a->kind, o);
+    close(a->file.fd);
+    unsigned fetches = a->fetches;
+    range_free(a->range);
     mem_free(a);
     pthread_mutex_lock(&s->lock);
-    s->ahead--;
+    s->ahead -= fetches;
     pthread_cond_broadcast(&s->changed);
     pthread_mutex_unlock(&s->lock);
+}
+
+static void note_outcome(struct ahead *a, status st, const struct errmsg *e)
+{
+    struct named *failures = a->sweep->fs->failures;
+    if (!st)
+        named_remove(failures, &a->file.id);
+    else if (st != STATUS_CANCELLED && st != STATUS_AGAIN)
+        named_add(failures, &a->file.id, a->path, errmsg_text(e, st));
+}
+
+/* The callback of an image's fetch. */
+static void ahead_fetched(struct fused_fetch *f, status st)
+{
+    struct ahead *a = f->arg;
+    if (!st)
+        fs_fetched(a->sweep->fs, NULL, &f->file);
+    note_outcome(a, st, &f->err);
+    struct outcome o = {.group = f->file.verdict.group,
+                        .purified = !st && f->file.verdict.group == FUSED_GROUP_IMAGE,
+                        .failed = st && st != STATUS_CANCELLED};
+    ahead_end(a, &o);
+}
+
+/* Of one image of a list: nothing is purified to be thrown away. */
+static status ahead_image(void *arg, uint64_t index, struct fused_bytes *b)
+{
+    struct ahead *a = arg;
+    struct pipeline_stats ps;
+    (void)index, (void)b;
+    pipeline_stats(a->sweep->fs->pipeline, &ps);
+    return ps.no_space > a->lost ? STATUS_NO_SPACE : STATUS_OK;
+}
+
+static void ahead_listed(void *arg, status st, const struct errmsg *e)
+{
+    struct ahead *a = arg;
+    bool full = st == STATUS_NO_SPACE;
+    if (!st)
+        fs_list_stored(a->sweep->fs, &a->file);
+    note_outcome(a, full ? STATUS_OK : st, e);
+    struct outcome o = {.group = FUSED_GROUP_IMAGE,
+                        .purified = !st,
+                        .failed = st && !full && st != STATUS_CANCELLED,
+                        .not_stored = full};
+    ahead_end(a, &o);
 }
 
 /* ---- one file ---- */
@@ -162,27 +203,26 @@ static void ahead_done(struct fused_fetch *f, status st)
 /* A link out of the source, which nobody follows: it is shown, and what it leads to is not
  * purified.
  */
-static bool note_link(struct fs *fs, const char *path, struct fused_verdict *v)
+static bool note_link(struct fs *fs, struct fused_file *io)
 {
     char text[PATH_MAX];
     enum link_fate fate;
     struct stat sb;
     AUTO(fd_close) int fd = -1;
-    if (fs->follow || under_open(fs->root_fd, path, O_PATH | O_NOFOLLOW, &fd) ||
-        fstat(fd, &sb) < 0 || !S_ISLNK(sb.st_mode) || fs_link(fs, path, &fate, text) ||
+    if (fs->follow || under_open(fs->root_fd, io->name, O_PATH | O_NOFOLLOW, &fd) ||
+        fstat(fd, &sb) < 0 || !S_ISLNK(sb.st_mode) || fs_link(fs, io->name, &fate, text) ||
         fate != LINK_OUTSIDE)
         return false;
-    struct cache_file_id id = fused_file_id(&sb);
-    *v = (struct fused_verdict){.group = FUSED_GROUP_UNPURIFIED};
-    snprintf(v->reason, sizeof v->reason, "a link that leaves the source");
-    fs_note(fs, &id, path, v);
+    *io = fused_file_of(-1, io->name, &sb);
+    verdict_unpurified(&io->verdict, link_outside_text);
+    fs_note(fs, io);
     return true;
 }
 
-/* Opens a regular file and judges it. 0 or an errno value; *out_fd is the caller's, -1 for a link
-   that leaves the source. */
+/* Opens a regular file and judges it. 0 or an errno value; out->fd is the caller's, -1 for a link
+   that leaves the source. out->name is path. */
 static int open_and_examine(struct fs *fs, int base_fd, const char *name, const char *path,
-                            struct cache_file_id *id, struct fused_verdict *v, int *out_fd)
+                            struct fused_file *out)
 {
     int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY, fd;
     int err = under_open_following(base_fd, name, flags, &fd);
@@ -191,40 +231,55 @@ static int open_and_examine(struct fs *fs, int base_fd, const char *name, const 
     if (err && fs->follow)
         err = fs_open_path(fs, path, flags, &fd);
     if (err) {
-        *out_fd = -1;
-        return note_link(fs, path, v) ? 0 : err;
+        out->name = path;
+        return note_link(fs, out) ? 0 : err;
     }
     if (fstat(fd, &sb) < 0 || !S_ISREG(sb.st_mode)) {
         close(fd);
         return EINVAL;
     }
-    *id = fused_file_id(&sb);
-    status st = fused_examine(fs->pipeline, fd, id, path, v, &e);
+    *out = fused_file_of(fd, path, &sb);
+    status st = fused_examine(fs->pipeline, out, &e);
     if (st) {
         close(fd);
         return fs_errno(st);
     }
-    fs_note(fs, id, path, v);
-    *out_fd = fd;
+    fs_note(fs, out);
     return 0;
 }
 
 void sweep_look(struct fs *fs, int dirfd, const char *name, const char *path)
 {
-    struct cache_file_id id;
-    struct fused_verdict v;
-    int fd;
-    if (open_and_examine(fs, dirfd, name, path, &id, &v, &fd) == 0 && fd >= 0)
-        close(fd);
+    struct fused_file f;
+    if (open_and_examine(fs, dirfd, name, path, &f) == 0 && f.fd >= 0)
+        close(f.fd);
+}
+
+static int is_ending(void *arg)
+{
+    struct fs *fs = arg;
+    return atomic_load(&fs->ending);
+}
+
+/* Whether everything of an image or a list is stored: reads it. */
+static bool is_stored(struct fs *fs, struct fused_file *io)
+{
+    struct errmsg e;
+    uint64_t n = 0;
+    if (io->verdict.list.count)
+        return pipeline_list_stored(fs->pipeline, io, is_ending, fs, &n) == STATUS_OK &&
+               n == io->verdict.list.count;
+    return fused_identify(fs->pipeline, io, &e) == STATUS_OK &&
+           (io->verdict.group != FUSED_GROUP_IMAGE || fused_is_cached(fs->pipeline, &io->verdict));
 }
 
 /* Whether the file is to go through the pipeline. */
-static bool is_wanted(struct sweep *s, int fd, const struct cache_file_id *id,
-                      struct fused_verdict *v, struct outcome *o)
+static bool is_wanted(struct sweep *s, struct fused_file *io, struct outcome *o)
 {
+    const struct fused_verdict *v = &io->verdict;
     if (v->group != FUSED_GROUP_IMAGE)
         return false;
-    if (v->size >= HELD_BYTES_MIN) {
+    if (v->size >= HELD_BYTES_MIN && !v->list.count) {
         pthread_mutex_lock(&s->lock);
         s->too_large++;
         pthread_mutex_unlock(&s->lock);
@@ -232,47 +287,68 @@ static bool is_wanted(struct sweep *s, int fd, const struct cache_file_id *id,
     if (cache_of(s) && !is_full(s))
         return !fused_is_cached(s->fs->pipeline, v);
     /* Nothing is purified to be thrown away; what is stored already is found out all the same. */
-    struct errmsg e;
-    o->not_stored = fused_identify(s->fs->pipeline, fd, id, v, &e) ||
-                    (v->group == FUSED_GROUP_IMAGE && !fused_is_cached(s->fs->pipeline, v));
+    o->not_stored = !is_stored(s->fs, io);
     o->group = v->group;
     return false;
+}
+
+/* Gives what a is about to the pipeline. */
+static status ahead_begin(struct ahead *a)
+{
+    struct sweep *s = a->sweep;
+    struct fused_pipeline *p = s->fs->pipeline;
+    struct pipeline_stats ps;
+    a->fetches = 1;
+    fused_fetch_init(&a->fetch, &a->file, 0, ahead_fetched, a);
+    a->fetch.want_bytes = false;
+    if (a->file.verdict.list.count) {
+        const struct range_options o = {.file = &a->file,
+                                        .to = a->file.verdict.list.count,
+                                        .priority = PURIFY_SWEEP,
+                                        .image = ahead_image,
+                                        .done = ahead_listed,
+                                        .arg = a};
+        pipeline_stats(p, &ps);
+        a->lost = ps.no_space;
+        a->fetches = pipeline_ahead(p);
+        status st = range_new(p, &o, &a->range);
+        if (st)
+            return st;
+    }
+    pthread_mutex_lock(&s->lock);
+    s->ahead += a->fetches;
+    pthread_mutex_unlock(&s->lock);
+    if (a->range)
+        range_start(a->range);
+    else
+        fused_fetch_start(p, &a->fetch, PURIFY_SWEEP);
+    return STATUS_OK;
 }
 
 static void work_on(struct sweep *s, enum ahead_kind kind, int base_fd, const char *name,
                     const char *path)
 {
-    struct cache_file_id id;
-    struct fused_verdict v;
-    int fd;
-    if (open_and_examine(s->fs, base_fd, name, path, &id, &v, &fd)) {
+    struct fused_file f;
+    if (open_and_examine(s->fs, base_fd, name, path, &f)) {
         count_done(s, kind, &(struct outcome){.failed = kind != AHEAD_HINT});
         return;
     }
-    struct outcome o = {.group = v.group};
+    struct outcome o = {.group = f.verdict.group};
     struct ahead *a = NULL;
-    if (fd >= 0 && is_wanted(s, fd, &id, &v, &o))
-        a = mem_alloc(sizeof *a + strlen(path) + 1);
-    if (!a) {
-        if (fd >= 0)
-            close(fd);
-        count_done(s, kind, &o);
-        return;
+    if (f.fd >= 0 && is_wanted(s, &f, &o))
+        a = mem_zalloc(1, sizeof *a + strlen(path) + 1);
+    if (a) {
+        a->sweep = s;
+        a->kind = kind;
+        a->file = f;
+        a->file.name = memcpy(a->path, path, strlen(path) + 1);
+        if (ahead_begin(a) == STATUS_OK)
+            return;
     }
-    a->sweep = s;
-    a->kind = kind;
-    memcpy(a->path, path, strlen(path) + 1);
-    a->fetch.fd = fd;
-    a->fetch.id = id;
-    a->fetch.verdict = v;
-    a->fetch.name = a->path;
-    a->fetch.want_bytes = a->fetch.same_bytes = false;
-    a->fetch.done = ahead_done;
-    a->fetch.arg = a;
-    pthread_mutex_lock(&s->lock);
-    s->ahead++;
-    pthread_mutex_unlock(&s->lock);
-    fused_fetch_start(s->fs->pipeline, &a->fetch, PURIFY_SWEEP);
+    mem_free(a);
+    if (f.fd >= 0)
+        close(f.fd);
+    count_done(s, kind, &o);
 }
 
 /* ---- the thread ---- */
@@ -645,22 +721,26 @@ void sweep_hint(struct sweep *s, const char *path)
 static status check_file(struct sweep *s, int base_fd, const char *name, const char *path,
                          struct fused_warm_check *io)
 {
-    struct cache_file_id id;
-    struct fused_verdict v;
-    int fd;
+    struct fused_file f;
+    struct fused_pipeline *p = s->fs->pipeline;
     io->files++;
-    if (open_and_examine(s->fs, base_fd, name, path, &id, &v, &fd)) {
+    if (open_and_examine(s->fs, base_fd, name, path, &f)) {
         io->missing++;
         return STATUS_OK;
     }
     struct errmsg e = {""};
-    status st = fd < 0 ? STATUS_OK : fused_identify(s->fs->pipeline, fd, &id, &v, &e);
-    if (fd >= 0)
-        close(fd);
-    io->group[v.group]++;
-    if (v.group == FUSED_GROUP_IMAGE) {
-        bool cached = !st && fused_is_cached(s->fs->pipeline, &v);
-        *(cached ? &io->cached : &io->absent) += 1;
+    uint64_t images = f.verdict.list.count ? f.verdict.list.count : 1, cached = 0;
+    status st = f.fd < 0 ? STATUS_OK : fused_identify(p, &f, &e);
+    if (!st && f.verdict.list.count)
+        st = pipeline_list_stored(p, &f, is_ending, s->fs, &cached);
+    else if (!st)
+        cached = fused_is_cached(p, &f.verdict);
+    if (f.fd >= 0)
+        close(f.fd);
+    io->group[f.verdict.group]++;
+    if (f.verdict.group == FUSED_GROUP_IMAGE) {
+        io->cached += st ? 0 : cached;
+        io->absent += images - (st ? 0 : cached);
     }
     return STATUS_OK;
 }

@@ -318,15 +318,13 @@ UNUSED static status asked_examine(struct rig *r, struct asked *a, const char *n
     snprintf(a->name, sizeof a->name, "%s", name);
     pthread_mutex_init(&a->lock, NULL);
     pthread_cond_init(&a->cond, NULL);
-    a->f.fd = open(path, O_RDONLY | O_CLOEXEC);
-    assert_true(a->f.fd >= 0);
-    assert_int_equal(fstat(a->f.fd, &sb), 0);
-    a->f.id = fused_file_id(&sb);
-    a->f.name = a->name;
-    a->f.want_bytes = true;
-    a->f.done = asked_done;
-    a->f.arg = a;
-    return fused_examine(r->p, a->f.fd, &a->f.id, name, &a->f.verdict, &a->f.err);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(fstat(fd, &sb), 0);
+    struct fused_file file = fused_file_of(fd, a->name, &sb);
+    status st = fused_examine(r->p, &file, &a->f.err);
+    fused_fetch_init(&a->f, &file, 0, asked_done, a);
+    return st;
 }
 
 UNUSED static status asked_wait(struct asked *a)
@@ -343,7 +341,7 @@ UNUSED static void asked_end(struct asked *a)
 {
     assert_true(a->answers <= 1);
     fused_bytes_unref(a->f.bytes);
-    close(a->f.fd);
+    close(a->f.file.fd);
     pthread_cond_destroy(&a->cond);
     pthread_mutex_destroy(&a->lock);
 }
@@ -352,7 +350,7 @@ UNUSED static void asked_start(struct rig *r, struct asked *a, const char *name,
                                enum purify_priority prio)
 {
     assert_ok(asked_examine(r, a, name));
-    assert_int_equal(a->f.verdict.group, FUSED_GROUP_IMAGE);
+    assert_int_equal(a->f.file.verdict.group, FUSED_GROUP_IMAGE);
     fused_fetch_start(r->p, &a->f, prio);
 }
 

@@ -335,4 +335,44 @@ int image_array_coarse_label(const struct image_array *a, size_t i); /* -1: has 
 /* A new image (H,W,C), for image_done. INVALID for i >= count. */
 status image_array_get(const struct image_array *a, size_t i, struct image *out_img) MUST_USE;
 
+/* ---- files of many images ---- */
+/*
+ * A file that holds images of one shape, not encoded, at regular places: a numpy array (.npy).
+ * Where the pixels of an image stand, those of another of its shape fit: a view of such a file has
+ * the size and the other bytes of the file.
+ *
+ * Read as images are 8-bit arrays of four axes, (N,H,W,C) or (N,C,H,W) with C = 1 or 3 and sides of
+ * IMAGE_LIST_SIDE_MIN at least, in C order, and nothing behind them.
+ */
+enum { IMAGE_LIST_SIDE_MIN = 8 };
+struct image_list {
+    uint64_t count; /* of images; 0: none, and the rest means nothing */
+    uint64_t first; /* where image 0 begins, in bytes from the file's beginning */
+    uint64_t step;  /* from the beginning of one to that of the next; at least `bytes` */
+    uint64_t bytes; /* of one: width * height * channels */
+    int width, height, channels;
+    bool planar; /* (C,H,W), else (H,W,C) */
+};
+/*
+ * NOT_FOUND: no such file. OK with count 0: one that holds no images, but labels (at most one axis
+ * is longer than 1). UNSUPPORTED, CORRUPT, LIMIT: one that may hold images and is not read; e says
+ * why, in few words. IO. Some hundred bytes are read.
+ */
+status image_list_probe_fd(int fd, uint64_t file_size, const struct image_limits *lim,
+                           struct image_list *out, struct errmsg *e) MUST_USE;
+bool image_list_equal(const struct image_list *a, const struct image_list *b);
+/* The first image that ends behind offset `at`; count when there is none. */
+uint64_t image_list_find(const struct image_list *l, uint64_t at);
+/* Bytes that are of no image: the first such at or behind *io_at, up to *out_end. False: there are
+   none before `end`, behind which nothing is looked for. */
+bool image_list_gap(const struct image_list *l, uint64_t end, uint64_t *io_at, uint64_t *out_end);
+/* What is true of each of its images: shape, encoded_size = bytes, no metadata. The formats mean
+   nothing. */
+struct image_info image_list_info(const struct image_list *l);
+/* bytes: l->bytes of them, one image as it stands in the file. img: NOMEM. */
+status image_list_decode(const struct image_list *l, const void *bytes,
+                         struct image *out_img) MUST_USE;
+/* The inverse. pixels: (H,W,C). */
+void image_list_encode(const struct image_list *l, const uint8_t *pixels, void *out);
+
 #endif

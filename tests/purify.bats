@@ -285,7 +285,7 @@ rgb.save("src/a/1.png"); rgb.save("src/a/2.jpg"); rgb.save("src/skip.png")
 rgb.quantize(16).save("src/masks/palette.png")
 rgb.convert("1").save("src/masks/bits.png")
 Image.fromarray((np.arange(400).reshape(20, 20) * 100).astype(np.uint16)).save("src/masks/deep.png")
-np.save("src/array.npy", np.zeros((2, 20, 20, 3), np.uint8))
+np.save("src/array.npy", np.zeros((2, 20, 20, 3), np.float32))
 data = open("src/a/1.png", "rb").read()
 open("src/a/cut.png", "wb").write(data[:20])
 P
