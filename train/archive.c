@@ -13,8 +13,7 @@ static bool is_numpy(const char *path)
     AUTO(fd_close) int fd = -1;
     if (io_open(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0, &fd) || io_read(fd, head, sizeof head, &n))
         return false; /* whoever opens it next says why */
-    return (n == 6 && memcmp(head, "\x93NUMPY", 6) == 0) ||
-           (n >= 4 && memcmp(head, "PK\3\4", 4) == 0);
+    return npy_is(head, n) || (n >= 4 && memcmp(head, "PK\3\4", 4) == 0);
 }
 
 static int label_bytes(const struct nn_file_tensor *t)

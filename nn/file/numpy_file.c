@@ -1,54 +1,65 @@
-/*
- * numpy's format:
- *
- *   byte 0   6   93 'NUMPY'
- *   byte 6   2   version, 1.0 to 3.0
- *   byte 8   2   length of the header, little endian; 4 bytes from version 2 on
- *            -   header: {'descr': '<f4', 'fortran_order': False, 'shape': (10, 3, 32, 32), }
- *            -   the array, to the end
- */
+/* Arrays that numpy wrote as tensors: the header is base/npy.h's. */
 #include "file/numpy_file.h"
-#include "file/numpy_header.h"
 
 #include <limits.h>
 #include <string.h>
 
 static const uint64_t INFLATED_MAX = (uint64_t)2 << 30;
 
-const unsigned char numpy_magic[6] = {0x93, 'N', 'U', 'M', 'P', 'Y'};
+static const struct {
+    const char *numpy, *dtype;
+} types[] = {{"<f4", "F32"}, {"<f8", "F64"}, {"<f2", "F16"}, {"|u1", "U8"},  {"|i1", "I8"},
+             {"<i2", "I16"}, {"<i4", "I32"}, {"<i8", "I64"}, {"<u2", "U16"}, {"|b1", "BOOL"}};
+
+/* NULL: none that is read. */
+static const char *dtype_of(const char *numpy)
+{
+    for (size_t i = 0; i < ARRAY_LEN(types); i++)
+        if (strcmp(types[i].numpy, numpy) == 0)
+            return types[i].dtype;
+    return NULL;
+}
+
+/* False: it has too many axes, or too long ones. A single number has one. */
+static bool shape_of(const struct npy_header *h, struct nn_shape *out)
+{
+    if (h->rank > NN_RANK_MAX)
+        return false;
+    *out = nn_shape1(1);
+    out->rank = h->rank ? h->rank : 1;
+    for (int i = 0; i < h->rank; i++) {
+        if (h->dim[i] > INT_MAX)
+            return false;
+        out->dim[i] = (int)h->dim[i];
+    }
+    return true;
+}
 
 static status read_array(const unsigned char *data, size_t len, struct nn_file_tensor *out,
                          struct errmsg *e)
 {
-    if (len < 10 || memcmp(data, numpy_magic, sizeof numpy_magic) != 0)
-        return errmsg_set(e, STATUS_CORRUPT, "array \"%.200s\" is not in numpy's format",
-                          out->name);
-    size_t start = data[6] == 1 ? 10 : 12, n = data[8] | (size_t)data[9] << 8;
-    if (data[6] < 1 || data[6] > 3)
-        return errmsg_set(e, STATUS_UNSUPPORTED, "array \"%.200s\": version %d of numpy's format",
-                          out->name, data[6]);
-    if (start == 12 && len >= start)
-        n |= (size_t)data[10] << 16 | (size_t)data[11] << 24;
-    struct numpy_header h = {.dtype = NULL};
-    if (len < start || n > len - start || !numpy_header_read((const char *)data + start, n, &h))
-        return errmsg_set(e, STATUS_CORRUPT, "array \"%.200s\": its header is damaged", out->name);
-    if (!h.dtype || !h.fits || h.fortran)
+    struct npy_header h;
+    struct errmsg why = {""};
+    status st = npy_parse(data, len, &h, &why);
+    if (st)
+        return errmsg_set(e, st, "array \"%.200s\": %s", out->name, errmsg_text(&why, st));
+    const char *dtype = dtype_of(h.type);
+    bool fits = shape_of(&h, &out->shape);
+    if (!dtype || !fits || h.fortran)
         return errmsg_set(e, STATUS_UNSUPPORTED, "array \"%.200s\": %s", out->name,
-                          !h.dtype ? "its numbers are of a type that is not read"
+                          !dtype ? "its numbers are of a type that is not read"
                           : h.fortran
                               ? "its columns come first (save numpy.ascontiguousarray of it)"
                               : "it has more than 4 dimensions, or one is too large");
-    uint64_t bytes = (uint64_t)file_dtype_bytes(h.dtype);
-    for (int i = 0; i < h.shape.rank; i++)
-        if (__builtin_mul_overflow(bytes, (uint64_t)h.shape.dim[i], &bytes))
-            bytes = UINT64_MAX;
-    if (bytes != len - start - n)
+    uint64_t bytes = npy_count(&h), held = len - h.data_at;
+    if (__builtin_mul_overflow(bytes, (uint64_t)file_dtype_bytes(dtype), &bytes))
+        bytes = UINT64_MAX;
+    if (bytes != held)
         return errmsg_set(e, STATUS_CORRUPT,
-                          "array \"%.200s\" has %zu bytes where its shape says %llu", out->name,
-                          len - start - n, (unsigned long long)bytes);
-    out->dtype = h.dtype;
-    out->shape = h.shape;
-    out->data = data + start + n;
+                          "array \"%.200s\" has %llu bytes where its shape says %llu", out->name,
+                          (unsigned long long)held, (unsigned long long)bytes);
+    out->dtype = dtype;
+    out->data = data + h.data_at;
     out->bytes = (size_t)bytes;
     return STATUS_OK;
 }

@@ -5,7 +5,6 @@
 #include "file/file.h"
 #include "file/zip.h"
 
-extern const unsigned char numpy_magic[6];
 /* Rows in order (not Fortran's), little-endian numbers, one to four dimensions; others are
    STATUS_UNSUPPORTED. */
 status file_parse_npy(struct nn_file *f, struct errmsg *e) MUST_USE;

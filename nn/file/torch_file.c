@@ -122,7 +122,7 @@ static status parse_any(struct nn_file *f, struct errmsg *e)
         return parse_zip(f, e);
     if (starts_with(f, legacy_magic, sizeof legacy_magic, 2))
         return read_legacy(f, e);
-    if (starts_with(f, numpy_magic, sizeof numpy_magic, 0))
+    if (npy_is(f->map, f->len))
         return file_parse_npy(f, e);
     return file_parse_safetensors(f, e);
 }
