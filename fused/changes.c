@@ -1,8 +1,8 @@
 #include "changes.h"
 
+#include "beneath.h"
 #include "fs.h"
 #include "sweep.h"
-#include "under.h"
 #include <fcntl.h>
 #include <string.h>
 
@@ -91,7 +91,7 @@ void changes_lost(struct fs *fs)
     size_t n;
     if (table_all(fs->table, &all, &n)) {
         log_warn("out of memory: what the kernel remembers may be out of date for %.0f s",
-                 fs->timeout);
+                 fs->opt.timeout);
         return;
     }
     for (size_t i = 0; i < n; i++) {

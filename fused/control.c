@@ -135,7 +135,7 @@ struct page {
     bool failed;
 };
 
-static void page_add(void *arg, const struct named_entry *en)
+static void page_add(void *arg, const struct name_list_entry *en)
 {
     struct page *p = arg;
     json_t *j = json_object();
@@ -148,8 +148,9 @@ static void page_add(void *arg, const struct named_entry *en)
 static json_t *names_json(struct fs *fs, const struct control_request *r, status *st)
 {
     struct page p = {.names = json_array(), .last = r->after};
-    struct named *n = r->group == FUSED_GROUP_COUNT ? fs->failures : fs->named[r->group];
-    named_page(n, r->after, names_per_page, page_add, &p);
+    struct name_list *n =
+        r->group == FUSED_GROUP_COUNT ? fs->lists.failures : fs->lists.group[r->group];
+    name_list_page(n, r->after, names_per_page, page_add, &p);
     if (p.failed)
         *st = STATUS_NOMEM;
     return json_pack("{s:b,s:o,s:I}", "ok", !p.failed, "names", p.names, "last", N(p.last));
@@ -490,7 +491,7 @@ static void control_free(struct control *c)
 status control_start(struct fs *fs, void (*on_stop)(void *arg), void *arg, struct control **out,
                      struct errmsg *e)
 {
-    status st = control_socket_path(fs->mountpoint, fs->stack.cache_dir, &fs->socket_path, e);
+    status st = control_socket_path(fs->path.mountpoint, fs->stack.cache_dir, &fs->path.socket, e);
     if (st)
         return st;
     struct control *c = mem_zalloc(1, sizeof *c);
@@ -505,7 +506,7 @@ status control_start(struct fs *fs, void (*on_stop)(void *arg), void *arg, struc
     if (c->stop_fd < 0)
         st = status_from_errno(errno);
     if (!st)
-        st = listen_at(fs->socket_path, &c->listen_fd, e);
+        st = listen_at(fs->path.socket, &c->listen_fd, e);
     if (!st) {
         int err = pthread_create(&c->acceptor, NULL, acceptor_main, c);
         st = err ? status_from_errno(err) : STATUS_OK;
@@ -527,6 +528,6 @@ void control_stop(struct control *c)
     pthread_mutex_lock(&c->lock);
     reap(c, true);
     pthread_mutex_unlock(&c->lock);
-    unlink(c->fs->socket_path);
+    unlink(c->fs->path.socket);
     control_free(c);
 }

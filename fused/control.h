@@ -52,7 +52,7 @@ enum { CONTROL_LINE_MAX = 4 << 20, CONTROL_CONNECTIONS = 8 };
 
 /* $XDG_RUNTIME_DIR/relearnfs/HASH.sock where that directory is ours, or HASH.sock in the cache
    directory, or, where that cannot be written, in /run/user/UID/relearnfs, /run/relearnfs (root) or
-   /tmp/relearnfs-UID; HASH is of the mountpoint's path. Sets fs->socket_path. on_stop is called, on a thread
+   /tmp/relearnfs-UID; HASH is of the mountpoint's path. Sets fs->path.socket. on_stop is called, on a thread
    of the control, when a client says stop. */
 status control_start(struct fs *fs, void (*on_stop)(void *arg), void *arg, struct control **out,
                      struct errmsg *e) MUST_USE;

@@ -26,8 +26,8 @@ static int set_up(void **state)
     assert_ok(table_new(sb.st_dev, sb.st_ino, &fs.table));
     for (int g = 0; g < FUSED_GROUP_COUNT; g++)
         if (g != FUSED_GROUP_IMAGE)
-            assert_ok(named_new(1 << 20, &fs.named[g]));
-    assert_ok(named_new(1 << 20, &fs.failures));
+            assert_ok(name_list_new(1 << 20, &fs.lists.group[g]));
+    assert_ok(name_list_new(1 << 20, &fs.lists.failures));
     assert_ok(sweep_new(&fs, &fs.sweep));
     return 0;
 }
@@ -39,8 +39,8 @@ static int tear_down(void **state)
     rig_stop(&rig);
     sweep_free(fs.sweep);
     for (int g = 0; g < FUSED_GROUP_COUNT; g++)
-        named_free(fs.named[g]);
-    named_free(fs.failures);
+        name_list_free(fs.lists.group[g]);
+    name_list_free(fs.lists.failures);
     table_free(fs.table);
     close(fs.root_fd);
     test_dir_free(rig.dir);
@@ -107,7 +107,7 @@ static void a_list_is_purified_and_counted(void **state)
         7);
     wait_warm(7);
     assert_int_equal(ask("{\"cmd\":\"warm-state\"}", "failed"), 3);
-    assert_int_equal(named_count(fs.named[FUSED_GROUP_UNPURIFIED]),
+    assert_int_equal(name_list_count(fs.lists.group[FUSED_GROUP_UNPURIFIED]),
                      1); /* "out" leaves the source */
     assert_int_equal(fake_submitted(&rig.fake), 2);
     assert_ok(cache_flush(rig.cache));
@@ -126,7 +126,7 @@ static void everything_is_purified_on_demand(void **state)
     assert_int_equal(ask("{\"cmd\":\"warm-state\"}", "failed"), 0);
     assert_ok(cache_flush(rig.cache));
     assert_int_equal(ask("{\"cmd\":\"warm-check\"}", "absent"), 0);
-    assert_int_equal(named_count(fs.named[FUSED_GROUP_OTHER]), 1);
+    assert_int_equal(name_list_count(fs.lists.group[FUSED_GROUP_OTHER]), 1);
 }
 
 static void a_failing_purifier_is_counted_and_named(void **state)
@@ -137,7 +137,7 @@ static void a_failing_purifier_is_counted_and_named(void **state)
     ask("{\"cmd\":\"warm\",\"paths\":[\"3.png\"]}", "total");
     wait_warm(1);
     assert_int_equal(ask("{\"cmd\":\"warm-state\"}", "failed"), 1);
-    assert_int_equal(named_count(fs.failures), 1);
+    assert_int_equal(name_list_count(fs.lists.failures), 1);
 }
 
 /* ---- freezing ---- */
@@ -146,15 +146,15 @@ static void sweep_anew(enum freeze f)
 {
     sweep_stop(fs.sweep);
     sweep_free(fs.sweep);
-    fs.mountpoint = rig.dir; /* for the log */
-    fs.sweeping = true;
-    atomic_store(&fs.freeze, f);
+    fs.path.mountpoint = rig.dir; /* for the log */
+    fs.opt.sweeping = true;
+    atomic_store(&fs.freezing.state, f);
     assert_ok(sweep_new(&fs, &fs.sweep));
 }
 
 static void wait_freeze(enum freeze f)
 {
-    for (int i = 0; atomic_load(&fs.freeze) != f; i++) {
+    for (int i = 0; atomic_load(&fs.freezing.state) != f; i++) {
         assert_true(i < 1000);
         usleep(10000);
     }
@@ -177,8 +177,8 @@ static void nothing_is_frozen_before_the_kernel_can(void **state)
     sweep_anew(FREEZE_INIT);
     wait_swept();
     usleep(500000);
-    assert_int_equal(atomic_load(&fs.freeze), FREEZE_INIT);
-    atomic_store(&fs.freeze, FREEZE_SWEEP); /* as the callback of INIT does */
+    assert_int_equal(atomic_load(&fs.freezing.state), FREEZE_INIT);
+    atomic_store(&fs.freezing.state, FREEZE_SWEEP); /* as the callback of INIT does */
     wait_freeze(FREEZE_DONE);
 }
 
@@ -189,7 +189,7 @@ static void what_fails_keeps_a_mount_from_freezing(void **state)
     fake_outcome(&rig.fake, STATUS_NOMEM);
     sweep_anew(FREEZE_SWEEP);
     wait_freeze(FREEZE_NOT);
-    assert_string_equal(fs.not_frozen.text, "files failed: 3");
+    assert_string_equal(fs.freezing.why_not.text, "files failed: 3");
 }
 
 /* The cache writes behind: what it could not write is not there, whatever was purified. */
@@ -201,7 +201,7 @@ static void what_is_not_stored_keeps_a_mount_from_freezing(void **state)
     sweep_anew(FREEZE_SWEEP);
     wait_freeze(FREEZE_NOT);
     fault_clear();
-    assert_string_equal(fs.not_frozen.text, "files not stored: 3");
+    assert_string_equal(fs.freezing.why_not.text, "files not stored: 3");
 }
 
 static void a_full_cache_is_not_purified_for(void **state)
@@ -234,7 +234,7 @@ static void without_a_cache_nothing_is_purified_ahead(void **state)
     sweep_stop(fs.sweep);
     sweep_free(fs.sweep);
     fs.stack.cache = NULL;
-    fs.sweeping = true;
+    fs.opt.sweeping = true;
     assert_ok(sweep_new(&fs, &fs.sweep));
     ask("{\"cmd\":\"warm\"}", "total");
     wait_warm(5);

@@ -11,12 +11,12 @@
  */
 #include "fused.h"
 
+#include "beneath.h"
 #include "into.h"
 #include "links.h"
 #include "list_copy.h"
 #include "mounts.h"
 #include "pipeline.h"
-#include "under.h"
 #include "verbatim.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -358,8 +358,8 @@ static status copy_open_file(struct copying *c, struct into_dir *dir, int fd, co
 
 static status copy_file(struct copying *c, struct into_dir *dir, const struct image_entry *en)
 {
-    int fd, err = en->linked ? under_open_linked(en->dirfd, en->name, &fd)
-                             : under_open_data(en->dirfd, en->name, 0, &fd);
+    int fd, err = en->linked ? beneath_open_linked(en->dirfd, en->name, &fd)
+                             : beneath_open_data(en->dirfd, en->name, 0, &fd);
     if (!err)
         return copy_open_file(c, dir, fd, en->path);
     report_failure(c, en->path, strerror(err));

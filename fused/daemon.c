@@ -85,9 +85,9 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 #ifdef FUSE_CAP_DIRECT_IO_ALLOW_MMAP
     fuse_want(conn, FUSE_CAP_DIRECT_IO_ALLOW_MMAP);
 #endif
-    if (atomic_load(&fs->freeze) == FREEZE_INIT) {
+    if (atomic_load(&fs->freezing.state) == FREEZE_INIT) {
         if (conn->capable & FUSE_CAP_NO_OPEN_SUPPORT)
-            atomic_store(&fs->freeze, FREEZE_SWEEP);
+            atomic_store(&fs->freezing.state, FREEZE_SWEEP);
         else
             fs_not_frozen(fs, "this kernel always asks to open files");
     }
@@ -97,7 +97,7 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 static status session_args(const struct daemon *d, struct fuse_args *args)
 {
     char *opts = NULL;
-    AUTO(mem_free) char *fsname = mem_printf("fsname=%s", d->fs.source);
+    AUTO(mem_free) char *fsname = mem_printf("fsname=%s", d->fs.path.source);
     int rc = fsname ? 0 : -1;
     rc |= fuse_opt_add_opt(&opts, "ro,nosuid,nodev,default_permissions,subtype=relearnfs");
     if (d->opt->allow_other)
@@ -147,12 +147,12 @@ static void *loop_main(void *arg)
 
 static status mount_and_loop(struct daemon *d, struct errmsg *e)
 {
-    if (fuse_session_mount(d->fs.session, d->fs.mountpoint))
+    if (fuse_session_mount(d->fs.session, d->fs.path.mountpoint))
         return errmsg_set(e, STATUS_IO,
                           "%s: the kernel did not mount it (is fuse there? see above)",
-                          d->fs.mountpoint);
+                          d->fs.path.mountpoint);
     d->mounted = true;
-    d->mount_id = mount_id_at(d->fs.mountpoint);
+    d->mount_id = mount_id_at(d->fs.path.mountpoint);
     place_unlock(&d->place);
     int err = pthread_create(&d->loop, NULL, loop_main, d);
     if (err)
@@ -164,10 +164,10 @@ static status mount_and_loop(struct daemon *d, struct errmsg *e)
     while (sem_timedwait(&d->inited, &until) < 0)
         if (errno != EINTR)
             return errmsg_set(e, STATUS_TIMEOUT, "%s: the kernel did not begin to talk",
-                              d->fs.mountpoint);
+                              d->fs.path.mountpoint);
     err = launch_test_root(&d->launch);
-    return err ? errmsg_set(e, STATUS_IO, "%s: the mount does not answer: %s", d->fs.mountpoint,
-                            strerror(err))
+    return err ? errmsg_set(e, STATUS_IO, "%s: the mount does not answer: %s",
+                            d->fs.path.mountpoint, strerror(err))
                : STATUS_OK;
 }
 
@@ -225,17 +225,19 @@ static status find_paths(const struct daemon_options *opt, struct daemon *d, str
     status st = place_find(opt->source, opt->mountpoint, opt->nonempty, &d->place, e);
     if (st)
         return st;
-    d->fs.source = mem_strdup(d->place.source);
-    d->fs.mountpoint = mem_strdup(d->place.mountpoint);
-    return d->fs.source && d->fs.mountpoint ? check_places(opt, &d->place, e) : STATUS_NOMEM;
+    d->fs.path.source = mem_strdup(d->place.source);
+    d->fs.path.mountpoint = mem_strdup(d->place.mountpoint);
+    return d->fs.path.source && d->fs.path.mountpoint ? check_places(opt, &d->place, e)
+                                                      : STATUS_NOMEM;
 }
 
 static status open_source(struct fs *fs, struct errmsg *e)
 {
     struct stat sb;
-    status st = io_open(AT_FDCWD, fs->source, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, &fs->root_fd);
+    status st =
+        io_open(AT_FDCWD, fs->path.source, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, &fs->root_fd);
     if (st || fstat(fs->root_fd, &sb) < 0)
-        return errmsg_set(e, st ? st : STATUS_IO, "%s: %s", fs->source,
+        return errmsg_set(e, st ? st : STATUS_IO, "%s: %s", fs->path.source,
                           status_text(st ? st : STATUS_IO));
     fs->root_device = sb.st_dev;
     st = table_new(sb.st_dev, sb.st_ino, &fs->table);
@@ -268,9 +270,9 @@ static status open_parts(struct daemon *d, struct errmsg *e)
     fs->pipeline = fs->stack.pipeline;
     for (int g = 0; !st && g < FUSED_GROUP_COUNT; g++)
         if (g != FUSED_GROUP_IMAGE)
-            st = named_new(g == FUSED_GROUP_OTHER ? few_names : all_names, &fs->named[g]);
+            st = name_list_new(g == FUSED_GROUP_OTHER ? few_names : all_names, &fs->lists.group[g]);
     if (!st)
-        st = named_new(all_names, &fs->failures);
+        st = name_list_new(all_names, &fs->lists.failures);
     if (!st)
         st = park_new(&fs->park);
     if (!st)
@@ -292,9 +294,9 @@ static void on_stop_command(void *arg)
 static void start_watch(struct fs *fs)
 {
     struct errmsg e = {""};
-    status st = fs->no_watch ? STATUS_OK : watch_start(fs, &fs->watch, &e);
+    status st = fs->opt.no_watch ? STATUS_OK : watch_start(fs, &fs->watching.watch, &e);
     if (st)
-        log_warn("%s is not watched: %s; changes are seen after a second", fs->source,
+        log_warn("%s is not watched: %s; changes are seen after a second", fs->path.source,
                  errmsg_text(&e, st));
 }
 
@@ -338,7 +340,7 @@ struct saying {
     int left;
 };
 
-static void say_name(void *arg, const struct named_entry *en)
+static void say_name(void *arg, const struct name_list_entry *en)
 {
     struct saying *s = arg;
     if (s->left-- > 0)
@@ -355,16 +357,16 @@ static void say_unpurified(struct fs *fs)
     char root[64];
     snprintf(root, sizeof root, "/proc/self/fd/%d", fs->root_fd);
     l.all = image_walk(root, NULL, look_visit, &l, NULL) == STATUS_OK;
-    uint64_t n = named_count(fs->named[FUSED_GROUP_UNPURIFIED]);
+    uint64_t n = name_list_count(fs->lists.group[FUSED_GROUP_UNPURIFIED]);
     if (!n)
         return;
     AUTO(buf_done) struct buf names = BUF_INIT(64u << 10);
     struct saying s = {&names, LOOK_NAMES};
-    named_each(fs->named[FUSED_GROUP_UNPURIFIED], say_name, &s);
+    name_list_each(fs->lists.group[FUSED_GROUP_UNPURIFIED], say_name, &s);
     fprintf(stderr,
             "relearnfsd: %s%" PRIu64 " images NOT PURIFIED, %s: %s%s (relearn status names them)\n",
             l.all ? "" : "at least ", n,
-            fs->strict ? "reading them is an error" : "served as they are",
+            fs->opt.strict ? "reading them is an error" : "served as they are",
             names.len ? names.data : "", n > LOOK_NAMES ? ", ..." : "");
 }
 
@@ -408,11 +410,11 @@ static int open_log(const char *path)
 static status name_log(struct daemon *d)
 {
     struct fs *fs = &d->fs;
-    const char *slash = strrchr(fs->socket_path, '/');
-    fs->log_path = d->opt->log_path
+    const char *slash = strrchr(fs->path.socket, '/');
+    fs->path.log = d->opt->log_path
                        ? mem_strdup(d->opt->log_path)
                        : mem_printf("%s/relearnfsd-%.16s.log", fs->stack.cache_dir, slash + 1);
-    return fs->log_path ? STATUS_OK : STATUS_NOMEM;
+    return fs->path.log ? STATUS_OK : STATUS_NOMEM;
 }
 
 /* Leaves the terminal: what is logged from now on goes to a file. */
@@ -420,10 +422,10 @@ static void leave_terminal(struct daemon *d)
 {
     struct fs *fs = &d->fs;
     AUTO(fd_close) int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    AUTO(fd_close) int log = name_log(d) ? -1 : open_log(fs->log_path);
+    AUTO(fd_close) int log = name_log(d) ? -1 : open_log(fs->path.log);
     if (log < 0)
         log_warn("%s: no log file: %s; nothing will be logged (-o log=FILE names another)",
-                 fs->log_path ? fs->log_path : "?", strerror(errno));
+                 fs->path.log ? fs->path.log : "?", strerror(errno));
     if (null >= 0) {
         dup2(null, STDIN_FILENO);
         dup2(null, STDOUT_FILENO);
@@ -452,7 +454,7 @@ static void end_loop(struct daemon *d)
 {
     struct errmsg e = {""};
     int waited = 0, step = 100;
-    status st = mount_detach(d->fs.mountpoint, d->mount_id, false, &e);
+    status st = mount_detach(d->fs.path.mountpoint, d->mount_id, false, &e);
     d->covered = st == STATUS_EXISTS;
     if (d->covered)
         log_warn("%s", errmsg_text(&e, st));
@@ -461,11 +463,11 @@ static void end_loop(struct daemon *d)
         if (d->covered)
             st = STATUS_OK;
         else if (st && waited < busy_unmount_ms) {
-            st = mount_detach(d->fs.mountpoint, d->mount_id, false, &e);
+            st = mount_detach(d->fs.path.mountpoint, d->mount_id, false, &e);
         } else if (st) {
             log_warn("%s: files are still open; they will give errors from now on",
-                     d->fs.mountpoint);
-            st = mount_detach(d->fs.mountpoint, d->mount_id, true, &e);
+                     d->fs.path.mountpoint);
+            st = mount_detach(d->fs.path.mountpoint, d->mount_id, true, &e);
             d->covered = st == STATUS_EXISTS;
             if (st)
                 log_warn("%s", errmsg_text(&e, st));
@@ -483,7 +485,7 @@ static void end(struct daemon *d)
     struct fs *fs = &d->fs;
     atomic_store(&fs->ending, true);
     control_stop(d->control);
-    watch_stop(fs->watch);
+    watch_stop(fs->watching.watch);
     sweep_stop(fs->sweep);
     if (d->loop_started)
         end_loop(d);
@@ -500,16 +502,16 @@ static void end(struct daemon *d)
     sweep_free(fs->sweep);
     park_free(fs->park);
     for (int g = 0; g < FUSED_GROUP_COUNT; g++)
-        named_free(fs->named[g]);
-    named_free(fs->failures);
+        name_list_free(fs->lists.group[g]);
+    name_list_free(fs->lists.failures);
     table_free(fs->table);
     if (fs->root_fd >= 0)
         close(fs->root_fd);
     place_done(&d->place);
-    mem_free(fs->source);
-    mem_free(fs->mountpoint);
-    mem_free(fs->log_path);
-    mem_free(fs->socket_path);
+    mem_free(fs->path.source);
+    mem_free(fs->path.mountpoint);
+    mem_free(fs->path.log);
+    mem_free(fs->path.socket);
 }
 
 /* ---- run ---- */
@@ -574,12 +576,12 @@ static int serve(struct daemon *d)
         launch_end(&d->launch, 0, "");
         if (!d->opt->foreground)
             leave_terminal(d);
-        log_info("%s is served at %s with profile %s", d->fs.source, d->fs.mountpoint,
+        log_info("%s is served at %s with profile %s", d->fs.path.source, d->fs.path.mountpoint,
                  d->fs.stack.profile.name);
         sd_tell("READY=1");
         wait_for_end(d);
         sd_tell("STOPPING=1");
-        log_info("%s: ending", d->fs.mountpoint);
+        log_info("%s: ending", d->fs.path.mountpoint);
     }
     end(d);
     launch_end(&d->launch, status_exit(st), errmsg_text(&e, st));
@@ -598,22 +600,21 @@ int daemon_run(const struct daemon_options *opt)
     d.opt = opt;
     d.signal_fd = d.event_fd = -1;
     d.fs.root_fd = d.place.lock_fd = d.mount_id = -1;
-    d.fs.timeout = opt->timeout;
-    d.fs.allow_other = opt->allow_other;
-    d.fs.no_watch = !opt->watch;
-    d.fs.sweeping = opt->sweep;
-    d.fs.strict = opt->strict;
-    d.fs.follow = opt->follow;
-    d.fs.allow_other = opt->allow_other;
-    atomic_init(&d.fs.freeze, opt->frozen ? FREEZE_INIT : FREEZE_OFF);
+    d.fs.opt = (struct view_options){.timeout = opt->timeout,
+                                     .no_watch = !opt->watch,
+                                     .sweeping = opt->sweep,
+                                     .allow_other = opt->allow_other,
+                                     .strict = opt->strict,
+                                     .follow = opt->follow};
+    atomic_init(&d.fs.freezing.state, opt->frozen ? FREEZE_INIT : FREEZE_OFF);
     d.fs.started_ns = time_real_ns();
-    pthread_mutex_init(&d.fs.handles_lock, NULL);
-    pthread_mutex_init(&d.fs.devices_lock, NULL);
-    pthread_mutex_init(&d.fs.virtual_lock, NULL);
+    pthread_mutex_init(&d.fs.files.lock, NULL);
+    devices_init(&d.fs.devices);
+    pthread_mutex_init(&d.fs.virtual_files.lock, NULL);
     sem_init(&d.inited, 0, 0);
     status st = find_paths(opt, &d, &e);
     if (!st && !opt->fake)
-        st = launch_begin(opt->foreground, d.fs.mountpoint, &d.launch);
+        st = launch_begin(opt->foreground, d.fs.path.mountpoint, &d.launch);
     if (st) {
         fprintf(stderr, "relearnfsd: %s\n", TEXT_SHOWN(errmsg_text(&e, st)));
         return status_exit(st);

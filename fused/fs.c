@@ -1,8 +1,8 @@
 /* From nodes to open files, and what files are served as. */
 #include "fs.h"
 
+#include "beneath.h"
 #include "mounts.h"
-#include "under.h"
 #include "watch.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -27,9 +27,9 @@ int fs_errno(status st)
 
 void fs_not_frozen(struct fs *fs, const char *why)
 {
-    log_warn("%s: not frozen: %s", fs->mountpoint, why);
-    snprintf(fs->not_frozen.text, sizeof fs->not_frozen.text, "%s", why);
-    atomic_store(&fs->freeze, FREEZE_NOT);
+    log_warn("%s: not frozen: %s", fs->path.mountpoint, why);
+    snprintf(fs->freezing.why_not.text, sizeof fs->freezing.why_not.text, "%s", why);
+    atomic_store(&fs->freezing.state, FREEZE_NOT);
 }
 
 bool fs_is_recent(int64_t ns)
@@ -45,9 +45,9 @@ int64_t fs_changed_ns(const struct stat *sb)
 
 double fs_timeout(const struct fs *fs, const struct stat *sb)
 {
-    if (!atomic_load(&fs->watching) || fs_is_recent(fs_changed_ns(sb)))
-        return fs->timeout < short_timeout ? fs->timeout : short_timeout;
-    return fs->timeout;
+    if (!atomic_load(&fs->watching.all) || fs_is_recent(fs_changed_ns(sb)))
+        return fs->opt.timeout < short_timeout ? fs->opt.timeout : short_timeout;
+    return fs->opt.timeout;
 }
 
 /* ---- opening ---- */
@@ -83,7 +83,7 @@ static int guard_way(struct fs *fs, const char *path)
         end += strcspn(end, "/");
         AUTO(fd_close) int fd = -1;
         snprintf(way, sizeof way, "%.*s", (int)(end - path), path);
-        int err = under_open(fs->root_fd, way, O_PATH, &fd);
+        int err = beneath_open(fs->root_fd, way, O_PATH, &fd);
         if (!err)
             err = mount_guard(fd, "");
         if (err)
@@ -94,17 +94,17 @@ static int guard_way(struct fs *fs, const char *path)
 
 static int open_inside(struct fs *fs, const char *path, int flags, int *out_fd)
 {
-    int err = under_open_same_mount(fs->root_fd, path, flags, out_fd);
+    int err = beneath_open_same_mount(fs->root_fd, path, flags, out_fd);
     if (err != EXDEV)
         return err;
     err = guard_way(fs, path);
-    return err ? err : under_open(fs->root_fd, path, flags, out_fd);
+    return err ? err : beneath_open(fs->root_fd, path, flags, out_fd);
 }
 
 int fs_open_path(struct fs *fs, const char *path, int flags, int *out_fd)
 {
     int err = open_inside(fs, path, flags, out_fd);
-    if (fs->follow && (err == ELOOP || err == ENOTDIR))
+    if (fs->opt.follow && (err == ELOOP || err == ENOTDIR))
         err = open_followed(fs, path, flags, out_fd);
     return err;
 }
@@ -163,7 +163,7 @@ static int open_node(struct fs *fs, struct node *n, bool data, char *path, struc
     if (err)
         return err == ENOENT || err == ENOTDIR || err == ELOOP ? ESTALE : err;
     err = check_node(n, fd, sb);
-    if (err && fs->follow && !data) { /* it is the target of the link that was opened */
+    if (err && fs->opt.follow && !data) { /* it is the target of the link that was opened */
         close(fd);
         err = open_followed(fs, path, O_PATH, &fd);
         if (err)
@@ -192,52 +192,6 @@ int fs_open_node_data(struct fs *fs, struct node *n, char *out_path, struct stat
 
 /* ---- which file is this? ---- */
 
-/* Local file systems whose numbers are part of what they store, and network ones whose servers
-   promise as much. Others (FUSE, 9p, exFAT, ...) make numbers up as files are looked up. */
-static bool keeps_numbers(int fd)
-{
-    static const uint32_t magic[] = {
-        0xef53,     /* ext2, ext3, ext4 */
-        0x58465342, /* XFS */
-        0x9123683e, /* Btrfs */
-        0xf2f52010, /* F2FS */
-        0xca451a4e, /* bcachefs */
-        0x2fc12fc1, /* ZFS */
-        0x01021994, /* tmpfs */
-        0x858458f6, /* ramfs */
-        0x73717368, /* squashfs */
-        0xe0f5e1e2, /* EROFS */
-        0x00009660, /* ISO 9660 */
-        0x794c7630, /* overlayfs */
-        0x00006969, /* NFS */
-    };
-    struct statfs sf;
-    if (fstatfs(fd, &sf) < 0)
-        return false;
-    for (size_t i = 0; i < ARRAY_LEN(magic); i++)
-        if ((uint32_t)sf.f_type == magic[i])
-            return true;
-    return false;
-}
-
-bool fs_is_sure(struct fs *fs, uint64_t device, int fd)
-{
-    pthread_mutex_lock(&fs->devices_lock);
-    unsigned i = 0;
-    while (i < fs->devices && fs->device[i].device != device)
-        i++;
-    bool known = i < fs->devices, sure = known && fs->device[i].sure;
-    pthread_mutex_unlock(&fs->devices_lock);
-    if (known)
-        return sure;
-    sure = keeps_numbers(fd);
-    pthread_mutex_lock(&fs->devices_lock);
-    if (fs->devices < FS_DEVICES_MAX)
-        fs->device[fs->devices++] = (struct fs_device){device, sure};
-    pthread_mutex_unlock(&fs->devices_lock);
-    return sure;
-}
-
 /* Whether the file with this number that is known at another place is there still: then it is
    another file. */
 static bool is_still_there(struct fs *fs, const char *path, const struct stat *sb)
@@ -252,7 +206,7 @@ status fs_lookup_node(struct fs *fs, struct node *parent, const char *name, cons
                       int fd, struct node **out)
 {
     char elsewhere[PATH_MAX];
-    bool unsure = !fs_is_sure(fs, sb->st_dev, fd) &&
+    bool unsure = !devices_sure(&fs->devices, sb->st_dev, fd) &&
                   table_elsewhere(fs->table, parent, name, sb->st_dev, sb->st_ino, elsewhere) &&
                   is_still_there(fs, elsewhere, sb);
     return table_lookup(fs->table, parent, name, sb->st_dev, sb->st_ino, unsure, out);
@@ -264,14 +218,14 @@ void fs_note(struct fs *fs, const struct fused_file *file)
 {
     const struct fused_verdict *v = &file->verdict;
     if (v->group != FUSED_GROUP_IMAGE)
-        named_add(fs->named[v->group], &file->id, file->name, v->reason);
+        name_list_add(fs->lists.group[v->group], &file->id, file->name, v->reason);
 }
 
 static void forget_notes(struct fs *fs, const struct cache_file_id *id)
 {
     for (int g = 0; g < FUSED_GROUP_COUNT; g++)
-        if (fs->named[g])
-            named_remove(fs->named[g], id);
+        if (fs->lists.group[g])
+            name_list_remove(fs->lists.group[g], id);
 }
 
 /* Takes in what was found out about a version of n. all: every image of a list is stored. Returns
@@ -320,7 +274,7 @@ static bool recall(struct fs *fs, struct node *n, const struct stat *sb, struct 
     struct node_version v = node_version(&io->id);
     struct node_known known;
     if (table_recall(fs->table, n, &v, &known) || known.many ||
-        (known.has_source && !fs_is_sure(fs, sb->st_dev, io->fd)) ||
+        (known.has_source && !devices_sure(&fs->devices, sb->st_dev, io->fd)) ||
         (known.group == FUSED_GROUP_IMAGE && !known.stored))
         return false;
     io->verdict = (struct fused_verdict){.group = known.group,
@@ -328,7 +282,7 @@ static bool recall(struct fs *fs, struct node *n, const struct stat *sb, struct 
                                          .has_source = known.has_source,
                                          .source = known.source};
     if (known.group == FUSED_GROUP_UNPURIFIED) {
-        AUTO(mem_free) char *why = named_why(fs->named[known.group], &io->id);
+        AUTO(mem_free) char *why = name_list_why(fs->lists.group[known.group], &io->id);
         snprintf(io->verdict.reason, sizeof io->verdict.reason, "%s", why ? why : "damaged");
     }
     return true;
@@ -421,8 +375,8 @@ int fs_judge(struct fs *fs, struct node *n, int base_fd, const char *name, struc
         return 0;
     }
     AUTO(fd_close) int fd = -1;
-    int err =
-        base_fd == fs->root_fd ? open_data(fs, name, &fd) : under_open_data(base_fd, name, 0, &fd);
+    int err = base_fd == fs->root_fd ? open_data(fs, name, &fd)
+                                     : beneath_open_data(base_fd, name, 0, &fd);
     struct stat now;
     if (err)
         return err;
@@ -458,9 +412,9 @@ uint64_t fs_shown_inode(const struct fs *fs, uint64_t device, uint64_t inode)
 static bool is_unheard(struct fs *fs, struct node *dir, const struct stat *sb)
 {
     char path[PATH_MAX];
-    if (fs->follow || !fs_is_sure(fs, sb->st_dev, fs->root_fd))
+    if (fs->opt.follow || !devices_sure(&fs->devices, sb->st_dev, fs->root_fd))
         return true;
-    return atomic_load(&fs->watch_deep) &&
+    return atomic_load(&fs->watching.deep) &&
            (table_path(fs->table, dir, NULL, path) || watch_is_blind(fs, path));
 }
 
@@ -471,10 +425,10 @@ static void narrow_mode(struct fs *fs, int base_fd, const char *name, struct sta
 {
     char proc[64];
     AUTO(fd_close) int fd = -1;
-    if (!fs->allow_other || !(sb->st_mode & 0077) || S_ISLNK(sb->st_mode))
+    if (!fs->opt.allow_other || !(sb->st_mode & 0077) || S_ISLNK(sb->st_mode))
         return;
     int err = base_fd == fs->root_fd ? fs_open_path(fs, name, O_PATH, &fd)
-                                     : under_open(base_fd, name, O_PATH, &fd);
+                                     : beneath_open(base_fd, name, O_PATH, &fd);
     snprintf(proc, sizeof proc, "/proc/self/fd/%d", fd);
     if (err || getxattr(proc, "system.posix_acl_access", NULL, 0) >= 0 ||
         (errno != ENODATA && errno != EOPNOTSUPP))

@@ -12,10 +12,11 @@
  */
 #include "fuse_compat.h"
 
+#include "devices.h"
 #include "fused.h"
 #include "inode.h"
 #include "links.h"
-#include "named.h"
+#include "name_list.h"
 #include "notify.h"
 #include "park.h"
 #include "pipeline.h"
@@ -48,6 +49,11 @@ struct virtual_snapshot {
     struct buf text;
     uint64_t made_ns; /* wall clock; 0: never */
 };
+/* Used by a mount that freezes. */
+struct virtual_files {
+    pthread_mutex_t lock;
+    struct virtual_snapshot snapshot[VIRTUAL_END]; /* guarded by lock */
+};
 
 /* What became of -o frozen, in this order. */
 enum freeze {
@@ -57,12 +63,43 @@ enum freeze {
     FREEZE_DONE,  /* OPEN is not asked any more: READ comes without a handle (fh 0) */
     FREEZE_NOT,   /* nor will it be */
 };
+struct freezing {
+    /* OFF or INIT before any thread is started. From INIT only the callback of INIT takes it on,
+       from SWEEP only the sweep's thread, which thus decides nothing before the kernel has. */
+    _Atomic(enum freeze) state;
+    struct errmsg why_not; /* written before state becomes NOT, and not after */
+};
 
-/* A file system that files of the source lie on. */
-enum { FS_DEVICES_MAX = 64 };
-struct fs_device {
-    uint64_t device;
-    bool sure; /* never gives a number to two files that exist, and keeps what it gave */
+/* What was asked for; set before any thread is started. */
+struct view_options {
+    double timeout; /* seconds the kernel may believe us where changes are watched */
+    bool no_watch, sweeping;
+    bool allow_other; /* others than the mounting user may be let in */
+    bool strict;      /* what should have been purified and cannot be is an error */
+    bool follow;      /* links that leave the source are shown as what they lead to */
+};
+
+struct view_paths {
+    char *source, *mountpoint; /* absolute */
+    char *log;                 /* NULL: stderr */
+    char *socket;
+};
+
+/* Files by name, for the status. */
+struct view_lists {
+    struct name_list *group[FUSED_GROUP_COUNT]; /* judged files; NULL for images */
+    struct name_list *failures;                 /* of ours, until the file is served after all */
+};
+
+struct open_files {
+    pthread_mutex_t lock;
+    struct handle *first; /* guarded by lock */
+};
+
+struct watching {
+    struct watch *watch; /* NULL without */
+    atomic_bool all;     /* every change reaches us */
+    atomic_bool deep;    /* but for those in the deepest directories: watch_is_blind */
 };
 
 struct fs_counters {
@@ -72,41 +109,25 @@ struct fs_counters {
 struct fs {
     struct fused_stack stack;
     struct fused_pipeline *pipeline; /* stack.pipeline */
-    struct table *table;
-    struct park *park;
-    struct notifier *notifier;              /* once libfuse is set up */
-    struct watch *watch;                    /* NULL without */
-    struct sweep *sweep;                    /* NULL before it is started */
-    struct named *named[FUSED_GROUP_COUNT]; /* judged files by group; NULL for images */
-    struct named *failures;                 /* of ours, until the file is served after all */
-    struct purify_service_stats before;     /* of the self-test: not the user's */
-    struct fuse_session *session;
-    char *source, *mountpoint; /* absolute */
-    char *log_path;            /* NULL: stderr */
-    char *socket_path;
+    struct view_options opt;
+    struct view_paths path;
     int root_fd;
     uint64_t root_device;
-    double timeout;      /* seconds the kernel may believe us where changes are watched */
-    uint64_t started_ns; /* wall clock */
-    bool no_watch, sweeping;
-    bool allow_other; /* others than the mounting user may be let in */
-    bool strict;      /* what should have been purified and cannot be is an error */
+    struct devices devices;
+    struct table *table;
+    struct open_files files;
+    struct park *park;
+    struct fuse_session *session;
+    struct notifier *notifier; /* once libfuse is set up */
+    struct watching watching;
+    struct sweep *sweep; /* NULL before it is started */
+    struct freezing freezing;
+    struct virtual_files virtual_files;
+    struct view_lists lists;
     struct log_gate strict_gate;
-    bool follow; /* links that leave the source are shown as what they lead to */
-    /* OFF or INIT before any thread is started. From INIT only the callback of INIT takes it on,
-       from SWEEP only the sweep's thread, which thus decides nothing before the kernel has. */
-    _Atomic(enum freeze) freeze;
-    struct errmsg not_frozen; /* why: written before freeze becomes NOT, and not after */
-    pthread_mutex_t devices_lock;
-    struct fs_device device[FS_DEVICES_MAX]; /* guarded by devices_lock, as the next */
-    unsigned devices;
-    pthread_mutex_t handles_lock;
-    struct handle *handles; /* open files; guarded by handles_lock */
-    pthread_mutex_t virtual_lock;
-    struct virtual_snapshot snapshot[VIRTUAL_END]; /* of a mount that freezes; guarded by it */
-    atomic_bool watching;                          /* every change reaches us */
-    atomic_bool watch_deep; /* but for those in the deepest directories: watch_is_blind */
-    atomic_bool ending;     /* long walks give up */
+    struct purify_service_stats before; /* of the self-test: not the user's */
+    uint64_t started_ns;                /* wall clock */
+    atomic_bool ending;                 /* long walks give up */
     struct fs_counters n;
 };
 
@@ -120,7 +141,7 @@ static inline struct fs *fs_of(fuse_req_t req)
 /* Whether the mount is frozen, or going to be if nothing comes between. */
 static inline bool fs_freezes(const struct fs *fs)
 {
-    enum freeze f = atomic_load(&fs->freeze);
+    enum freeze f = atomic_load(&fs->freezing.state);
     return f == FREEZE_SWEEP || f == FREEZE_DONE;
 }
 static inline bool is_virtual(fuse_ino_t ino)
@@ -151,8 +172,6 @@ int fs_follow(struct fs *fs, const char *path, int *fd, struct stat *sb);
    must be regular. */
 int fs_open_node(struct fs *fs, struct node *n, char *out_path, struct stat *sb, int *out_fd);
 int fs_open_node_data(struct fs *fs, struct node *n, char *out_path, struct stat *sb, int *out_fd);
-/* Whether numbers of this device can be trusted; fd: anything on it. */
-bool fs_is_sure(struct fs *fs, uint64_t device, int fd);
 /* What a regular file is served as: remembered, or found out by opening name under base_fd. Writes
    the served size to *sb. EIO and the like leave *sb as it is. */
 int fs_judge(struct fs *fs, struct node *n, int base_fd, const char *name, struct stat *sb);

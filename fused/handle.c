@@ -10,22 +10,22 @@ static const uint64_t strict_log_ns = 1000000000ull; /* each line names a file *
 static void link_in(struct handle *h)
 {
     struct fs *fs = h->fs;
-    pthread_mutex_lock(&fs->handles_lock);
-    h->next = fs->handles;
+    pthread_mutex_lock(&fs->files.lock);
+    h->next = fs->files.first;
     if (h->next)
         h->next->prev = h;
-    fs->handles = h;
-    pthread_mutex_unlock(&fs->handles_lock);
+    fs->files.first = h;
+    pthread_mutex_unlock(&fs->files.lock);
 }
 
 static void unlink_from(struct handle *h)
 {
     struct fs *fs = h->fs;
-    pthread_mutex_lock(&fs->handles_lock);
-    *(h->prev ? &h->prev->next : &fs->handles) = h->next;
+    pthread_mutex_lock(&fs->files.lock);
+    *(h->prev ? &h->prev->next : &fs->files.first) = h->next;
     if (h->next)
         h->next->prev = h->prev;
-    pthread_mutex_unlock(&fs->handles_lock);
+    pthread_mutex_unlock(&fs->files.lock);
 }
 
 struct handle *handle_new(struct fs *fs, struct node *n)
@@ -70,20 +70,20 @@ void handle_unref(struct handle *h)
 
 void files_end(struct fs *fs)
 {
-    while (fs->handles)
-        handle_unref(fs->handles);
+    while (fs->files.first)
+        handle_unref(fs->files.first);
 }
 
 bool files_stat(struct fs *fs, struct node *n, struct stat *out)
 {
     bool found = false;
-    pthread_mutex_lock(&fs->handles_lock);
-    for (struct handle *h = fs->handles; h && !found; h = h->next)
+    pthread_mutex_lock(&fs->files.lock);
+    for (struct handle *h = fs->files.first; h && !found; h = h->next)
         if (h->node == n && atomic_load(&h->judged) && fstat(h->file.fd, out) == 0) {
             fs_show_size(out, h->told_size);
             found = true;
         }
-    pthread_mutex_unlock(&fs->handles_lock);
+    pthread_mutex_unlock(&fs->files.lock);
     return found;
 }
 
@@ -106,7 +106,7 @@ int handle_refused(const struct handle *h, const struct fused_verdict *v, const 
 {
     struct fs *fs = h->fs;
     unsigned dropped;
-    if (!fs->strict || v->group != FUSED_GROUP_UNPURIFIED)
+    if (!fs->opt.strict || v->group != FUSED_GROUP_UNPURIFIED)
         return 0;
     if (log_gate_pass(&fs->strict_gate, strict_log_ns, &dropped))
         log_error("%s: not purified (%s), and the mount is strict (%u more since the last line)",
@@ -128,10 +128,10 @@ void handle_note_fetch(struct handle *h, const struct fused_fetch *f, status st)
 {
     struct fs *fs = h->fs;
     if (!st) {
-        named_remove(fs->failures, &f->file.id);
+        name_list_remove(fs->lists.failures, &f->file.id);
         fs_fetched(fs, h->node, &f->file);
     } else if (st != STATUS_CANCELLED && st != STATUS_AGAIN) {
-        named_add(fs->failures, &f->file.id, f->file.name, errmsg_text(&f->err, st));
+        name_list_add(fs->lists.failures, &f->file.id, f->file.name, errmsg_text(&f->err, st));
     }
 }
 

@@ -31,7 +31,7 @@ struct handle {
     uint64_t last_index;      /* as these */
     struct cache_file_id last_id;
     struct buf text;
-    struct handle *prev, *next; /* guarded by fs->handles_lock */
+    struct handle *prev, *next; /* guarded by fs->files.lock */
 };
 
 static inline struct handle *handle_of(const struct fuse_file_info *fi)

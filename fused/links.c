@@ -6,7 +6,7 @@
  * Most links are relative ones that stay inside; openat2 tells them in one call.
  */
 #include "links.h"
-#include "under.h"
+#include "beneath.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -327,7 +327,7 @@ status link_resolve_at(int root_fd, int dir_fd, const char *path, enum link_fate
     int fd;
     enum link_fate fate = LINK_AS_IS;
     status st = STATUS_OK;
-    if (text[0] != '/' && strlen(path) < PATH_MAX && under_reaches(root_fd, path, &fd) == 0)
+    if (text[0] != '/' && strlen(path) < PATH_MAX && beneath_reaches(root_fd, path, &fd) == 0)
         close(fd);
     else
         st = follow(root_fd, dir_fd, path, &fate, text);
@@ -345,6 +345,6 @@ status link_resolve(int root_fd, const char *path, enum link_fate *out, char out
     AUTO(fd_close) int fd = -1;
     if (slash && !dir)
         return STATUS_NOMEM;
-    int err = under_open(root_fd, dir ? dir : ".", O_PATH | O_DIRECTORY, &fd);
+    int err = beneath_open(root_fd, dir ? dir : ".", O_PATH | O_DIRECTORY, &fd);
     return err ? status_from_errno(err) : link_resolve_at(root_fd, fd, path, out, out_text);
 }

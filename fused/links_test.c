@@ -2,8 +2,8 @@
    has to lead to the same file without leaving the source. */
 #include "testing.h"
 
+#include "beneath.h"
 #include "links.h"
-#include "under.h"
 
 #include <sched.h>
 #include <sys/mount.h>
@@ -66,7 +66,7 @@ static void leads_to_the_same(const struct box *b, const char *path, const char 
     assert_int_equal(fstatat(b->root, path, &before, 0), 0);
     put_link(b, text, path);
     AUTO(fd_close) int fd = -1;
-    assert_int_equal(under_open_following(b->root, path, O_RDONLY, &fd), 0);
+    assert_int_equal(beneath_open_following(b->root, path, O_RDONLY, &fd), 0);
     assert_int_equal(fstat(fd, &after), 0);
     assert_true(before.st_dev == after.st_dev && before.st_ino == after.st_ino);
 }
@@ -79,9 +79,9 @@ static void expect(const struct box *b, const char *text, const char *path, enum
     enum link_fate fate = LINK_DANGLING;
     put_link(b, text, path);
     for (int fallback = 0; fallback < 2; fallback++) {
-        under_force_fallback(fallback);
+        beneath_force_fallback(fallback);
         assert_ok(link_resolve(b->root, path, &fate, got));
-        under_force_fallback(0);
+        beneath_force_fallback(0);
         if (fate != want || strcmp(got, want_text ? want_text : text) != 0)
             fail_msg("%s -> %s: fate %d, shown as %s; wanted %d, %s", path, text, (int)fate, got,
                      (int)want, want_text ? want_text : text);

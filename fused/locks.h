@@ -3,15 +3,18 @@
 /*
  * Lock order: a thread that holds one of these may take only those further down.
  *
- *   park.c      park->lock        parked requests
- *   ops_file.c  fs->handles_lock  the list of open files
- *   inode.c     table->lock       inode table: keys, names, counts, what a node is served as
- *   sweep.c     sweep->lock       warm list and hints
- *   notify.c    notifier->lock    queue of invalidations
- *   control.c   control->lock     connections
- *   pipeline.c  pipeline->lock    queues, single-flight table, bytes admitted
- *   bytes.c     lru->lock         encoded images in memory
- *   named.c     named->lock       the lists of names in the status
+ *   park.c       park->lock        parked requests
+ *   handle.c     fs->files.lock    the list of open files
+ *   read_list.c  handle->last_lock the image of a list that was read last
+ *   inode.c      table->lock       inode table: keys, names, counts, what a node is served as
+ *   devices.c    devices->lock     file systems that the source lies on
+ *   sweep.c      sweep->lock       warm list and hints
+ *   notify.c     notifier->lock    queue of invalidations
+ *   control.c    control->lock     connections
+ *   range.c      range->lock       the next image of a range, and how many are under way
+ *   pipeline.c   pipeline->lock    queues, single-flight table, bytes admitted
+ *   bytes.c      lru->lock         encoded images in memory
+ *   name_list.c  list->lock        the lists of names in the status
  *   leaves      libfuse's session lock, purify's service lock, cache's locks, inside their calls
  *
  * purify_submit, _promote and _cancel are called under pipeline->lock, so that a job cannot end

@@ -7,8 +7,8 @@
  */
 #include "fs.h"
 
+#include "beneath.h"
 #include "mounts.h"
-#include "under.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -135,7 +135,7 @@ static void look_up_entry(struct listing *l, const struct dirent *d, struct fuse
     int at = dirfd(l->handle->stream);
     const char *name = d->d_name;
     bool may_be_dir = d->d_type == DT_DIR || d->d_type == DT_UNKNOWN;
-    if (l->fs->follow || (may_be_dir && mount_guard(at, name)))
+    if (l->fs->opt.follow || (may_be_dir && mount_guard(at, name)))
         return; /* looked up with more care, one by one */
     if (fstatat(at, name, &sb, AT_SYMLINK_NOFOLLOW) < 0)
         return;

@@ -176,7 +176,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         fuse_reply_err(req, EROFS);
         return;
     }
-    if (atomic_load(&fs->freeze) == FREEZE_DONE) {
+    if (atomic_load(&fs->freezing.state) == FREEZE_DONE) {
         fuse_reply_err(req, ENOSYS); /* which means: it is open, and do not ask again */
         return;
     }

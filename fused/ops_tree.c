@@ -1,8 +1,8 @@
 /* Names and attributes: lookup, forget, getattr, readlink, statfs, access. */
 #include "fs.h"
 
+#include "beneath.h"
 #include "links.h"
-#include "under.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -18,10 +18,10 @@ static const double absent_timeout = 60;
 static void reply_absent(fuse_req_t req, struct node *parent)
 {
     struct fs *fs = fs_of(req);
-    struct fuse_entry_param e = {.ino = 0, .entry_timeout = fs->timeout};
+    struct fuse_entry_param e = {.ino = 0, .entry_timeout = fs->opt.timeout};
     if (e.entry_timeout > absent_timeout)
         e.entry_timeout = absent_timeout;
-    if (!atomic_load(&fs->watching) || fs_is_recent(table_changed(fs->table, parent)))
+    if (!atomic_load(&fs->watching.all) || fs_is_recent(table_changed(fs->table, parent)))
         fuse_reply_err(req, ENOENT);
     else
         fuse_reply_entry(req, &e);
@@ -63,7 +63,7 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
     struct stat sb;
     if (!err && fstat(fd, &sb) < 0)
         err = errno;
-    if (!err && fs->follow && S_ISLNK(sb.st_mode))
+    if (!err && fs->opt.follow && S_ISLNK(sb.st_mode))
         err = fs_follow(fs, path, &fd, &sb);
     if (err == ENOENT)
         reply_absent(req, parent);
@@ -139,7 +139,7 @@ void op_readlink(fuse_req_t req, fuse_ino_t ino)
         err = fs_link(fs, path, &fate, text);
     if (!err && fate == LINK_OUTSIDE) {
         note_link(fs, &sb, path);
-        if (fs->strict)
+        if (fs->opt.strict)
             err = EIO;
     }
     if (err)

@@ -39,7 +39,7 @@ static int x_state(const struct xattr_file *f, struct buf *out)
     if (f->stored || fused_is_cached(f->fs->pipeline, &f->file.verdict))
         return text(out, "cached");
     enum pipeline_state state = pipeline_state_of(f->fs->pipeline, &f->file.id, &f->file.verdict);
-    AUTO(mem_free) char *why = named_why(f->fs->failures, &f->file.id);
+    AUTO(mem_free) char *why = name_list_why(f->fs->lists.failures, &f->file.id);
     return text(out, state == PIPELINE_IDLE && why ? "error" : working[state]);
 }
 
@@ -66,7 +66,7 @@ static int x_source_sha256(const struct xattr_file *f, struct buf *out)
 
 static int x_error(const struct xattr_file *f, struct buf *out)
 {
-    AUTO(mem_free) char *why = named_why(f->fs->failures, &f->file.id);
+    AUTO(mem_free) char *why = name_list_why(f->fs->lists.failures, &f->file.id);
     if (why)
         return text(out, why);
     return f->file.verdict.reason[0] ? text(out, f->file.verdict.reason) : ENODATA;

@@ -1,11 +1,11 @@
 /* The small parts: opening under a root, bytes in memory, lists of names, options, mount names. */
 #include "testing.h"
 
+#include "beneath.h"
 #include "bytes.h"
 #include "mounts.h"
-#include "named.h"
+#include "name_list.h"
 #include "options.h"
-#include "under.h"
 
 #include <unistd.h>
 
@@ -32,7 +32,7 @@ static void check_under(const char *dir)
         {"a/in/f", ELOOP},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        int fd = -1, got = under_open(root, cases[i].path, O_PATH, &fd);
+        int fd = -1, got = beneath_open(root, cases[i].path, O_PATH, &fd);
         /* Without openat2 a link in the middle of a path is ENOTDIR: O_DIRECTORY refuses it first.
          */
         bool same = got == cases[i].want || (cases[i].want == ELOOP && got == ENOTDIR);
@@ -42,9 +42,9 @@ static void check_under(const char *dir)
             close(fd);
     }
     int fd;
-    assert_int_equal(under_open_data(root, "a/b/f", 0, &fd), 0);
+    assert_int_equal(beneath_open_data(root, "a/b/f", 0, &fd), 0);
     close(fd);
-    assert_int_equal(under_open_data(root, "a/link", 0, &fd), ELOOP);
+    assert_int_equal(beneath_open_data(root, "a/link", 0, &fd), ELOOP);
 }
 
 static void nothing_is_opened_outside(void **state)
@@ -64,12 +64,12 @@ static void nothing_is_opened_outside(void **state)
     check_under(dir);
     AUTO(fd_close) int root = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     int fd = -1;
-    if (under_open_following(root, "a/link", O_RDONLY, &fd) == 0)
+    if (beneath_open_following(root, "a/link", O_RDONLY, &fd) == 0)
         close(fd);
-    assert_int_not_equal(under_open_following(root, "etc/passwd", O_RDONLY, &fd), 0);
-    under_force_fallback(1);
+    assert_int_not_equal(beneath_open_following(root, "etc/passwd", O_RDONLY, &fd), 0);
+    beneath_force_fallback(1);
     check_under(dir);
-    under_force_fallback(0);
+    beneath_force_fallback(0);
     test_dir_free(dir);
 }
 
@@ -121,7 +121,7 @@ static void memory_has_a_limit_and_forgets_the_oldest(void **state)
 
 /* ---- named ---- */
 
-static void count_entry(void *arg, const struct named_entry *en)
+static void count_entry(void *arg, const struct name_list_entry *en)
 {
     int *n = arg;
     assert_non_null(en->name);
@@ -132,7 +132,7 @@ struct page_seen {
     uint64_t last, n, page;
 };
 
-static void see_entry(void *arg, const struct named_entry *en)
+static void see_entry(void *arg, const struct name_list_entry *en)
 {
     struct page_seen *s = arg;
     assert_true(en->number > s->last);
@@ -144,52 +144,52 @@ static void see_entry(void *arg, const struct named_entry *en)
 static void names_are_counted_once(void **state)
 {
     (void)state;
-    struct named *n;
-    assert_ok(named_new(100000, &n));
+    struct name_list *n;
+    assert_ok(name_list_new(100000, &n));
     for (int round = 0; round < 2; round++)
         for (uint64_t i = 0; i < 1000; i++) {
             struct cache_file_id id = id_of(i, 0);
             char name[16];
             snprintf(name, sizeof name, "%u", (unsigned)i);
-            named_add(n, &id, name, "why");
+            name_list_add(n, &id, name, "why");
         }
-    assert_int_equal(named_count(n), 1000);
+    assert_int_equal(name_list_count(n), 1000);
     int shown = 0;
-    named_each(n, count_entry, &shown);
-    assert_int_equal(shown, NAMED_SHOWN);
+    name_list_each(n, count_entry, &shown);
+    assert_int_equal(shown, NAME_LIST_SHOWN);
     struct cache_file_id last = id_of(999, 0), first = id_of(0, 0);
-    char *why = named_why(n, &last);
+    char *why = name_list_why(n, &last);
     assert_string_equal(why, "why");
     mem_free(why);
-    char *why_first = named_why(n, &first);
+    char *why_first = name_list_why(n, &first);
     assert_string_equal(why_first, "why"); /* of all, not of those shown only */
     mem_free(why_first);
-    named_remove(n, &last);
-    named_remove(n, &last);
-    named_remove(n, &first);
-    assert_int_equal(named_count(n), 998);
-    assert_null(named_why(n, &last));
+    name_list_remove(n, &last);
+    name_list_remove(n, &last);
+    name_list_remove(n, &first);
+    assert_int_equal(name_list_count(n), 998);
+    assert_null(name_list_why(n, &last));
     struct page_seen seen = {0};
     for (uint64_t before = 1; before; before = seen.page) {
         seen.page = 0;
-        named_page(n, seen.last, 100, see_entry, &seen);
+        name_list_page(n, seen.last, 100, see_entry, &seen);
         assert_true(seen.page <= 100);
     }
     assert_int_equal(seen.n, 998);
     for (uint64_t i = 1000; i < 9000; i++) { /* more than there is room for */
         struct cache_file_id id = id_of(i, 0);
-        named_add(n, &id, "a name of some length", "why");
+        name_list_add(n, &id, "a name of some length", "why");
     }
-    assert_int_equal(named_count(n), 8998);
+    assert_int_equal(name_list_count(n), 8998);
     seen = (struct page_seen){0};
-    named_page(n, 0, 10000, see_entry, &seen);
+    name_list_page(n, 0, 10000, see_entry, &seen);
     assert_in_range(seen.n, 300, 1500);
     struct cache_file_id newest = id_of(8999, 0), oldest = id_of(1, 0);
-    why = named_why(n, &newest);
+    why = name_list_why(n, &newest);
     assert_non_null(why);
     mem_free(why);
-    assert_null(named_why(n, &oldest));
-    named_free(n);
+    assert_null(name_list_why(n, &oldest));
+    name_list_free(n);
 }
 
 /* ---- options ---- */

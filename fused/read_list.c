@@ -96,7 +96,7 @@ static void list_done(void *arg, status st, const struct errmsg *e)
 {
     struct list_reading *r = arg;
     if (st && st != STATUS_CANCELLED && st != STATUS_AGAIN)
-        named_add(r->handle->fs->failures, &r->file.id, r->path, errmsg_text(e, st));
+        name_list_add(r->handle->fs->lists.failures, &r->file.id, r->path, errmsg_text(e, st));
     list_answer(r, st ? fs_errno(st) : 0);
 }
 

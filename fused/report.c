@@ -9,7 +9,7 @@
 
 #include "base/banned.h"
 
-static void add_name(void *arg, const struct named_entry *en)
+static void add_name(void *arg, const struct name_list_entry *en)
 {
     json_t *j = json_object();
     status st = jname_set(j, "path", en->name);
@@ -20,11 +20,11 @@ static void add_name(void *arg, const struct named_entry *en)
     json_decref(j);
 }
 
-static json_t *names(struct named *n)
+static json_t *names(struct name_list *n)
 {
     json_t *list = json_array();
-    named_each(n, add_name, list);
-    return json_pack("{s:I,s:o}", "count", (json_int_t)named_count(n), "recent", list);
+    name_list_each(n, add_name, list);
+    return json_pack("{s:I,s:o}", "count", (json_int_t)name_list_count(n), "recent", list);
 }
 
 struct figures {
@@ -54,8 +54,8 @@ static void collect(struct fs *fs, struct figures *f)
     f->nodes = table_count(fs->table);
     f->notices = fs->notifier ? notifier_sent(fs->notifier) : 0;
     for (int g = 0; g < FUSED_GROUP_COUNT; g++)
-        f->group[g] = fs->named[g] ? named_count(fs->named[g]) : 0;
-    f->failures = named_count(fs->failures);
+        f->group[g] = fs->lists.group[g] ? name_list_count(fs->lists.group[g]) : 0;
+    f->failures = name_list_count(fs->lists.failures);
 }
 
 #define N(x) ((json_int_t)(x))
@@ -71,9 +71,9 @@ static json_t *json_freeze(const struct fs *fs)
         [FREEZE_DONE] = {"yes", ""},
         [FREEZE_NOT] = {"no", NULL},
     };
-    enum freeze f = atomic_load(&fs->freeze);
+    enum freeze f = atomic_load(&fs->freezing.state);
     json_t *j = json_pack("{s:s}", "state", said[f].state);
-    status_ignore(jname_set(j, "why", f == FREEZE_NOT ? fs->not_frozen.text : said[f].why),
+    status_ignore(jname_set(j, "why", f == FREEZE_NOT ? fs->freezing.why_not.text : said[f].why),
                   "without memory it is left out");
     return j;
 }
@@ -84,17 +84,17 @@ static json_t *json_mount(struct fs *fs)
     digest_hex(&fs->stack.profile.id, id);
     const struct {
         const char *key, *name;
-    } path[] = {{"source", fs->source},
-                {"mountpoint", fs->mountpoint},
+    } path[] = {{"source", fs->path.source},
+                {"mountpoint", fs->path.mountpoint},
                 {"cache_dir", fs->stack.cache_dir},
-                {"log", fs->log_path},
-                {"socket", fs->socket_path}};
+                {"log", fs->path.log},
+                {"socket", fs->path.socket}};
     json_t *j =
         json_pack("{s:{s:s,s:s},s:I,s:I,s:s,s:b,s:b,s:b,s:o}", "profile", "name",
                   fs->stack.profile.name, "id", id, "pid", N(getpid()), "uptime_seconds",
                   N((time_real_ns() - fs->started_ns) / 1000000000u), "view", "ready", "watching",
-                  atomic_load(&fs->watching), "sweep_enabled", fs->sweeping, "frozen",
-                  atomic_load(&fs->freeze) == FREEZE_DONE, "freeze", json_freeze(fs));
+                  atomic_load(&fs->watching.all), "sweep_enabled", fs->opt.sweeping, "frozen",
+                  atomic_load(&fs->freezing.state) == FREEZE_DONE, "freeze", json_freeze(fs));
     for (size_t i = 0; i < ARRAY_LEN(path); i++)
         status_ignore(jname_set(j, path[i].key, path[i].name), "without memory it is left out");
     return j;
@@ -149,9 +149,10 @@ status report_json(struct fs *fs, struct buf *out)
     json_object_set_new(j, "kernel", json_view(fs, &f));
     json_object_set_new(j, "ahead", json_ahead(&f));
     for (int g = 0; g < FUSED_GROUP_COUNT; g++)
-        if (fs->named[g])
-            json_object_set_new(j, fused_group_name((enum fused_group)g), names(fs->named[g]));
-    json_object_set_new(j, "failures", names(fs->failures));
+        if (fs->lists.group[g])
+            json_object_set_new(j, fused_group_name((enum fused_group)g),
+                                names(fs->lists.group[g]));
+    json_object_set_new(j, "failures", names(fs->lists.failures));
     char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
     json_decref(j);
     if (!text)
@@ -222,7 +223,7 @@ status report_metrics(struct fs *fs, struct buf *out)
         {"warm_total", "counter", "files announced with relearn warm", f.warm.total},
         {"warm_done_total", "counter", "of them done", f.warm.done},
         {"watching", "gauge", "1 while changes in the source are heard of",
-         atomic_load(&fs->watching)},
+         atomic_load(&fs->watching.all)},
     };
     for (size_t i = 0; i < ARRAY_LEN(metrics); i++) {
         const struct metric *m = &metrics[i];

@@ -4,11 +4,11 @@
  */
 #include "fused.h"
 
+#include "beneath.h"
 #include "examine.h"
 #include "links.h"
 #include "mounts.h"
 #include "pipeline.h"
-#include "under.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -81,8 +81,8 @@ static void scan_open_file(struct scanning *s, int fd, const char *path)
 
 static void scan_file(struct scanning *s, const struct image_entry *en)
 {
-    int fd, err = en->linked ? under_open_linked(en->dirfd, en->name, &fd)
-                             : under_open_data(en->dirfd, en->name, 0, &fd);
+    int fd, err = en->linked ? beneath_open_linked(en->dirfd, en->name, &fd)
+                             : beneath_open_data(en->dirfd, en->name, 0, &fd);
     if (err) {
         fail(s, en->path, strerror(err));
         return;
@@ -168,7 +168,7 @@ static status scan_tree(struct scanning *s, struct errmsg *e)
 static status scan_one(struct scanning *s, struct errmsg *e)
 {
     const char *src = s->scan->src, *slash = strrchr(src, '/');
-    int fd, err = under_open_linked(AT_FDCWD, src, &fd);
+    int fd, err = beneath_open_linked(AT_FDCWD, src, &fd);
     if (err)
         return errmsg_set(e, status_from_errno(err), "%s: %s", src, strerror(err));
     scan_open_file(s, fd, slash ? slash + 1 : src);

@@ -1,10 +1,10 @@
 #include "sweep.h"
 
+#include "beneath.h"
 #include "fs.h"
 #include "locks.h"
 #include "mounts.h"
 #include "range.h"
-#include "under.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -154,11 +154,11 @@ static void ahead_end(struct ahead *a, const struct outcome *o)
 
 static void note_outcome(struct ahead *a, status st, const struct errmsg *e)
 {
-    struct named *failures = a->sweep->fs->failures;
+    struct name_list *failures = a->sweep->fs->lists.failures;
     if (!st)
-        named_remove(failures, &a->file.id);
+        name_list_remove(failures, &a->file.id);
     else if (st != STATUS_CANCELLED && st != STATUS_AGAIN)
-        named_add(failures, &a->file.id, a->path, errmsg_text(e, st));
+        name_list_add(failures, &a->file.id, a->path, errmsg_text(e, st));
 }
 
 /* The callback of an image's fetch. */
@@ -209,7 +209,7 @@ static bool note_link(struct fs *fs, struct fused_file *io)
     enum link_fate fate;
     struct stat sb;
     AUTO(fd_close) int fd = -1;
-    if (fs->follow || under_open(fs->root_fd, io->name, O_PATH | O_NOFOLLOW, &fd) ||
+    if (fs->opt.follow || beneath_open(fs->root_fd, io->name, O_PATH | O_NOFOLLOW, &fd) ||
         fstat(fd, &sb) < 0 || !S_ISLNK(sb.st_mode) || fs_link(fs, io->name, &fate, text) ||
         fate != LINK_OUTSIDE)
         return false;
@@ -225,10 +225,10 @@ static int open_and_examine(struct fs *fs, int base_fd, const char *name, const 
                             struct fused_file *out)
 {
     int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY, fd;
-    int err = under_open_following(base_fd, name, flags, &fd);
+    int err = beneath_open_following(base_fd, name, flags, &fd);
     struct stat sb;
     struct errmsg e = {""};
-    if (err && fs->follow)
+    if (err && fs->opt.follow)
         err = fs_open_path(fs, path, flags, &fd);
     if (err) {
         out->name = path;
@@ -441,7 +441,7 @@ static bool leaves_source(struct sweep *s, const char *path)
 static bool tour_follow(const struct image_entry *link, void *arg)
 {
     struct tour *t = arg;
-    AUTO(mem_free) char *path = t->sweep->fs->follow ? tour_path(t, link) : NULL;
+    AUTO(mem_free) char *path = t->sweep->fs->opt.follow ? tour_path(t, link) : NULL;
     return path && leaves_source(t->sweep, path);
 }
 
@@ -532,8 +532,8 @@ static void freeze(struct sweep *s)
         return;
     }
     log_info("%s: everything is purified; files are opened without asking from now on",
-             fs->mountpoint);
-    atomic_store(&fs->freeze, FREEZE_DONE);
+             fs->path.mountpoint);
+    atomic_store(&fs->freezing.state, FREEZE_DONE);
 }
 
 /* The sweep's end, for the status: phase "done", or "full", or why it ended early. */
@@ -577,14 +577,14 @@ static void *sweep_main(void *arg)
     struct sweep *s = arg;
     pthread_setname_np(pthread_self(), "sweep");
     status_ignore(setpriority(PRIO_PROCESS, 0, 19) ? STATUS_DENIED : STATUS_OK, "only a courtesy");
-    bool swept = !s->fs->sweeping || !cache_of(s), settled = swept;
+    bool swept = !s->fs->opt.sweeping || !cache_of(s), settled = swept;
     while (serve_lists(s)) {
         if (swept && !settled && is_settled(s)) {
             settled = true;
             settle_sweep(s);
         }
         if (swept) {
-            if (atomic_load(&s->fs->freeze) == FREEZE_SWEEP && is_settled(s))
+            if (atomic_load(&s->fs->freezing.state) == FREEZE_SWEEP && is_settled(s))
                 freeze(s);
             pthread_mutex_lock(&s->lock);
             wait_a_little(s);
@@ -610,8 +610,8 @@ status sweep_new(struct fs *fs, struct sweep **out)
     s->start_ns = time_mono_ns();
     s->warm.last = &s->warm.first;
     s->hints.last = &s->hints.first;
-    s->state.phase = fs->sweeping && cache_of(s) ? "waiting" : "off";
-    if (fs->sweeping && !cache_of(s))
+    s->state.phase = fs->opt.sweeping && cache_of(s) ? "waiting" : "off";
+    if (fs->opt.sweeping && !cache_of(s))
         snprintf(s->state.why, sizeof s->state.why, "there is no cache to keep what is purified");
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
@@ -706,7 +706,7 @@ static status warm_file(struct sweep *s, const char *path)
 
 void sweep_hint(struct sweep *s, const char *path)
 {
-    struct item *it = s && s->fs->sweeping ? item_new(path) : NULL;
+    struct item *it = s && s->fs->opt.sweeping ? item_new(path) : NULL;
     if (!it)
         return;
     pthread_mutex_lock(&s->lock);
@@ -762,8 +762,8 @@ static status for_each_file(struct sweep *s, const char *path, struct fused_warm
 {
     AUTO(fd_close) int fd = -1;
     int flags = O_RDONLY | O_DIRECTORY | O_NONBLOCK;
-    int err = under_open_following(s->fs->root_fd, path, flags, &fd);
-    if (err && s->fs->follow)
+    int err = beneath_open_following(s->fs->root_fd, path, flags, &fd);
+    if (err && s->fs->opt.follow)
         err = fs_open_path(s->fs, path, flags, &fd);
     if (err)
         return check ? check_file(s, s->fs->root_fd, path, path, check) : warm_file(s, path);

@@ -29,7 +29,7 @@ static const uint64_t snapshot_ns = 1000000000u;
 /* Called with virtual_lock held. */
 static const struct virtual_snapshot *snapshot(struct fs *fs, fuse_ino_t ino)
 {
-    struct virtual_snapshot *s = &fs->snapshot[ino];
+    struct virtual_snapshot *s = &fs->virtual_files.snapshot[ino];
     uint64_t now = time_real_ns();
     if (now - s->made_ns >= snapshot_ns) {
         buf_done(&s->text);
@@ -43,22 +43,22 @@ static const struct virtual_snapshot *snapshot(struct fs *fs, fuse_ino_t ino)
 void virtual_end(struct fs *fs)
 {
     for (size_t i = 0; i < ARRAY_LEN(files); i++)
-        buf_done(&fs->snapshot[files[i].ino].text);
+        buf_done(&fs->virtual_files.snapshot[files[i].ino].text);
 }
 
 void virtual_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off)
 {
     struct fs *fs = fs_of(req);
-    pthread_mutex_lock(&fs->virtual_lock);
-    const struct virtual_snapshot *s = &fs->snapshot[ino];
+    pthread_mutex_lock(&fs->virtual_files.lock);
+    const struct virtual_snapshot *s = &fs->virtual_files.snapshot[ino];
     reply_slice(req, s->text.data, s->text.len, size, off);
-    pthread_mutex_unlock(&fs->virtual_lock);
+    pthread_mutex_unlock(&fs->virtual_files.lock);
 }
 
 /* Seconds that the kernel may believe what fill_attr says. */
 static double attr_timeout(const struct fs *fs, fuse_ino_t ino)
 {
-    return fs_freezes(fs) && ino != VIRTUAL_DIR ? 0 : fs->timeout;
+    return fs_freezes(fs) && ino != VIRTUAL_DIR ? 0 : fs->opt.timeout;
 }
 
 static void fill_attr(struct fs *fs, fuse_ino_t ino, struct stat *sb)
@@ -75,12 +75,12 @@ static void fill_attr(struct fs *fs, fuse_ino_t ino, struct stat *sb)
         (time_t)(fs->started_ns / 1000000000u);
     if (!fs_freezes(fs) || ino == VIRTUAL_DIR)
         return;
-    pthread_mutex_lock(&fs->virtual_lock);
+    pthread_mutex_lock(&fs->virtual_files.lock);
     const struct virtual_snapshot *s = snapshot(fs, ino);
     sb->st_size = (off_t)s->text.len;
     sb->st_mtim.tv_sec = (time_t)(s->made_ns / 1000000000u);
     sb->st_mtim.tv_nsec = (long)(s->made_ns % 1000000000u);
-    pthread_mutex_unlock(&fs->virtual_lock);
+    pthread_mutex_unlock(&fs->virtual_files.lock);
 }
 
 void virtual_lookup(fuse_req_t req, const char *name)
@@ -95,7 +95,7 @@ void virtual_lookup(fuse_req_t req, const char *name)
         return;
     }
     struct fuse_entry_param e = {
-        .ino = ino, .attr_timeout = attr_timeout(fs, ino), .entry_timeout = fs->timeout};
+        .ino = ino, .attr_timeout = attr_timeout(fs, ino), .entry_timeout = fs->opt.timeout};
     fill_attr(fs, ino, &e.attr);
     fuse_reply_entry(req, &e);
 }

@@ -130,7 +130,7 @@ static void on_event(struct watch *w, char *line)
     };
     if (c.directory && (strstr(line, "CREATE") || strstr(line, "MOVED_TO"))) {
         w->settled_ns = time_mono_ns() + settle_ns;
-        atomic_store(&w->fs->watching, false);
+        atomic_store(&w->fs->watching.all, false);
     }
     changes_apply(w->fs, &c);
 }
@@ -208,7 +208,7 @@ static void follow(struct watch *w, int out_fd, int err_fd)
         if (p[1].revents)
             open = pump(w, &events, 0, on_event);
         if (w->established && !w->lost && time_mono_ns() >= w->settled_ns)
-            atomic_store(&w->fs->watching, true);
+            atomic_store(&w->fs->watching.all, true);
     }
 }
 
@@ -255,18 +255,18 @@ static bool find_deep(struct watch *w)
         forget_deep(w);
         return false;
     }
-    atomic_store(&w->fs->watch_deep, true);
+    atomic_store(&w->fs->watching.deep, true);
     if (w->n_deep != before)
         log_warn("%s: what is below %d directories with very long paths is not watched (the first: "
                  "%.200s...)",
-                 w->fs->source, w->n_deep, w->deep[0] + 3);
+                 w->fs->path.source, w->n_deep, w->deep[0] + 3);
     return true;
 }
 
 bool watch_is_blind(const struct fs *fs, const char *dir)
 {
-    return !atomic_load(&fs->watching) ||
-           (atomic_load(&fs->watch_deep) && strlen(dir) > DEEP_BYTES);
+    return !atomic_load(&fs->watching.all) ||
+           (atomic_load(&fs->watching.deep) && strlen(dir) > DEEP_BYTES);
 }
 
 /* ---- the thread ---- */
@@ -285,7 +285,7 @@ static void *watch_main(void *arg)
         close(out_fd);
         close(err_fd);
         child_end(w);
-        bool was_true = atomic_exchange(&w->fs->watching, false) || w->established;
+        bool was_true = atomic_exchange(&w->fs->watching.all, false) || w->established;
         if (stop_asked(w, 0))
             return NULL;
         if (was_true)
@@ -296,13 +296,14 @@ static void *watch_main(void *arg)
             continue;
         if (!was_true || w->too_deep)
             break;
-        log_warn("changes in %s may have been missed: starting inotifywait again", w->fs->source);
+        log_warn("changes in %s may have been missed: starting inotifywait again",
+                 w->fs->path.source);
     } while (!stop_asked(w, again ? 0 : RESTART_MS));
     if (!stop_asked(w, 0))
         log_warn(
             "%s is not watched: changes are seen after a second, and every name is looked up again "
             "as often",
-            w->fs->source);
+            w->fs->path.source);
     return NULL;
 }
 

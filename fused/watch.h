@@ -5,7 +5,7 @@
  * (by descriptor, so that nothing mounted over its path matters), and tells the kernel through the
  * notifier.
  *
- * fs->watching is true while every change is heard of: after the child said that its watches stand,
+ * fs->watching.all is true while every change is heard of: after the child said that its watches stand,
  * and until it ends, says that events were lost, or the source is on a file system whose changes
  * may come from elsewhere. While it is false, names and attributes are believed for a second only.
  */

@@ -5,7 +5,30 @@
  */
 #include "image/image.h"
 
+#include <string.h>
 #include <sys/mman.h>
+
+/* What a mount would make of it: images and what is between them are the file, once. */
+static void read_list(int fd, uint64_t size)
+{
+    struct image_limits lim = image_limits_default();
+    struct image_list l;
+    uint64_t own = 0, gaps = 0;
+    if (image_list_probe_fd(fd, size, &lim, &l, NULL) || !l.count)
+        return;
+    for (uint64_t at = 0, end; image_list_gap(&l, size, &at, &end); at = end)
+        gaps += end - at;
+    own = l.count * l.bytes;
+    CHECK(own + gaps == size);
+    AUTO(mem_free) uint8_t *bytes = mem_alloc(l.bytes), *again = mem_alloc(l.bytes);
+    AUTO(image_done) struct image img = IMAGE_INIT;
+    size_t n;
+    CHECK(bytes && again &&
+          io_pread(fd, bytes, l.bytes, (off_t)(l.first + (l.count - 1) * l.step), &n) == STATUS_OK);
+    CHECK(n == l.bytes && image_list_decode(&l, bytes, &img) == STATUS_OK);
+    image_list_encode(&l, img.pixels, again);
+    CHECK(memcmp(bytes, again, l.bytes) == 0);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
@@ -48,6 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     AUTO(fd_close) int labels = file_of(data + split, len - split, labels_path);
     if (images < 0 || labels < 0)
         return 0;
+    read_list(images, split - 1);
     if (!image_array_open(images_path, split < len ? labels_path : NULL, IMAGE_ARRAY_ALL, &a, NULL))
         read_all(a);
     return 0;

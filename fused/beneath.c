@@ -1,4 +1,4 @@
-#include "under.h"
+#include "beneath.h"
 
 #include "base/base.h"
 
@@ -15,7 +15,7 @@
 
 static atomic_int no_openat2;
 
-void under_force_fallback(int on)
+void beneath_force_fallback(int on)
 {
     atomic_store(&no_openat2, on);
 }
@@ -81,39 +81,39 @@ static int open_any(int root_fd, const char *path, int flags, uint64_t resolve, 
     return open_by_steps(root_fd, path, flags, out_fd);
 }
 
-int under_open(int root_fd, const char *path, int flags, int *out_fd)
+int beneath_open(int root_fd, const char *path, int flags, int *out_fd)
 {
     return open_any(root_fd, path, flags | O_NOFOLLOW, RESOLVE_NO_SYMLINKS, out_fd);
 }
 
-int under_open_same_mount(int root_fd, const char *path, int flags, int *out_fd)
+int beneath_open_same_mount(int root_fd, const char *path, int flags, int *out_fd)
 {
     return open_any(root_fd, path, flags | O_NOFOLLOW, RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV,
                     out_fd);
 }
 
 /* O_NOATIME is for the owner (and root) only. */
-int under_open_data(int root_fd, const char *path, int extra_flags, int *out_fd)
+int beneath_open_data(int root_fd, const char *path, int extra_flags, int *out_fd)
 {
     int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | extra_flags;
-    int err = under_open(root_fd, path, flags | O_NOATIME, out_fd);
-    return err == EPERM ? under_open(root_fd, path, flags, out_fd) : err;
+    int err = beneath_open(root_fd, path, flags | O_NOATIME, out_fd);
+    return err == EPERM ? beneath_open(root_fd, path, flags, out_fd) : err;
 }
 
-int under_open_following(int base_fd, const char *path, int flags, int *out_fd)
+int beneath_open_following(int base_fd, const char *path, int flags, int *out_fd)
 {
     int err = open_any(base_fd, path, flags | O_NOATIME, 0, out_fd);
     return err == EPERM ? open_any(base_fd, path, flags, 0, out_fd) : err;
 }
 
-int under_reaches(int root_fd, const char *path, int *out_fd)
+int beneath_reaches(int root_fd, const char *path, int *out_fd)
 {
     if (atomic_load_explicit(&no_openat2, memory_order_relaxed))
         return ENOSYS;
     return open_beneath(root_fd, path, O_PATH, RESOLVE_NO_XDEV, out_fd);
 }
 
-int under_open_linked(int dir_fd, const char *name, int *out_fd)
+int beneath_open_linked(int dir_fd, const char *name, int *out_fd)
 {
     int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
     int fd = openat(dir_fd, name, flags | O_NOATIME);

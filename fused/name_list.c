@@ -1,5 +1,5 @@
 /* Entries in a chained table by (device, inode), and in one list by age. */
-#include "named.h"
+#include "name_list.h"
 
 #include "locks.h"
 #include <pthread.h>
@@ -10,14 +10,14 @@
 enum { BUCKETS_MIN = 256 };
 
 struct item {
-    struct named_entry entry;
+    struct name_list_entry entry;
     struct item *next; /* in its bucket */
     struct item *newer, *older;
     size_t bytes;
     char text[]; /* name, 0, why, 0 */
 };
 
-struct named {
+struct name_list {
     size_t bytes_max;
     pthread_mutex_t lock;
     struct item **bucket; /* guarded by lock, as all below; made with the first name */
@@ -26,9 +26,9 @@ struct named {
     struct item *newest, *oldest;
 };
 
-status named_new(size_t bytes_max, struct named **out)
+status name_list_new(size_t bytes_max, struct name_list **out)
 {
-    struct named *n = mem_zalloc(1, sizeof *n);
+    struct name_list *n = mem_zalloc(1, sizeof *n);
     if (!n)
         return STATUS_NOMEM;
     n->bytes_max = bytes_max;
@@ -37,7 +37,7 @@ status named_new(size_t bytes_max, struct named **out)
     return STATUS_OK;
 }
 
-void named_free(struct named *n)
+void name_list_free(struct name_list *n)
 {
     if (!n)
         return;
@@ -59,7 +59,7 @@ static struct item *item_new(const struct cache_file_id *id, const char *name, c
         return NULL;
     memcpy(it->text, name, name_len);
     memcpy(it->text + name_len, why, why_len);
-    it->entry = (struct named_entry){
+    it->entry = (struct name_list_entry){
         .device = id->device, .inode = id->inode, .name = it->text, .why = it->text + name_len};
     it->bytes = bytes + sizeof(struct item *);
     return it;
@@ -67,7 +67,7 @@ static struct item *item_new(const struct cache_file_id *id, const char *name, c
 
 /* Called with n->lock held, as all below that are static. Where the pointer to it is, or would be.
  */
-static struct item **place(struct named *n, uint64_t device, uint64_t inode)
+static struct item **place(struct name_list *n, uint64_t device, uint64_t inode)
 {
     uint64_t h = (inode ^ device * 0x9e3779b97f4a7c15u) * 0xff51afd7ed558ccdu;
     struct item **at = &n->bucket[(h >> 20) % n->buckets];
@@ -76,13 +76,13 @@ static struct item **place(struct named *n, uint64_t device, uint64_t inode)
     return at;
 }
 
-static struct item *find(struct named *n, const struct cache_file_id *id)
+static struct item *find(struct name_list *n, const struct cache_file_id *id)
 {
     return n->bucket ? *place(n, id->device, id->inode) : NULL;
 }
 
 /* Chains stay short; without memory they grow longer. */
-static bool make_room(struct named *n)
+static bool make_room(struct name_list *n)
 {
     if (n->bucket && n->items < n->buckets)
         return true;
@@ -100,7 +100,7 @@ static bool make_room(struct named *n)
     return true;
 }
 
-static void take_out(struct named *n, struct item *it)
+static void take_out(struct name_list *n, struct item *it)
 {
     *place(n, it->entry.device, it->entry.inode) = it->next;
     *(it->newer ? &it->newer->older : &n->newest) = it->older;
@@ -109,7 +109,7 @@ static void take_out(struct named *n, struct item *it)
     n->bytes -= it->bytes;
 }
 
-static void put_in(struct named *n, struct item *it)
+static void put_in(struct name_list *n, struct item *it)
 {
     it->entry.number = ++n->number;
     it->next = NULL;
@@ -122,7 +122,8 @@ static void put_in(struct named *n, struct item *it)
     n->bytes += it->bytes;
 }
 
-void named_add(struct named *n, const struct cache_file_id *id, const char *name, const char *why)
+void name_list_add(struct name_list *n, const struct cache_file_id *id, const char *name,
+                   const char *why)
 {
     struct item *it = item_new(id, name, why);
     pthread_mutex_lock(&n->lock);
@@ -143,7 +144,7 @@ void named_add(struct named *n, const struct cache_file_id *id, const char *name
     mem_free(it);
 }
 
-void named_remove(struct named *n, const struct cache_file_id *id)
+void name_list_remove(struct name_list *n, const struct cache_file_id *id)
 {
     pthread_mutex_lock(&n->lock);
     struct item *it = find(n, id);
@@ -155,7 +156,7 @@ void named_remove(struct named *n, const struct cache_file_id *id)
     mem_free(it);
 }
 
-uint64_t named_count(struct named *n)
+uint64_t name_list_count(struct name_list *n)
 {
     pthread_mutex_lock(&n->lock);
     uint64_t count = n->count;
@@ -163,7 +164,7 @@ uint64_t named_count(struct named *n)
     return count;
 }
 
-char *named_why(struct named *n, const struct cache_file_id *id)
+char *name_list_why(struct name_list *n, const struct cache_file_id *id)
 {
     pthread_mutex_lock(&n->lock);
     struct item *it = find(n, id);
@@ -172,9 +173,9 @@ char *named_why(struct named *n, const struct cache_file_id *id)
     return why;
 }
 
-void named_each(struct named *n, named_fn *fn, void *arg)
+void name_list_each(struct name_list *n, name_list_fn *fn, void *arg)
 {
-    int left = NAMED_SHOWN;
+    int left = NAME_LIST_SHOWN;
     pthread_mutex_lock(&n->lock);
     for (const struct item *it = n->newest; it && left; it = it->older, left--)
         fn(arg, &it->entry);
@@ -183,7 +184,7 @@ void named_each(struct named *n, named_fn *fn, void *arg)
 
 /* Walks over those before: a page costs what all before it cost, some milliseconds at a million
    names, and nobody but a person asks. */
-void named_page(struct named *n, uint64_t after, unsigned most, named_fn *fn, void *arg)
+void name_list_page(struct name_list *n, uint64_t after, unsigned most, name_list_fn *fn, void *arg)
 {
     pthread_mutex_lock(&n->lock);
     const struct item *it = n->oldest;
