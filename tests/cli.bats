@@ -118,12 +118,13 @@ is_json() { "$PY" -c 'import json,sys; json.load(sys.stdin)'; }
             done < <(tr , '\n' <<<"$users")
         done
     done <<'TABLE'
-set.c:train,eval,protect,diffusion train
+set_pixels.c:train,eval,protect,diffusion train
 run.c:train
 run_setup.c:train
-run_state.c:train
+run_dir.c:train
 gradients.c:train,diffusion train,diffusion finetune
 model.c:train,eval
+model_load.c:train,eval
 eval.c:eval
 unpack.c:unpack
 sample.c:diffusion sample

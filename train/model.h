@@ -2,29 +2,17 @@
 #define TRAIN_MODEL_H
 /* A classifier's description as the metadata of its weights file, and network plans for forward
    passes. Private to train. */
+#include "kv.h"
 #include "train.h"
-
-/* Key/value pairs that own their text. Keys are literals. */
-enum { KV_MAX = 48 };
-struct kv_list {
-    struct nn_meta pair[KV_MAX];
-    char *text[KV_MAX];
-    int n;
-    status st; /* the first failure; adding after it does nothing */
-};
-void train_kv_add(struct kv_list *m, const char *key, const char *fmt, ...) PRINTF_LIKE(3, 4);
-void train_kv_done(struct kv_list *m);
-__attribute__((unused)) static inline void train_kv_donep(struct kv_list *m)
-{
-    train_kv_done(m);
-}
-/* Numbers kept as text that gives the same bits back. */
-double train_kv_double(const struct nn_file *f, const char *key, double absent);
-long long train_kv_int(const struct nn_file *f, const char *key, long long absent);
 
 /* An empty parameter store with everything around it; class names are copied from the set. */
 status train_model_new(const struct train_net *net, struct train_net_shape shape,
                        const struct train_set *set, struct train_model **out) MUST_USE;
+/* What train_model_new is made of: no parameters and no class names yet; then all parameters, from a
+   graph that is built once. */
+status model_alloc(const struct train_net *net, struct train_net_shape shape,
+                   struct train_model **out) MUST_USE;
+status model_create_params(struct train_model *m, struct errmsg *e) MUST_USE;
 /* architecture, in_channels, classes, image_size, mean, std, class_names (JSON). */
 void train_model_to_kv(const struct train_model *m, struct kv_list *out);
 

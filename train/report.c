@@ -1,127 +1,10 @@
 /* One self-contained page: facts, a table of runs, their curves, and a contact sheet. */
+#include "report.h"
 #include "html.h"
 #include "model.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <string.h>
-
-enum { LOG_BYTES_MAX = 1 << 28, CURVES = 2 + TRAIN_STAGES_MAX };
-
-/* What one run's files say; series are indexed by epoch line. */
-struct report_run {
-    const char *name; /* last component of the directory */
-    json_t *config;
-    int n, stages;
-    double *epoch, *train, *test, *acm[TRAIN_STAGES_MAX];
-    double best, last, images_per_s, seconds;
-    int best_epoch;
-};
-
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash && slash[1] ? slash + 1 : path;
-}
-
-static double number(const json_t *j, const char *key)
-{
-    const json_t *v = json_object_get(j, key);
-    return json_is_number(v) ? json_number_value(v) : NAN;
-}
-
-/* ---- reading ---- */
-
-static status alloc_series(struct report_run *r, int lines)
-{
-    double **all[CURVES + 1] = {&r->epoch, &r->train, &r->test};
-    for (int s = 0; s < TRAIN_STAGES_MAX; s++)
-        all[3 + s] = &r->acm[s];
-    for (size_t i = 0; i < ARRAY_LEN(all); i++)
-        if (!(*all[i] = mem_zalloc((size_t)lines, sizeof(double))))
-            return STATUS_NOMEM;
-    return STATUS_OK;
-}
-
-static void add_line(struct report_run *r, const json_t *j)
-{
-    int i = r->n++;
-    r->epoch[i] = number(j, "epoch");
-    r->train[i] = number(j, "train_accuracy");
-    r->test[i] = number(j, "test_accuracy");
-    const json_t *acm = json_object_get(j, "acm");
-    for (int s = 0; s < TRAIN_STAGES_MAX; s++) {
-        const json_t *v = json_array_get(acm, (size_t)s);
-        r->acm[s][i] = json_is_number(v) ? json_number_value(v) : NAN;
-        if (json_is_number(v) && s >= r->stages)
-            r->stages = s + 1;
-    }
-    if (isfinite(r->test[i])) {
-        r->last = r->test[i];
-        if (!(r->best >= r->test[i])) {
-            r->best = r->test[i];
-            r->best_epoch = (int)r->epoch[i];
-        }
-    }
-    double s = number(j, "seconds");
-    r->seconds += isfinite(s) ? s : 0;
-    r->images_per_s = number(j, "images_per_s");
-}
-
-static status read_log(const char *dir, struct report_run *r, struct errmsg *e)
-{
-    AUTO(mem_free) char *path = mem_printf("%s/log.jsonl", dir);
-    AUTO(mem_free) void *data = NULL;
-    size_t len = 0;
-    status st = path ? io_read_file(path, LOG_BYTES_MAX, &data, &len, e) : STATUS_NOMEM;
-    if (st)
-        return st;
-    int lines = 0;
-    for (size_t i = 0; i < len; i++)
-        lines += ((char *)data)[i] == '\n';
-    st = alloc_series(r, lines + 1);
-    int number_of = 0;
-    for (char *at = data, *end = at + len; at < end && !st; number_of++) {
-        char *stop = memchr(at, '\n', (size_t)(end - at));
-        stop = stop ? stop : end;
-        json_t *j = json_loadb(at, (size_t)(stop - at), 0, NULL);
-        if (json_is_object(j))
-            add_line(r, j);
-        else
-            st =
-                errmsg_set(e, STATUS_CORRUPT, "%s: line %d is no JSON object", path, number_of + 1);
-        json_decref(j);
-        at = stop + 1;
-    }
-    return st;
-}
-
-static status read_run(const char *dir, struct report_run *r, struct errmsg *e)
-{
-    *r = (struct report_run){.name = base_name(dir), .best = NAN, .last = NAN, .images_per_s = NAN};
-    AUTO(mem_free) char *path = mem_printf("%s/config.json", dir);
-    AUTO(mem_free) void *data = NULL;
-    size_t len = 0;
-    status st = path ? io_read_file(path, LOG_BYTES_MAX, &data, &len, e) : STATUS_NOMEM;
-    if (st)
-        return st;
-    r->config = json_loadb(data, len, 0, NULL);
-    if (!json_is_object(r->config))
-        return errmsg_set(e, STATUS_CORRUPT, "%s is no JSON object", path);
-    return read_log(dir, r, e);
-}
-
-static void run_done(struct report_run *r)
-{
-    json_decref(r->config);
-    mem_free(r->epoch);
-    mem_free(r->train);
-    mem_free(r->test);
-    for (int s = 0; s < TRAIN_STAGES_MAX; s++)
-        mem_free(r->acm[s]);
-}
-
-/* ---- writing ---- */
 
 static const char style[] =
     ":root{color-scheme:light dark}"
@@ -210,7 +93,7 @@ static void put_table(struct html *h, const struct report_run *run, int n)
         put_cell(h, option_text(r, "arch", ""));
         put_cell(h, option_text(r, "recipe", ""));
         put_cell(h, option_text(r, "precision", nn_precision_names[TRAIN_PRECISION_UNNAMED]));
-        put_number(h, NULL, number(json_object_get(r->config, "options"), "samples"));
+        put_number(h, NULL, report_number(json_object_get(r->config, "options"), "samples"));
         put_number(h, NULL, r->n ? r->epoch[r->n - 1] : 0);
         put_number(h, "%", r->n ? r->train[r->n - 1] : NAN);
         put_number(h, "%", r->last);
@@ -308,11 +191,11 @@ status train_report(const struct train_report_options *opt, struct errmsg *e)
     struct report_run *run = mem_zalloc((size_t)opt->n_runs, sizeof *run);
     status st = run ? STATUS_OK : STATUS_NOMEM;
     for (int i = 0; i < opt->n_runs && !st; i++)
-        st = read_run(opt->run_dirs[i], &run[i], e);
+        st = report_read_run(opt->run_dirs[i], &run[i], e);
     if (!st)
         st = write_page(opt, run, e);
     for (int i = 0; i < opt->n_runs && run; i++)
-        run_done(&run[i]);
+        report_run_done(&run[i]);
     mem_free(run);
     return st;
 }

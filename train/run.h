@@ -1,7 +1,7 @@
 #ifndef TRAIN_RUN_H
 #define TRAIN_RUN_H
-/* A training run's state, shared by run.c (steps and epochs), run_setup.c, run_config.c and
-   run_state.c (files), probe.c and the recipes. */
+/* A training run's state, shared by run.c (steps and epochs), run_setup.c, the files of what a run
+   keeps on disk (run_config.c, run_dir.c, run_log.c, run_state.c), probe.c and the recipes. */
 #include "model.h"
 #include "out_tree.h"
 #include "recipe.h"
@@ -79,17 +79,29 @@ void train_run_done(struct run *r);
 /* ---- run_config.c ---- */
 /* digest: of the data, NULL when it is not known yet. */
 status train_run_write_config(const struct run *r, const char *digest, struct errmsg *e) MUST_USE;
+/* RUNDIR/config.json, with what older ones do not say; the caller's to json_decref. */
+status train_run_read_config(const char *dir, json_t **out, struct errmsg *e) MUST_USE;
 /* Whether the options of the run in RUNDIR are those of r; INVALID names one that is not. */
 status train_run_compare_config(const struct run *r, struct errmsg *e) MUST_USE;
 
-/* ---- run_state.c ---- */
+/* ---- run_dir.c ---- */
+/* RUNDIR/NAME, for mem_free. */
+char *train_run_path(const struct run *r, const char *name);
+bool train_run_file_exists(const char *path); /* path may be NULL */
 /* Refuses an existing run or (force) sets it aside, writes config.json; when resuming compares it
-   instead. Until the first train_run_save, which lets go of what was set aside, train_run_undo
-   brings back what was there before. */
+   instead. Until train_run_let_go, train_run_undo brings back what was there before. */
 status train_run_prepare_dir(struct run *r, struct errmsg *e) MUST_USE;
 void train_run_undo(struct run *r);
+void train_run_let_go(struct run *r);
+
+/* ---- run_log.c ---- */
 status train_run_append_log(struct run *r, const struct epoch_report *rep,
                             struct errmsg *e) MUST_USE;
+/* Cuts the log back to what the position says. */
+status train_run_cut_log(struct run *r, struct errmsg *e) MUST_USE;
+
+/* ---- run_state.c ---- */
+/* The checkpoint; from the first on the run stands, and what was set aside is let go of. */
 status train_run_save(struct run *r, struct errmsg *e) MUST_USE;
 /* Weights, momentum and position from RUNDIR/checkpoint; the log is cut back to it. */
 status train_run_resume(struct run *r, struct errmsg *e) MUST_USE;
