@@ -102,15 +102,6 @@ const struct train_net train_nets_resnet[] = {
         .build = build_resnet18,
     },
     {
-        .name = "resnet50",
-        .summary = "ResNet-50 with a 3x3 stem, 23.5 M parameters",
-        .stages = 4,
-        .groups = {"conv1|bn1|layer1", "layer2", "layer3", "layer4"},
-        .std = 1,
-        .lr = .1f,
-        .build = build_resnet50,
-    },
-    {
         .name = "resnet20",
         .summary = "ResNet-20 of the CIFAR experiments, 0.27 M parameters",
         .stages = 3,
@@ -137,6 +128,15 @@ const struct train_net train_nets_resnet[] = {
         .std = 1,
         .lr = .1f,
         .build = build_resnet8s2,
+    },
+    {
+        .name = "resnet50",
+        .summary = "ResNet-50 with a 3x3 stem, 23.5 M parameters",
+        .stages = 4,
+        .groups = {"conv1|bn1|layer1", "layer2", "layer3", "layer4"},
+        .std = 1,
+        .lr = .1f,
+        .build = build_resnet50,
     },
     {.name = NULL},
 };
