@@ -20,7 +20,7 @@ struct augment_placing {
 };
 struct augment_frame {
     int width, height;  /* of the image */
-    int crop_w, crop_h; /* of what is cut out of it */
+    int crop_w, crop_h; /* of the crop */
 };
 struct augment_pixels {
     int width, height, channels; /* channels 1 or 3 */

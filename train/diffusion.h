@@ -34,7 +34,7 @@ struct diffusion {
 /* ---- diffusion_setup.c ---- */
 /* Of options alone; nothing is opened. */
 status train_diffusion_check(const struct train_diffusion_options *o, struct errmsg *e) MUST_USE;
-/* On failure train_diffusion_done is due as well. */
+/* Call train_diffusion_done also on failure. */
 status train_diffusion_setup(struct diffusion *d, struct errmsg *e) MUST_USE;
 void train_diffusion_done(struct diffusion *d);
 

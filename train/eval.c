@@ -1,4 +1,4 @@
-/* Forward passes over a loader, and what is counted of them. */
+/* Forward passes over a loader, and counting of their results. */
 #include "model.h"
 
 #include <math.h>

@@ -1,6 +1,6 @@
 #ifndef TRAIN_GRADIENTS_H
 #define TRAIN_GRADIENTS_H
-/* gradients: what stands between a backward pass and the optimiser's step. */
+/* gradients: the check between a backward pass and the optimiser's step. */
 #include "nn/nn.h"
 
 /* STATUS_CORRUPT, with a sentence that names the step, when the loss or the joint norm of the

@@ -129,7 +129,7 @@ static int count_finite(const struct chart_line *l)
     return n;
 }
 
-/* Few points are dots as well, so that one alone is seen, and where measurements were. */
+/* Where there are few points, dots mark them: a single one is seen, and where measurements were. */
 static void draw_line(struct html *h, struct axis x, struct axis y, const struct chart_line *l,
                       int colour)
 {

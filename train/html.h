@@ -18,10 +18,11 @@ struct chart_line {
     const double *x, *y; /* (n); y NAN: not drawn */
     int n;
 };
-/* What there is one of is a dot. x are whole numbers, and the axis runs over all of them from 0;
-   percent: y are parts of 1 and that axis runs from 0 to 100 %, else from 0 (or what is below it)
-   up to the largest. A line without a point keeps its colour for itself and is not named. Eight
-   lines have colours of their own. The page's style must hold train_html_chart_style. */
+/* A line of one point is drawn as a dot. x values are whole numbers, and the x axis begins at 0.
+   With percent, y is 0 to 1 and its axis runs from 0 to 100 %; otherwise it runs from 0 (or the
+   least value, if that is lower) to the largest. A line without points is not in the legend, and no
+   other line gets its colour. There are eight colours. The page's style must hold
+   train_html_chart_style. */
 struct chart {
     const char *title, *x_label;
     bool percent;

@@ -46,9 +46,9 @@ static void describe(struct train_loader *l, struct slot *s, int b)
     s->st = STATUS_OK;
     s->err.text[0] = 0;
     s->failed_at = n;
-    s->here = true;
-    for (int i = 0; i < n && s->here; i++)
-        s->here = train_set_is_kept(l->set, s->index[i]);
+    s->by_consumer = true;
+    for (int i = 0; i < n && s->by_consumer; i++)
+        s->by_consumer = train_set_is_kept(l->set, s->index[i]);
 }
 
 static status begin(struct train_loader *l)
@@ -56,7 +56,7 @@ static status begin(struct train_loader *l)
     int b = l->begun++, at = b % l->opt.ahead;
     struct slot *s = &l->slot[at];
     describe(l, s, b);
-    if (s->here)
+    if (s->by_consumer)
         return STATUS_OK;
     int n = s->batch.n, chunks = (n + l->chunk_rows - 1) / l->chunk_rows;
     s->pending = chunks; /* no job of this slot is running */
@@ -76,7 +76,7 @@ static status begin(struct train_loader *l)
     return STATUS_OK;
 }
 
-/* A signal wakes nobody who waits for a condition, so one looks: ten times a second. */
+/* A signal does not end a wait for a condition: stop_requested() is polled ten times a second. */
 static struct timespec soon(void)
 {
     struct timespec t;
@@ -89,7 +89,7 @@ static struct timespec soon(void)
 
 static status await(struct train_loader *l, struct slot *s, struct errmsg *e)
 {
-    if (s->here) {
+    if (s->by_consumer) {
         int at;
         return loader_fill_rows(l, s, 0, s->batch.n, &at, e);
     }

@@ -20,8 +20,8 @@ struct slot {
     float *x;
     int32_t *label;
     int *index;
-    int pending; /* chunks not finished; guarded by the loader's lock, as below */
-    bool here;   /* to be filled by the consumer */
+    int pending;      /* chunks not finished; guarded by the loader's lock, as below */
+    bool by_consumer; /* who fills it */
     int failed_at;
     status st;
     struct errmsg err;

@@ -80,7 +80,7 @@ status train_loader_new(struct train_set *set, const struct train_loader_options
     if (!l->opt.ahead)
         l->opt.ahead = AHEAD_DEFAULT;
     if (l->opt.ahead < 2)
-        l->opt.ahead = 2; /* one is the consumer's */
+        l->opt.ahead = 2; /* the consumer holds one */
     if (!l->opt.threads)
         l->opt.threads = cpu_count();
     l->chunk_rows = l->opt.batch / l->opt.threads;

@@ -1,9 +1,9 @@
 #ifndef TRAIN_LOOP_H
 #define TRAIN_LOOP_H
 /*
- * loop: the one training loop, of classifiers, of the surrogates of protections and of diffusion
- * models. It takes batches in the loader's order, epoch after epoch, and goes from a batch to the
- * next weights; what a batch is made into and what is counted is its owner's. Private to train.
+ * loop: the training loop of classifiers, surrogates and diffusion models. It takes batches in the
+ * loader's order, epoch after epoch, and updates the weights; how a batch becomes the plan's inputs
+ * and what is recorded is up to the caller. Private to train.
  *
  * A step is known by its number alone (step s is batch s % batches of epoch s / batches), so a loop
  * can be left between any two steps and go on later, in another process if need be.

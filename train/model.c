@@ -95,7 +95,7 @@ static void add_floats(struct kv_list *m, const char *key, const float *v, int n
     train_kv_add(m, key, "%s", text);
 }
 
-/* Names that are no UTF-8 cannot be JSON; such a file names no classes. */
+/* Names that are not UTF-8 cannot be written as JSON; the file then names no classes. */
 static void add_names(struct kv_list *m, const struct train_model *model)
 {
     json_t *names = json_array();

@@ -1,9 +1,9 @@
 #ifndef TRAIN_OUT_TREE_H
 #define TRAIN_OUT_TREE_H
 /*
- * A tree of images that is being written. It knows what it has made, so that work that fails or is
- * stopped can leave nothing behind, and the same command works again. What was in the way of a file
- * is replaced, never written through: a link there is not followed.
+ * out_tree: a tree of images that is being written. It records what it created, so that work that
+ * fails or is stopped can be undone, and the same command works again. An existing file is replaced,
+ * never written to: a symbolic link is not followed.
  *
  * out_tree_dir and out_tree_undo belong to one thread; files may be written by several.
  */

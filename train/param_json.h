@@ -14,7 +14,7 @@ struct param_list {
     struct param_arg arg[PARAM_LIST_MAX];
     int n;
 };
-/* What j says of the keys of t; other keys, and j NULL, add nothing. */
+/* The values in j of t's keys. Other keys are ignored; NULL is an empty object. */
 status train_param_list(const struct param_table *t, const json_t *j,
                         struct param_list *out) MUST_USE;
 void train_param_list_done(struct param_list *l);

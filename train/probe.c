@@ -10,7 +10,7 @@ struct probe {
     size_t row;                       /* floats of one image */
     float *x;                         /* (n,H,W,C), scaled for the network */
     int32_t *label;                   /* (n) */
-    float *feature[TRAIN_STAGES_MAX]; /* (n,width[s]); taken with the first measurement */
+    float *feature[TRAIN_STAGES_MAX]; /* (n,width[s]); allocated at the first measurement */
 };
 
 /* The 1st of each class in a random order, then the 2nd of each, ... */

@@ -1,9 +1,9 @@
 #ifndef TRAIN_RECIPE_H
 #define TRAIN_RECIPE_H
 /*
- * recipe: what one way of training does differently, as a set of hooks. A run (run.c) knows none of
- * them by name: it calls a hook where the row has one, and does the plain thing where it has not.
- * A new recipe is its file below recipes/, its line in recipe.c, and its test.
+ * recipe: what one way of training does differently, as a set of hooks. A run (run.c) knows no
+ * recipe by name: it calls the hooks that a row has, and does the default for the others. A new
+ * recipe is its file in recipes/, its line in recipe.c, and its test.
  *
  * The order in a run:
  *
@@ -43,7 +43,7 @@ struct recipe_ops {
     struct train_recipe is;         /* name, summary, parameters */
     bool measures;                  /* the ACM is measured before training and after each epoch */
     const struct recipe_loss *loss; /* (optional; recipe_label_loss) */
-    /* (optional) What a table of ranges cannot say of the parameters. */
+    /* (optional) Checks what ranges cannot express. */
     status (*check)(const void *params, struct errmsg *e);
     /* (optional) Appends augmentations to what the user asked for: NAME[:KEY=VALUE...], each after
        a ',' unless it is the first. */
@@ -52,7 +52,7 @@ struct recipe_ops {
     status (*open)(struct run *r, struct errmsg *e); /* (optional) the network and sets are there */
     void (*close)(struct run *r); /* (optional) state may be half-built, or `open` never called */
     void (*measured)(struct run *r, const double *acm); /* (optional) */
-    /* (optional) The last thing before training goes on from where r->at says. */
+    /* (optional) Called last before training begins, or continues, at r->at. */
     status (*begin)(struct run *r, struct errmsg *e);
     /* (optional) A step's images are in r->in, and what its loss needs is loaded: both may be
        changed. CANCELLED when asked to stop; the step is then not done. */
@@ -61,7 +61,7 @@ struct recipe_ops {
        other weights; rep->rolled_back then says so. */
     status (*after_epoch)(struct run *r, struct epoch_report *rep, struct errmsg *e);
     void (*log)(const struct run *r, json_t *line); /* (optional) adds to a trained epoch's line */
-    /* (optional) What of the state a checkpoint keeps; keys are literals. */
+    /* (optional) The state that a checkpoint keeps; keys are literals. */
     void (*save)(const struct run *r, struct kv_list *out);
     void (*load)(struct run *r, const struct nn_file *f);
 };

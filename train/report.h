@@ -14,7 +14,7 @@ struct report_run {
     double best, last, images_per_s, seconds;
     int best_epoch;
 };
-/* On failure report_run_done is due as well. */
+/* Call report_run_done also on failure. */
 status report_read_run(const char *dir, struct report_run *r, struct errmsg *e) MUST_USE;
 void report_run_done(struct report_run *r);
 double report_number(const json_t *j, const char *key); /* NAN: there is none */

@@ -72,7 +72,7 @@ struct epoch_report {
 /* ---- run_setup.c ---- */
 /* Of options alone; nothing is opened. */
 status train_run_check(const struct train_options *o, struct errmsg *e) MUST_USE;
-/* Everything that a run needs but for what RUNDIR holds; on failure train_run_done is due as well. */
+/* Everything that a run needs except what RUNDIR holds. Call train_run_done also on failure. */
 status train_run_setup(struct run *r, struct errmsg *e) MUST_USE;
 void train_run_done(struct run *r);
 
@@ -89,10 +89,10 @@ status train_run_compare_config(const struct run *r, struct errmsg *e) MUST_USE;
 char *train_run_path(const struct run *r, const char *name);
 bool train_run_file_exists(const char *path); /* path may be NULL */
 /* Refuses an existing run or (force) sets it aside, writes config.json; when resuming compares it
-   instead. Until train_run_let_go, train_run_undo brings back what was there before. */
+   instead. Until train_run_drop_replaced, train_run_undo brings back what was there before. */
 status train_run_prepare_dir(struct run *r, struct errmsg *e) MUST_USE;
 void train_run_undo(struct run *r);
-void train_run_let_go(struct run *r);
+void train_run_drop_replaced(struct run *r);
 
 /* ---- run_log.c ---- */
 status train_run_append_log(struct run *r, const struct epoch_report *rep,
@@ -101,7 +101,7 @@ status train_run_append_log(struct run *r, const struct epoch_report *rep,
 status train_run_cut_log(struct run *r, struct errmsg *e) MUST_USE;
 
 /* ---- run_state.c ---- */
-/* The checkpoint; from the first on the run stands, and what was set aside is let go of. */
+/* The checkpoint. With the first one the run is valid, and what it replaced is removed. */
 status train_run_save(struct run *r, struct errmsg *e) MUST_USE;
 /* Weights, momentum and position from RUNDIR/checkpoint; the log is cut back to it. */
 status train_run_resume(struct run *r, struct errmsg *e) MUST_USE;

@@ -1,4 +1,4 @@
-/* The directory of a run: set aside what is in the way, and bring it back when nothing comes of it. */
+/* The directory of a run: a run that is replaced is renamed, and restored if the new one fails. */
 #include "run.h"
 
 #include <errno.h>
@@ -56,12 +56,12 @@ void train_run_undo(struct run *r)
     out_tree_undo(&r->dirs, NULL, NULL);
 }
 
-void train_run_let_go(struct run *r)
+void train_run_drop_replaced(struct run *r)
 {
     for (size_t i = 0; i < ARRAY_LEN(files) && !r->kept; i++) {
         AUTO(mem_free) char *path = mem_printf("%s/%s" ASIDE, r->opt->out_dir, files[i]);
         if (path)
-            (void)unlink(path); /* left behind it costs room and nothing else */
+            (void)unlink(path); /* if that fails it only takes disk space */
     }
     r->kept = true;
 }

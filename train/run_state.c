@@ -60,7 +60,7 @@ status train_run_save(struct run *r, struct errmsg *e)
 {
     status st = save_as(r, "checkpoint.safetensors", e);
     if (!st)
-        train_run_let_go(r);
+        train_run_drop_replaced(r);
     return st;
 }
 

@@ -468,6 +468,44 @@ static void a_full_disk_leaves_nothing(void **state)
     }
 }
 
+/* The options that the configuration gives back are those that the run was started with. */
+static void assert_same_options(const struct train_options *o, const struct train_options *got)
+{
+    char data[PATH_MAX], test[PATH_MAX];
+    assert_string_equal(got->data_dir, realpath(o->data_dir, data));
+    assert_string_equal(got->test_dir, realpath(o->test_dir, test));
+    assert_string_equal(got->out_dir, o->out_dir);
+    assert_string_equal(got->arch, o->arch);
+    assert_string_equal(got->recipe, o->recipe);
+    assert_true(got->resume);
+    assert_int_equal(got->epochs, o->epochs);
+    assert_int_equal(got->batch, o->batch);
+    assert_true(got->lr == o->lr && got->momentum == o->momentum && got->clip == o->clip &&
+                got->weight_decay == o->weight_decay);
+    assert_int_equal(got->warmup, o->warmup);
+    assert_int_equal(got->pad, o->pad);
+    assert_int_equal(got->flip, o->flip);
+    assert_string_equal(got->augment, o->augment);
+    assert_true(got->seed == o->seed);
+    assert_int_equal(got->limit, o->limit);
+    assert_int_equal(got->test_limit, o->test_limit);
+    assert_int_equal(got->size, o->size);
+    assert_int_equal(got->channels, o->channels);
+    assert_int_equal(got->skip_bad, o->skip_bad);
+    assert_int_equal(got->precision, o->precision);
+    assert_int_equal(got->threads, o->threads);
+    assert_int_equal(got->acm, o->acm);
+    assert_int_equal(got->test_every, o->test_every);
+    assert_int_equal(got->probe, o->probe);
+    static const struct param_arg params[] = {
+        {"rise", "1.05"}, {"slow", "0.1"}, {"floor", "0.001"}, {"rollbacks", "1"}};
+    assert_int_equal(got->n_recipe_args, ARRAY_LEN(params));
+    for (int i = 0; i < got->n_recipe_args; i++) {
+        assert_string_equal(got->recipe_arg[i].key, params[i].key);
+        assert_true(strtod(got->recipe_arg[i].value, NULL) == strtod(params[i].value, NULL));
+    }
+}
+
 static void a_runs_options_are_in_its_config(void **state)
 {
     (void)state;
@@ -492,39 +530,7 @@ static void a_runs_options_are_in_its_config(void **state)
     struct errmsg e = {""};
     toy_good(train_config_open(toy_path("odd-options"), &c, &e), &e);
     struct train_options got = train_config_options(c);
-    char data[PATH_MAX], test[PATH_MAX];
-    assert_string_equal(got.data_dir, realpath(o.data_dir, data));
-    assert_string_equal(got.test_dir, realpath(o.test_dir, test));
-    assert_string_equal(got.out_dir, o.out_dir);
-    assert_string_equal(got.arch, o.arch);
-    assert_string_equal(got.recipe, o.recipe);
-    assert_true(got.resume);
-    assert_int_equal(got.epochs, o.epochs);
-    assert_int_equal(got.batch, o.batch);
-    assert_true(got.lr == o.lr && got.momentum == o.momentum && got.clip == o.clip &&
-                got.weight_decay == o.weight_decay);
-    assert_int_equal(got.warmup, o.warmup);
-    assert_int_equal(got.pad, o.pad);
-    assert_int_equal(got.flip, o.flip);
-    assert_string_equal(got.augment, o.augment);
-    assert_true(got.seed == o.seed);
-    assert_int_equal(got.limit, o.limit);
-    assert_int_equal(got.test_limit, o.test_limit);
-    assert_int_equal(got.size, o.size);
-    assert_int_equal(got.channels, o.channels);
-    assert_int_equal(got.skip_bad, o.skip_bad);
-    assert_int_equal(got.precision, o.precision);
-    assert_int_equal(got.threads, o.threads);
-    assert_int_equal(got.acm, o.acm);
-    assert_int_equal(got.test_every, o.test_every);
-    assert_int_equal(got.probe, o.probe);
-    static const struct param_arg params[] = {
-        {"rise", "1.05"}, {"slow", "0.1"}, {"floor", "0.001"}, {"rollbacks", "1"}};
-    assert_int_equal(got.n_recipe_args, ARRAY_LEN(params));
-    for (int i = 0; i < got.n_recipe_args; i++) {
-        assert_string_equal(got.recipe_arg[i].key, params[i].key);
-        assert_true(strtod(got.recipe_arg[i].value, NULL) == strtod(params[i].value, NULL));
-    }
+    assert_same_options(&o, &got);
     got.quiet = true;
     run_ok(got); /* a finished run agrees with itself */
     got.augment = NULL;

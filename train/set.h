@@ -1,6 +1,6 @@
 #ifndef TRAIN_SET_H
 #define TRAIN_SET_H
-/* What the loader needs of a set, from several threads at once. */
+/* set: what the loader and other code of train/ need of an image set, from several threads. */
 #include "train.h"
 
 /* Pixels of one sample. A kept sample's are borrowed until the set is freed; others are `owned`. */
@@ -21,8 +21,8 @@ bool train_set_is_kept(const struct train_set *s, int i);
 /* How large sample i will be, by its header. Any thread. */
 status train_set_size(const struct train_set *s, int i, int *out_w, int *out_h,
                       struct errmsg *e) MUST_USE;
-/* Calls fn(arg, i) for each sample on up to `threads` threads; the failure of the lowest i is what
-   is returned. Shared by everything that goes over a set once. */
+/* Calls fn(arg, i) for each sample, on up to `threads` threads. Returns the failure of the lowest i
+   that failed. */
 status train_set_for_each(struct train_set *s, status (*fn)(void *arg, int i, struct errmsg *e),
                           void *arg, struct errmsg *e) MUST_USE;
 

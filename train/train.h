@@ -160,8 +160,9 @@ struct train_model {
     struct nn_params *params;
 };
 /*
- * A weights file of ours says what it holds. One of others (nn_file_open_any) is recognised by its
- * tensors when they are those of a network of ours, under their names or the usual other ones.
+ * Our weights files say what they hold. A file that others wrote (nn_file_open_any) is recognised
+ * when its tensors are those of one of our networks, under our names or the ones that other PyTorch
+ * code commonly uses.
  */
 struct train_model_hint {
     const char *arch;
@@ -243,11 +244,11 @@ const struct train_recipe *train_recipe_at(int i); /* NULL past the end */
 /*
  * What a run keeps in RUNDIR:
  *
- * - config.json: every option and what was found (classes, shape, digest of the data; the profile
- * and version that purified the training images, when they lie in a mount of ours);
+ * - config.json: every option, and classes, shape and digest of the data; of images in a relearnfs
+ *   mount also the profile and version that purified them;
  *
- * - log.jsonl: one line per epoch, in order; epoch 0 (ACM of the random network) when it is
- * measured;
+ * - log.jsonl: one line per epoch, in order; epoch 0 is the ACM of the random network, where the
+ *   ACM is measured;
  *
  * - checkpoint.safetensors, after each epoch and on interruption: weights, momentum, position;
  *
@@ -298,7 +299,7 @@ struct train_result {
     int bad_files;
 };
 /* Shows progress unless quiet, logs warnings. A call that fails before the first checkpoint leaves
-   nothing, and what was there before. STATUS_CANCELLED on SIGINT (resumable); STATUS_EXISTS
+   RUNDIR as it was before. STATUS_CANCELLED on SIGINT (resumable); STATUS_EXISTS
    when RUNDIR holds a run; STATUS_INVALID when options or data contradict each other;
    STATUS_CORRUPT with the step when the loss is no longer a number. */
 status train_run(const struct train_options *opt, struct train_result *out,
@@ -306,10 +307,10 @@ status train_run(const struct train_options *opt, struct train_result *out,
 
 /* ================================ diffusion models ================================ */
 /*
- * eps-MSE (Ho et al. 2020, eq. 14) with t uniform in 0..t_max-1; Adam with linear warm-up
- * and a cosine down to 0 over the steps (ours: for short runs), gradient
- * norm 1, an exponential moving average of the weights is what is saved. Labels are not used: any
- * tree.
+ * Mean squared error of the predicted noise (Ho et al. 2020, eq. 14), t uniform in 0..t_max-1. Adam;
+ * the learning rate rises linearly and falls to 0 by a cosine (ours: for short runs); gradients are
+ * clipped to norm 1. What is saved is an exponential moving average of the weights. Labels are not
+ * used, so any tree of images will do.
  */
 struct train_diffusion_options {
     const char *data_dir, *out_file;
@@ -424,7 +425,7 @@ struct train_unpack_options {
     bool flat;               /* DIR/NNNNN.png */
     bool quiet;
 };
-/* What is in the way is replaced; a call that fails or is stopped leaves nothing that it wrote. */
+/* Existing files are replaced; a call that fails or is stopped removes everything that it wrote. */
 status train_unpack(const struct train_unpack_options *opt, int *out_images,
                     struct errmsg *e) MUST_USE;
 

@@ -71,7 +71,7 @@ static void diamond(struct grid *g, float noise)
         }
 }
 
-/* Beyond the border is what lies as far on this side of it. */
+/* Reflection at the border, which is not repeated. */
 static int reflect(int i, int n)
 {
     return i < 0 ? -i : i >= n ? 2 * (n - 1) - i : i;

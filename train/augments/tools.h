@@ -24,7 +24,7 @@ struct augment_map {
     bool black;
 };
 void augment_warp(struct augment_pixels *p, const struct augment_map *m);
-/* About the image's centre: the linear part alone is given. */
+/* A linear map about the image's centre. */
 struct augment_map augment_about_centre(const struct augment_pixels *p, float ax, float bx,
                                         float ay, float by);
 

@@ -60,7 +60,7 @@ static void equalise(struct augment_pixels *p, float v)
         equalise_channel(p, (size_t)k);
 }
 
-/* The upper bits that stay: none is black. */
+/* v bits stay; of 0 bits every value is black. */
 static void posterise(struct augment_pixels *p, float v)
 {
     int mask = 0xff00 >> (int)lrintf(v) & 0xff;

@@ -58,7 +58,7 @@ static long number_of(const char *path)
     return n > 0 && n < 10 && name[n] == '.' ? strtol(name, NULL, 10) : -1;
 }
 
-/* Whether each image is named a row of its own; they are in number then. */
+/* Whether every image's name is a number, each another one; a->number then holds them. */
 static status read_numbers(const struct protect_job *j, struct apply *a, bool *out)
 {
     int rows = a->file.n, n = j->info.samples;

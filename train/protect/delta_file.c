@@ -9,7 +9,7 @@ static const double unsigned_mean = .25;
 
 /* ---- numbers ---- */
 
-/* Values at .. at+n-1 of the tensor, as they lie in the file. */
+/* Values at .. at+n-1 of the tensor, in the file's order. */
 static status read_values(const struct nn_file_tensor *t, size_t at, size_t n, float *out)
 {
     size_t size = t->bytes / (size_t)nn_shape_count(t->shape);

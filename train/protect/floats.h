@@ -1,10 +1,10 @@
 #ifndef TRAIN_PROTECT_FLOATS_H
 #define TRAIN_PROTECT_FLOATS_H
 /*
- * floats: a large zeroed array that a method works in. Up to memory_max bytes it is memory; beyond,
- * it is a file without a name in a folder, mapped, which the kernel writes out when memory is
- * wanted. Its room on the disk is taken at once, so that a full disk is an error here and never
- * later. Nothing is left of it when it is freed or the program ends.
+ * floats: a large zeroed array for a method to work in. Up to memory_max bytes it is in memory; a
+ * larger one is a mapped file without a name, which the kernel writes out when memory is short. Disk
+ * space is allocated at once, so that a full disk is an error here and not later. The file is gone
+ * when the array is freed or the program ends.
  */
 #include "base/base.h"
 

@@ -116,7 +116,7 @@ static double image_norm(const struct protect_job *j, const struct lsp *l, int i
     return sqrt(sum);
 }
 
-/* Blocks that lie beyond the image: nothing is there. */
+/* Blocks beyond the image are skipped. */
 static void clear_beyond(const struct protect_job *j, const struct lsp *l, int i, float *block)
 {
     size_t c = (size_t)j->info.channels;

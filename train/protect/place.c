@@ -1,4 +1,4 @@
-/* Where a protected tree goes, and what must not be in the way; nothing here writes. */
+/* Paths of a protected tree, and the checks before it is written; nothing here writes. */
 #include "protect/protect.h"
 
 #include <dirent.h>
@@ -79,7 +79,7 @@ char *protect_folder(const struct protect_job *j)
     return real_ancestor(j->opt->dst_dir, at) ? mem_strdup(at) : NULL;
 }
 
-/* The destination may not be the source nor lie in it; asked before anything is created. */
+/* The destination may not be the source or inside it; checked before anything is created. */
 static status check_outside(const struct protect_job *j, struct errmsg *e)
 {
     char src[PATH_MAX], dst[PATH_MAX];

@@ -44,15 +44,14 @@ struct protect_method {
     status (*prepare)(struct protect_job *j, struct errmsg *e);
     /* (optional, with row) After prepare. */
     struct protect_shape (*shape)(const struct protect_job *j);
-    /* Row i of the shape, for images in [0,1]. Any thread; after prepare. It is asked for each
-       class once, and for the class of each image; or once for each sample. */
+    /* Row i of the shape, for images in [0,1]. Any thread; after prepare. Class-wise it is called
+       once for each class and once more for each image; sample-wise once for each sample. */
     status (*row)(const struct protect_job *j, int i, float *out, struct errmsg *e);
     /* (optional, instead of these) Image i, (H,W,C), made of what it was; in grey levels of 0 to
        255. Any thread; after prepare. */
     status (*pixels)(const struct protect_job *j, int i, const uint8_t *in, float *out,
                      struct errmsg *e);
-    /* (optional) Adds to protection.json what the table of parameters does not say, or says
-       otherwise. */
+    /* (optional) Adds to protection.json; a key of the parameters' table is replaced. */
     void (*describe)(const struct protect_job *j, json_t *out);
     void (*done)(struct protect_job *j); /* (optional) state may be half-built */
 };
@@ -70,8 +69,8 @@ char *protect_target(const struct protect_job *j, int i);
 char *protect_beside(const struct protect_job *j);
 /* The folder nearest to DST that is there. */
 char *protect_folder(const struct protect_job *j);
-/* Nothing is created. check_target: DST is empty or may be overwritten, and lies outside SRC;
-   check_collisions: no two images become one. */
+/* Nothing is created. check_target: DST is empty or may be overwritten, and is outside SRC.
+   check_collisions: no two images become one file. */
 status protect_check_target(const struct protect_job *j, struct errmsg *e) MUST_USE;
 status protect_check_collisions(const struct protect_job *j, struct errmsg *e) MUST_USE;
 
@@ -80,7 +79,7 @@ status protect_check_collisions(const struct protect_job *j, struct errmsg *e) M
 status protect_write(struct protect_job *j, struct errmsg *e) MUST_USE;
 /* record.c: DST/protection.json */
 status protect_write_record(const struct protect_job *j, struct errmsg *e) MUST_USE;
-/* One 8-bit value with its perturbation in [0,1] units. */
+/* write_image.c: one 8-bit value with its perturbation in [0,1] units. */
 uint8_t protect_quantise(uint8_t pixel, float delta, enum train_quantise rule);
 
 #endif

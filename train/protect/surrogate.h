@@ -1,7 +1,8 @@
 #ifndef TRAIN_PROTECT_SURROGATE_H
 #define TRAIN_PROTECT_SURROGATE_H
 /*
- * The network that error-minimising noise is crafted with, and the rounds in which both are trained:
+ * surrogate: the network that error-minimising noise is crafted with, and the rounds in which both
+ * are trained:
  *   1. 10 SGD steps of the surrogate on x + delta, not clipped (lr .1, momentum .9, weight decay
  *      5e-4, norm 5), over batches that go on from round to round;
  *   2. the method changes its deltas, the surrogate in evaluation mode;

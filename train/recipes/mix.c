@@ -108,7 +108,7 @@ static int within(float v, int n)
     return v < 0 ? 0 : v > (float)n ? n : (int)v;
 }
 
-/* A rectangle with the image's proportions, its centre anywhere; what counts is what lies within. */
+/* A rectangle with the image's proportions and a centre anywhere, cut off at the image's border. */
 static float paste(struct run *r, int i, int j, struct nn_rng rng, uint64_t at)
 {
     const struct options *o = r->params;

@@ -1,9 +1,9 @@
 #ifndef TRAIN_RECIPES_STAGED_H
 #define TRAIN_RECIPES_STAGED_H
 /*
- * ST-style staged training: what is published, what is ours and how ACM is measured stands in
- * train.h. Here is what is done about it, as pure functions for the tests; the hooks are in
- * staged.c.
+ * ST-style staged training. train.h says what is published about it, what is ours, and how the ACM
+ * is measured; this is the control of learning rates by it, as pure functions that tests can call.
+ * The hooks are in staged.c.
  *
  * Control, after each epoch e; A_s(e) is the ACM of stage s, A_s(0) that of the random network:
  *

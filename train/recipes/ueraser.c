@@ -1,7 +1,9 @@
 /*
  * UEraser (Qin et al. 2023): of several augmented views of each image the network learns from the
- * one whose loss is greatest. Which of them that is, is judged with the batch's own statistics; the
- * step that follows is an ordinary one. After `until` of the epochs one view is drawn.
+ * one whose loss is greatest. The losses are computed with the batch's statistics, and the running
+ * ones do not move; the step that follows is an ordinary one. After the part `until` of the epochs,
+ * a single view is drawn. (Their defaults: 5 views; all epochs for "Max", the first 60 of 200
+ * otherwise; one view, no choice, for "Lite".)
  */
 #include "augment.h"
 #include "recipe.h"
@@ -91,7 +93,7 @@ static status view(struct run *r, int draw, int i, float *out)
     const struct state *s = r->state;
     const struct train_model *m = r->model;
     size_t c = (size_t)m->shape.channels;
-    /* Each draw has a key of its own; an image is known by its place in the epoch. */
+    /* Each draw has its own key; images are numbered by their place in the epoch. */
     struct augment_of of = {r->opt->seed + 0x9e3779b97f4a7c15u * (uint64_t)(draw + 1),
                             (uint64_t)r->at.epoch, r->at.batch * r->batch + i};
     struct augment_pixels p = {m->shape.width, m->shape.height, m->shape.channels, out, s->spare};
