@@ -253,8 +253,8 @@ void nn_param_gradients(struct nn_graph *g, struct nn_val loss, const struct nn_
 
 /* ================================ plan ================================ */
 
-/* Of what is computed inside a run. In bf16 plans convolutions and attention take 16-bit operands
-   and the (N,H,W,C) values between ops are kept in 16 bits. Parameters, their gradients, optimiser
+/* The type of what is computed inside a run. In bf16 plans convolutions, attention and wide linear
+   layers multiply 16-bit operands, and the (N,H,W,C) values between ops are kept in 16 bits. Parameters, their gradients, optimiser
    state, averages, batch statistics and losses are f32 in every plan, as are inputs and outputs. */
 enum nn_precision { NN_PREC_F32, NN_PREC_BF16, NN_PREC_COUNT };
 extern const char *const nn_precision_names[NN_PREC_COUNT + 1]; /* as users write them, then NULL */

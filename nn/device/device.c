@@ -42,7 +42,7 @@ bool nn_precision_supported(const char *device, enum nn_precision precision)
     return precision == NN_PREC_F32 || (d->precision && d->precision(precision));
 }
 
-static bool takes(const struct nn_kernel *k, const struct nn_step *s)
+static bool supported(const struct nn_kernel *k, const struct nn_step *s)
 {
     return k->op == s->op && (k->supports ? k->supports(s) : nn_plain_step(s));
 }
@@ -58,7 +58,7 @@ const struct nn_kernel *nn_kernel_pick(const struct nn_device *d, const struct n
                 if (after) {
                     if (*k == after)
                         after = NULL;
-                } else if (takes(*k, s)) {
+                } else if (supported(*k, s)) {
                     *out_depth = depth;
                     return *k;
                 }
@@ -66,5 +66,5 @@ const struct nn_kernel *nn_kernel_pick(const struct nn_device *d, const struct n
     }
     const struct nn_kernel *k = &nn_op_row(s->op)->reference;
     *out_depth = depth;
-    return k->run && k != after && takes(k, s) ? k : NULL;
+    return k->run && k != after && supported(k, s) ? k : NULL;
 }

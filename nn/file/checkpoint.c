@@ -25,7 +25,7 @@ static const char *const optim_names[] = {
 _Static_assert(ARRAY_LEN(optim_names) == NN_OPTIM_COUNT, "a name for every optimiser");
 static const char *const optim_prefix[NN_OPTIM_SLOTS] = {"optim.0.", "optim.1."};
 
-enum { PREFIX_MAX = 64, NAME_MAX_FULL = NN_NAME_MAX + PREFIX_MAX, STEP_TEXT = 24, META_MINE = 3 };
+enum { PREFIX_MAX = 64, NAME_MAX_FULL = NN_NAME_MAX + PREFIX_MAX, STEP_TEXT = 24, META_OWN = 3 };
 
 /* ---- saving ---- */
 
@@ -98,7 +98,7 @@ status nn_checkpoint_save(const char *path, const struct nn_params *p, const str
                           struct errmsg *e)
 {
     __attribute__((cleanup(list_donep))) struct list l = {0};
-    AUTO(mem_free) struct nn_meta *all = mem_zalloc((size_t)n_meta + META_MINE, sizeof *all);
+    AUTO(mem_free) struct nn_meta *all = mem_zalloc((size_t)n_meta + META_OWN, sizeof *all);
     status st = list_init(&l, (2 + NN_OPTIM_SLOTS) * nn_params_count(p));
     if (st || !all)
         return errmsg_set(e, STATUS_NOMEM, "cannot write %s: out of memory", path);

@@ -1,9 +1,9 @@
 /*
  * What all formats share: the mapping, the list of tensors, their numbers as floats.
  *
- * Data may stand at any address: nobody dereferences it as floats, nn_file_read_f32 copies. A file
- * that another process cuts short while it is mapped ends the reader with SIGBUS; weights are
- * replaced by rename (nn_file_save), never cut.
+ * A tensor's data may be unaligned: it is never read as floats in place, nn_file_read_f32 copies. A
+ * file that another process truncates while it is mapped kills the reader with SIGBUS; weights are
+ * replaced by rename (nn_file_save), never truncated.
  */
 #include "file/file.h"
 #include "file/half.h"

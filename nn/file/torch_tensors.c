@@ -4,7 +4,7 @@
  *
  * A pickle may name one storage, one tensor or one dictionary any number of times, so a small file
  * can describe any number of tensors. Their total size, names included, is bounded by the file's
- * length (SHARED_MOST), and so is the cost of copying or reading all of them.
+ * length (SHARED_MAX), and so is the cost of copying or reading all of them.
  * A storage's checksum is computed once (zip.h).
  */
 #include "file/torch_tensors.h"
@@ -16,7 +16,7 @@
 enum {
     DEPTH_MAX = 16,       /* of dictionaries in dictionaries */
     VISITS_MAX = 1 << 20, /* values walked: shared ones are walked again */
-    SHARED_MOST = 4,      /* times the file's length: tied weights, averages that are the weights */
+    SHARED_MAX = 4,       /* times the file's length: tied weights, averages that are the weights */
     SMALL_BYTES = 1 << 20, /* more than that: short names of many small tensors */
 };
 
@@ -238,7 +238,7 @@ status torch_tensors_read(struct nn_file *f, const struct torch_bytes *s,
                           const struct pickle_value *root, struct errmsg *e)
 {
     struct reader r = {
-        .f = f, .bytes = *s, .budget = SMALL_BYTES + SHARED_MOST * (uint64_t)f->len, .e = e};
+        .f = f, .bytes = *s, .budget = SMALL_BYTES + SHARED_MAX * (uint64_t)f->len, .e = e};
     status st = walk(&r, root);
     if (!st && f->count == 0)
         st = errmsg_set(e, STATUS_UNSUPPORTED, "it holds no tensors");

@@ -1,7 +1,7 @@
 /*
  * Reverse-mode differentiation: appends the backward ops to the graph they differentiate.
  *
- * 1. wanted[v]: v is one of the values asked for, or is computed from one (one walk forward).
+ * 1. wanted[v]: v is one of the values of wrt, or is computed from one (one walk forward).
  * 2. The gradient of the loss with respect to itself is ones.
  * 3. Nodes are visited last to first. When one's output has a gradient by then, it is complete (all
  *    readers stand later in the array), and the op's rule adds to the gradients of the inputs.
@@ -106,7 +106,7 @@ static void walk_back(struct nn_grad *gr, int n_nodes)
     }
 }
 
-/* The value that will live in entry->grad: its own node's first-hand result. */
+/* The value that will live in entry->grad: the direct result of a node, and nothing else's. */
 static void bind_param_gradient(struct nn_grad *gr, int id)
 {
     struct nn_graph *g = gr->graph;
@@ -121,9 +121,9 @@ static void bind_param_gradient(struct nn_grad *gr, int id)
             return;
         }
     const struct nn_value *value = nn_value(g, v);
-    bool first_hand = value->source == NN_FROM_NODE && !value->grad_of && !value->is_output &&
-                      value->node >= 0 && !nn_op_row(g->nodes[value->node].op)->view;
-    if (!first_hand)
+    bool direct = value->source == NN_FROM_NODE && !value->grad_of && !value->is_output &&
+                  value->node >= 0 && !nn_op_row(g->nodes[value->node].op)->view;
+    if (!direct)
         v = nn_emit1(g, NN_OP_COPY, &v, 1, (struct nn_attr){0}, value->shape);
     if (v.id)
         g->values[v.id].grad_of = entry;

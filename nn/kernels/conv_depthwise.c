@@ -1,21 +1,21 @@
 /*
  * Depthwise convolution: each channel with a kernel of its own, and its two gradients. There is no
- * product to block: an output pixel is a sum over places of the kernel, all channels at once.
+ * product to block: an output pixel is a sum over the kernel's taps, all channels at once.
  *
- *     y[p,q]   = sum over places (i,j) of x[p s - top + i, q s - left + j] w[i,j]
+ *     y[p,q]   = sum over taps (i,j) of x[p s - top + i, q s - left + j] w[i,j]
  *     dx[h,w]  = with stride 1 the same of dy and the mirrored kernel, other padding; else a sum
- *                over the places that reach (h,w)
+ *                over the taps that reach (h,w)
  *     dw[i,j]  = sum over n, p, q of x[...] dy[p,q]
  *
  * Where all of a kernel's columns meet the image, a row of output pixels is done together, its
- * weights in registers for the usual 3x3; elsewhere a pixel has a list of places (`tap`). Both add
+ * weights in registers for the usual 3x3; elsewhere a pixel has a list of its taps. Both add
  * in the same order. Weights are (C,1,Kh,Kw); scratch begins with them as (Kh,Kw,C).
  */
 #include "kernels/depthwise.h"
 
 struct job {
     const struct nn_step *s;
-    struct nn_sides d;                  /* x is `from`; y is the output, but see scatters */
+    struct nn_depthwise_dims d;         /* x is `from`; y is the output, but see scatters */
     bool scatters;                      /* a data gradient of stride > 1: y is `from` */
     const float *w;                     /* (Kh,Kw,C) */
     const struct nn_tensor *from, *res; /* res: may be absent */
@@ -60,7 +60,7 @@ static void add_tap(const struct job *j, struct tap *tap, int *n, int64_t pixel,
 /* What output pixel (p,q) of image n reads. */
 static int forward_taps(const struct job *j, int64_t n, int p, int q, struct tap *tap)
 {
-    const struct nn_sides *d = &j->d;
+    const struct nn_depthwise_dims *d = &j->d;
     int taps = 0;
     for (int i = 0; i < d->kh; i++)
         for (int k = 0; k < d->kw; k++) {
@@ -74,7 +74,7 @@ static int forward_taps(const struct job *j, int64_t n, int p, int q, struct tap
 /* The pixels of dy that input pixel (h,w) had a part in. */
 static int scatter_taps(const struct job *j, int64_t n, int h, int w, struct tap *tap)
 {
-    const struct nn_sides *d = &j->d;
+    const struct nn_depthwise_dims *d = &j->d;
     int taps = 0;
     for (int i = 0; i < d->kh; i++)
         for (int k = 0; k < d->kw; k++) {
@@ -97,7 +97,7 @@ struct strip {
     int pixels, stride, kh, kw, c; /* kh: rows of the kernel that meet the image */
 };
 
-/* Nine places, their weights kept. */
+/* Nine taps, their weights kept in registers. */
 static inline __attribute__((always_inline)) void strip_3x3(const struct strip *t, bool bf16)
 {
     int k = 0;
@@ -165,7 +165,7 @@ static void sum_strip(const struct strip *t, bool bf16)
 /* The part of an output row that a strip can do: pixels first .. last-1. */
 static struct strip strip_of(const struct job *j, int64_t n, int p, float *y, int *first, int *last)
 {
-    const struct nn_sides *d = &j->d;
+    const struct nn_depthwise_dims *d = &j->d;
     int h = p * d->stride - d->top, skip = h < 0 ? -h : 0;
     int beyond = h + d->kh > d->h ? h + d->kh - d->h : 0, reach = d->w - d->kw + d->left;
     struct strip t = {.x_row = (int64_t)d->w * d->c,
@@ -258,16 +258,16 @@ static int64_t row_floats(const struct nn_step *s)
 static status rows_prepare(struct nn_step *s, struct errmsg *e)
 {
     (void)e;
-    struct nn_sides d = nn_sides(s);
+    struct nn_depthwise_dims d = nn_depthwise_dims(s);
     size_t rows_of_threads = (size_t)s->threads * (size_t)row_floats(s);
     s->scratch_bytes = (nn_depthwise_weights(&d) + rows_of_threads) * sizeof(float);
     return STATUS_OK;
 }
 
 /* dx from dy as a forward convolution. */
-static struct nn_sides mirrored(const struct nn_sides *d)
+static struct nn_depthwise_dims mirrored(const struct nn_depthwise_dims *d)
 {
-    struct nn_sides m = *d;
+    struct nn_depthwise_dims m = *d;
     m.h = d->p, m.w = d->q, m.p = d->h, m.q = d->w;
     m.top = d->kh - 1 - d->top;
     m.left = d->kw - 1 - d->left;
@@ -277,7 +277,7 @@ static struct nn_sides mirrored(const struct nn_sides *d)
 static status rows_run(const struct nn_step *s)
 {
     bool forward = s->op == NN_OP_CONV2D;
-    struct job j = {.s = s, .d = nn_sides(s), .w = s->scratch, .from = &s->in[0]};
+    struct job j = {.s = s, .d = nn_depthwise_dims(s), .w = s->scratch, .from = &s->in[0]};
     int taps = j.d.kh * j.d.kw;
     bool mirror = !forward && j.d.stride == 1;
     float *w = s->scratch;

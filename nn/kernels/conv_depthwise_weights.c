@@ -1,8 +1,8 @@
-/* The gradient of a depthwise convolution's weights and bias (how is said in conv_depthwise.c).
-   Parts are images; their sums are added in their order. */
+/* The gradient of a depthwise convolution's weights and bias, by the formula in conv_depthwise.c. Parts
+   are images; their sums are added in their order. */
 #include "kernels/depthwise.h"
 
-/* sum[k] += sum over pixels of x[k] dy[k]; from one to the next dy goes a pixel on, x `stride`. */
+/* sum[k] += sum over pixels of x[k] dy[k]; x advances by `stride` pixels where dy advances by one. */
 static inline __attribute__((always_inline)) void
 sum_pixels(const struct nn_step *s, int64_t x, int64_t dy, int pixels, int stride, float *sum)
 {
@@ -37,8 +37,8 @@ static void sum_bias(const struct nn_step *s, int64_t dy, int pixels, float *sum
 }
 
 /* One row of dy with every row of x that it meets. */
-static void weights_row(const struct nn_step *s, const struct nn_sides *d, int64_t n, int p,
-                        float *sum)
+static void weights_row(const struct nn_step *s, const struct nn_depthwise_dims *d, int64_t n,
+                        int p, float *sum)
 {
     int64_t row = (n * d->p + p) * d->q;
     for (int i = 0; i < d->kh; i++) {
@@ -59,7 +59,7 @@ static void weights_row(const struct nn_step *s, const struct nn_sides *d, int64
         sum_bias(s, row * d->c, d->q, sum + nn_depthwise_weights(d));
 }
 
-static size_t part_floats(const struct nn_sides *d)
+static size_t part_floats(const struct nn_depthwise_dims *d)
 {
     return nn_depthwise_weights(d) + (size_t)d->c;
 }
@@ -68,7 +68,7 @@ static size_t part_floats(const struct nn_sides *d)
 static void weights_part(const void *ctx, int64_t first, int64_t last, int part)
 {
     const struct nn_step *s = ctx;
-    struct nn_sides d = nn_sides(s);
+    struct nn_depthwise_dims d = nn_depthwise_dims(s);
     size_t floats = part_floats(&d);
     float *sum = (float *)s->scratch + (size_t)part * 2 * floats, *image = sum + floats;
     memset(sum, 0, floats * sizeof *sum);
@@ -85,14 +85,14 @@ static void weights_part(const void *ctx, int64_t first, int64_t last, int part)
 static status weights_prepare(struct nn_step *s, struct errmsg *e)
 {
     (void)e;
-    struct nn_sides d = nn_sides(s);
+    struct nn_depthwise_dims d = nn_depthwise_dims(s);
     s->scratch_bytes = (size_t)s->threads * 2 * part_floats(&d) * sizeof(float);
     return STATUS_OK;
 }
 
 static status weights_run(const struct nn_step *s)
 {
-    struct nn_sides d = nn_sides(s);
+    struct nn_depthwise_dims d = nn_depthwise_dims(s);
     size_t floats = part_floats(&d), taps = (size_t)(d.kh * d.kw), c = (size_t)d.c;
     int parts = (int)nn_min(nn_threads_for(s, nn_shape_count(s->in[X].shape)), d.n);
     float *sum = s->scratch, *dw = nn_f32(&s->out[0]);

@@ -146,7 +146,7 @@ struct job {
     const struct winograd *g;
     const void *x;
     void *y;
-    struct nn_wino_end end;
+    struct nn_wino_epilogue end;
     const float *filters;
     float *sums; /* the filters' gradient, or a thread's part of it */
     bool add;    /* to them */
@@ -277,7 +277,7 @@ static status pack(struct nn_step *s)
     return STATUS_OK;
 }
 
-static status convolve(const struct nn_step *s, struct nn_wino_end end)
+static status convolve(const struct nn_step *s, struct nn_wino_epilogue end)
 {
     const struct winograd *g = s->state;
     struct job j = {.step = s,
@@ -318,11 +318,11 @@ static status forward_prepare(struct nn_step *s, struct errmsg *e)
 static status forward_run(const struct nn_step *s)
 {
     enum { BIAS = 2, NC, RES };
-    return convolve(s, (struct nn_wino_end){.bias = nn_f32(&s->in[BIAS]),
-                                            .nc = nn_f32(&s->in[NC]),
-                                            .res = s->in[RES].data,
-                                            .res_bf16 = s->in[RES].store == NN_STORE_BF16,
-                                            .post = s->attr.post});
+    return convolve(s, (struct nn_wino_epilogue){.bias = nn_f32(&s->in[BIAS]),
+                                                 .nc = nn_f32(&s->in[NC]),
+                                                 .res = s->in[RES].data,
+                                                 .res_bf16 = s->in[RES].store == NN_STORE_BF16,
+                                                 .post = s->attr.post});
 }
 
 /* in dy, w, res?; out dx */
@@ -334,8 +334,8 @@ static status data_prepare(struct nn_step *s, struct errmsg *e)
 
 static status data_run(const struct nn_step *s)
 {
-    return convolve(
-        s, (struct nn_wino_end){.res = s->in[2].data, .res_bf16 = s->in[2].store == NN_STORE_BF16});
+    return convolve(s, (struct nn_wino_epilogue){.res = s->in[2].data,
+                                                 .res_bf16 = s->in[2].store == NN_STORE_BF16});
 }
 
 /* ---- backward to the weights: in x, dy; out dw, db? ---- */

@@ -13,8 +13,8 @@
  * relative. For results that become bf16: f = x log2(e) - n, and 2^f by degree 3; 7.5e-5. Below -87
  * exp gives 1.6e-38, above 88.37 2.4e38.
  */
-#define NN_EXP_LEAST (-87.0f)
-#define NN_EXP_MOST 88.37f
+#define NN_EXP_MIN (-87.0f)
+#define NN_EXP_MAX 88.37f
 #define NN_EXP_LOG2E 1.44269504f
 #define NN_EXP_ROUND 12583039.0f
 #define NN_EXP_LN2_FIRST 0.693359375f

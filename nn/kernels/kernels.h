@@ -37,8 +37,8 @@ static inline float nn_exp_scaled(float p, float t)
 }
 static inline float nn_exp_limited(float x)
 {
-    x = x > NN_EXP_MOST ? NN_EXP_MOST : x;
-    return x < NN_EXP_LEAST ? NN_EXP_LEAST : x;
+    x = x > NN_EXP_MAX ? NN_EXP_MAX : x;
+    return x < NN_EXP_MIN ? NN_EXP_MIN : x;
 }
 /* exp (exp.h), in operations a compiler vectorises */
 static inline float nn_expf(float x)

@@ -123,7 +123,7 @@ static inline nn_lanes nn_lanes_unless_below(nn_lanes v, nn_lanes f)
    vectors of those too, but ten comparisons of the two limits. */
 static inline nn_lanes nn_lanes_exp_limited(nn_lanes x)
 {
-    return nn_lanes_max(nn_lanes_all(NN_EXP_LEAST), nn_lanes_min(nn_lanes_all(NN_EXP_MOST), x));
+    return nn_lanes_max(nn_lanes_all(NN_EXP_MIN), nn_lanes_min(nn_lanes_all(NN_EXP_MAX), x));
 }
 static inline nn_lanes nn_lanes_exp_scaled(nn_lanes p, nn_lanes t)
 {

@@ -1,4 +1,4 @@
-/* The gradients of the norms; how is said in norm.h. */
+/* The gradients of the norms, as norm.h describes. */
 #include "kernels/lanes.h"
 #include "kernels/norm.h"
 

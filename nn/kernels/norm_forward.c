@@ -1,4 +1,4 @@
-/* The norms forward; how is said in norm.h. */
+/* The norms forward, as norm.h describes. */
 #include "kernels/lanes.h"
 #include "kernels/norm.h"
 
@@ -22,7 +22,7 @@ static void keep_stats(const struct nn_norm *j, int64_t group, double mean, doub
 }
 
 /* r = (1-momentum) r + momentum s, s with the unbiased variance. */
-static void follow(const struct nn_norm *j, int k, double mean, double var)
+static void update_running(const struct nn_norm *j, int k, double mean, double var)
 {
     double m = (double)j->s->attr.momentum, count = (double)j->d.pixels;
     float *run_mean = nn_f32(&j->s->in[3]) + k, *run_var = nn_f32(&j->s->in[4]) + k;
@@ -52,7 +52,7 @@ static void group_stats(const struct nn_norm *j, int64_t n)
             set_coef(j, n, k, mean, rsd);
         keep_stats(j, n * j->groups + g, mean, rsd);
         if (nn_norm_is_batch(j->s))
-            follow(j, g, mean, var);
+            update_running(j, g, mean, var);
     }
 }
 

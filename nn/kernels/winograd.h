@@ -64,15 +64,15 @@ void nn_wino_pixels(const struct nn_wino_image *m, const void *x, const struct n
 /* planes = A dY A'. */
 void nn_wino_gradients(const struct nn_wino_image *m, const void *dy, const struct nn_wino_block *b,
                        int64_t first, int64_t last);
-/* The end of a forward convolution: y = post(A' planes A + bias + nc + res); NULL: absent. */
-struct nn_wino_end {
+/* The epilogue of a forward convolution: y = post(A' planes A + bias + nc + res); NULL: absent. */
+struct nn_wino_epilogue {
     const float *bias; /* (c) */
     const float *nc;   /* (n,c) */
     const void *res;   /* as y; may be y */
     bool res_bf16;
     int post;
 };
-void nn_wino_results(const struct nn_wino_image *m, void *y, const struct nn_wino_end *end,
+void nn_wino_results(const struct nn_wino_image *m, void *y, const struct nn_wino_epilogue *end,
                      const struct nn_wino_block *b, int64_t first, int64_t last);
 
 /* How filters w (O,I,3,3) are read: as they are, or transposed, for the gradient of the input: O and I

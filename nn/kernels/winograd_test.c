@@ -98,7 +98,7 @@ static void convolve(int tile, const float *x, int from, int to, bool transposed
         nn_panel_multiply(
             in.planes + p * nn_wino_plane(in.tiles, from), u + p * nn_wino_filter_plane(&f),
             out.planes + p * nn_wino_plane(in.tiles, to), in.tiles, from, to / NN_PANEL);
-    nn_wino_results(&written, y, &(struct nn_wino_end){.bias = NULL}, &out, 0, out.tiles);
+    nn_wino_results(&written, y, &(struct nn_wino_epilogue){.bias = NULL}, &out, 0, out.tiles);
     mem_free(u), mem_free(in.planes), mem_free(out.planes);
 }
 

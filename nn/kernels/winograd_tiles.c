@@ -135,7 +135,7 @@ static nn_lanes post_lanes(int post, nn_lanes v)
     return nn_lanes_load(row);
 }
 
-CONSTANTS put_pixel(bool bf16, void *y, const struct nn_wino_end *end, int64_t at, int c,
+CONSTANTS put_pixel(bool bf16, void *y, const struct nn_wino_epilogue *end, int64_t at, int c,
                     nn_lanes v)
 {
     if (at < 0)
@@ -148,10 +148,11 @@ CONSTANTS put_pixel(bool bf16, void *y, const struct nn_wino_end *end, int64_t a
 }
 
 CONSTANTS transform_out(transform_1d *f, int tile, bool bf16, const struct nn_wino_image *m,
-                        void *y, const struct nn_wino_end *given, const struct nn_wino_block *b,
-                        int64_t first, int64_t last)
+                        void *y, const struct nn_wino_epilogue *given,
+                        const struct nn_wino_block *b, int64_t first, int64_t last)
 {
-    const struct nn_wino_end copy = *given, *end = &copy; /* which stores into y cannot change */
+    const struct nn_wino_epilogue copy = *given,
+                                  *end = &copy; /* which stores into y cannot change */
     int span = tile + 2;
     int64_t panel = (int64_t)b->tiles * LANES, plane = nn_wino_plane(b->tiles, m->c);
     for (int64_t t = first; t < last; t++) {
@@ -171,7 +172,7 @@ CONSTANTS transform_out(transform_1d *f, int tile, bool bf16, const struct nn_wi
     }
 }
 
-void nn_wino_results(const struct nn_wino_image *m, void *y, const struct nn_wino_end *end,
+void nn_wino_results(const struct nn_wino_image *m, void *y, const struct nn_wino_epilogue *end,
                      const struct nn_wino_block *b, int64_t first, int64_t last)
 {
     if (m->tile == 8 && m->bf16)

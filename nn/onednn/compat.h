@@ -68,7 +68,7 @@ static inline void nn_dnnl_md_done(struct nn_dnnl_md *m)
  * Version 3.7 as Debian 13 has it puts weights into places of others where the last block of a
  * dimension is not full (24 inputs in blocks of 16). 2.6 is right.
  */
-static inline dnnl_status_t nn_dnnl_layout_mistaken(nn_dnnl_md_ref md, struct nn_dnnl_layout *out)
+static inline dnnl_status_t nn_dnnl_layout_untrusted(nn_dnnl_md_ref md, struct nn_dnnl_layout *out)
 {
     const dnnl_dim_t *dim, *padded, *stride, *inner, *inner_dim;
     dnnl_data_type_t type;
@@ -179,7 +179,7 @@ static inline void nn_dnnl_md_done(struct nn_dnnl_md *m)
     m->made = false;
 }
 
-static inline dnnl_status_t nn_dnnl_layout_mistaken(nn_dnnl_md_ref md, struct nn_dnnl_layout *out)
+static inline dnnl_status_t nn_dnnl_layout_untrusted(nn_dnnl_md_ref md, struct nn_dnnl_layout *out)
 {
     (void)md;
     *out = (struct nn_dnnl_layout){.rank = 0};

@@ -44,9 +44,9 @@ static dnnl_status_t weights_md(struct nn_dnnl_md *m, int groups, struct nn_shap
 }
 
 /* bf16 operands mean bf16 weights. */
-static dnnl_data_type_t operand_type(const struct nn_dnnl_conv_want *want)
+static dnnl_data_type_t operand_type(const struct nn_dnnl_conv_spec *spec)
 {
-    return type_of(want->kind == NN_DNNL_DATA ? &want->y : &want->x);
+    return type_of(spec->kind == NN_DNNL_DATA ? &spec->y : &spec->x);
 }
 
 static void describe_done(struct nn_dnnl_conv *c)
@@ -58,39 +58,39 @@ static void describe_done(struct nn_dnnl_conv *c)
     nn_dnnl_md_done(&c->dst);
 }
 
-static status describe(const struct nn_dnnl_conv_want *want, struct nn_dnnl_conv *c,
+static status describe(const struct nn_dnnl_conv_spec *spec, struct nn_dnnl_conv *c,
                        struct errmsg *e)
 {
-    const struct nn_conv *v = &want->attr->conv;
+    const struct nn_conv *v = &spec->attr->conv;
     *c = (struct nn_dnnl_conv){
-        .kind = want->kind,
+        .kind = spec->kind,
         .stride = {v->stride, v->stride},
         .pad_before = {v->pad_top, v->pad_left},
         .pad_after = {v->pad_bottom, v->pad_right},
     };
     /* gradients of weights are summed and kept in f32 */
-    dnnl_data_type_t operand = operand_type(want);
-    dnnl_data_type_t weights = want->kind == NN_DNNL_WEIGHTS ? dnnl_f32 : operand;
-    dnnl_status_t rc = image_md(&c->src, &want->x, want->batch);
+    dnnl_data_type_t operand = operand_type(spec);
+    dnnl_data_type_t weights = spec->kind == NN_DNNL_WEIGHTS ? dnnl_f32 : operand;
+    dnnl_status_t rc = image_md(&c->src, &spec->x, spec->batch);
     if (!rc)
-        rc = image_md(&c->dst, &want->y, want->batch);
+        rc = image_md(&c->dst, &spec->y, spec->batch);
     if (!rc)
-        rc = weights_md(&c->weights, v->groups, want->w.shape, weights, false);
+        rc = weights_md(&c->weights, v->groups, spec->w.shape, weights, false);
     if (!rc)
-        rc = weights_md(&c->operand_weights, v->groups, want->w.shape, operand, false);
-    if (!rc && want->bias)
-        rc = nn_dnnl_md_init(&c->bias, 1, (dnnl_dims_t){want->w.shape.dim[0]}, dnnl_f32, dnnl_a);
+        rc = weights_md(&c->operand_weights, v->groups, spec->w.shape, operand, false);
+    if (!rc && spec->bias)
+        rc = nn_dnnl_md_init(&c->bias, 1, (dnnl_dims_t){spec->w.shape.dim[0]}, dnnl_f32, dnnl_a);
     return nn_dnnl_status(rc, "describing a convolution", e);
 }
 
-static status make_pd(const struct nn_dnnl *d, const struct nn_dnnl_conv_want *want,
+static status make_pd(const struct nn_dnnl *d, const struct nn_dnnl_conv_spec *spec,
                       dnnl_primitive_desc_t *out, struct errmsg *e)
 {
     struct nn_dnnl_conv c;
     dnnl_primitive_attr_t attr = NULL;
-    status st = describe(want, &c, e);
+    status st = describe(spec, &c, e);
     if (!st)
-        st = nn_dnnl_attr(want->sum, want->post, &attr, e);
+        st = nn_dnnl_attr(spec->sum, spec->post, &attr, e);
     if (!st) {
         st = nn_dnnl_status(nn_dnnl_conv_pd(d->engine, &c, attr, out), "a convolution", e);
         dnnl_primitive_attr_destroy(attr);
@@ -125,32 +125,32 @@ static status add_operand(struct nn_dnnl_call *c, const struct nn_dnnl *d,
 }
 
 static status add_operands(struct nn_dnnl_conv_pair *p, const struct nn_dnnl *d,
-                           const struct nn_dnnl_conv_want *want, const_dnnl_primitive_desc_t pd,
+                           const struct nn_dnnl_conv_spec *spec, const_dnnl_primitive_desc_t pd,
                            struct errmsg *e)
 {
-    status st = add_operand(&p->run, d, pd, &src_of[want->kind], e);
+    status st = add_operand(&p->run, d, pd, &src_of[spec->kind], e);
     if (!st)
-        st = add_operand(&p->run, d, pd, &weights_of[want->kind], e);
-    if (!st && want->bias)
-        st = add_operand(&p->run, d, pd, &bias_of[want->kind], e);
-    return st ? st : add_operand(&p->run, d, pd, &dst_of[want->kind], e);
+        st = add_operand(&p->run, d, pd, &weights_of[spec->kind], e);
+    if (!st && spec->bias)
+        st = add_operand(&p->run, d, pd, &bias_of[spec->kind], e);
+    return st ? st : add_operand(&p->run, d, pd, &dst_of[spec->kind], e);
 }
 
 static status add_reorder(struct nn_dnnl_conv_pair *p, const struct nn_dnnl *d,
-                          const struct nn_dnnl_conv_want *want, const_dnnl_primitive_desc_t pd,
+                          const struct nn_dnnl_conv_spec *spec, const_dnnl_primitive_desc_t pd,
                           struct errmsg *e)
 {
     struct nn_dnnl_md plain = {0};
-    const struct operand *o = &weights_of[want->kind];
+    const struct operand *o = &weights_of[spec->kind];
     nn_dnnl_md_ref packed = dnnl_primitive_desc_query_md(pd, o->query, o->index);
-    dnnl_status_t rc = weights_md(&plain, want->attr->conv.groups, want->w.shape, dnnl_f32, true);
+    dnnl_status_t rc = weights_md(&plain, spec->attr->conv.groups, spec->w.shape, dnnl_f32, true);
     status st = nn_dnnl_status(rc, "plain weights", e);
     if (!st && !dnnl_memory_desc_equal(nn_dnnl_md_ref_of(&plain), packed)) {
         p->weights_bytes = dnnl_memory_desc_get_size(packed);
-        st = nn_dnnl_status(nn_dnnl_layout_mistaken(packed, &p->layout), "a layout", e);
+        st = nn_dnnl_status(nn_dnnl_layout_untrusted(packed, &p->layout), "a layout", e);
     }
     if (!st && p->weights_bytes && !p->layout.rank) {
-        st = want->kind == NN_DNNL_WEIGHTS
+        st = spec->kind == NN_DNNL_WEIGHTS
                  ? nn_dnnl_reorder(&p->reorder, d, packed, nn_dnnl_md_ref_of(&plain), e)
                  : nn_dnnl_reorder(&p->reorder, d, nn_dnnl_md_ref_of(&plain), packed, e);
     }
@@ -159,17 +159,17 @@ static status add_reorder(struct nn_dnnl_conv_pair *p, const struct nn_dnnl *d,
 }
 
 status nn_dnnl_conv_new(struct nn_dnnl_conv_pair *p, const struct nn_dnnl *d,
-                        const struct nn_dnnl_conv_want *want, struct errmsg *e)
+                        const struct nn_dnnl_conv_spec *spec, struct errmsg *e)
 {
     dnnl_primitive_desc_t pd = NULL;
-    status st = make_pd(d, want, &pd, e);
+    status st = make_pd(d, spec, &pd, e);
     if (st)
         return st;
     st = nn_dnnl_call_new(&p->run, d, pd, e);
     if (!st)
-        st = add_operands(p, d, want, pd, e);
+        st = add_operands(p, d, spec, pd, e);
     if (!st)
-        st = add_reorder(p, d, want, pd, e);
+        st = add_reorder(p, d, spec, pd, e);
     dnnl_primitive_desc_destroy(pd);
     size_t a = p->run.scratch_bytes, b = p->reorder.scratch_bytes;
     p->scratch_bytes = nn_align(a > b ? a : b);

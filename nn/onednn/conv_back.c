@@ -10,12 +10,12 @@ static void drop(struct nn_step *s)
     s->state = NULL;
 }
 
-static status make(struct nn_step *s, const struct nn_dnnl_conv_want *want, struct errmsg *e)
+static status make(struct nn_step *s, const struct nn_dnnl_conv_spec *spec, struct errmsg *e)
 {
     struct nn_dnnl_conv_pair *p = s->state = mem_zalloc(1, sizeof *p);
     if (!p)
         return STATUS_NOMEM;
-    status st = nn_dnnl_conv_new(p, s->device_ctx, want, e);
+    status st = nn_dnnl_conv_new(p, s->device_ctx, spec, e);
     s->scratch_bytes = p->scratch_bytes;
     return st;
 }
@@ -38,7 +38,7 @@ static bool per_image(const struct nn_step *s)
 static status data_prepare(struct nn_step *s, struct errmsg *e)
 {
     status st = make(s,
-                     &(struct nn_dnnl_conv_want){.kind = NN_DNNL_DATA,
+                     &(struct nn_dnnl_conv_spec){.kind = NN_DNNL_DATA,
                                                  .attr = &s->attr,
                                                  .x = s->out[0],
                                                  .w = s->in[1],
@@ -87,7 +87,7 @@ static bool weights_supports(const struct nn_step *s)
 static status weights_prepare(struct nn_step *s, struct errmsg *e)
 {
     status st = make(s,
-                     &(struct nn_dnnl_conv_want){.kind = NN_DNNL_WEIGHTS,
+                     &(struct nn_dnnl_conv_spec){.kind = NN_DNNL_WEIGHTS,
                                                  .attr = &s->attr,
                                                  .x = s->in[0],
                                                  .w = s->out[0],

@@ -50,7 +50,7 @@ static status prepare(struct nn_step *s, struct errmsg *e)
     f->post = own ? nn_kernels_here()->post : NULL;
     bool nc = nn_has(&s->in[NC]);
     status st = nn_dnnl_conv_new(p, s->device_ctx,
-                                 &(struct nn_dnnl_conv_want){
+                                 &(struct nn_dnnl_conv_spec){
                                      .kind = NN_DNNL_FORWARD,
                                      .attr = &s->attr,
                                      .x = s->in[X],

@@ -31,7 +31,7 @@ status nn_dnnl_status(dnnl_status_t rc, const char *what, struct errmsg *e);
 /* Makes the primitive and its scratchpad argument. pd stays the caller's. */
 status nn_dnnl_call_new(struct nn_dnnl_call *c, const struct nn_dnnl *d, dnnl_primitive_desc_t pd,
                         struct errmsg *e) MUST_USE;
-/* An argument of this layout; where it lies is said by nn_dnnl_call_point. */
+/* Adds an argument of this layout; nn_dnnl_call_point sets its address. */
 status nn_dnnl_call_arg(struct nn_dnnl_call *c, const struct nn_dnnl *d, int arg, nn_dnnl_md_ref md,
                         struct errmsg *e) MUST_USE;
 status nn_dnnl_call_point(struct nn_dnnl_call *c, int arg, const void *data) MUST_USE;
@@ -78,7 +78,7 @@ status nn_dnnl_attr(bool sum, int post, dnnl_primitive_attr_t *out, struct errms
  * Plain is (O,I,Kh,Kw), as in nn_params. Where the primitive works on plain weights there is no
  * reorder.
  */
-struct nn_dnnl_conv_want {
+struct nn_dnnl_conv_spec {
     enum nn_dnnl_conv_kind kind;
     const struct nn_attr *attr;
     struct nn_tensor x, w, y; /* shapes and stores */
@@ -95,7 +95,7 @@ struct nn_dnnl_conv_pair {
     size_t scratch_bytes; /* enough for either call */
 };
 status nn_dnnl_conv_new(struct nn_dnnl_conv_pair *p, const struct nn_dnnl *d,
-                        const struct nn_dnnl_conv_want *want, struct errmsg *e) MUST_USE;
+                        const struct nn_dnnl_conv_spec *spec, struct errmsg *e) MUST_USE;
 void nn_dnnl_conv_done(struct nn_dnnl_conv_pair *p);
 /* Points both scratchpads, the reorder, and the weights argument: plain, or packed where that
  * differs. */

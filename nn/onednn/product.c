@@ -47,9 +47,9 @@ static status add_arguments(struct nn_dnnl_call *call, const struct nn_dnnl *d,
 static status add_reorder(struct nn_dnnl_call *reorder, const struct nn_dnnl *d,
                           const struct operands *o, nn_dnnl_md_ref packed, struct errmsg *e)
 {
-    struct nn_dnnl_layout mistaken;
-    status st = nn_dnnl_status(nn_dnnl_layout_mistaken(packed, &mistaken), "a layout", e);
-    if (!st && mistaken.rank)
+    struct nn_dnnl_layout untrusted;
+    status st = nn_dnnl_status(nn_dnnl_layout_untrusted(packed, &untrusted), "a layout", e);
+    if (!st && untrusted.rank)
         return errmsg_set(e, STATUS_UNSUPPORTED, "oneDNN: cannot pack these weights");
     return st ? st : nn_dnnl_reorder(reorder, d, nn_dnnl_md_ref_of(&o->plain), packed, e);
 }

@@ -203,7 +203,7 @@ static void make_conv_blocks(struct op_case *c)
     int side = op_case_int(c, 70, 90), n = op_case_int(c, 2, 3);
     wide_conv(c, nn_shape4(n, side, side, 16), 16, 3, 3, nn_conv_same(3, 1));
 }
-/* What goes by im2col: any kernel and stride. */
+/* What im2col computes: any kernel and stride. */
 static void make_conv_strided(struct op_case *c)
 {
     int kh = op_case_int(c, 1, 5), kw = op_case_int(c, 1, 5), stride = op_case_int(c, 1, 3);
@@ -261,7 +261,7 @@ static void make_linear_rows(struct op_case *c)
     struct nn_val x = input(c, s), w = param(c, nn_shape2(o, s.dim[2]));
     c->y = nn_linear(c->graph, x, w, coin(c) ? param(c, nn_shape1(o)) : NN_NONE);
 }
-/* What goes through a GEMM in bf16: rows or sequences, wide layers. */
+/* Wide layers, of rows or sequences: what is left to the devices' GEMM. */
 static void make_linear_wide(struct op_case *c)
 {
     struct nn_shape s = coin(c) ? nn_shape2(op_case_int(c, 32, 130), 0)
@@ -427,7 +427,7 @@ static void make_attention(struct op_case *c)
     struct nn_val q = input(c, s), k = input(c, s), v = input(c, s);
     c->y = nn_attention(c->graph, q, coin(c) ? q : k, v, heads);
 }
-/* What goes by panels; some have more than one block of positions. */
+/* What is computed by panels; some have more than one block of positions. */
 static void make_attention_panels(struct op_case *c)
 {
     int heads = op_case_int(c, 1, 2);

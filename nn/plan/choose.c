@@ -40,7 +40,7 @@ status nn_settle_kernels(struct nn_plan *p, struct errmsg *e)
     return STATUS_OK;
 }
 
-/* Gives the step the first kernel that takes it and can be prepared. */
+/* Gives the step the first kernel that supports it and can be prepared. */
 static status prepare_step(struct nn_plan *p, struct nn_step *s, struct errmsg *e)
 {
     status st = STATUS_UNSUPPORTED;

@@ -114,7 +114,7 @@ static struct nn_node *private_maker(const struct fuser *f, int v, int uses)
     return node->op != NN_OP_GONE && node->out[0] == v ? node : NULL;
 }
 
-/* Puts `fused` in the place of `last`; the maker it grew from goes. */
+/* Puts `fused` in the place of `last` and drops the maker. */
 static void replace(struct fuser *f, struct nn_node *maker, struct nn_node *last,
                     const struct nn_node *fused)
 {
