@@ -1,7 +1,7 @@
 #ifndef NN_NET_CASES_H
 #define NN_NET_CASES_H
-/* Whole networks for tests and profiles: a DDPM-like UNet, and for small images a ResNet-18 and a
-   MobileNet. Static; included by test programs only. */
+/* Whole networks for tests and profiles: a DDPM-like UNet, and for small images a ResNet-18, a
+   MobileNet and a vision transformer. Static; included by test programs only. */
 #include "nn/nn.h"
 
 #include <stdio.h>
@@ -31,8 +31,8 @@ NET_ONLY struct nn_val net_conv(struct net *n, struct nn_val x, int o, int kerne
 }
 NET_ONLY struct nn_val net_linear(struct net *n, struct nn_val x, int o)
 {
-    int c = nn_val_shape(n->g, x).dim[1];
-    struct nn_val w = net_param(n, "w", nn_shape2(o, c), NN_INIT_UNIFORM_FANIN);
+    struct nn_shape s = nn_val_shape(n->g, x);
+    struct nn_val w = net_param(n, "w", nn_shape2(o, s.dim[s.rank - 1]), NN_INIT_UNIFORM_FANIN);
     return nn_linear(n->g, x, w, net_param(n, "b", nn_shape1(o), NN_INIT_ZERO));
 }
 
@@ -175,6 +175,53 @@ NET_ONLY struct nn_val net_mobile(struct nn_graph *g, int batch, int side, int w
         for (int i = 0; i < 2; i++)
             h = net_separable(n, h, width << level, level > 1 && !i ? 2 : 1, training);
     *out_logits = net_linear(n, nn_global_avg_pool(g, h), 10);
+    return nn_softmax_xent(g, *out_logits, labels);
+}
+
+/* ---- vision transformer, Dosovitskiy et al. 2021: patches of 4x4, six layers, heads of 64 ---- */
+
+NET_ONLY struct nn_val net_layer_norm(struct net *n, struct nn_val x)
+{
+    struct nn_shape c = nn_shape1(nn_val_shape(n->g, x).dim[2]);
+    struct nn_val gamma = net_param(n, "g", c, NN_INIT_ONE);
+    return nn_layer_norm(n->g, x, gamma, net_param(n, "b", c, NN_INIT_ZERO), 1e-6f);
+}
+NET_ONLY struct nn_val net_self_attention(struct net *n, struct nn_val x)
+{
+    struct nn_shape s = nn_val_shape(n->g, x);
+    int c = s.dim[2];
+    struct nn_val all = net_linear(n, x, 3 * c), part[3];
+    for (int i = 0; i < 3; i++)
+        part[i] =
+            nn_reshape(n->g, nn_slice_c(n->g, all, i * c, c), nn_shape4(s.dim[0], 1, s.dim[1], c));
+    struct nn_val y = nn_attention(n->g, part[0], part[1], part[2], c / 64);
+    return net_linear(n, nn_reshape(n->g, y, s), c);
+}
+/* As net_resnet18. */
+NET_ONLY struct nn_val net_vit(struct nn_graph *g, int batch, int side, int width, bool training,
+                               struct nn_val *out_logits)
+{
+    enum { PATCH = 4, LAYERS = 6 };
+    (void)training;
+    struct net net = {g, 0}, *n = &net;
+    int tokens = side / PATCH * (side / PATCH) + 1;
+    struct nn_val x = nn_input(g, "x", NN_F32, nn_shape4(batch, side, side, 3));
+    struct nn_val labels = nn_input(g, "labels", NN_I32, nn_shape1(batch));
+    struct nn_val w = net_param(n, "w", nn_shape4(width, 3, PATCH, PATCH), NN_INIT_UNIFORM_FANIN);
+    struct nn_val b = net_param(n, "b", nn_shape1(width), NN_INIT_ZERO);
+    struct nn_val h = nn_conv2d(g, x, w, b, (struct nn_conv){.stride = PATCH});
+    struct nn_val class = net_param(n, "class", nn_shape2(1, width), NN_INIT_ZERO);
+    h = nn_concat_tokens(g, nn_repeat(g, class, batch),
+                         nn_reshape(g, h, nn_shape3(batch, tokens - 1, width)));
+    h = nn_add_each(g, h,
+                    net_param(n, "position", nn_shape2(tokens, width), NN_INIT_UNIFORM_FANIN));
+    for (int i = 0; i < LAYERS; i++) {
+        h = nn_add(g, h, net_self_attention(n, net_layer_norm(n, h)));
+        struct nn_val mlp = nn_act(g, net_linear(n, net_layer_norm(n, h), 4 * width), NN_GELU);
+        h = nn_add(g, h, net_linear(n, mlp, width));
+    }
+    h = nn_slice_tokens(g, net_layer_norm(n, h), 0, 1);
+    *out_logits = net_linear(n, nn_reshape(g, h, nn_shape2(batch, width)), 10);
     return nn_softmax_xent(g, *out_logits, labels);
 }
 

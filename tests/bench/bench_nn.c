@@ -22,7 +22,8 @@
 #include <time.h>
 
 enum { SIDE = 32, CLASSES = 10, RUNS_MAX = 4096, PROFILES = 3, BUF_MAX = 1 << 20 };
-static const double long_ms = 3000; /* a step that takes longer is profiled once, never for nothing */
+/* A step that takes longer is profiled once, never for nothing. */
+static const double long_ms = 3000;
 
 struct net_kind {
     const char *name;
@@ -32,7 +33,7 @@ struct net_kind {
 };
 static const struct net_kind ddpm = {"ddpm", 128, 4, NULL}, unet32 = {"unet32", 32, 3, NULL},
                              resnet18 = {"resnet18", 64, 0, net_resnet18},
-                             mobile = {"mobile", 32, 0, net_mobile};
+                             mobile = {"mobile", 32, 0, net_mobile}, vit = {"vit", 192, 0, net_vit};
 
 struct row {
     const struct net_kind *net;
@@ -40,9 +41,9 @@ struct row {
     bool train;
 };
 static const struct row rows[] = {
-    {&ddpm, 16, false},  {&ddpm, 1, false},       {&ddpm, 64, true},      {&unet32, 16, false},
-    {&unet32, 16, true}, {&resnet18, 128, false}, {&resnet18, 128, true},
-    {&mobile, 128, true},
+    {&ddpm, 16, false},     {&ddpm, 1, false},    {&ddpm, 64, true},
+    {&unet32, 16, false},   {&unet32, 16, true},  {&resnet18, 128, false},
+    {&resnet18, 128, true}, {&mobile, 128, true}, {&vit, 128, true},
 };
 
 enum { NAME_MAX_BYTES = 64 };

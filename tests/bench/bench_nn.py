@@ -167,8 +167,25 @@ class Mobile(nn.Module):
         return self.fc(self.layers(x).mean((2, 3)))
 
 
+class ViT(nn.Module):
+    def __init__(self, width, side=32, patch=4, layers=6):
+        super().__init__()
+        self.conv = nn.Conv2d(3, width, patch, patch)
+        self.first = nn.Parameter(torch.zeros(1, 1, width))
+        self.position = nn.Parameter(torch.randn(1, (side // patch) ** 2 + 1, width) * 0.02)
+        layer = nn.TransformerEncoderLayer(width, width // 64, 4 * width, dropout=0, activation="gelu", layer_norm_eps=1e-6,
+                                           batch_first=True, norm_first=True)
+        self.layers = nn.TransformerEncoder(layer, layers, nn.LayerNorm(width, eps=1e-6))
+        self.fc = nn.Linear(width, 10)
+
+    def forward(self, x):
+        x = self.conv(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.first.to(x.dtype).expand(len(x), -1, -1), x], 1) + self.position.to(x.dtype)
+        return self.fc(self.layers(x)[:, 0])
+
+
 NETWORKS = {"ddpm": lambda: UNet(128, 4), "unet32": lambda: UNet(32, 3), "resnet18": lambda: ResNet18(64),
-            "mobile": lambda: Mobile(32)}
+            "mobile": lambda: Mobile(32), "vit": lambda: ViT(192)}
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
