@@ -194,6 +194,7 @@ FUZZ         ?= $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/*.c))
 FUZZ_SECONDS ?= 60
 FUZZ_SEEDS.weights := tests/golden
 FUZZ_SEEDS.image   := $(BUILD)/fuzz/image.seeds/src
+FUZZ_SEEDS.arrays  := $(BUILD)/fuzz/arrays.seeds
 FUZZ_FLAGS.import  := -max_len=1024 -len_control=0
 fuzz:
 	@$(MAKE) CC=clang SAN=fuzzer-no-link,address,undefined fuzz-built
@@ -212,6 +213,9 @@ fuzz-built: $(FUZZ:%=$(BUILD)/fuzz/%) $(BUILD)/fuzz/.corpora
 	@$(foreach f,$(FUZZ),echo "== $f" && mkdir -p $(BUILD)/fuzz/$f.corpus && $(BUILD)/fuzz/$f -max_total_time=$(FUZZ_SECONDS) \
 	    -max_len=8192 $(FUZZ_FLAGS.$f) -artifact_prefix=$(BUILD)/fuzz/ $(BUILD)/fuzz/$f.corpus $(FUZZ_SEEDS.$f) &&) true
 $(BUILD)/fuzz/image: | $(BUILD)/fuzz/image.seeds/src
+$(BUILD)/fuzz/arrays: | $(BUILD)/fuzz/arrays.seeds
+$(BUILD)/fuzz/arrays.seeds: # the same of array files; none without numpy
+	@/usr/bin/python3 tests/fuzz/array_seeds.py $@ || mkdir -p $@
 $(BUILD)/fuzz/image.seeds/src: # a small file of each kind; none without PIL
 	@/usr/bin/python3 tests/image_formats.py make $(@D) || mkdir -p $@
 $(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c $(ARCHIVES)
