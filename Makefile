@@ -81,6 +81,7 @@ help:
 	@echo 'make demo       the main job on Fashion-MNIST: protect, mount, train, compare (report in demo/report.html)'
 	@echo 'make check      build and run every test'
 	@echo 'make bench      speed against PyTorch and against the hardware; BENCH=profiles: what a profile costs and achieves'
+	@echo 'make study      STUDY=purifiers: accuracy for each protection and purifier; takes hours, goes on where it was'
 	@echo 'make deps       install the Debian packages that are missing'
 	@echo 'make install    PREFIX=$(PREFIX) DESTDIR=$(DESTDIR); make uninstall undoes it'
 	@echo 'make ONEDNN=no  without the device onednn (it is built in for x86-64); ONEDNN=yes with it'
@@ -224,6 +225,11 @@ $(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c $(ARCHIVES)
 	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -I . -I cache -o $@ $< -Wl,--start-group $(ARCHIVES) -Wl,--end-group \
 	    $(shell $(PKG_CONFIG) --cflags --libs $(PKGS)) $(sort $(foreach f,$(FOLDERS),$(LIBS.$(f)))) -lm
 
+# Long: a classifier for each cell. What was measured is in tests/study/*.tsv; STUDY_SHOW=1 prints it.
+STUDY ?= purifiers
+study: all
+	@BUILD=$(CURDIR)/$(BUILD) tests/study/run $(STUDY)
+
 bench: all
 	@BUILD=$(CURDIR)/$(BUILD) NN_LIBS='$(LIBS.nn)' tests/bench/run $(BENCH)
 
@@ -263,4 +269,4 @@ clean:
 	rm -rf build build-*
 
 -include $(foreach f,$(FOLDERS),$(wildcard $(BUILD)/$(f)/*.d $(BUILD)/$(f)/*/*.d))
-.PHONY: .always all help check check-built check-headers fmt fuzz fuzz-built fuzz-corpora fuzz-packed bench demo deps install uninstall clean $(FOLDERS:%=test-%)
+.PHONY: .always all help check check-built check-headers fmt fuzz fuzz-built fuzz-corpora fuzz-packed bench study demo deps install uninstall clean $(FOLDERS:%=test-%)
