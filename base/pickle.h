@@ -7,8 +7,8 @@
  * that says it. Instructions that plain data does not need (instances of classes, extension codes,
  * buffers outside the file) are refused as well.
  *
- * Memory is bounded by the length of the pickle and by PICKLE_VALUES_MAX: an instruction makes at
- * most one value. Values may be shared and may contain themselves; whoever walks them bounds the
+ * Memory is bounded by the length of the pickle, and by PICKLE_VALUES_MAX and PICKLE_ADDED_MAX
+ * however long it is. Values may be shared and may contain themselves; whoever walks them bounds the
  * walk.
  *
  *     enum { MAKE_ARRAY };
@@ -64,7 +64,10 @@ struct pickle_value {
     };
 };
 
-enum { PICKLE_VALUES_MAX = 1 << 22 };
+enum {
+    PICKLE_VALUES_MAX = 1 << 21, /* also of the stack, of its marks and of the memo */
+    PICKLE_ADDED_MAX = 1 << 24   /* times that a value is pushed, or added to a list */
+};
 
 struct pickle_name {
     const char *module, *name;
@@ -78,7 +81,7 @@ struct pickle_rules {
 
 struct pickle;
 /* Reads one pickle from the beginning of data; *out_len: how long it was. The values live until
-   pickle_free and point into data. CORRUPT; UNSUPPORTED names what is not read. */
+   pickle_free and point into data. CORRUPT; LIMIT; UNSUPPORTED names what is not read. */
 status pickle_read(const unsigned char *data, size_t len, const struct pickle_rules *rules,
                    struct pickle **out, size_t *out_len, struct errmsg *e) MUST_USE;
 void pickle_free(struct pickle *p);

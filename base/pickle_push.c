@@ -132,8 +132,7 @@ static void push_dict(struct pickle *p, const value *args)
     for (size_t i = 0; v && pickle_is(pairs, PICKLE_LIST) && i < pairs->list.n; i++) {
         const value *pair = pairs->list.at[i];
         bool whole = pickle_is(pair, PICKLE_TUPLE) || pickle_is(pair, PICKLE_LIST);
-        /* One list of pairs may be used again and again: bounded by the pickle's length. */
-        if (!whole || pair->list.n != 2 || ++p->copied > p->len) {
+        if (!whole || pair->list.n != 2 || p->st) { /* a list of pairs may be used many times */
             pickle_corrupt(p);
             return;
         }

@@ -34,12 +34,21 @@ uint64_t pickle_take_little(struct pickle *p, int bytes)
 
 /* ---- values ---- */
 
+static void too_large(struct pickle *p)
+{
+    pickle_fail(p, STATUS_LIMIT, "more values than are read");
+}
+
 static bool grow(struct pickle *p, void **at, size_t *cap, size_t need, size_t size)
 {
     if (need <= *cap)
         return true;
-    size_t more = need < 8 ? 8 : need * 2;
-    void *new = more > SIZE_MAX / size ? NULL : mem_realloc(*at, more * size);
+    if (need > PICKLE_VALUES_MAX) {
+        too_large(p);
+        return false;
+    }
+    size_t more = need < 8 ? 8 : need * 2 < PICKLE_VALUES_MAX ? need * 2 : PICKLE_VALUES_MAX;
+    void *new = mem_realloc(*at, more * size);
     if (!new) {
         pickle_fail(p, STATUS_NOMEM, "out of memory");
         return false;
@@ -51,14 +60,14 @@ static bool grow(struct pickle *p, void **at, size_t *cap, size_t need, size_t s
 
 void pickle_add(struct pickle *p, struct pickle_list *l, value *v)
 {
-    if (grow(p, (void **)&l->at, &l->cap, l->n + 1, sizeof *l->at))
+    if (++p->added > PICKLE_ADDED_MAX)
+        too_large(p);
+    else if (grow(p, (void **)&l->at, &l->cap, l->n + 1, sizeof *l->at))
         l->at[l->n++] = v;
 }
 
 value *pickle_make(struct pickle *p, enum pickle_kind kind)
 {
-    if (p->n_made == PICKLE_VALUES_MAX)
-        pickle_fail(p, STATUS_LIMIT, "more values than are read");
     if (p->st || !grow(p, (void **)&p->made, &p->cap_made, p->n_made + 1, sizeof *p->made))
         return NULL;
     value *v = mem_zalloc(1, sizeof *v);

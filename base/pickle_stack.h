@@ -22,7 +22,7 @@ struct pickle {
     struct pickle_list memo; /* NULL where nothing was put */
     struct pickle_list persistent;
     value *root;
-    size_t copied; /* pairs of dictionaries */
+    size_t added; /* calls of pickle_add */
     struct errmsg *e;
     status st;
 };

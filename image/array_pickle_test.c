@@ -1,5 +1,6 @@
 /* CIFAR's pickles: as published, and everything that a pickle can be instead. (tests/unpack.bats
    has those that Python writes today.) */
+#include "base/pickle.h"
 #include "test_cifar.h"
 
 static void a_batch_is_read(void **state)
@@ -240,17 +241,39 @@ static void a_changed_byte_does_no_harm(void **state)
     buf_done(&b);
 }
 
-/* A byte makes a value: there is a limit to how much memory a file asks for. */
-static void values_are_bounded(void **state)
+/* `times` copies of `part` behind `begin`. */
+static struct buf repeated(const char *begin, size_t len, const char *part, size_t part_len,
+                           size_t times)
+{
+    struct buf b = BUF_INIT((size_t)1 << 26);
+    assert_int_equal(buf_reserve(&b, len + times * part_len), STATUS_OK);
+    add(&b, begin, len);
+    for (size_t i = 0; i < times; i++)
+        memcpy(b.data + b.len + i * part_len, part, part_len);
+    b.len += times * part_len;
+    return b;
+}
+#define REPEATED(begin, part, times)                                                               \
+    repeated(begin, sizeof(begin) - 1, part, sizeof(part) - 1, times)
+
+/* A file of few different bytes is small when it is compressed: what it asks for has a limit. */
+static void memory_is_bounded(void **state)
 {
     struct scratch *s = *state;
-    enum { MANY = 5 << 20 };
-    struct buf b = BUF_INIT(MANY + 16);
-    assert_int_equal(buf_reserve(&b, MANY + 4), STATUS_OK);
-    memcpy(b.data, "\x80\2(", 3);
-    memset(b.data + 3, 'N', MANY);
-    b.len = MANY + 3;
-    refused(s, &b, STATUS_LIMIT, "more values");
+    enum { MANY = PICKLE_VALUES_MAX + 10, ADDED = PICKLE_ADDED_MAX + 10 };
+    struct buf b = REPEATED("\x80\2(", "N", MANY);
+    refused(s, &b, STATUS_LIMIT, "more values"); /* values */
+    b = REPEATED("\x80\2", "(", MANY);
+    refused(s, &b, STATUS_LIMIT, "more values"); /* marks */
+    b = REPEATED("\x80\2Nq\0", "h\0", MANY);
+    refused(s, &b, STATUS_LIMIT, "more values"); /* the stack */
+    b = REPEATED("\x80\2Nq\0]",
+                 "h\0"
+                 "a",
+                 ADDED / 2);
+    refused(s, &b, STATUS_LIMIT, "more values"); /* a list */
+    b = REPEATED("\x80\2Nr\xff\xff\x4f\0", "N", 6 << 20);
+    refused(s, &b, STATUS_LIMIT, "more values"); /* the memo */
 }
 
 #define SCRATCH_TEST(f) cmocka_unit_test_setup_teardown(f, scratch_setup, scratch_teardown)
@@ -267,7 +290,7 @@ int main(void)
         SCRATCH_TEST(labels_fit_the_images),
         SCRATCH_TEST(a_pickle_cut_anywhere_is_refused),
         SCRATCH_TEST(a_changed_byte_does_no_harm),
-        SCRATCH_TEST(values_are_bounded),
+        SCRATCH_TEST(memory_is_bounded),
     };
     return cmocka_run_group_tests_name("array_pickle", tests, NULL, NULL);
 }
