@@ -25,4 +25,10 @@ int archive_label(const struct archive *a, size_t i);
 /* The caller's to free with image_done. */
 status archive_get(const struct archive *a, size_t i, struct image *out) MUST_USE;
 
+/* ---- archive_numpy.c: the same of numpy's arrays; after a failure of open, close is due ---- */
+status archive_numpy_open(const char *images, const char *labels, struct archive *a,
+                          struct errmsg *e) MUST_USE;
+int archive_numpy_label(const struct archive *a, size_t i);
+status archive_numpy_get(const struct archive *a, size_t i, struct image *out) MUST_USE;
+
 #endif

@@ -75,6 +75,7 @@ status surrogate_new(const struct protect_job *j, const struct surrogate_param *
                      surrogate_delta_fn *delta, const void *arg, struct surrogate **out,
                      struct errmsg *e) MUST_USE;
 void surrogate_free(struct surrogate *s);
+/* ---- surrogate_rounds.c ---- */
 /* A batch: the first `batch` of n samples with their perturbation as the network's input, their
    labels in s->label; rows past n are zero with label -1. */
 status surrogate_load(struct surrogate *s, const int *sample, int n, float *input,
