@@ -9,22 +9,17 @@
  * at the same place as what was found.
  */
 #include "exif.h"
-#include "png_format.h"
+#include "png_text.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
-#include <zlib.h>
 
 static const char key_profile[] = "Raw profile type exif";
 static const uint8_t exif_mark[6] = {'E', 'x', 'i', 'f'};
 static const char key_exif[] = "exif";
 static const char key_xmp[] = "XML:com.adobe.xmp";
 
-enum {
-    TEXT_MAX = 1 << 20, /* PIL refuses files with more in one text */
-    KEY_MAX = 80
-};
+enum { KEY_MAX = 80 };
 
 struct found {
     bool idat; /* seen */
@@ -38,114 +33,10 @@ struct found {
 
 /* ---- texts ---- */
 
-/* Replaces compressed bytes by what they are; false when they make no sense. */
-static bool inflate_text(struct buf *text)
-{
-    struct buf out = BUF_INIT(TEXT_MAX);
-    z_stream z = {.next_in = (Bytef *)text->data, .avail_in = (uInt)text->len};
-    if (buf_reserve(&out, TEXT_MAX) || inflateInit(&z) != Z_OK) {
-        buf_done(&out);
-        return false;
-    }
-    z.next_out = (Bytef *)out.data;
-    z.avail_out = TEXT_MAX;
-    int code = inflate(&z, Z_FINISH);
-    out.len = TEXT_MAX - z.avail_out;
-    inflateEnd(&z);
-    buf_done(text);
-    *text = out;
-    return code == Z_STREAM_END;
-}
-
-/* The number of bytes of the head that stand between a text's key (with its zero) and its value:
-   per type; sets *out_packed. -1: it makes no sense. */
-static int text_head(const char *type, const uint8_t *p, size_t len, bool *out_packed)
-{
-    *out_packed = type[0] == 'z';
-    if (type[0] == 't')
-        return 0;
-    if (type[0] == 'z')
-        return len >= 1 && p[0] == 0 ? 1 : -1;
-    const uint8_t *language = len >= 2 ? memchr(p + 2, 0, len - 2) : NULL;
-    size_t at = language ? (size_t)(language + 1 - p) : 0;
-    const uint8_t *translated = language ? memchr(language + 1, 0, len - at) : NULL;
-    *out_packed = translated && p[0] != 0;
-    if (!translated || (*out_packed && p[1] != 0))
-        return -1;
-    return (int)(translated + 1 - p);
-}
-
-/* The value of a text chunk whose key is key_len long. *out_good: it makes sense. */
-static status text_value(struct source *s, const struct png_chunk *c, size_t key_len,
-                         struct buf *out, bool *out_good, struct errmsg *e)
-{
-    size_t len = c->len - key_len - 1;
-    bool packed;
-    if (len > TEXT_MAX)
-        len = TEXT_MAX;
-    status st = buf_reserve(out, len);
-    if (!st)
-        st = source_copy(s, c->off + PNG_CHUNK_HEAD + key_len + 1, len, (uint8_t *)out->data, e);
-    if (st)
-        return st;
-    int head = len ? text_head(c->type, (uint8_t *)out->data, len, &packed) : -1;
-    *out_good = head >= 0;
-    if (!*out_good)
-        return STATUS_OK;
-    out->len = len - (size_t)head;
-    memmove(out->data, out->data + head, out->len);
-    if (packed)
-        *out_good = inflate_text(out);
-    return STATUS_OK;
-}
-
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
-/* "\nexif\n    LENGTH\nHEX...": the bytes, in place. */
-static void profile_bytes(struct buf *text)
-{
-    size_t from = 0, to = 0;
-    for (int lines = 0; from < text->len && lines < 3; from++)
-        lines += text->data[from] == '\n';
-    int high = -1;
-    for (; from < text->len; from++) {
-        int digit = hex_digit(text->data[from]);
-        if (digit < 0 && isspace((unsigned char)text->data[from]))
-            continue;
-        if (digit < 0)
-            break;
-        if (high >= 0)
-            text->data[to++] = (char)(high << 4 | digit);
-        high = high >= 0 ? -1 : digit;
-    }
-    text->len = to;
-}
-
-/* tiff:Orientation="6" or tiff:Orientation>6 */
-static int xmp_orientation(const struct buf *text)
-{
-    static const char name[] = "tiff:Orientation";
-    size_t n = sizeof name - 1;
-    const char *p = text->data, *end = p + text->len;
-    while (p && (size_t)(end - p) > n && (p = memmem(p, (size_t)(end - p), name, n))) {
-        p += n;
-        size_t skip = end - p >= 2 && memcmp(p, "=\"", 2) == 0 ? 2 : end - p >= 1 && *p == '>';
-        if (skip && (size_t)(end - p) > skip && isdigit((unsigned char)p[skip]))
-            return p[skip] >= '1' && p[skip] <= '8' ? p[skip] - '0' : 1;
-    }
-    return 0;
-}
-
 static status look_at_text(struct source *s, const struct png_chunk *c, struct found *f,
                            struct errmsg *e)
 {
-    AUTO(buf_done) struct buf text = BUF_INIT(TEXT_MAX);
+    AUTO(buf_done) struct buf text = BUF_INIT(PNG_TEXT_MAX);
     const uint8_t *p;
     size_t n = c->len < KEY_MAX ? c->len : KEY_MAX;
     status st = source_at(s, c->off + PNG_CHUNK_HEAD, n, &p, e);
@@ -159,15 +50,15 @@ static status look_at_text(struct source *s, const struct png_chunk *c, struct f
     bool xmp = strcmp((const char *)p, key_xmp) == 0, good;
     if (!(profile || exif || xmp))
         return STATUS_OK;
-    st = text_value(s, c, (size_t)(zero - p), &text, &good, e);
+    st = png_text_value(s, c, (size_t)(zero - p), &text, &good, e);
     if (st || !good)
         return st;
     if (xmp) {
-        f->xmp = xmp_orientation(&text);
+        f->xmp = png_text_orientation(&text);
         return STATUS_OK;
     }
     if (profile)
-        profile_bytes(&text);
+        png_text_profile(&text);
     struct source tiff;
     source_init_memory(&tiff, text.data, text.len);
     if (exif) {
