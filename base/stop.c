@@ -29,8 +29,8 @@ static void on_alarm(int sig)
     char line[160];
     (void)sig;
     const char *what = waits_for;
-    size_t n = strlen(what), room = sizeof line - sizeof before - sizeof after;
-    n = n < room ? n : room;
+    size_t n = strlen(what), max = sizeof line - sizeof before - sizeof after;
+    n = n < max ? n : max;
     memcpy(line, before, sizeof before - 1);
     memcpy(line + sizeof before - 1, what, n);
     memcpy(line + sizeof before - 1 + n, after, sizeof after - 1);

@@ -78,7 +78,7 @@ static status open_to_write(struct cache *c, struct errmsg *e)
 {
     c->read_mode = DB_WRITE;
     status st = index_ready(c, e);
-    if (st == STATUS_NO_SPACE && c->opt.make_room && full_disk_before_open(c))
+    if (st == STATUS_NO_SPACE && c->opt.make_space && full_disk_before_open(c))
         st = index_ready(c, e);
     if (!st)
         reserve_keep(c->dir, RESERVE_SPACE);

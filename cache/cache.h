@@ -64,7 +64,7 @@ struct cache_options {
     bool read_only;  /* no writer, nothing is created, renamed or repaired (SQLite may create its
                         -shm file); puts are DENIED */
     bool must_write; /* fail where it would be opened for reading only */
-    bool make_room;  /* when the disk is so full that the index cannot be opened even without the
+    bool make_space; /* when the disk is so full that the index cannot be opened even without the
                         reserve: delete the least recently used pack */
 };
 
@@ -210,7 +210,7 @@ struct cache_stats {
     uint64_t aside_bytes;
     uint64_t max_bytes; /* of this handle; CACHE_NO_LIMIT: none */
     uint64_t min_free_bytes;
-    uint64_t room_bytes; /* that may still be stored before something is evicted */
+    uint64_t free_bytes; /* that may still be stored before something is evicted */
     /* of this handle, since cache_open */
     uint64_t hits;
     uint64_t misses;

@@ -127,7 +127,7 @@ static void open_modes(void **state)
     remove_dir(dir);
 }
 
-/* Opening writes nothing into a file that is there: a full disk has no room for that. */
+/* Opening writes nothing into a file that is there: a full disk has no space for that. */
 static void opening_writes_nothing(void **state)
 {
     (void)state;

@@ -160,7 +160,7 @@ static void fail_each_with(enum fault_kind kind, int err, enum before how, scena
         fn(dir, &p);
         fault_clear();
         hit = fault_calls(kind) - calls >= n;
-        check_after(dir, &p, kind == FAULT_READ || err == ENOSPC); /* it makes room */
+        check_after(dir, &p, kind == FAULT_READ || err == ENOSPC); /* it makes space */
         remove_dir(dir);
         assert_true(n < MOST);
     }

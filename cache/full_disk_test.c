@@ -103,7 +103,7 @@ static void opens_and_serves(void **state)
     assert_true(exists(dir, "reserve")); /* made again from what closing gave back */
     c = open_as(dir, (struct cache_options){0});
     assert_int_equal(OBJECTS, count_there(c, 0, OBJECTS));
-    for (unsigned i = 0; i < 100; i++) /* what is old makes room for what is new */
+    for (unsigned i = 0; i < 100; i++) /* the oldest are evicted for them */
         assert_ok(put(c, OBJECTS + i));
     assert_ok(cache_flush(c));
     assert_int_equal(100, count_there(c, OBJECTS, OBJECTS + 100));
@@ -188,8 +188,8 @@ static void without_its_reserve(void **state)
                   cache_open(dir, &(struct cache_options){.must_write = true}, &c, &e));
     assert_non_null(strstr(e.text, "no space"));
     struct cache_gc_result gc;
-    c = open_as(
-        dir, (struct cache_options){.max_bytes = 600 << 10, .must_write = true, .make_room = true});
+    c = open_as(dir, (struct cache_options){
+                         .max_bytes = 600 << 10, .must_write = true, .make_space = true});
     unsigned there = count_there(c, 0, OBJECTS);
     assert_true(there < OBJECTS && there > OBJECTS / 2); /* one pack had to go */
     assert_ok(cache_gc(c, NULL, &gc));
@@ -207,7 +207,7 @@ static void a_new_cache_on_a_full_disk(void **state)
     assert_non_null(strstr(e.text, "no space"));
 }
 
-/* The disk becomes full, and has room again, while the cache is open. */
+/* The disk becomes full, and has space again, while the cache is open. */
 static void full_for_a_while(void **state)
 {
     const char *dir = disk_of(state);

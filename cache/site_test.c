@@ -278,7 +278,7 @@ static void serves_from_a_read_only_file_system(void **state)
         assert_non_null(cache_read_only(c));
         assert_int_equal(20, count_there(c, 0, 20));
         assert_int_equal(20, stats_of(c).objects);
-        assert_int_equal(0, stats_of(c).room_bytes);
+        assert_int_equal(0, stats_of(c).free_bytes);
         assert_status(STATUS_DENIED, put(c, 30));
         assert_ok(cache_flush(c));
         struct cache_verify_result v;
@@ -362,7 +362,7 @@ static void limits_by_default(void **state)
     assert_ok(cache_open(dir, NULL, &c, NULL));
     assert_int_equal(l.max_bytes, stats_of(c).max_bytes);
     assert_int_equal(l.min_free_bytes, stats_of(c).min_free_bytes);
-    assert_true(stats_of(c).room_bytes <= l.max_bytes);
+    assert_true(stats_of(c).free_bytes <= l.max_bytes);
     assert_ok(cache_close(c));
     c = open_dir(dir);
     assert_true(stats_of(c).max_bytes == CACHE_NO_LIMIT);

@@ -298,7 +298,7 @@ static void below_the_floor_nothing_begins(void **state)
     (void)state;
     char *dir = temp_dir();
     struct cache *c = open_with(dir, below_the_floor);
-    assert_int_equal(0, stats_of(c).room_bytes);
+    assert_int_equal(0, stats_of(c).free_bytes);
     for (unsigned i = 0; i < 10; i++)
         assert_ok(put(c, i));
     assert_status(STATUS_NO_SPACE, cache_flush(c));
@@ -313,7 +313,7 @@ static void below_the_floor_the_new_replaces_the_old(void **state)
     (void)state;
     char *dir = temp_dir();
     struct cache *c = open_with(dir, no_floor);
-    assert_true(stats_of(c).room_bytes <= LIMIT && stats_of(c).room_bytes > LIMIT / 2);
+    assert_true(stats_of(c).free_bytes <= LIMIT && stats_of(c).free_bytes > LIMIT / 2);
     for (unsigned i = 0; i < 500; i++)
         assert_ok(put(c, i));
     assert_ok(cache_flush(c));
@@ -321,8 +321,8 @@ static void below_the_floor_the_new_replaces_the_old(void **state)
     assert_int_equal(500, stats_of(c).objects);
     assert_ok(cache_close(c));
     c = open_with(dir, below_the_floor);
-    assert_true(stats_of(c).room_bytes < before);
-    for (unsigned i = 500; i < 900; i++) { /* each makes room of its own, of a whole pack */
+    assert_true(stats_of(c).free_bytes < before);
+    for (unsigned i = 500; i < 900; i++) { /* each frees space, a whole pack of it */
         assert_ok(put(c, i));
         assert_ok(cache_flush(c));
     }
@@ -333,14 +333,14 @@ static void below_the_floor_the_new_replaces_the_old(void **state)
     remove_dir(dir);
 }
 
-/* What is said to have room is stored without anything being evicted. */
+/* As much as free_bytes says is stored without anything being evicted. */
 static void room_is_what_it_says(void **state)
 {
     (void)state;
     char *dir = temp_dir();
     struct cache *c = open_with(dir, no_floor);
     unsigned n = 0;
-    while (stats_of(c).room_bytes > 1024) {
+    while (stats_of(c).free_bytes > 1024) {
         assert_ok(put(c, n++));
         assert_ok(cache_flush(c));
         assert_int_equal(0, stats_of(c).evicted);

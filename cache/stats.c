@@ -78,7 +78,7 @@ status cache_stats(struct cache *c, struct cache_stats *out)
                                            size_at(c->dir, "index.sqlite-wal"),
                             .max_bytes = c->opt.max_bytes,
                             .min_free_bytes = c->opt.min_free_bytes,
-                            .room_bytes = c->opt.read_only ? 0 : space_left(c, &t)};
+                            .free_bytes = c->opt.read_only ? 0 : space_left(c, &t)};
     st = count_aside(c, &s);
     if (st)
         return st;

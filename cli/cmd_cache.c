@@ -18,7 +18,7 @@ static status must_be_cache(const char *dir, struct errmsg *e)
                : errmsg_set(e, STATUS_NOT_FOUND, "%s is no cache (name one with --cache)", dir);
 }
 
-static status open_cache(const struct cache_call *call, bool writes, bool makes_room,
+static status open_cache(const struct cache_call *call, bool writes, bool makes_space,
                          struct cache **out, struct errmsg *e)
 {
     AUTO(mem_free) char *standard = NULL;
@@ -32,7 +32,7 @@ static status open_cache(const struct cache_call *call, bool writes, bool makes_
                                       .min_free_bytes = CACHE_NO_LIMIT,
                                       .read_only = !writes,
                                       .must_write = true,
-                                      .make_room = makes_room};
+                                      .make_space = makes_space};
     status st = must_be_cache(dir, e);
     if (!st)
         st = cache_open(dir, &opt, out, e);
@@ -110,7 +110,7 @@ static int work_on_cache(const struct cache_subcommand *sub, struct cache_call *
     struct errmsg e = {""};
     status st = parse_words(call, word, n, &e);
     if (!st)
-        st = open_cache(call, sub->writes || call->repair, sub->makes_room, &c, &e);
+        st = open_cache(call, sub->writes || call->repair, sub->makes_space, &c, &e);
     if (st)
         return cli_fail(st, &e);
     return sub->work(call, c);

@@ -36,8 +36,8 @@ typedef int cache_work_fn(const struct cache_call *call, struct cache *c);
 struct cache_subcommand {
     const char *command, *usage, *about; /* as in struct cli_spec */
     unsigned takes;
-    bool writes;     /* else it is opened read-only, unless with --repair */
-    bool makes_room; /* it frees space: it may delete a pack to be able to open the cache */
+    bool writes;      /* else it is opened read-only, unless with --repair */
+    bool makes_space; /* it frees space: it may delete a pack to be able to open the cache */
     cache_work_fn *work;
 };
 

@@ -142,7 +142,7 @@ int cache_cmd_gc(int argc, char **argv)
         .about = "Gives space back to the disk. Mounts may go on using the cache meanwhile.",
         .takes = TAKES_LIMIT | TAKES_ASIDE,
         .writes = true,
-        .makes_room = true,
+        .makes_space = true,
         .work = gc};
     return cache_command(&sub, argc, argv);
 }

@@ -76,7 +76,7 @@ int cache_cmd_rm(int argc, char **argv)
         .about = "Forgets objects, pinned ones too; they are purified again when they are read.",
         .takes = TAKES_ALL | TAKES_PROFILE | TAKES_KEYS,
         .writes = true,
-        .makes_room = true,
+        .makes_space = true,
         .work = rm};
     return cache_command(&sub, argc, argv);
 }

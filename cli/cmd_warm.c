@@ -15,7 +15,7 @@ static const long poll_ns = 200 * 1000000l;
 
 struct names {
     char **item;
-    size_t n, room;
+    size_t n, cap;
 };
 
 static void names_done(struct names *l)
@@ -32,13 +32,13 @@ static void names_donep(struct names *l)
 
 static status names_add(struct names *l, const char *name)
 {
-    if (l->n == l->room) {
-        size_t room = l->room ? 2 * l->room : 1024;
-        char **more = mem_realloc(l->item, room * sizeof *more);
+    if (l->n == l->cap) {
+        size_t cap = l->cap ? 2 * l->cap : 1024;
+        char **more = mem_realloc(l->item, cap * sizeof *more);
         if (!more)
             return STATUS_NOMEM;
         l->item = more;
-        l->room = room;
+        l->cap = cap;
     }
     l->item[l->n] = mem_strdup(name);
     return l->item[l->n] ? (l->n++, STATUS_OK) : STATUS_NOMEM;
@@ -246,7 +246,7 @@ static int run_warm(struct answer *a, struct errmsg *e)
     if (lost)
         fprintf(stderr,
                 "relearn: %" PRIu64
-                " images are not stored, since the cache has no room or cannot be "
+                " images are not stored, since the cache has no space or cannot be "
                 "written: they are purified again when they are read (a larger cache_size, or "
                 "relearn cache rm)\n",
                 lost);

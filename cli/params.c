@@ -38,9 +38,9 @@ void cli_params_add(struct cli_params *p, const char *member, const struct param
 }
 
 size_t cli_options_join(const struct cli_option *own, size_t n, struct cli_params *p,
-                        struct cli_option *all, size_t room)
+                        struct cli_option *all, size_t max)
 {
-    CHECK(n + (size_t)p->n <= room);
+    CHECK(n + (size_t)p->n <= max);
     memcpy(all, own, n * sizeof *own);
     for (int i = 0; i < p->n; i++)
         all[n + (size_t)i] = (struct cli_option){p->row[i].name,   0,   CLI_STRING,
@@ -49,10 +49,10 @@ size_t cli_options_join(const struct cli_option *own, size_t n, struct cli_param
 }
 
 int cli_params_given_with(const struct cli_params *p, const char *prefix, struct param_arg *out,
-                          int room)
+                          int max)
 {
     int n = 0;
-    for (int i = 0; i < p->n && n < room; i++)
+    for (int i = 0; i < p->n && n < max; i++)
         if (p->row[i].value && strncmp(p->row[i].name, prefix, strlen(prefix)) == 0)
             out[n++] = (struct param_arg){p->row[i].key, p->row[i].value};
     return n;

@@ -30,9 +30,9 @@ void cli_params_name(const char *key, const char *prefix, char out[64]);
    names each with what it means there. */
 void cli_params_add(struct cli_params *p, const char *member, const struct param_table *t,
                     const char *prefix);
-/* Writes own options, then those of p, to all[room]; returns how many. */
+/* Writes own options, then those of p, to all[max]; returns how many. */
 size_t cli_options_join(const struct cli_option *own, size_t n, struct cli_params *p,
-                        struct cli_option *all, size_t room);
+                        struct cli_option *all, size_t max);
 /* Whether every option that was given is one of the chosen member's, which were added with prefix,
    and whether it can take each value. CLI_GO, or what cli_usage_error gives, having said what the
    member has or wants. */
@@ -40,8 +40,8 @@ int cli_params_check(const struct cli_spec *spec, const struct cli_params *p, co
                      const struct param_table *t, const char *prefix);
 /* Writes what was given to out[CLI_PARAMS_MAX]; returns how many. */
 int cli_params_given(const struct cli_params *p, struct param_arg *out);
-/* The same for options whose names begin with prefix, at most `room` of them. */
+/* The same for options whose names begin with prefix, at most `max` of them. */
 int cli_params_given_with(const struct cli_params *p, const char *prefix, struct param_arg *out,
-                          int room);
+                          int max);
 
 #endif

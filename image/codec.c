@@ -29,7 +29,7 @@ void header_drop_color(struct header *h)
     h->no_color = true;
 }
 
-static bool has_room(const struct header *h, uint32_t len)
+static bool fits(const struct header *h, uint32_t len)
 {
     return h->n_pieces < HEADER_MAX_PIECES && h->info.metadata_bytes <= h->max_metadata &&
            len <= h->max_metadata - h->info.metadata_bytes;
@@ -39,9 +39,9 @@ void header_add_piece(struct header *h, uint64_t off, uint32_t len, enum piece_k
 {
     if (kind == PIECE_COLOR && h->no_color)
         return;
-    if (!has_room(h, len))
+    if (!fits(h, len))
         header_drop_color(h);
-    if (!has_room(h, len) || (kind == PIECE_COLOR && h->no_color))
+    if (!fits(h, len) || (kind == PIECE_COLOR && h->no_color))
         return;
     h->pieces[h->n_pieces++] = (struct header_piece){off, len, kind};
     h->info.metadata_bytes += len;

@@ -97,8 +97,8 @@ status image_encode(const struct image *img, const struct image_info *info, cons
     if (!c->encode || !holds(c, img) || codec_check_size(info, NULL))
         return errmsg_set(e, STATUS_INVALID, "%s cannot hold this image", c->name);
     if (info->encoded_size != codec_encoded_size(info) || out_len != info->encoded_size)
-        return errmsg_set(e, STATUS_INVALID, "room for %zu bytes, but the file has %llu", out_len,
-                          (unsigned long long)codec_encoded_size(info));
+        return errmsg_set(e, STATUS_INVALID, "a buffer of %zu bytes, but the file has %llu",
+                          out_len, (unsigned long long)codec_encoded_size(info));
     if (metadata_len != info->metadata_bytes || (metadata_len && !metadata))
         return errmsg_set(e, STATUS_INVALID, "%zu bytes of metadata instead of %zu", metadata_len,
                           info->metadata_bytes);

@@ -71,7 +71,7 @@ static uint8_t *frame_chunk(uint8_t *chunk, const char *type, uint32_t len)
 struct stored {
     uint8_t *p;
     uint64_t raw_left;   /* bytes that are still to come in all */
-    uint32_t block_left; /* room in the open block */
+    uint32_t block_left; /* bytes that still fit into the open block */
     uint32_t adler;
 };
 

@@ -148,7 +148,7 @@ static void test_metadata_is_kept(void **state)
         assert_non_null(memmem(out.data, out.len, exif, 26));
         assert_non_null(memmem(out.data, out.len, "iCCPtest", 9));
         assert_null(memmem(out.data, out.len, "tEXt", 4));
-        /* what there is no room for is left out, and EXIF last */
+        /* what does not fit is left out, and EXIF last */
         struct image_info less;
         lim.max_metadata_bytes = 12 + 26;
         assert_int_equal(image_probe(file.data, file.len, file.len, &lim, &less, NULL), STATUS_OK);

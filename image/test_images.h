@@ -443,7 +443,7 @@ UNUSED static struct buf recode(const struct buf *file)
     struct buf out = recode_odd(file, &info);
     judge(info.format, out.data, out.len);
     assert_int_equal(image_probe(out.data, out.len, out.len, &lim, &again, NULL), STATUS_OK);
-    if (info.source_format == info.format) { /* a PNG has room for what a GIF has not */
+    if (info.source_format == info.format) { /* a PNG can hold what a GIF cannot */
         assert_int_equal(again.encoded_size, info.encoded_size);
         assert_int_equal(again.metadata_bytes, info.metadata_bytes);
     }

@@ -9,7 +9,7 @@
  * that channel's code has the one symbol 255, of no bits.
  *
  * A code's lengths are themselves sent through a prefix code of lengths. The one length that occurs
- * is 8, so that a code of no bits does, and the lengths proper take no room. The green channel's
+ * is 8, so a code of no bits does, and the lengths themselves take no bits. The green channel's
  * alphabet goes on with 24 symbols for copies, which have no code: its lengths are said to end at
  * 256. The header is stretched (by zero lengths, which are allowed) so that the pixels begin on a
  * byte.

@@ -93,7 +93,8 @@ bool jobs_none_wait(const struct jobs *q)
 
 /* ---- whose turn it is ---- */
 
-static bool has_room(const struct jobs *q, const struct job_class *c, const struct purify_job *job)
+static bool fits_memory(const struct jobs *q, const struct job_class *c,
+                        const struct purify_job *job)
 {
     return c->begun < (uint64_t)q->threads || c->begun_bytes + job->bytes <= begun_bytes_max;
 }
@@ -111,7 +112,7 @@ static struct purify_job *next_ready(const struct jobs *q, const struct job_clas
             return job;
         bool first = !*large;
         *large = true;
-        if (first && has_room(q, c, job))
+        if (first && fits_memory(q, c, job))
             return job;
     }
     return NULL;
