@@ -1,7 +1,7 @@
 /*
  * The pack that this handle appends to. It is locked as long as it is open, so two processes never
- * append to one file; a handle that starts continues an older pack that nobody holds and that is
- * not full, so that many short commands do not leave many small packs.
+ * append to one file; a new handle continues an older pack that is not locked and not full, so that
+ * many short commands do not leave many small packs.
  */
 #include "store.h"
 
@@ -102,7 +102,7 @@ status active_open(struct cache *c)
     status st = STATUS_OK;
     struct stat sb;
     if (c->active.fd >= 0 && fstat(c->active.fd, &sb) == 0 && sb.st_nlink == 0)
-        active_close(c); /* somebody removed files by hand */
+        active_close(c); /* the file was deleted by hand */
     if (c->active.fd >= 0 && c->active.end < c->opt.pack_bytes)
         return STATUS_OK;
     if (c->active.fd >= 0)

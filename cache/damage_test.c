@@ -1,4 +1,4 @@
-/* What is left after somebody damaged, lost, or swapped the files. */
+/* What is left after files were damaged, lost, or swapped. */
 #include "testing.h"
 
 #include "pack.h"

@@ -35,7 +35,7 @@ status db_status_of_code(int rc)
         return rc == SQLITE_IOERR_NOMEM ? STATUS_NOMEM : STATUS_IO;
     case SQLITE_INTERRUPT:
         return STATUS_CANCELLED;
-    case SQLITE_CONSTRAINT: /* STRICT types and NOT NULL: somebody else wrote there */
+    case SQLITE_CONSTRAINT: /* STRICT types and NOT NULL: another program wrote there */
         return STATUS_CORRUPT;
     default:
         return STATUS_INTERNAL;

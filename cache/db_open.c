@@ -68,8 +68,8 @@ static status connect_still(struct db *d, const char *path)
     return connect_file(d, path, "?vfs=unix-none", SQLITE_OPEN_READONLY);
 }
 
-/* WAL wants to make its -shm file. Where that cannot be made or has no space, nobody else has made
-   it and is writing. */
+/* WAL wants to make its -shm file. Where that cannot be created, no other process has created it,
+   so none is writing. */
 static status connect_read(struct db *d, const char *path)
 {
     status st = connect_file(d, path, "", SQLITE_OPEN_READONLY);

@@ -36,13 +36,13 @@ struct index_totals {
 
 /* ---- the file (index.c) ---- */
 /* Opens DIR/index.sqlite (mode DB_WRITE, DB_READ or DB_STILL) as it is. NOT_FOUND: there is none.
-   Waits while somebody replaces it; BUSY: for INDEX_LOOK_NS. */
+   Waits while another process replaces it; BUSY: longer than INDEX_LOOK_NS. */
 status index_open(const char *dir, enum db_mode mode, struct index **out,
                   struct errmsg *e) MUST_USE;
 void index_close(struct index *x); /* NULL allowed */
 DEFINE_FREEP(struct index *, index_close)
 /* Opens for writing; a file that is missing is created, one that is damaged is first renamed to
-   index.sqlite.aside-N. Holds DIR/lock meanwhile; BUSY: somebody else has it for INDEX_LOCK_NS.
+   index.sqlite.aside-N. Holds DIR/lock meanwhile; BUSY: another process held it for INDEX_LOCK_NS.
    *out_fresh: the index starts empty. */
 status index_attach(const char *dir, struct index **out, bool *out_fresh,
                     struct errmsg *e) MUST_USE;

@@ -37,8 +37,8 @@ uint32_t pack_id(const char *name);
 
 /* A new, locked pack with its header written and its name durable. EXISTS: the id is taken. */
 status pack_create(const char *dir, uint32_t id, struct pack *out) MUST_USE;
-/* Opens and locks an existing pack. DENIED: it is not ours, or no file; BUSY: somebody else has it;
-   NOT_FOUND: it is gone; BAD_VERSION: a later program's, leave it alone. */
+/* Opens and locks an existing pack. DENIED: it is not ours, or no file; BUSY: another process has
+   it; NOT_FOUND: it is gone; BAD_VERSION: a later program's, leave it alone. */
 status pack_lock(const char *dir, uint32_t id, struct pack *out) MUST_USE;
 /* Closes (and so unlocks). Idempotent. */
 void pack_done(struct pack *p);

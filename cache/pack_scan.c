@@ -87,7 +87,7 @@ static status scan_pixels(struct pack_scan *s, const struct record *r)
 status pack_scan_next(struct pack_scan *s, struct record *out, uint64_t *out_offset)
 {
     while (s->at + RECORD_HEADER_BYTES <= s->to) {
-        if (s->vain > s->limit) { /* headers inside others' pixels: nobody wrote this by accident */
+        if (s->vain > s->limit) { /* headers inside the pixels of others: this is no accident */
             s->unread = true;
             s->at = s->to;
             break;

@@ -2,10 +2,10 @@
  * Making the index agree with the packs: after a crash, after the index was lost, and on request.
  *
  * A pack whose file is as long as the index says needs nothing. One that is longer has records
- * whose transaction was lost, and they get rows (recover_pack.c); one that is shorter loses some. Only the holder of a pack's lock
- * may do this, so the pack another process is appending to is left to that process. A pack without
- * rows at all is the same case, beginning at 0: that is how a lost index is rebuilt, and why there
- * is no second procedure for it.
+ * whose transaction was lost, and they get rows (recover_pack.c); one that is shorter loses rows.
+ * Only the holder of a pack's lock may do this, so the pack another process is appending to is left
+ * to that process. A pack without rows at all is the same case, beginning at 0: that is how a lost
+ * index is rebuilt, and why there is no second procedure for it.
  */
 #include "store.h"
 
@@ -77,7 +77,7 @@ static status recover_pack(struct cache *c, uint32_t id, bool every)
     AUTO(pack_done) struct pack p = PACK_NONE;
     bool sealed;
     status st = pack_lock(c->dir, id, &p);
-    if (st) /* somebody else's, gone, of a later program, or not readable: leave it */
+    if (st) /* locked by others, gone, of a later program, or not readable: leave it */
         return st == STATUS_NOMEM || st == STATUS_LIMIT ? st : STATUS_OK;
     st = recover_tail(c, &p, every, &sealed);
     return st ? st : delete_worthless(c, &p);

@@ -3,7 +3,7 @@
  *
  * Records behind where the index ends are read, synced, and get rows. What follows the last whole
  * record is torn and is cut off, unless the disk could not read some of it. A pack that is shorter
- * than the index says was cut by somebody else: rows of what it lost go.
+ * than the index says was truncated by another program: rows of what it lost are dropped.
  */
 #include "store.h"
 

@@ -368,7 +368,7 @@ static status ask_stopper(void *arg, uint64_t done, uint64_t total)
     return ++s->asked == s->stop_at ? STATUS_CANCELLED : STATUS_OK;
 }
 
-/* One large pack is long work: whoever watches is asked in between, and may stop it anywhere. */
+/* One large pack is long work: progress is reported within it, and it can be stopped anywhere. */
 static void long_work_can_be_stopped(void **state)
 {
     (void)state;

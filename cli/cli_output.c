@@ -1,4 +1,4 @@
-/* Whether a command may write where it was told to. */
+/* Whether a command may write to a path. */
 #include "cli.h"
 
 #include <dirent.h>

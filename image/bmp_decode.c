@@ -1,6 +1,6 @@
 /*
- * BMP to pixels. It is small enough to be read here: rows of indices, of packed pixels, or of run
- * lengths. Channels of few bits are spread to the full range as PIL does.
+ * BMP to pixels. The format is simple enough to be read without a library: rows of indices, of
+ * packed pixels, or of run lengths. Channels of few bits are spread to the full range as PIL does.
  */
 #include "bmp_format.h"
 
@@ -95,8 +95,8 @@ struct runs {
     int x, y; /* y: counted as rows are stored */
 };
 
-/* n pixels, whose indices alternate between the halves of a byte when there are four bits each.
-   What reaches over the row's end is dropped. */
+/* Writes n pixels of a run; with four bits each, their indices alternate between the two halves of
+   a byte. What exceeds the row is dropped. */
 static void put_run(struct runs *s, const uint8_t *from, unsigned n, bool literal)
 {
     const struct image *img = s->r->img;

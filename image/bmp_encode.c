@@ -1,7 +1,7 @@
 /*
  * Pixels to BMP: uncompressed, from the bottom up; 24 bits, 8 bits with a palette of greys, or 32
- * bits with the masks of a version 4 header, which say that the fourth byte is alpha. Padding
- * stands between the header and the rows, whose place the header tells.
+ * bits with the masks of a version 4 header, which say that the fourth byte is alpha. Padding is
+ * between the header and the rows, whose offset the header gives.
  */
 #include "bmp_format.h"
 
@@ -113,7 +113,8 @@ status image_bmp_encode(const struct image *img, const struct image_info *i, con
 
 static const uint8_t magic[] = {'B', 'M'};
 
-/* Two letters are too little to go by: the header's size is one that exists. */
+/* Two letters are not enough to recognise a BMP: the header's size must be one of the known ones,
+   too. */
 static bool is_bmp(const uint8_t *head, size_t len)
 {
     if (len < BMP_FILE_HEAD + 4)

@@ -21,7 +21,7 @@ struct bmp_layout {
     uint32_t palette_off;
     uint32_t colors;   /* entries of the palette; 0 without */
     int entry_bytes;   /* of an entry: 3 or 4 */
-    bool grey_palette; /* the palette says of each index that it is its own grey */
+    bool grey_palette; /* the palette maps each index to the grey of that value */
 };
 
 /* Of OS/2, and of Windows' versions. */
@@ -36,7 +36,7 @@ static inline uint64_t bmp_stride(int width, int bits)
     return ((uint64_t)width * (uint64_t)bits + 31) / 32 * 4;
 }
 
-/* The header, in which what PIL and OpenCV refuse is refused. */
+/* Reads the header; refuses what PIL and OpenCV refuse. */
 status image_bmp_layout(struct source *s, struct bmp_layout *out, struct image_info *info,
                         struct errmsg *e) MUST_USE;
 status image_bmp_scan(struct source *s, struct header *out, struct errmsg *e) MUST_USE;

@@ -458,7 +458,7 @@ static void test_probe_fd_failures(void **state)
     fault_set(FAULT_READ, 1, 0, 0);
     assert_int_equal(image_probe_fd(fd, file.len, &lim, &info, &e), STATUS_IO);
     fault_clear();
-    assert_int_equal(ftruncate(fd, 20), 0); /* shorter than the caller was told */
+    assert_int_equal(ftruncate(fd, 20), 0); /* shorter than the size that was given */
     assert_int_equal(image_probe_fd(fd, file.len, &lim, &info, &e), STATUS_CORRUPT);
     close(fd);
     assert_int_equal(image_probe_fd(-1, file.len, &lim, &info, &e), STATUS_IO);

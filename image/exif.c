@@ -32,8 +32,8 @@ static status tiff_at(const struct tiff *t, uint64_t at, size_t n, const uint8_t
     return st == STATUS_CORRUPT ? STATUS_OK : st;
 }
 
-/* The entry of IFD0 at `at`: 0 when it is none of orientation, else its value, or 1 when that is
-   none of the eight. */
+/* The entry of IFD0 at `at`: 0 when it is not the orientation; else its value, or 1 when that is
+   not one of the eight. */
 static status entry_orientation(const struct tiff *t, uint64_t at, int *out)
 {
     const uint8_t *p;

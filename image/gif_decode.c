@@ -3,8 +3,8 @@
  * frame on the screen is transparent, or where there is no transparent index, of index 0, as PIL
  * shows it.
  *
- * giflib is fed the screen's head and the frame alone, not what stands between: extensions cost it
- * an allocation each.
+ * giflib is given the screen's header and the frame only, not what is between them: it allocates
+ * memory for each extension.
  */
 #include "gif_format.h"
 
@@ -14,7 +14,7 @@ struct feed {
     const uint8_t *data;
     size_t len;
     size_t at;
-    size_t skip_from, skip_to; /* what giflib is not shown */
+    size_t skip_from, skip_to; /* bytes that giflib is not given */
 };
 
 static int on_read(GifFileType *gif, GifByteType *to, int n)
@@ -23,8 +23,8 @@ static int on_read(GifFileType *gif, GifByteType *to, int n)
     for (int i = 0; i < n; i++) {
         if (f->at == f->skip_from)
             f->at = f->skip_to;
-        /* Behind the end there are zeros: the end of the blocks, which short image data does not
-           survive, and a missing trailer does. */
+        /* Behind the end of the file giflib reads zeros, which end the blocks: an error when image
+           data is missing, none when only the trailer is. */
         to[i] = f->at < f->len ? f->data[f->at] : 0;
         f->at++;
     }

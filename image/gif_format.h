@@ -14,9 +14,9 @@ enum { GIF_HEAD = 13, GIF_FRAME_HEAD = 10 };
 struct gif_layout {
     int left, top, width, height; /* on the screen */
     uint64_t frame_off;           /* of its head */
-    uint64_t palette_off;         /* of the palette that counts; 0: none, indices are greys */
+    uint64_t palette_off;         /* of the palette that is used; 0: none, indices are greys */
     int colors;
-    bool grey_palette; /* the palette says of each index that it is its own grey */
+    bool grey_palette; /* the palette maps each index to the grey of that value */
     bool interlaced;
     int transparent; /* an index; -1: none */
 };

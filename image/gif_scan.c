@@ -133,8 +133,8 @@ status image_gif_layout(struct source *s, struct gif_layout *l, struct image_inf
     return st;
 }
 
-/* A code has at least 2 bits, and those of the longest runs 12, which stand for at most 4096
-   pixels: less than 1.5 bytes for as many cannot be. */
+/* A code has at least 2 bits; those of the longest runs have 12, and give at most 4096 pixels. So
+   4096 pixels need at least 1.5 bytes. */
 static uint64_t least_bytes(const struct gif_layout *l)
 {
     return (uint64_t)l->width * (uint64_t)l->height / 4096 * 3 / 2;

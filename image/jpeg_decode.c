@@ -23,7 +23,7 @@ struct job {
     bool too_much; /* they are more */
 };
 
-/* For what we refuse ourselves: as if libjpeg had said so. */
+/* For what we refuse ourselves: like an error of libjpeg. */
 static void fail(struct job *job, bool nomem, const char *text)
 {
     job->trap.nomem = nomem;

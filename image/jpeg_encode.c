@@ -158,7 +158,7 @@ status image_jpeg_encode(const struct image *img, const struct image_info *info,
     body = job.body = mem_alloc(job.budget);
     if (!body)
         return errmsg_set(e, STATUS_NOMEM, "JPEG: %s", status_text(STATUS_NOMEM));
-    status st = search(&job, e); /* knows nothing of extra, so that the pixels do not either */
+    status st = search(&job, e); /* does not see extra, so that the pixels do not depend on it */
     if (st)
         return st;
     size_t extra = (size_t)(info->encoded_size - image_jpeg_least_size(info));

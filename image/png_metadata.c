@@ -27,8 +27,8 @@ struct found {
     bool exif_behind, exif_is_text; /* the last one */
     bool exif_marked,
         kept_marked;        /* begins with "Exif" and two zeros, which not all readers take */
-    int exif, profile, xmp; /* what the last one says; 0: nothing */
-    int exif_kept;          /* what the last eXIf before the image data says */
+    int exif, profile, xmp; /* orientation in the last one; 0: none */
+    int exif_kept;          /* orientation in the last eXIf before the image data */
 };
 
 /* ---- texts ---- */

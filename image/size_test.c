@@ -1,5 +1,5 @@
-/* The size that is told: never less than the source's, reached exactly, and nothing to the pixels.
- */
+/* The size that is probed: never less than the source's, reached exactly, and without effect on the
+   pixels. */
 #include "test_images.h"
 
 static struct buf make_source(enum image_format format, int channels)

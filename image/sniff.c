@@ -1,8 +1,8 @@
 /*
- * What a file is that we do not purify, by its first bytes, or where a format has no signature, by
- * its name. It recognises formats that hold pixels, which a mount would otherwise pass through
- * unpurified without saying so. Texts, tables and drawings are not recognised, nor anything that
- * could only be guessed.
+ * What kind of file it is that we do not purify: by its first bytes, or by its name where a format
+ * has no signature. It recognises formats that hold pixels, which a mount would otherwise pass
+ * through unpurified without saying so. Texts, tables and drawings are not recognised, nor anything
+ * that could only be guessed.
  */
 #include "image.h"
 
@@ -159,7 +159,8 @@ static const char *pnm(const struct sniffed *s)
     return NULL;
 }
 
-/* Four bytes are too little to go by: the first entry of its directory must make sense. */
+/* Four bytes are not enough to recognise a TIFF: the first entry of its directory must be valid,
+   too. */
 static const char *icon(const struct sniffed *s)
 {
     if (s->len < 22 || (!has(s, 0, "\0\0\x01\0", 4) && !has(s, 0, "\0\0\x02\0", 4)))
@@ -237,8 +238,8 @@ static uint32_t crc32c(const uint8_t *p, size_t n)
     return ~crc;
 }
 
-/* It begins with a record's length (8) and that length's masked CRC-32C. Nothing but zeros does so
-   by chance; shards are often named "train-00000-of-01024". */
+/* It begins with a record's length (8) and that length's masked CRC-32C. Only zeros match by
+   chance. Shards are often named "train-00000-of-01024". */
 static const char *tfrecord(const struct sniffed *s)
 {
     if (s->len < 12)

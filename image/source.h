@@ -5,8 +5,8 @@
  *
  * source_at gives up to SOURCE_WINDOW bytes at any offset; the pointer is valid until the next
  * call. A parser that skips what it does not need therefore costs one pread per place it looks at.
- * How many it may make is bounded while a header is looked for (the same places in memory count
- * alike, so that both give the same answer).
+ * While a header is scanned, their number is limited (accesses to memory count in the same way, so
+ * that both give the same answer).
  */
 #include "base/base.h"
 

@@ -3,8 +3,8 @@
  * number of entries (2), and of each the tag (2), type (2), number of values (4), and the values
  * themselves in 4 bytes, or their offset when they need more.
  *
- * Read here rather than by libtiff, so that a size is told from a few bounded reads. Of a tag that
- * comes twice the first one counts, as it does for libtiff.
+ * It is read here rather than by libtiff, so that the size is known after a few bounded reads. Of a
+ * tag that occurs twice the first one is used, as in libtiff.
  */
 #include "tiff_directory.h"
 

@@ -23,7 +23,7 @@ static uint32_t n_entries(const struct image_info *i)
     return 11u + i->has_alpha + (i->metadata_bytes > 0);
 }
 
-/* Of the place behind the directory. */
+/* Relative to the end of the directory. */
 static uint32_t values_off(const struct image_info *i)
 {
     return FILE_HEAD + 2 + n_entries(i) * ENTRY + 4;
@@ -108,7 +108,7 @@ status image_tiff_encode(const struct image *img, const struct image_info *info,
     return STATUS_OK;
 }
 
-/* In both orders of bytes; Canon's raw files begin alike. */
+/* In both byte orders; Canon's raw files begin in the same way. */
 static bool is_tiff(const uint8_t *head, size_t len)
 {
     if (len < FILE_HEAD || (len > FILE_HEAD + 2 && memcmp(head + FILE_HEAD, "CR\x02", 3) == 0))

@@ -143,7 +143,7 @@ status image_tiff_layout(struct source *s, struct tiff_layout *l, uint64_t *out_
     return st;
 }
 
-/* By how many bytes of samples one byte of the file can stand for. */
+/* How many bytes of samples one byte of the file can give at most. */
 static uint64_t least_bytes(const struct tiff_layout *l)
 {
     uint64_t area = (uint64_t)l->width * l->height;

@@ -1,8 +1,8 @@
 /*
- * ImageFolder's view of a directory. One walk that follows links gives everything: directories
- * right below the root are the classes, in order; files below them with an image's name are the
- * samples. torchvision visits the directories of a class in the order of their path as text ("a-b"
- * before "a/c", since '-' < '/'), which is not the walk's order, so the files are sorted once more.
+ * A directory as ImageFolder sees it. One walk that follows links is enough: directories right
+ * below the root are the classes, in order; files below them with an image's name are the samples.
+ * torchvision visits the directories of a class in the order of their path as text ("a-b" before
+ * "a/c", since '-' < '/'), which is not the walk's order, so the files are sorted once more.
  */
 #include "image.h"
 

@@ -17,7 +17,7 @@ enum {
     WEBP_ICC = 0x20
 };
 
-/* Where the image that is shown stands in the file: the only one, or the first of an animation. */
+/* Where the image that is decoded is in the file: the only one, or the first of an animation. */
 struct webp_image {
     uint64_t off, end; /* its chunks: ALPH and VP8, or VP8L */
     bool lossless;
@@ -26,7 +26,7 @@ struct webp_image {
 };
 
 status image_webp_scan(struct source *s, struct header *out, struct errmsg *e) MUST_USE;
-/* What scan found on its way; for a file that scan accepts. */
+/* Fills the layout of a file that scan accepts. */
 status image_webp_find(struct source *s, struct webp_image *out, struct errmsg *e) MUST_USE;
 status image_webp_decode(const uint8_t *data, size_t len, const struct header *h, struct image *img,
                          struct errmsg *e) MUST_USE;

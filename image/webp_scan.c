@@ -131,7 +131,7 @@ static status scan_frame(struct source *s, const struct chunk *c, struct webp_sc
         return st;
     i->x = (int)(2 * le24(p));
     i->y = (int)(2 * le24(p + 3));
-    /* as for libwebp, the size in the frame's head is nothing against the image's own */
+    /* as in libwebp, the image's own size is used, not that in the frame's header */
     st = scan_image(s, c->off + RIFF_CHUNK_HEAD + ANMF_BYTES, ws, e);
     if (st)
         return st;
@@ -193,8 +193,8 @@ static status scan_chunk(struct source *s, const struct chunk *c, struct webp_sc
     return frame ? scan_frame(s, c, ws, e) : scan_image(s, c->off, ws, e);
 }
 
-/* The chunks of an extended file. Where one of them reaches over the end, only decoding tells
-   whether it matters. */
+/* The chunks of an extended file. When one of them exceeds the file, only decoding finds out
+   whether that matters. */
 static status walk(struct source *s, uint64_t off, struct webp_scan *ws, struct errmsg *e)
 {
     for (int n = 0; n < MAX_CHUNKS; n++) {

@@ -79,7 +79,7 @@ static void check_shape(const char *what, const struct purify_model *m, int w, i
     run(en[0], &alone);
     run(en[0], &other);
     struct engine_member member = {.img = &turns}, members[N];
-    int n = 1; /* no more turns than the service is told */
+    int n = 1; /* as many turns as the service is told */
     while (engine_turn(en[n % 2], &member) > 0)
         n++;
     assert_int_equal(member.st, STATUS_OK);

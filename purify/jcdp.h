@@ -1,8 +1,8 @@
 #ifndef PURIFY_JCDP_H
 #define PURIFY_JCDP_H
 /*
- * The JCDP sampler on a micro-batch of tiles (Jiang et al. 2023, eq. 16-20). It computes; where
- * noise and network outputs come from is told to it, so that it can be tested against plain
+ * The JCDP sampler on a micro-batch of tiles (Jiang et al. 2023, eq. 16-20). It only computes:
+ * noise and the networks' outputs come from callbacks, so that it can be tested against plain
  * formulas.
  *
  * All arrays are (batch, elements) floats, NHWC, in [-1,1] for images. With the respaced schedule

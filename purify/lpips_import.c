@@ -1,5 +1,5 @@
 /*
- * LPIPS from two published files: torchvision's network, whose tensors are called as ours are
+ * LPIPS from two published files: torchvision's network, whose tensors have the same names as ours
  * (lpips.c), and LPIPS's linear layers.
  */
 #include "import.h"

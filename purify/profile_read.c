@@ -189,7 +189,7 @@ static status anchor_at_file(struct purify_profile *p, const char *path,
     return profile_anchor(p, slash ? dir : ".", out_fault, e);
 }
 
-/* The line on which the value at fault stands; 0: it is in no line. */
+/* The line of the value at fault; 0: it is not in the file. */
 static int line_of(const struct reader *r, const struct profile_fault *f)
 {
     const struct param_table *t = &r->profile->link[f->link].ops->params;
@@ -197,7 +197,7 @@ static int line_of(const struct reader *r, const struct profile_fault *f)
     return row ? r->line_of[f->link][row - t->row] : 0;
 }
 
-/* An error of one value is told with the line it stands on, any other with the file. */
+/* The message for a wrong value names its line, any other only the file. */
 static status finish(struct reader *r)
 {
     struct errmsg why = {""};

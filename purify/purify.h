@@ -40,7 +40,7 @@ enum purify_variance { PURIFY_FIXED_LARGE, PURIFY_FIXED_SMALL, PURIFY_VARIANCE_C
    Ho et al. 2020 eq. 4-7 recomputed for the gaps (Nichol & Dhariwal 2021, section 4). */
 struct purify_schedule {
     int steps;
-    int *t;            /* (steps) index in the full schedule: what the network is told */
+    int *t;            /* (steps) index in the full schedule: the network's input */
     double *alpha_bar; /* (steps) */
     double *beta;      /* (steps) of the respaced chain */
     double *variance;  /* (steps) by the chosen rule; [0] is the posterior variance of step 1
@@ -89,7 +89,7 @@ struct purify_unet {
                                  at the far ends */
     bool plain_embedding;     /* nn_timestep_embedding with shift 0, not 1 */
     float norm_eps;           /* of group norm; 0: 1e-6, that of Ho et al. */
-    float t_scale;            /* the network is told t * t_scale; 0: t */
+    float t_scale;            /* the network's input is t * t_scale; 0: t */
     int total;                /* T, 1000 */
     enum purify_beta beta;
     int t_max; /* trained on t < t_max; total when trained on all */
@@ -346,7 +346,7 @@ status purify_engine_run(struct purify_engine *en, struct image *img, purify_sto
 
 /* Seconds one tile takes on one thread here, the best of a few runs. */
 struct purify_cost {
-    double alone_seconds; /* nobody else's tile is evaluated with it: what a reader waits for */
+    double alone_seconds; /* evaluated alone: what a reader waits for */
     double bulk_seconds;  /* its share when a whole tree is purified */
 };
 status purify_engine_measure(struct purify_engine *en, struct purify_cost *out,
@@ -425,8 +425,8 @@ status purify_submit(struct purify_service *s, struct purify_job *job,
                      enum purify_priority prio) MUST_USE;
 /* A sweep job that a reader now waits for becomes urgent, also when it was begun. */
 void purify_promote(struct purify_service *s, struct purify_job *job);
-/* The opposite, when nobody waits for it any more: it is the last job of the sweep, and keeps what
-   has been done. */
+/* The opposite, when no reader waits for it any more: it becomes the last job of the sweep, and
+   what has been done is kept. */
 void purify_demote(struct purify_service *s, struct purify_job *job);
 /* A queued job is answered STATUS_CANCELLED soon; a running one stops at its next evaluation, or is
    answered with the others of its group, which stops there when all of it was cancelled. */

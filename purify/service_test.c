@@ -366,8 +366,8 @@ static void test_reader_passes(void **state)
     purify_service_free(s);
 }
 
-/* A job that arrives waits for the turn that is under way, and no other, whatever the class of the
-   images that are many turns: as many of them as workers, and more that wait. */
+/* A job that arrives waits only for the turns under way, whatever the class of the images of many
+   turns, of which there are as many as workers and more. */
 static void test_waits_one_turn(void **state)
 {
     (void)state;
@@ -389,7 +389,7 @@ static void test_waits_one_turn(void **state)
             wait_standing(&f, threads);
         }
         task_init(&small, 9, 1);
-        int before = f.turns; /* nobody runs: both stand before the gate */
+        int before = f.turns; /* nothing runs: both wait at the gate */
         assert_int_equal(purify_submit(s, &small.job, PURIFY_URGENT), STATUS_OK);
         for (int turns = before; turns == before;) { /* one worker moves at a time */
             step_gate(&f);

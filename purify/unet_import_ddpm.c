@@ -1,4 +1,4 @@
-/* The networks of Ho et al. 2020 as ported to PyTorch: their tensors are called as ours are. */
+/* The networks of Ho et al. 2020 as ported to PyTorch: their tensors have the names of ours. */
 #include "unet_import.h"
 
 static status architecture(const struct unet_source *s, struct purify_unet *u, struct errmsg *e)

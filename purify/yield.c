@@ -79,7 +79,7 @@ static void *there_and_back(void *arg)
 bool yield_can_be_idle(void)
 {
     bool can = false;
-    pthread_t t; /* of its own: it may not come back */
+    pthread_t t; /* in a thread of its own, which may not be able to come back */
     if (pthread_create(&t, NULL, there_and_back, &can))
         return false;
     pthread_join(t, NULL);

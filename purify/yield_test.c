@@ -33,7 +33,7 @@ static void test_free_machine(void **state)
     assert_int_equal(after(&y, 22, 20, 30), 0); /* a moment's wait is nothing */
 }
 
-/* Threads of its own process in one another's way use the CPUs, and nobody else does. */
+/* Threads of one process compete for the CPUs, and no other process uses them. */
 static void test_own_process(void **state)
 {
     (void)state;

@@ -185,8 +185,8 @@ static void test_definitions(void **state)
     check("guided", (const char *[]){"radius", "2", "eps", "50", NULL}, guided_2);
 }
 
-/* Blocks are cut where nobody sees it: what a wide image gives is what its parts give, which see
-   enough around them. And the guide is the image before the chain. */
+/* The cuts between blocks have no effect: a wide image gives what its parts give, with enough
+   around them. And the guide is the image before the chain. */
 static void test_guide(void **state)
 {
     (void)state;
