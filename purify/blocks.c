@@ -8,11 +8,6 @@ struct blocks_run {
     int64_t a_turn; /* blocks of a turn */
 };
 
-static int passes_of(const struct purifier *p)
-{
-    return p->ops->passes ? p->ops->passes(p->values) : 1;
-}
-
 static int64_t blocks_of_a_turn(const struct purifier *p, int width, int height)
 {
     double all_ns = (double)width * height * p->ops->pixel_ns;
@@ -22,7 +17,7 @@ static int64_t blocks_of_a_turn(const struct purifier *p, int width, int height)
 static int64_t turns(const struct purifier *p, int width, int height, int channels)
 {
     (void)channels;
-    return purifier_turns(p->ops->blocks(width, height) * passes_of(p),
+    return purifier_turns(p->ops->blocks(width, height) * purifier_passes(p),
                           blocks_of_a_turn(p, width, height));
 }
 
@@ -49,7 +44,7 @@ static status begin(const struct purifier *p, const struct purifier_job *job, vo
         return STATUS_NOMEM;
     r->ops = p->ops;
     r->b = (struct blocks){.values = p->values, .plan = p->plan, .job = *job};
-    r->passes = passes_of(p);
+    r->passes = purifier_passes(p);
     r->count = p->ops->blocks(job->in->width, job->in->height);
     r->a_turn = blocks_of_a_turn(p, job->in->width, job->in->height);
     size_t n = bytes(p, job->in);
@@ -72,7 +67,7 @@ static status step(void *worker, void *run, const struct engine_hooks *hooks, ui
     struct blocks_run *r = run;
     (void)worker;
     (void)evaluations;
-    if (hooks->stop && hooks->stop(hooks->arg))
+    if (engine_stopped(hooks))
         return STATUS_CANCELLED;
     status st = STATUS_OK;
     for (int64_t i = 0; i < r->a_turn && r->b.pass < r->passes && !st; i++) {

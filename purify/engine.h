@@ -30,6 +30,10 @@ struct engine_hooks {
     purify_stop_fn *stop; /* (optional) before each evaluation; nonzero stops */
     void *arg;
 };
+static inline bool engine_stopped(const struct engine_hooks *hooks)
+{
+    return hooks->stop && hooks->stop(hooks->arg);
+}
 
 /*
  * An image that is being purified: what is kept of it between its turns.

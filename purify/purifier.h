@@ -109,6 +109,11 @@ struct purifier_ops {
     size_t (*bytes)(const void *values, const struct image *img);
 };
 
+static inline int purifier_passes(const struct purifier *p)
+{
+    return p->ops->passes ? p->ops->passes(p->values) : 1;
+}
+
 /* All rows, in the order in which they are listed; NULL ends them. */
 extern const struct purifier_ops *const purifier_table[];
 const struct purifier_ops *purifier_find(const char *name); /* NULL: there is none */

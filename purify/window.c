@@ -26,11 +26,6 @@ int window_mirror(int i, int n)
     return i < n ? i : period - i;
 }
 
-static int passes_of(const struct purifier *p)
-{
-    return p->ops->passes ? p->ops->passes(p->values) : 1;
-}
-
 static int margin_of(const struct purifier *p)
 {
     return p->ops->margin ? p->ops->margin(p->values) : 0;
@@ -44,7 +39,7 @@ static int64_t rows_of_a_turn(const struct purifier *p, int width)
 static int64_t turns(const struct purifier *p, int width, int height, int channels)
 {
     (void)channels;
-    return purifier_turns((int64_t)height * passes_of(p), rows_of_a_turn(p, width));
+    return purifier_turns((int64_t)height * purifier_passes(p), rows_of_a_turn(p, width));
 }
 
 static size_t row_floats(const struct image *img)
@@ -61,7 +56,7 @@ static size_t bytes(const struct purifier *p, const struct image *img)
 {
     int margin = margin_of(p);
     size_t rows = (size_t)(2 * margin + 1 < img->height ? 2 * margin + 1 : img->height);
-    size_t mid = passes_of(p) > 1 ? image_pixel_bytes(img) : 0;
+    size_t mid = purifier_passes(p) > 1 ? image_pixel_bytes(img) : 0;
     return (mid + (rows + 1) * line_floats(img, margin) + row_floats(img)) * sizeof(float) +
            (size_t)img->width;
 }
@@ -98,7 +93,7 @@ static status begin(const struct purifier *p, const struct purifier_job *job, vo
                            .width = in->width,
                            .channels = in->channels};
     r->height = in->height;
-    r->passes = passes_of(p);
+    r->passes = purifier_passes(p);
     r->slots = 2 * margin + 1 < in->height ? 2 * margin + 1 : in->height;
     r->line = line_floats(in, margin);
     r->turn_rows = rows_of_a_turn(p, in->width);
@@ -189,7 +184,7 @@ static status step(void *worker, void *run, const struct engine_hooks *hooks, ui
     (void)worker;
     (void)evaluations;
     (void)e;
-    if (hooks->stop && hooks->stop(hooks->arg))
+    if (engine_stopped(hooks))
         return STATUS_CANCELLED;
     for (int64_t i = 0; i < r->turn_rows && r->pass < r->passes; i++) {
         make_row(r);
