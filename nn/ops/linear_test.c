@@ -23,14 +23,14 @@ struct net {
     struct nn_val x, y;
 };
 
-static struct net new_net(struct nn_params *shared, int batch, int out, bool gradients)
+static struct net new_net(struct nn_params *shared, int batch, int tokens, int out, bool gradients)
 {
     struct net n = {.params = shared};
     if (!shared) {
         assert_int_equal(nn_params_new(&n.params), STATUS_OK);
     }
     assert_int_equal(nn_graph_new(n.params, &n.g), STATUS_OK);
-    n.x = nn_input(n.g, "x", NN_F32, nn_shape3(batch, TOKENS, IN));
+    n.x = nn_input(n.g, "x", NN_F32, nn_shape3(batch, tokens, IN));
     struct nn_val w = nn_param(n.g, "weight", nn_shape2(out, IN), NN_INIT_XAVIER);
     struct nn_val b = nn_param(n.g, "bias", nn_shape1(out), NN_INIT_UNIFORM_FANIN);
     n.y = nn_linear(n.g, n.x, w, b);
@@ -92,7 +92,7 @@ static void wide_layers_are_products(void **state)
 {
     (void)state;
     for (int threads = 1; threads <= 2; threads++) {
-        struct net n = new_net(NULL, SAMPLES, OUT, true);
+        struct net n = new_net(NULL, SAMPLES, TOKENS, OUT, true);
         struct nn_plan *p = new_plan(&n, threads, false);
         assert_kernel(p, NN_OP_LINEAR, "linear");
         assert_kernel(p, NN_OP_LINEAR_DATA, "linear_data");
@@ -105,7 +105,7 @@ static void wide_layers_are_products(void **state)
 static void a_narrow_layer_is_not(void **state)
 {
     (void)state;
-    struct net n = new_net(NULL, SAMPLES, 10, true);
+    struct net n = new_net(NULL, SAMPLES, TOKENS, 10, true);
     struct nn_plan *p = new_plan(&n, 2, false);
     assert_string_equal(kernel_of(p, NN_OP_LINEAR), "common.linear");
     assert_string_equal(kernel_of(p, NN_OP_LINEAR_WEIGHTS), "common.linear_weights");
@@ -118,14 +118,14 @@ static void a_sample_does_not_see_its_batch(void **state)
     (void)state;
     enum { EACH = TOKENS * OUT };
     static float want[SAMPLES * EACH];
-    struct net one = new_net(NULL, 1, OUT, false);
+    struct net one = new_net(NULL, 1, TOKENS, OUT, false);
     struct nn_plan *p = new_plan(&one, 1, true);
     for (int i = 0; i < SAMPLES; i++) {
         run(p, &one, i);
         memcpy(want + (size_t)i * EACH, nn_plan_data(p, one.y), EACH * sizeof *want);
     }
     for (int batch = 2; batch <= SAMPLES; batch++) {
-        struct net n = new_net(one.params, batch, OUT, false);
+        struct net n = new_net(one.params, batch, TOKENS, OUT, false);
         struct nn_plan *q = new_plan(&n, 1, true);
         for (int first = 0; first + batch <= SAMPLES; first++) {
             run(q, &n, first);
@@ -142,7 +142,7 @@ static void a_sample_does_not_see_its_batch(void **state)
 static void runs_repeat(void **state)
 {
     (void)state;
-    struct net n = new_net(NULL, SAMPLES, OUT, true);
+    struct net n = new_net(NULL, SAMPLES, TOKENS, OUT, true);
     struct nn_plan *p = new_plan(&n, 2, false);
     const struct nn_param_entry *w = nn_params_find(n.params, "weight");
     static float y[SAMPLES * TOKENS * OUT], dw[OUT * IN];
@@ -162,7 +162,7 @@ static void runs_repeat(void **state)
 static void refresh_packs_again(void **state)
 {
     (void)state;
-    struct net n = new_net(NULL, SAMPLES, OUT, false);
+    struct net n = new_net(NULL, SAMPLES, TOKENS, OUT, false);
     struct nn_plan *p = new_plan(&n, 2, false);
     static float old[SAMPLES * TOKENS * OUT];
     run(p, &n, 0);
@@ -179,10 +179,38 @@ static void refresh_packs_again(void **state)
     net_done(&n, true);
 }
 
+/* On one thread the number of samples does not matter to a pack, the rows of a sample may. */
+static void packs_are_of_one_length_of_sequence(void **state)
+{
+    (void)state;
+    struct nn_params *params = NULL;
+    assert_int_equal(nn_params_new(&params), STATUS_OK);
+    struct net n[] = {new_net(params, 1, TOKENS, OUT, false),
+                      new_net(params, 3, TOKENS, OUT, false),
+                      new_net(params, 1, 2 * TOKENS, OUT, false)};
+    assert_int_equal(nn_params_init(params, 3), STATUS_OK);
+    struct nn_plan *p[ARRAY_LEN(n)];
+    const void *packed[ARRAY_LEN(n)] = {NULL};
+    for (size_t i = 0; i < ARRAY_LEN(n); i++) {
+        p[i] = new_plan(&n[i], 1, true);
+        for (int k = 0; k < p[i]->n_steps; k++)
+            if (p[i]->steps[k].op == NN_OP_LINEAR)
+                packed[i] = p[i]->steps[k].packed;
+    }
+    assert_ptr_equal(packed[0], packed[1]);
+    assert_true(!packed[0] || packed[0] != packed[2]);
+    assert_true((packed[0] != NULL) == (strcmp(device, "onednn") == 0));
+    for (size_t i = 0; i < ARRAY_LEN(n); i++) {
+        nn_plan_free(p[i]);
+        net_done(&n[i], false);
+    }
+    nn_params_free(params);
+}
+
 static void every_allocation_may_fail(void **state)
 {
     (void)state;
-    struct net n = new_net(NULL, 2, OUT, true);
+    struct net n = new_net(NULL, 2, TOKENS, OUT, true);
     unsigned long k = 1;
     for (;; k++) {
         struct nn_plan *p = NULL;
@@ -210,6 +238,7 @@ int main(void)
         cmocka_unit_test(a_sample_does_not_see_its_batch),
         cmocka_unit_test(runs_repeat),
         cmocka_unit_test(refresh_packs_again),
+        cmocka_unit_test(packs_are_of_one_length_of_sequence),
         cmocka_unit_test(every_allocation_may_fail),
     };
     int failed = 0;
