@@ -394,6 +394,40 @@ static void test_mangled(void **state)
     assert_true(decoded > 1000); /* or nothing of what follows decoding was tried */
 }
 
+static void put_le(struct buf *file, size_t at, uint32_t v, int bytes)
+{
+    for (int i = 0; i < bytes; i++)
+        file->data[at + (size_t)i] = (char)(v >> (8 * i));
+}
+
+/* Metadata of no bytes are metadata: chunks of nothing but their heads, before and behind the image. */
+static void test_empty_chunks_of_webp(void **state)
+{
+    (void)state;
+    struct buf lossy = write_webp(false), file = BUF_INIT(1 << 20);
+    static const char icc[8] = "ICCP", exif[8] = "EXIF", xmp[8] = "XMP ";
+    char head[12 + 8 + 10] = "RIFF____WEBPVP8X\x0a\0\0\0";
+    head[20] = 0x20 | 0x08 | 0x04; /* ICC, EXIF, XMP */
+    head[24] = 31 - 1;
+    head[27] = 22 - 1;
+    assert_int_equal(buf_add(&file, head, sizeof head), STATUS_OK);
+    assert_int_equal(buf_add(&file, icc, 8), STATUS_OK);
+    assert_int_equal(buf_add(&file, lossy.data + 12, lossy.len - 12), STATUS_OK);
+    assert_int_equal(buf_add(&file, xmp, 8), STATUS_OK);
+    assert_int_equal(buf_add(&file, exif, 8), STATUS_OK);
+    put_le(&file, 4, (uint32_t)file.len - 8, 4);
+    struct image_limits lim = image_limits_default();
+    struct image_info before, after;
+    assert_int_equal(image_probe(file.data, file.len, file.len, &lim, &before, NULL), STATUS_OK);
+    assert_int_equal(before.metadata_bytes, 3 * 8);
+    struct buf out = recode(&file);
+    assert_int_equal(image_probe(out.data, out.len, out.len, &lim, &after, NULL), STATUS_OK);
+    assert_int_equal(after.metadata_bytes, 3 * 8);
+    buf_done(&out);
+    buf_done(&file);
+    buf_done(&lossy);
+}
+
 static void test_no_memory(void **state)
 {
     (void)state;
@@ -426,12 +460,6 @@ static void refuse(const struct buf *file, status want)
     fault_clear();
     if (st != want)
         fail_msg("%s instead of %s (%s)", status_text(st), status_text(want), e.text);
-}
-
-static void put_le(struct buf *file, size_t at, uint32_t v, int bytes)
-{
-    for (int i = 0; i < bytes; i++)
-        file->data[at + (size_t)i] = (char)(v >> (8 * i));
 }
 
 /* The place of a value in the first directory of a little-endian TIFF. */
@@ -541,6 +569,7 @@ int main(void)
         cmocka_unit_test(test_padding),
         cmocka_unit_test(test_what_cannot_be_held),
         cmocka_unit_test(test_foreign_files),
+        cmocka_unit_test(test_empty_chunks_of_webp),
         cmocka_unit_test(test_gif),
         cmocka_unit_test(test_bombs),
         cmocka_unit_test(test_tiff_bombs),

@@ -151,7 +151,7 @@ static uint8_t *put_vp8l(uint8_t *p, const struct image *img)
 static uint8_t *put_kept(uint8_t *p, const uint8_t *meta, size_t len, const char *name,
                          uint8_t flag, uint8_t *flags)
 {
-    while (len > RIFF_CHUNK_HEAD) {
+    while (len >= RIFF_CHUNK_HEAD) {
         size_t n = RIFF_CHUNK_HEAD +
                    ((size_t)meta[7] << 24 | (size_t)meta[6] << 16 | (size_t)meta[5] << 8 | meta[4]);
         n += n & 1;
