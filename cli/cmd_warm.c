@@ -1,6 +1,7 @@
 /* relearn warm: announces files to a mount and shows how far it is. */
 #include "cli.h"
 #include "fused/fused.h"
+#include "warm_list.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -12,57 +13,6 @@
 #include "base/banned.h"
 
 static const long poll_ns = 200 * 1000000l;
-
-struct names {
-    char **item;
-    size_t n, cap;
-};
-
-static void names_done(struct names *l)
-{
-    for (size_t i = 0; i < l->n; i++)
-        mem_free(l->item[i]);
-    mem_free(l->item);
-}
-
-static void names_donep(struct names *l)
-{
-    names_done(l);
-}
-
-static status names_add(struct names *l, const char *name)
-{
-    if (l->n == l->cap) {
-        size_t cap = l->cap ? 2 * l->cap : 1024;
-        char **more = mem_realloc(l->item, cap * sizeof *more);
-        if (!more)
-            return STATUS_NOMEM;
-        l->item = more;
-        l->cap = cap;
-    }
-    l->item[l->n] = mem_strdup(name);
-    return l->item[l->n] ? (l->n++, STATUS_OK) : STATUS_NOMEM;
-}
-
-/* One name a line; empty lines do not count. "-": standard input. */
-static status read_list(const char *file, struct names *out, struct errmsg *e)
-{
-    AUTO(file_close) FILE *opened = strcmp(file, "-") ? fopen(file, "re") : NULL;
-    FILE *f = opened ? opened : strcmp(file, "-") ? NULL : stdin;
-    if (!f)
-        return errmsg_set(e, STATUS_NOT_FOUND, "%s: cannot be read", file);
-    char *line = NULL;
-    size_t size = 0;
-    ssize_t n;
-    status st = STATUS_OK;
-    while (!st && (n = getline(&line, &size, f)) >= 0) {
-        line[strcspn(line, "\n")] = 0;
-        if (*line)
-            st = names_add(out, line);
-    }
-    free(line);
-    return st;
-}
 
 /* Until the mount has done what it had been told when we last asked for the total. */
 static status follow(const char *mountpoint, int quiet, struct fused_warm_state *w,
@@ -85,7 +35,7 @@ static status follow(const char *mountpoint, int quiet, struct fused_warm_state 
 /* What is said of the files, in words and as JSON. */
 struct answer {
     const char *mountpoint;
-    struct names *list; /* n 0: the whole tree; find_names sorts it */
+    struct warm_list *list; /* empty: the whole tree; find_names resolves it */
     int json, quiet;
     char mount[PATH_MAX]; /* the real path of mountpoint; "" when there is none */
     uint64_t group[FUSED_GROUP_COUNT];
@@ -93,63 +43,10 @@ struct answer {
     status failed;
 };
 
-/* What follows the mountpoint, as the mount itself names it. */
-static const char *inside(const char *mount, const char *name)
-{
-    size_t len = strlen(mount);
-    if (len && strncmp(name, mount, len) == 0 && name[len] == '/')
-        name += len;
-    while (*name == '/' || (name[0] == '.' && name[1] == '/'))
-        name++;
-    return name;
-}
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* The list as the mount names what is in it, without a '/' at the end, sorted. */
-static void names_settle(struct names *l, const char *mount)
-{
-    for (size_t i = 0; i < l->n; i++) {
-        char *name = l->item[i];
-        const char *in = inside(mount, name);
-        size_t len = strlen(in);
-        while (len && in[len - 1] == '/')
-            len--;
-        if (len == 1 && *in == '.')
-            len = 0;
-        memmove(name, in, len);
-        name[len] = 0;
-    }
-    if (l->n)
-        qsort(l->item, l->n, sizeof *l->item, by_name);
-}
-
-static bool has(const struct names *l, const char *name)
-{
-    return l->n && bsearch(&name, l->item, l->n, sizeof *l->item, by_name);
-}
-
-/* It, or a directory above it, is in the list; "" is the tree. */
-static bool is_in(const struct answer *a, const char *name)
-{
-    AUTO(mem_free) char *above = mem_strdup(name);
-    if (a->list->n == 0 || !above)
-        return true;
-    bool found = has(a->list, "") || has(a->list, above);
-    for (char *slash; !found && (slash = strrchr(above, '/'));) {
-        *slash = 0;
-        found = has(a->list, above);
-    }
-    return found;
-}
-
 static void add_name(void *arg, const char *name, const char *why)
 {
     struct answer *a = arg;
-    if (is_in(a, name) && cli_json_name(a->names, name, why))
+    if (warm_list_has(a->list, name) && cli_json_name(a->names, name, why))
         a->failed = STATUS_NOMEM;
 }
 
@@ -158,7 +55,7 @@ static status find_names(struct answer *a, struct errmsg *e)
     a->names = json_array();
     if (!realpath(a->mountpoint, a->mount))
         a->mount[0] = 0;
-    names_settle(a->list, a->mount);
+    warm_list_resolve(a->list, a->mount);
     status st = a->group[FUSED_GROUP_UNPURIFIED]
                     ? fused_names(a->mountpoint, "not_purified", add_name, a, e)
                     : STATUS_OK;
@@ -201,7 +98,7 @@ static int finish(struct answer *a, json_t *fixed, int rc, struct errmsg *e)
 
 static int run_check(struct answer *a, struct errmsg *e)
 {
-    const struct names *l = a->list;
+    const struct warm_list *l = a->list;
     struct fused_warm_check c = {0};
     status st = fused_warm_check(a->mountpoint, (const char *const *)l->item, l->n, &c, e);
     if (st)
@@ -220,7 +117,7 @@ static int run_check(struct answer *a, struct errmsg *e)
 
 static int run_warm(struct answer *a, struct errmsg *e)
 {
-    const struct names *l = a->list;
+    const struct warm_list *l = a->list;
     struct fused_warm_state before = {0}, w = {0};
     status st = fused_warm_state(a->mountpoint, &before, e);
     if (!st)
@@ -283,8 +180,8 @@ int cmd_warm(int argc, char **argv)
     if (rc != CLI_GO)
         return rc;
     struct errmsg e = {""};
-    AUTO(names_done) struct names l = {NULL, 0, 0};
-    status st = file ? read_list(file, &l, &e) : STATUS_OK;
+    AUTO(warm_list_done) struct warm_list l = {NULL, 0, 0};
+    status st = file ? warm_list_read(file, &l, &e) : STATUS_OK;
     if (st)
         return cli_fail(st, &e);
     if (file && l.n == 0)
