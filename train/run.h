@@ -1,6 +1,6 @@
 #ifndef TRAIN_RUN_H
 #define TRAIN_RUN_H
-/* A training run's state, shared by run.c (steps and epochs), run_setup.c, the files of what a run
+/* A training run's state, shared by run.c (epochs), run_steps.c, run_setup.c, those for what a run
    keeps on disk (run_config.c, run_dir.c, run_log.c, run_state.c), probe.c and the recipes. */
 #include "model.h"
 #include "out_tree.h"
@@ -75,6 +75,13 @@ status train_run_check(const struct train_options *o, struct errmsg *e) MUST_USE
 /* Everything that a run needs except what RUNDIR holds. Call train_run_done also on failure. */
 status train_run_setup(struct run *r, struct errmsg *e) MUST_USE;
 void train_run_done(struct run *r);
+
+/* ---- run_steps.c ---- */
+/* From r->at to the end of its epoch. */
+status train_run_epoch(struct run *r, struct errmsg *e) MUST_USE;
+float train_run_rate(const struct run *r, int64_t step); /* learning rate */
+/* Fills the plan's inputs, before the recipe changes them. */
+void train_run_load_batch(struct run *r, const struct train_batch *b);
 
 /* ---- run_config.c ---- */
 /* digest: of the data, NULL when it is not known yet. */
