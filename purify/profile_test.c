@@ -230,65 +230,65 @@ static void test_defaults(void **state)
 
 #define GOOD "[purify]\nmodel = unet.safetensors\n"
 
+static const struct {
+    const char *text, *where, *what;
+} refused[] = {
+    {GOOD "t_start = 0\n", "p.ini:3: ", "t_start"},
+    {GOOD "t_start = 10001\n", "p.ini:3: ", "t_start"},
+    {GOOD "t_start = 1e1\n", "p.ini:3: ", "t_start"},
+    {GOOD "t_start = \n", "p.ini:3: ", "t_start"},
+    {GOOD "t_start = 99999999999999999999\n", "p.ini:3: ", "t_start"},
+    {GOOD "\n\nt_start = 201\n", "p.ini:5: ", "trained on t < 200"},
+    {GOOD "steps = 21\n", "p.ini:3: ", "more than t_start"},
+    {GOOD "t_start = 3\n", "p.ini: ", "more than t_start"},
+    {GOOD "rounds = 65\n", "p.ini:3: ", "rounds"},
+    {GOOD "rounds = -1\n", "p.ini:3: ", "rounds"},
+    {GOOD "average = 0\n", "p.ini:3: ", "average"},
+    {GOOD "eta = 1.5\n", "p.ini:3: ", "eta"},
+    {GOOD "eta = nan\n", "p.ini:3: ", "eta"},
+    {GOOD "eta = 0x1\n", "p.ini:3: ", "eta"},
+    {GOOD "pixel_scale = inf\n", "p.ini:3: ", "pixel_scale"},
+    {GOOD "pixel_scale = 1e99\n", "p.ini:3: ", "pixel_scale"},
+    {GOOD "perceptual_scale = -1\n", "p.ini:3: ", "perceptual_scale"},
+    {GOOD "variance = large\n", "p.ini:3: ", "fixedlarge or fixedsmall"},
+    {GOOD "guidance = both\n", "p.ini:3: ", "none, joint or phased"},
+    {GOOD "overlap = 16\n", "p.ini:3: ", "tiles of 16"},
+    {GOOD "overlap = -1\n", "p.ini:3: ", "overlap"},
+    {GOOD "colour = blue\n", "p.ini:3: ", "unknown key \"colour\""},
+    {GOOD "eta = 1\n\neta = 1\n", "p.ini:5: ", "twice"},
+    {GOOD "eta = 1\n  rounds = 4\n", "p.ini:4: ", "twice"},
+    {GOOD "nonsense\n", "p.ini:3: ", "key = value"},
+    {GOOD "[purify\n", "p.ini:3: ", "key = value"},
+    {"model = unet.safetensors\n", "p.ini:1: ", "[purify]"},
+    {GOOD "[other]\neta = 1\n", "p.ini:4: ", "[purify]"},
+    {"[purify]\nmodel =\n", "p.ini:2: ", "model is missing"},
+    {"[purify]\nmodel = ./none.safetensors\n", "p.ini:2: ", "none.safetensors"},
+    {"[purify]\nmodel = p.ini/\n", "p.ini:2: ", ""},
+    {"[purify]\nmodel = percept.safetensors\n", "p.ini:2: ", "percept-vgg"},
+    {"[purify]\nmodel = no-such-model\n", "p.ini:2: ", "no-such-model"},
+    {"[purify]\n# default\n", "p.ini: ", "default.safetensors"},
+    {GOOD "guidance = joint\nperceptual_scale = 1\npercept =\n", "p.ini:5: ", "percept is missing"},
+    {GOOD "guidance = joint\nperceptual_scale = 1\npercept = unet.safetensors\n",
+     "p.ini:5: ", "ddpm-unet"},
+    {"[purify]\nmodel = grey.safetensors\nguidance = joint\nperceptual_scale = 1\n"
+     "percept = percept.safetensors\n",
+     "p.ini:5: ", "channels"},
+    {GOOD "guidance = joint\nperceptual_scale = 1\npercept = lpips-alexnet.safetensors\n",
+     "p.ini:5: ", "at least 31x31"},
+    {GOOD "percept = a\tb\n", "p.ini:3: ", "control"},
+};
+
 static void test_refused(void **state)
 {
     (void)state;
-    static const struct {
-        const char *text, *where, *what;
-    } bad[] = {
-        {GOOD "t_start = 0\n", "p.ini:3: ", "t_start"},
-        {GOOD "t_start = 10001\n", "p.ini:3: ", "t_start"},
-        {GOOD "t_start = 1e1\n", "p.ini:3: ", "t_start"},
-        {GOOD "t_start = \n", "p.ini:3: ", "t_start"},
-        {GOOD "t_start = 99999999999999999999\n", "p.ini:3: ", "t_start"},
-        {GOOD "\n\nt_start = 201\n", "p.ini:5: ", "trained on t < 200"},
-        {GOOD "steps = 21\n", "p.ini:3: ", "more than t_start"},
-        {GOOD "t_start = 3\n", "p.ini: ", "more than t_start"},
-        {GOOD "rounds = 65\n", "p.ini:3: ", "rounds"},
-        {GOOD "rounds = -1\n", "p.ini:3: ", "rounds"},
-        {GOOD "average = 0\n", "p.ini:3: ", "average"},
-        {GOOD "eta = 1.5\n", "p.ini:3: ", "eta"},
-        {GOOD "eta = nan\n", "p.ini:3: ", "eta"},
-        {GOOD "eta = 0x1\n", "p.ini:3: ", "eta"},
-        {GOOD "pixel_scale = inf\n", "p.ini:3: ", "pixel_scale"},
-        {GOOD "pixel_scale = 1e99\n", "p.ini:3: ", "pixel_scale"},
-        {GOOD "perceptual_scale = -1\n", "p.ini:3: ", "perceptual_scale"},
-        {GOOD "variance = large\n", "p.ini:3: ", "fixedlarge or fixedsmall"},
-        {GOOD "guidance = both\n", "p.ini:3: ", "none, joint or phased"},
-        {GOOD "overlap = 16\n", "p.ini:3: ", "tiles of 16"},
-        {GOOD "overlap = -1\n", "p.ini:3: ", "overlap"},
-        {GOOD "colour = blue\n", "p.ini:3: ", "unknown key \"colour\""},
-        {GOOD "eta = 1\n\neta = 1\n", "p.ini:5: ", "twice"},
-        {GOOD "eta = 1\n  rounds = 4\n", "p.ini:4: ", "twice"},
-        {GOOD "nonsense\n", "p.ini:3: ", "key = value"},
-        {GOOD "[purify\n", "p.ini:3: ", "key = value"},
-        {"model = unet.safetensors\n", "p.ini:1: ", "[purify]"},
-        {GOOD "[other]\neta = 1\n", "p.ini:4: ", "[purify]"},
-        {"[purify]\nmodel =\n", "p.ini:2: ", "model is missing"},
-        {"[purify]\nmodel = ./none.safetensors\n", "p.ini:2: ", "none.safetensors"},
-        {"[purify]\nmodel = p.ini/\n", "p.ini:2: ", ""},
-        {"[purify]\nmodel = percept.safetensors\n", "p.ini:2: ", "percept-vgg"},
-        {"[purify]\nmodel = no-such-model\n", "p.ini:2: ", "no-such-model"},
-        {"[purify]\n# default\n", "p.ini: ", "default.safetensors"},
-        {GOOD "guidance = joint\nperceptual_scale = 1\npercept =\n",
-         "p.ini:5: ", "percept is missing"},
-        {GOOD "guidance = joint\nperceptual_scale = 1\npercept = unet.safetensors\n",
-         "p.ini:5: ", "ddpm-unet"},
-        {"[purify]\nmodel = grey.safetensors\nguidance = joint\nperceptual_scale = 1\n"
-         "percept = percept.safetensors\n",
-         "p.ini:5: ", "channels"},
-        {GOOD "guidance = joint\nperceptual_scale = 1\npercept = lpips-alexnet.safetensors\n",
-         "p.ini:5: ", "at least 31x31"},
-        {GOOD "percept = a\tb\n", "p.ini:3: ", "control"},
-    };
     struct purify_profile p = {.name = "untouched"};
-    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+    for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
         struct errmsg e = {""};
-        if (load_text(bad[i].text, &p, &e) == STATUS_OK)
-            fail_msg("taken:\n%s", bad[i].text);
-        if (!strstr(e.text, bad[i].where) || !strstr(e.text, bad[i].what))
-            fail_msg("%s\nsays \"%s\", not \"%s...%s\"", bad[i].text, e.text, bad[i].where,
-                     bad[i].what);
+        if (load_text(refused[i].text, &p, &e) == STATUS_OK)
+            fail_msg("taken:\n%s", refused[i].text);
+        if (!strstr(e.text, refused[i].where) || !strstr(e.text, refused[i].what))
+            fail_msg("%s\nsays \"%s\", not \"%s...%s\"", refused[i].text, e.text, refused[i].where,
+                     refused[i].what);
         assert_string_equal(p.name, "untouched");
     }
 }
