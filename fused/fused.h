@@ -211,6 +211,7 @@ struct fused_fetch {
     struct image img;
     uint8_t *metadata;
     uint64_t admitted;
+    bool large; /* its size class, which decoding does not change */
     bool finished;
     struct flight *flight;
     struct fused_fetch *next;

@@ -62,8 +62,10 @@ static status read_source(struct fused_pipeline *p, struct fused_fetch *f, struc
 static bool known_bytes(struct fused_pipeline *p, struct fused_fetch *f)
 {
     struct fused_verdict *v = &f->file.verdict;
-    f->bytes = f->want_bytes ? pipeline_memory(p, &v->source) : NULL;
-    if (!f->bytes && memo_read(p->opt.cache, v))
+    bool known = memo_read(p->opt.cache, v) == STATUS_OK;
+    if (f->want_bytes && v->group == FUSED_GROUP_IMAGE)
+        f->bytes = pipeline_memory(p, &v->source);
+    if (!f->bytes && !known)
         return false;
     status st = STATUS_OK;
     if (!f->bytes && v->group == FUSED_GROUP_IMAGE) {

@@ -56,9 +56,9 @@ static uint64_t cost_of(const struct fused_fetch *f)
     return samples_of(info) * per_sample[info->source_format] + f->file.id.size;
 }
 
-static enum size_class class_of(const struct fused_pipeline *p, const struct fused_fetch *f)
+static enum size_class class_of(const struct fused_fetch *f)
 {
-    return cost_of(f) > p->opt.inflight_bytes / LARGE_DIVISOR ? SIZE_LARGE : SIZE_SMALL;
+    return f->large ? SIZE_LARGE : SIZE_SMALL;
 }
 
 void fetch_finish(struct fused_pipeline *p, struct fused_fetch *f, status st)
@@ -70,7 +70,7 @@ void fetch_finish(struct fused_pipeline *p, struct fused_fetch *f, status st)
     pthread_mutex_lock(&p->lock);
     f->finished = true;
     p->stats.inflight_bytes -= f->admitted;
-    p->class_bytes[class_of(p, f)] -= f->admitted;
+    p->class_bytes[class_of(f)] -= f->admitted;
     p->stats.urgent -= f->priority == PURIFY_URGENT;
     p->stats.failed += failed;
     p->stats.damaged += !st && f->file.verdict.group != FUSED_GROUP_IMAGE;
@@ -88,7 +88,7 @@ void fetch_keeps_pixels_only(struct fused_pipeline *p, struct fused_fetch *f)
         return;
     pthread_mutex_lock(&p->lock);
     p->stats.inflight_bytes -= f->admitted - kept;
-    p->class_bytes[class_of(p, f)] -= f->admitted - kept;
+    p->class_bytes[class_of(f)] -= f->admitted - kept;
     f->admitted = kept;
     pthread_cond_broadcast(&p->work);
     pthread_mutex_unlock(&p->lock);
@@ -99,7 +99,7 @@ void fetch_keeps_pixels_only(struct fused_pipeline *p, struct fused_fetch *f)
 /* Called with p->lock held. */
 static void queue_push(struct fused_pipeline *p, struct fused_fetch *f)
 {
-    struct fetch_queue *q = &p->queue[f->priority][class_of(p, f)];
+    struct fetch_queue *q = &p->queue[f->priority][class_of(f)];
     f->next = NULL;
     *q->tail = f;
     q->tail = &f->next;
@@ -162,7 +162,7 @@ static void *worker_main(void *arg)
             pthread_cond_wait(&p->work, &p->lock);
             continue;
         }
-        bool large = class_of(p, f) == SIZE_LARGE;
+        bool large = class_of(f) == SIZE_LARGE;
         p->large_running += large;
         pthread_mutex_unlock(&p->lock);
         miss_run(p, f); /* f may be gone after it */
@@ -191,6 +191,7 @@ void fused_fetch_start(struct fused_pipeline *p, struct fused_fetch *f, enum pur
     f->metadata = NULL;
     pthread_mutex_lock(&p->lock);
     f->priority = prio;
+    f->large = cost_of(f) > p->opt.inflight_bytes / LARGE_DIVISOR;
     f->admitted = 0;
     f->finished = false;
     f->flight = NULL;
@@ -209,7 +210,7 @@ void fused_fetch_abandon(struct fused_pipeline *p, struct fused_fetch *f)
 {
     pthread_mutex_lock(&p->lock);
     if (!f->finished && f->priority == PURIFY_URGENT) {
-        bool queued = queue_remove(&p->queue[PURIFY_URGENT][class_of(p, f)], f);
+        bool queued = queue_remove(&p->queue[PURIFY_URGENT][class_of(f)], f);
         f->priority = PURIFY_SWEEP;
         p->stats.urgent--;
         if (queued)

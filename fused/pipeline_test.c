@@ -109,6 +109,24 @@ static void the_memo_spares_decoding(void **state)
     asked_end(&a);
 }
 
+/* Whoever is answered from memory learns as much as whoever came first. */
+static void bytes_in_memory_come_with_both_digests(void **state)
+{
+    (void)state;
+    struct asked a;
+    struct pipeline_stats ps;
+    test_image(rig.dir, "a.png", IMAGE_PNG, 16, 3, false, 1);
+    assert_served("a.png");
+    assert_ok(cache_flush(rig.cache));
+    asked_start(&rig, &a, "a.png", PURIFY_URGENT);
+    assert_ok(asked_wait(&a));
+    pipeline_stats(rig.p, &ps);
+    assert_int_equal(ps.memory_hits, 1);
+    assert_true(a.f.file.verdict.has_source);
+    assert_true(fused_is_cached(rig.p, &a.f.file.verdict));
+    asked_end(&a);
+}
+
 /* As on a file system that gave a number, a size and times to another file. */
 static void the_bytes_decide_not_the_identity(void **state)
 {
@@ -439,6 +457,24 @@ static void abandoned_work_stands_back(void **state)
     assert_int_equal(ps.urgent, 0);
 }
 
+/* At any moment, also while a worker reads and decodes. */
+static void giving_up_is_allowed_at_any_time(void **state)
+{
+    (void)state;
+    struct pipeline_stats ps;
+    test_image(rig.dir, "a.jpg", IMAGE_JPEG, 64, 3, false, 1);
+    for (int i = 0; i < 100; i++) {
+        struct asked a;
+        asked_start(&rig, &a, "a.jpg", PURIFY_URGENT);
+        for (int n = 0; n <= i % 10; n++)
+            fused_fetch_abandon(rig.p, &a.f);
+        assert_ok(asked_wait(&a));
+        asked_end(&a);
+    }
+    pipeline_stats(rig.p, &ps);
+    assert_int_equal(ps.urgent, 0);
+}
+
 static void a_failing_purifier_is_an_error_for_every_waiter(void **state)
 {
     (void)state;
@@ -658,6 +694,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(sizes_are_promised_and_kept),
         TEST(the_memo_spares_decoding),
+        TEST(bytes_in_memory_come_with_both_digests),
         TEST(same_pixels_are_purified_once),
         TEST(a_reader_promotes_what_the_sweep_began),
         TEST(what_is_no_image_is_original),
@@ -669,6 +706,7 @@ int main(void)
         TEST(an_open_file_is_the_version_that_was_opened),
         TEST(large_and_small_images_do_not_wait_for_each_other),
         TEST(abandoned_work_stands_back),
+        TEST(giving_up_is_allowed_at_any_time),
         TEST(too_large_is_original),
         TEST(a_failing_purifier_is_an_error_for_every_waiter),
         TEST(a_full_purifier_and_little_memory_only_delay),

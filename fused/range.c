@@ -19,6 +19,8 @@ struct range {
     struct fused_fetch fetch[];
 };
 
+static void fetched(struct fused_fetch *f, status st);
+
 status range_new(struct fused_pipeline *p, const struct range_options *opt, struct range **out)
 {
     unsigned window = pipeline_ahead(p);
@@ -32,6 +34,11 @@ status range_new(struct fused_pipeline *p, const struct range_options *opt, stru
     r->opt = *opt;
     r->next = opt->from;
     r->window = window;
+    /* All of them now: who gives up may do so while the first are being started. */
+    for (unsigned i = 0; i < window; i++) {
+        fused_fetch_init(&r->fetch[i], opt->file, 0, fetched, r);
+        r->fetch[i].want_bytes = opt->want_bytes;
+    }
     pthread_mutex_init(&r->lock, NULL);
     *out = r;
     return STATUS_OK;
@@ -100,8 +107,6 @@ void range_start(struct range *r)
     r->running = 1;
     for (unsigned i = 0; i < r->window; i++) {
         struct fused_fetch *f = &r->fetch[i];
-        fused_fetch_init(f, r->opt.file, 0, fetched, r);
-        f->want_bytes = r->opt.want_bytes;
         if (!next_image(r, &f->index))
             break;
         pthread_mutex_lock(&r->lock);

@@ -32,7 +32,7 @@ status range_new(struct fused_pipeline *p, const struct range_options *opt,
                  struct range **out) MUST_USE;
 void range_start(struct range *r);
 /* Nobody waits for it any more: what was begun goes on behind the rest, no more is begun, and it
-   ends as CANCELLED. Before done() returns. */
+   ends as CANCELLED. From any thread, also during range_start; before done() returns. */
 void range_abandon(struct range *r);
 void range_free(struct range *r); /* not before done() was called; NULL allowed */
 

@@ -269,6 +269,23 @@ static void who_gave_up_is_not_worked_for(void **state)
     close(f.fd);
 }
 
+static void who_gave_up_at_once_is_not_worked_for(void **state)
+{
+    (void)state;
+    struct seen s;
+    struct pipeline_stats ps;
+    make_array("a.npy", false);
+    struct fused_file f = open_array("a.npy");
+    struct range *r = begin(&s, &f, 0, COUNT, true);
+    range_abandon(r);
+    pipeline_stats(rig.p, &ps);
+    assert_int_equal(ps.urgent, 0);
+    range_start(r);
+    assert_int_equal(end(&s, r), STATUS_CANCELLED);
+    assert_int_equal(images_seen(&s, 0, COUNT), 0);
+    close(f.fd);
+}
+
 /* ---- copies ---- */
 
 static unsigned copied;
@@ -327,6 +344,7 @@ int main(void)
         T(an_image_and_a_row_of_the_same_pixels_are_purified_once),
         T(a_failure_ends_it),
         T(who_gave_up_is_not_worked_for),
+        T(who_gave_up_at_once_is_not_worked_for),
         T(a_copy_has_the_header_and_purified_images),
     };
     return cmocka_run_group_tests_name("range", tests, NULL, NULL);

@@ -149,7 +149,7 @@ static void images_of(const struct list_reading *r, uint64_t *out_from, uint64_t
     *out_to = end + (end < l->count && l->first + end * l->step < r->to);
 }
 
-/* Purifies what the READ touches. */
+/* Purifies what the READ touches. After OK r is not the caller's any more. */
 static status begin(fuse_req_t req, struct list_reading *r)
 {
     struct fs *fs = r->handle->fs;
@@ -161,16 +161,18 @@ static status begin(fuse_req_t req, struct list_reading *r)
                               .arg = r};
     images_of(r, &o.from, &o.to);
     status st = read_between(r);
-    if (!st && o.from < o.to)
+    if (!st && o.from == o.to) { /* of no image: there is nothing to wait for */
+        fuse_reply_buf(req, (const char *)r->data, r->to - r->from);
+        mem_free(r);
+        return STATUS_OK;
+    }
+    if (!st)
         st = range_new(fs->pipeline, &o, &r->range);
     if (st)
         return st;
     handle_ref(r->handle);
     park_add(fs->park, &r->parked, req, list_abandoned);
-    if (r->range)
-        range_start(r->range);
-    else
-        list_answer(r, 0);
+    range_start(r->range);
     return STATUS_OK;
 }
 
