@@ -221,6 +221,14 @@ void fs_note(struct fs *fs, const struct fused_file *file)
         name_list_add(fs->lists.group[v->group], &file->id, file->name, v->reason);
 }
 
+struct fused_file fs_note_link(struct fs *fs, const char *path, const struct stat *sb)
+{
+    struct fused_file link = fused_file_of(-1, path, sb);
+    verdict_unpurified(&link.verdict, link_outside_text);
+    fs_note(fs, &link);
+    return link;
+}
+
 static void forget_notes(struct fs *fs, const struct cache_file_id *id)
 {
     for (int g = 0; g < FUSED_GROUP_COUNT; g++)

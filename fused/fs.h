@@ -192,6 +192,8 @@ void fs_fetched(struct fs *fs, struct node *n, const struct fused_file *file);
 void fs_list_stored(struct fs *fs, const struct fused_file *file);
 /* Enters a judged file into the lists of the status. */
 void fs_note(struct fs *fs, const struct fused_file *file);
+/* The same for a link that leaves the source and is not followed; fd is -1. */
+struct fused_file fs_note_link(struct fs *fs, const char *path, const struct stat *sb);
 /* Tells the kernel to forget, from any thread but a callback's; pages: content too. Drops the
    caller's reference to n; may be refused for want of memory. */
 void fs_forget_cached(struct fs *fs, struct node *n, bool pages);

@@ -92,7 +92,7 @@ uint64_t node_inode(const struct node *n);
 status table_path(struct table *t, const struct node *n, const char *name,
                   char out[PATH_MAX]) MUST_USE;
 
-/* ---- what a file is served as ---- */
+/* ---- versions.c: what a file is served as ---- */
 void table_remember(struct table *t, struct node *n, const struct node_version *v,
                     const struct node_known *known);
 /* NOT_FOUND: never judged, or unsettled. EXISTS: another version was. */
@@ -107,7 +107,7 @@ void table_told(struct table *t, struct node *n, uint32_t number);
 void table_set_changed(struct table *t, struct node *n, int64_t ns);
 int64_t table_changed(struct table *t, struct node *n);
 
-/* ---- open files and the page cache ---- */
+/* ---- page_cache.c: open files and the page cache ---- */
 enum open_mode { OPEN_KEEP, OPEN_DROP, OPEN_DIRECT };
 /* Counts a reader unless the answer is OPEN_DIRECT. OPEN_DROP: invalidate, then call table_dropped.
  */

@@ -8,7 +8,7 @@
  *   read_list.c  handle->last_lock the image of a list that was read last
  *   inode.c      table->lock       inode table: keys, names, counts, what a node is served as
  *   devices.c    devices->lock     file systems that the source lies on
- *   sweep.c      sweep->lock       warm list and hints
+ *   sweep.c      sweep->lock       warm list, hints, counts
  *   notify.c     notifier->lock    queue of invalidations
  *   control.c    control->lock     connections
  *   range.c      range->lock       the next image of a range, and how many are under way

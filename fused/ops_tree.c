@@ -119,13 +119,6 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     fuse_reply_attr(req, &e.attr, e.attr_timeout);
 }
 
-static void note_link(struct fs *fs, const struct stat *sb, const char *path)
-{
-    struct fused_file link = fused_file_of(-1, path, sb);
-    verdict_unpurified(&link.verdict, link_outside_text);
-    fs_note(fs, &link);
-}
-
 /* What a link shows is relative where the source's own text would lead out of the view and back. */
 void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
@@ -138,7 +131,7 @@ void op_readlink(fuse_req_t req, fuse_ino_t ino)
     if (!err)
         err = fs_link(fs, path, &fate, text);
     if (!err && fate == LINK_OUTSIDE) {
-        note_link(fs, &sb, path);
+        fs_note_link(fs, path, &sb);
         if (fs->opt.strict)
             err = EIO;
     }

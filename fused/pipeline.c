@@ -293,9 +293,9 @@ enum pipeline_state pipeline_state_of(struct fused_pipeline *p, const struct cac
     return state;
 }
 
-unsigned pipeline_ahead(const struct fused_pipeline *p)
+unsigned pipeline_queue_depth(const struct fused_pipeline *p)
 {
-    return (unsigned)p->opt.purifier.ahead + (unsigned)p->workers;
+    return (unsigned)p->opt.purifier.queue_depth + (unsigned)p->workers;
 }
 
 /* ---- life ---- */

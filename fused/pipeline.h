@@ -19,7 +19,7 @@ struct pipeline_purifier {
     void (*promote)(void *ctx, struct purify_job *job);
     void (*demote)(void *ctx, struct purify_job *job);
     void (*cancel)(void *ctx, struct purify_job *job);
-    int ahead; /* as purify_service_ahead */
+    int queue_depth; /* as purify_service_ahead */
 };
 
 /* The real one. */
@@ -64,8 +64,8 @@ struct pipeline_stats {
 };
 void pipeline_stats(struct fused_pipeline *p, struct pipeline_stats *out);
 
-/* Fetches that keep the purifier busy, in groups, for callers that have many. */
-unsigned pipeline_ahead(const struct fused_pipeline *p);
+/* So many fetches at once keep the purifier busy, in groups: for callers that have many. */
+unsigned pipeline_queue_depth(const struct fused_pipeline *p);
 
 /* A reference to the encoded bytes when they are still in memory, else NULL. */
 struct fused_bytes *pipeline_memory(struct fused_pipeline *p, const struct digest *source);

@@ -23,7 +23,7 @@ static void fetched(struct fused_fetch *f, status st);
 
 status range_new(struct fused_pipeline *p, const struct range_options *opt, struct range **out)
 {
-    unsigned window = pipeline_ahead(p);
+    unsigned window = pipeline_queue_depth(p);
     window = window < WINDOW_MIN ? WINDOW_MIN : window > WINDOW_MAX ? WINDOW_MAX : window;
     if (opt->to - opt->from < window)
         window = (unsigned)(opt->to - opt->from);

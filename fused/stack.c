@@ -36,7 +36,7 @@ struct pipeline_purifier pipeline_purifier_of(struct purify_service *service)
                                       .promote = promote,
                                       .demote = demote,
                                       .cancel = cancel,
-                                      .ahead = purify_service_ahead(service)};
+                                      .queue_depth = purify_service_ahead(service)};
 }
 
 /* Links that its owner planted would be followed with our rights. */

@@ -1,13 +1,13 @@
 #ifndef FUSED_SWEEP_H
 #define FUSED_SWEEP_H
 /*
- * Purifying ahead, on one thread of low priority. In this order:
+ * Purifying before anybody reads, on one thread of low priority. In this order:
  *   1. the warm list: files announced over the control socket, in the order given;
  *   2. hints: files that changed while we watched;
  *   3. the sweep: the whole source, once, while no reader waits (unless it is switched off).
- * What a full cache would not keep is not purified ahead: the sweep ends, and files of the warm
- * list are counted as not stored. All of it is submitted at sweep priority, a few files ahead of
- * the purifier; a file that is opened meanwhile overtakes, and joins the work on it when that has
+ * What a full cache would not keep is not purified: the sweep ends, and files of the warm
+ * list are counted as not stored. All of it is submitted at sweep priority, and only as
+ * many files at once as keep the purifier busy; a file that is opened meanwhile overtakes, and joins the work on it when that has
  * begun.
  *
  * Paths are relative to the source root, "." is the root; symbolic links are followed inside it. A
@@ -31,8 +31,6 @@ void sweep_warm_state(struct sweep *s, struct fused_warm_state *out);
 /* Counts into *io what would have to be purified. */
 status sweep_check(struct sweep *s, const char *path, struct fused_warm_check *io,
                    struct errmsg *e) MUST_USE;
-/* Only enters a file, or a link, into the lists of the status, by its header. */
-void sweep_look(struct fs *fs, int dirfd, const char *name, const char *path);
 /* Never waits; hints that are too many are forgotten: the file is then purified when it is read. */
 void sweep_hint(struct sweep *s, const char *path);
 
