@@ -11,7 +11,8 @@
  *     {"cmd":"warm-check","paths":[...]}      {"ok":true,"files":N,"cached":N,"absent":N,
  *                                              "missing":N,"group":{...}}
  *     {"cmd":"names","group":"not_purified","after":N}
- * {"ok":true,"names":[{"path":..,"why":..},..], "last":N}   a page of names; none: that was all
+ *                                             {"ok":true,"names":[{"path":..,"why":..},..],"last":N}
+ *                                             a page of names; none: that was all
  *     {"cmd":"stop"}                          {"ok":true}, then the mount ends
  *     anything else                           {"ok":false,"error":"..."}
  *
@@ -52,8 +53,8 @@ enum { CONTROL_LINE_MAX = 4 << 20, CONTROL_CONNECTIONS = 8 };
 
 /* $XDG_RUNTIME_DIR/relearnfs/HASH.sock where that directory is ours, or HASH.sock in the cache
    directory, or, where that cannot be written, in /run/user/UID/relearnfs, /run/relearnfs (root) or
-   /tmp/relearnfs-UID; HASH is of the mountpoint's path. Sets fs->path.socket. on_stop is called, on a thread
-   of the control, when a client says stop. */
+   /tmp/relearnfs-UID; HASH is of the mountpoint's path. Sets fs->path.socket. on_stop is called, on
+   a thread of the control, when a client says stop. */
 status control_start(struct fs *fs, void (*on_stop)(void *arg), void *arg, struct control **out,
                      struct errmsg *e) MUST_USE;
 /* Ends all connections and removes the socket. */
@@ -64,11 +65,14 @@ void control_stop(struct control *c);
 status control_answer(struct fs *fs, const char *line, size_t len, struct buf *out,
                       int *out_stop) MUST_USE;
 
+/* ---- control_socket.c ---- */
 /* Where sockets are: see control_start. */
 status control_socket_dir(const char *cache_dir, char **out) MUST_USE;
 /* The directory (created, 0700) and name of the socket for a mountpoint. DENIED: the directory is
    not ours alone. */
 status control_socket_path(const char *mountpoint, const char *cache_dir, char **out,
                            struct errmsg *e) MUST_USE;
+/* A socket that listens at this path, with mode 0600. */
+status control_listen(const char *path, int *out_fd, struct errmsg *e) MUST_USE;
 
 #endif

@@ -53,7 +53,7 @@ void copy_end_early(struct copying *c, status why, const char *path)
 /* A failure to write: of one file, or of all that would follow. */
 void copy_report_unwritten(struct copying *c, const char *path, status st)
 {
-    if (into_is_over(c->into, st))
+    if (dest_is_over(c->dest, st))
         copy_end_early(c, st, path);
     else if (st != STATUS_CANCELLED)
         copy_report_failure(c, path,
@@ -148,18 +148,18 @@ static void *count_main(void *arg)
 
 /* ---- all of it ---- */
 
-status copy_open_dst(struct copying *c, const char *dir, struct errmsg *e)
+status copy_open_dest(struct copying *c, const char *dir, struct errmsg *e)
 {
     int fd;
-    struct into_dir *root;
+    struct dest_dir *root;
     status st = io_open(AT_FDCWD, dir, O_PATH | O_DIRECTORY | O_CLOEXEC, 0, &fd);
     if (!st)
-        st = into_new(fd, &c->into, &root);
+        st = dest_new(fd, &c->dest, &root);
     if (st)
         return errmsg_set(e, st, "%s: %s", dir, status_text(st));
     c->dirs = mem_alloc(sizeof *c->dirs);
     if (!c->dirs) {
-        into_unref(root);
+        dest_unref(root);
         return STATUS_NOMEM;
     }
     *c->dirs = (struct open_dir){NULL, root, 0};
@@ -173,7 +173,7 @@ static status copy_one_file(struct copying *c, const char *to, struct errmsg *e)
     char *dir = slash ? mem_printf("%.*s", (int)(slash - to) + (slash == to), to) : mem_strdup(".");
     if (!dir)
         return STATUS_NOMEM;
-    status st = copy_open_dst(c, dir, e);
+    status st = copy_open_dest(c, dir, e);
     int fd = -1;
     if (!st) {
         int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
@@ -196,7 +196,7 @@ static status why_over(const struct copying *c, struct errmsg *e)
 
 static status sync_all(const struct copying *c, struct errmsg *e)
 {
-    status st = into_sync(c->into);
+    status st = dest_sync(c->dest);
     return st ? errmsg_set(e, st, "%s: %s", c->copy->dst, status_text(st)) : STATUS_OK;
 }
 
@@ -212,7 +212,7 @@ static status run(struct copying *c, const char *to, bool tree, struct errmsg *e
     }
     if (c->dirs) {
         copy_dir_of(c, "");
-        into_unref(c->dirs->dir);
+        dest_unref(c->dirs->dir);
         mem_free(c->dirs);
     }
     if (c->over)
@@ -241,7 +241,7 @@ status fused_copy_tree(struct fused_pipeline *p, const struct fused_copy *copy,
     pthread_cond_init(&c.room, NULL);
     st = run(&c, to, tree, e);
     pool_free(c.writers);
-    into_free(c.into);
+    dest_free(c.dest);
     if (c.src_fd >= 0)
         close(c.src_fd);
     pthread_cond_destroy(&c.room);

@@ -16,7 +16,7 @@ struct item {
     struct copying *c;
     struct fused_fetch fetch;
     struct stat sb;
-    struct into_dir *dir;
+    struct dest_dir *dir;
     status st;
     int tries;
     uint64_t work;
@@ -29,7 +29,7 @@ static void item_end(struct item *it)
     struct copying *c = it->c;
     fused_bytes_unref(it->fetch.bytes);
     close(it->fetch.file.fd);
-    into_unref(it->dir);
+    dest_unref(it->dir);
     pthread_mutex_lock(&c->lock);
     c->outstanding--;
     c->result.done++;
@@ -91,9 +91,9 @@ static status write_bytes(struct item *it, int fd, int *out_reading)
 /* False when it was said why not. */
 static bool write_item(struct item *it)
 {
-    struct into_file f;
+    struct dest_file f;
     int reading = 0;
-    status st = into_file_begin(it->dir, it->name, &f);
+    status st = dest_file_begin(it->dir, it->name, &f);
     if (st) {
         copy_report_unwritten(it->c, it->path, st);
         return false;
@@ -102,9 +102,9 @@ static bool write_item(struct item *it)
     if (!st && atomic_load(&it->c->stopping))
         st = STATUS_CANCELLED;
     if (!st)
-        st = into_file_end(it->dir, it->name, &f, &it->sb);
+        st = dest_file_end(it->dir, it->name, &f, &it->sb);
     else
-        into_file_drop(it->dir, &f);
+        dest_file_drop(it->dir, &f);
     if (st && reading && st != STATUS_CANCELLED)
         copy_report_failure(it->c, it->path,
                             st == STATUS_AGAIN ? copy_changed_text
@@ -180,7 +180,7 @@ static void item_fetched(struct fused_fetch *f, status st)
 }
 
 /* Takes fd. */
-status copy_open_file(struct copying *c, struct into_dir *dir, int fd, const char *path)
+status copy_open_file(struct copying *c, struct dest_dir *dir, int fd, const char *path)
 {
     struct stat sb;
     if (fstat(fd, &sb) < 0 || !S_ISREG(sb.st_mode)) { /* something else took its place */
@@ -196,7 +196,7 @@ status copy_open_file(struct copying *c, struct into_dir *dir, int fd, const cha
     }
     it->c = c;
     it->fetch.file.fd = fd;
-    it->dir = into_ref(dir);
+    it->dir = dest_ref(dir);
     memcpy(it->path, path, strlen(path) + 1);
     it->name = strrchr(it->path, '/') ? strrchr(it->path, '/') + 1 : it->path;
     pthread_mutex_lock(&c->lock);

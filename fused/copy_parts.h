@@ -11,14 +11,14 @@
  *     walk (calling thread) -> fetch -> done() on the purifier's thread -> writers: write, rename
  *
  * At most outstanding_max files are between the first and the last step; the walk waits for room.
- * A directory gets its mode and time when everything in it is written (into.h).
+ * A directory gets its mode and time when everything in it is written (dest.h).
  *
  * What ends early ends soon: once `stopping` is set nothing is begun, what the purifier has is
  * cancelled, and what comes back is dropped without a word, since it is not its fault.
  */
 #include "fused.h"
 
-#include "into.h"
+#include "dest.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -28,7 +28,7 @@ struct image_entry;
 /* A directory of the copy that the walk is in. */
 struct open_dir {
     struct open_dir *above;
-    struct into_dir *dir;
+    struct dest_dir *dir;
     size_t path_len;
 };
 
@@ -36,7 +36,7 @@ struct copying {
     struct fused_pipeline *pipeline;
     const struct fused_copy *copy;
     struct pool *writers;
-    struct into *into;
+    struct dest *dest;
     struct open_dir *dirs; /* the walk's */
     int src_fd;            /* O_PATH, of a tree */
     atomic_bool stopping, written;
@@ -63,15 +63,15 @@ bool copy_goes_on(struct copying *c);
 /* Waits until at most `most` files are on their way, or it is to end: false. */
 bool copy_wait_for_room(struct copying *c, unsigned most);
 /* The directory that everything is written below; the walk is in it. */
-status copy_open_dst(struct copying *c, const char *dir, struct errmsg *e) MUST_USE;
+status copy_open_dest(struct copying *c, const char *dir, struct errmsg *e) MUST_USE;
 
 /* ---- copy_walk.c ---- */
 status copy_whole_tree(struct copying *c, struct errmsg *e) MUST_USE;
 /* The copy's directory for this path. Those that the walk has left behind are let go. */
-struct into_dir *copy_dir_of(struct copying *c, const char *path);
+struct dest_dir *copy_dir_of(struct copying *c, const char *path);
 
 /* ---- copy_file.c ---- */
 /* Takes fd, a file that is to be written as the last part of path in dir. */
-status copy_open_file(struct copying *c, struct into_dir *dir, int fd, const char *path) MUST_USE;
+status copy_open_file(struct copying *c, struct dest_dir *dir, int fd, const char *path) MUST_USE;
 
 #endif

@@ -1,5 +1,5 @@
 /* Copies of trees over a purifier that inverts pixels: what is counted, what ends them, what they
-   leave behind. The files themselves: into_test.c, verbatim_test.c and tests/purify.bats. */
+   leave behind. The files themselves: dest_test.c, verbatim_test.c and tests/purify.bats. */
 #include "testing.h"
 
 #include "pipeline.h"

@@ -12,7 +12,7 @@
 
 #include "base/banned.h"
 
-static status copy_file(struct copying *c, struct into_dir *dir, const struct image_entry *en)
+static status copy_file(struct copying *c, struct dest_dir *dir, const struct image_entry *en)
 {
     int fd, err = en->linked ? beneath_open_linked(en->dirfd, en->name, &fd)
                              : beneath_open_data(en->dirfd, en->name, 0, &fd);
@@ -26,12 +26,12 @@ static status copy_file(struct copying *c, struct into_dir *dir, const struct im
 static const char *barred(const struct copying *c, const struct image_entry *en,
                           const struct stat *sb)
 {
-    if (into_is_root(c->into, sb->st_dev, sb->st_ino))
+    if (dest_is_root(c->dest, sb->st_dev, sb->st_ino))
         return "it is where the copy is written";
     return mount_guard(en->dirfd, en->name) ? "a mount of relearnfs is not copied" : NULL;
 }
 
-static status copy_dir(struct copying *c, struct into_dir *up, const struct image_entry *en)
+static status copy_dir(struct copying *c, struct dest_dir *up, const struct image_entry *en)
 {
     struct stat sb;
     *en->descend = false;
@@ -47,13 +47,13 @@ static status copy_dir(struct copying *c, struct into_dir *up, const struct imag
     struct open_dir *d = mem_alloc(sizeof *d);
     if (!d)
         return STATUS_NOMEM;
-    status st = into_mkdir(up, en->name, &d->dir);
+    status st = dest_mkdir(up, en->name, &d->dir);
     if (st) {
         mem_free(d);
         copy_report_unwritten(c, en->path, st);
         return STATUS_OK;
     }
-    into_like(d->dir, &sb);
+    dest_like(d->dir, &sb);
     d->path_len = strlen(en->path);
     d->above = c->dirs;
     c->dirs = d;
@@ -70,7 +70,7 @@ static void count_link(struct copying *c, enum fused_group group, const char *pa
     copy_count(c, group, path, why);
 }
 
-static status copy_link(struct copying *c, struct into_dir *dir, const struct image_entry *en)
+static status copy_link(struct copying *c, struct dest_dir *dir, const struct image_entry *en)
 {
     char text[PATH_MAX];
     enum link_fate fate;
@@ -85,7 +85,7 @@ static status copy_link(struct copying *c, struct into_dir *dir, const struct im
     bool leaves = fate == LINK_OUTSIDE;
     bool excluded = fused_rules_match(c->copy->rules, en->path) == FUSED_RULE_EXCLUDE;
     if (!(leaves && !excluded && c->copy->strict))
-        st = into_symlink(dir, en->name, text, &sb);
+        st = dest_symlink(dir, en->name, text, &sb);
     if (st)
         copy_report_unwritten(c, en->path, st);
     else if (leaves)
@@ -95,14 +95,14 @@ static status copy_link(struct copying *c, struct into_dir *dir, const struct im
 }
 
 /* Directories that the walk has left behind are let go. */
-struct into_dir *copy_dir_of(struct copying *c, const char *path)
+struct dest_dir *copy_dir_of(struct copying *c, const char *path)
 {
     const char *slash = strrchr(path, '/');
     size_t len = slash ? (size_t)(slash - path) : 0;
     while (c->dirs->path_len > len) {
         struct open_dir *d = c->dirs;
         c->dirs = d->above;
-        into_unref(d->dir);
+        dest_unref(d->dir);
         mem_free(d);
     }
     return c->dirs->dir;
@@ -113,7 +113,7 @@ static status copy_visit(const struct image_entry *en, void *arg)
     struct copying *c = arg;
     if (!copy_goes_on(c))
         return STATUS_CANCELLED;
-    struct into_dir *dir = copy_dir_of(c, en->path);
+    struct dest_dir *dir = copy_dir_of(c, en->path);
     switch (en->kind) {
     case IMAGE_ENTRY_FILE:
         return copy_file(c, dir, en);
@@ -157,9 +157,9 @@ status copy_whole_tree(struct copying *c, struct errmsg *e)
         return errmsg_set(e, st, "%s: %s", src, status_text(st));
     st = io_mkdirs(c->copy->dst, 1, e);
     if (!st)
-        st = copy_open_dst(c, c->copy->dst, e);
+        st = copy_open_dest(c, c->copy->dst, e);
     if (st)
         return st;
-    into_like(c->dirs->dir, &sb);
+    dest_like(c->dirs->dir, &sb);
     return image_walk(src, &opts, copy_visit, c, e);
 }

@@ -5,8 +5,8 @@
  *
  * Every request is answered exactly once. Callbacks that answer at once do it in their last
  * statement (fuse_reply_*). The two that may have to wait hand the request to a struct with one
- * answering function: OPEN to opening_answer (ops_file.c), READ to reading_answer (ops_file.c);
- * both first ask the park whether the reaper was faster (park.h).
+ * answering function: OPEN to opening_answer (ops_open.c), READ to reading_answer (ops_read.c) and
+ * list_answer (read_list.c); all first ask the park whether the reaper was faster (park.h).
  *
  * Errors become errno values here and nowhere else.
  */
@@ -157,7 +157,7 @@ static inline fuse_ino_t fs_ino(const struct fs *fs, const struct node *n)
     return n == table_root(fs->table) ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)n;
 }
 
-/* ---- fs.c: all return 0 or an errno value ---- */
+/* ---- fs_open.c: all return 0 or an errno value ---- */
 /* Opens what has this path; with O_PATH a link itself, unless it is one that is followed. ELOOP: it
    lies in a mount of relearnfs, which no thread of ours asks anything: its daemon may be waiting
    for us. */
@@ -172,6 +172,10 @@ int fs_follow(struct fs *fs, const char *path, int *fd, struct stat *sb);
    must be regular. */
 int fs_open_node(struct fs *fs, struct node *n, char *out_path, struct stat *sb, int *out_fd);
 int fs_open_node_data(struct fs *fs, struct node *n, char *out_path, struct stat *sb, int *out_fd);
+/* Opens a path for reading, with O_NOATIME where that is allowed. */
+int fs_open_data(struct fs *fs, const char *path, int *out_fd);
+
+/* ---- fs_judge.c: what a file is served as ---- */
 /* What a regular file is served as: remembered, or found out by opening name under base_fd. Writes
    the served size to *sb. EIO and the like leave *sb as it is. */
 int fs_judge(struct fs *fs, struct node *n, int base_fd, const char *name, struct stat *sb);
@@ -194,6 +198,8 @@ void fs_list_stored(struct fs *fs, const struct fused_file *file);
 void fs_note(struct fs *fs, const struct fused_file *file);
 /* The same for a link that leaves the source and is not followed; fd is -1. */
 struct fused_file fs_note_link(struct fs *fs, const char *path, const struct stat *sb);
+
+/* ---- fs.c: what the kernel is told, and for how long it may believe it ---- */
 /* Tells the kernel to forget, from any thread but a callback's; pages: content too. Drops the
    caller's reference to n; may be refused for want of memory. */
 void fs_forget_cached(struct fs *fs, struct node *n, bool pages);
@@ -235,16 +241,15 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
 void reply_slice(fuse_req_t req, const void *data, size_t len, size_t size, off_t off);
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 /* The attributes of a node that has no name any more, from a file that is open; false: there is
- * none.
- */
+   none. */
 bool files_stat(struct fs *fs, struct node *n, struct stat *out);
-/* Frees the files that the kernel had open when the connection ended: it says no RELEASE for them.
- */
+/* Frees the files that the kernel had open when the connection ended: it says no RELEASE for
+   them. */
 void files_end(struct fs *fs);
 
 /* ---- virtual.c ---- */
-void virtual_lookup(fuse_req_t req,
-                    const char *name); /* in VIRTUAL_DIR; NULL: VIRTUAL_DIR itself */
+/* name: in VIRTUAL_DIR; NULL: VIRTUAL_DIR itself. */
+void virtual_lookup(fuse_req_t req, const char *name);
 void virtual_getattr(fuse_req_t req, fuse_ino_t ino);
 void virtual_readdir(fuse_req_t req, size_t size, off_t off, bool plus);
 /* Answers a READ from the text as it was when its size was last told. */

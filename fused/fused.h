@@ -283,7 +283,7 @@ status fused_copy_check(const char *src, const char *dst, const char *cache_dir,
  * named, or followed. Hard links become files of their own; holes stay holes.
  *
  * Every file is one version of its source, or named as one that changed while it was read. It is
- * written aside and renamed; nothing that stands in dst is followed (into.h). A run that is
+ * written aside and renamed; nothing that stands in dst is followed (dest.h). A run that is
  * repeated writes every file again but purifies nothing twice: what the first run purified is in
  * the cache.
  *

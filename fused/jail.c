@@ -1,26 +1,12 @@
-/*
- * The side that has an image to decode.
- *
- * Invariants
- *  1. A decoder is at any time idle (in the list), in the hands of one caller, or absent; `started`
- *     counts the first two, and is at most opt.decoders.
- *  2. Calls to the warden are made with `orders` held, and a pid stays what it was until it has
- * been buried, so no signal goes to a stranger.
- *  3. What a decoder may use is set before each image: address space by prlimit, the time by
- * looking at its clock while its answer is waited for.
- */
-#include "jail.h"
+/* One image through a decoder, and the jail's life. */
+#include "jail_parts.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -31,182 +17,7 @@ static const size_t kept_bytes = 16u << 20;    /* shared memory that a decoder k
 static const uint64_t slack_bytes = 64u << 20; /* of address space: heaps have holes */
 static const uint64_t base_ms = 10000, ms_per_megapixel = 2000;
 
-struct decoder {
-    pid_t pid;
-    int socket, memory;
-    uint8_t *at; /* the memory, as mapped here */
-    size_t bytes;
-    struct decoder *next;
-};
-struct jail {
-    struct jail_options opt;
-    pid_t warden;
-    int socket;
-    uint64_t vm_bytes;
-    pthread_mutex_t orders; /* one call to the warden at a time */
-    pthread_mutex_t lock;
-    pthread_cond_t freed;
-    struct decoder *idle; /* guarded by lock, as `started` */
-    int started;
-};
-
-/* ---- the warden ---- */
-
-static bool order(struct jail *j, const struct jail_call *call, const int *fds, int n,
-                  struct jail_reply *out)
-{
-    pthread_mutex_lock(&j->orders);
-    bool ok = jail_send(j->socket, call, sizeof *call, fds, n) &&
-              jail_receive(j->socket, out, sizeof *out, NULL, 0);
-    pthread_mutex_unlock(&j->orders);
-    return ok;
-}
-
-static void close_all(const int *fd, int n)
-{
-    for (int i = 0; i < n; i++)
-        if (fd[i] >= 0)
-            close(fd[i]);
-}
-
-static status start_warden(struct jail *j, struct errmsg *e)
-{
-    int pair[2];
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-        return errmsg_set(e, status_from_errno(errno), "no socket for the decoders: %s",
-                          strerror(errno));
-    pid_t parent = getpid();
-    j->warden = fork();
-    if (j->warden == 0) {
-        if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent ||
-            (pair[1] != JAIL_SOCKET && dup2(pair[1], JAIL_SOCKET) < 0))
-            _exit(1);
-        jail_warden(j->opt.decode);
-    }
-    int err = errno;
-    close(pair[1]);
-    j->socket = pair[0];
-    if (j->warden < 0)
-        return errmsg_set(e, status_from_errno(err), "no process for the decoders: %s",
-                          strerror(err));
-    struct jail_reply r;
-    if (!jail_receive(j->socket, &r, sizeof r, NULL, 0))
-        return errmsg_set(e, STATUS_INTERNAL, "the process for the decoders did not start");
-    if (!r.can_filter)
-        return errmsg_set(e, STATUS_UNSUPPORTED, "this kernel has no seccomp");
-    j->vm_bytes = r.vm_bytes;
-    return STATUS_OK;
-}
-
-/* ---- a decoder's life ---- */
-
-static void decoder_free(struct decoder *d)
-{
-    if (!d)
-        return;
-    if (d->at)
-        munmap(d->at, d->bytes);
-    close_all((const int[]){d->socket, d->memory}, 2);
-    mem_free(d);
-}
-
-/* Ends it, and tells how it ended: a wait status, or -1. */
-static int decoder_end(struct jail *j, struct decoder *d)
-{
-    struct jail_call call = {JAIL_BURY, d->pid};
-    struct jail_reply r;
-    kill(d->pid, SIGKILL); /* nothing, when it is dead already */
-    int how = order(j, &call, NULL, 0, &r) ? r.wait_status : -1;
-    decoder_free(d);
-    return how;
-}
-
-static status not_started(struct errmsg *e, int err)
-{
-    return errmsg_set(e, STATUS_INTERNAL, "no decoder could be started: %s", strerror(err));
-}
-
-static status decoder_start(struct jail *j, struct decoder **out, struct errmsg *e)
-{
-    int pair[2] = {-1, -1};
-    struct decoder *d = mem_zalloc(1, sizeof *d);
-    if (!d)
-        return STATUS_NOMEM;
-    d->socket = -1;
-    d->memory = memfd_create("image", MFD_CLOEXEC);
-    if (d->memory < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
-        status st = not_started(e, errno);
-        decoder_free(d);
-        return st;
-    }
-    d->socket = pair[0];
-    struct jail_call call = {JAIL_START, 0};
-    struct jail_reply r = {.pid = -EPIPE};
-    bool asked = order(j, &call, (const int[]){pair[1], d->memory}, 2, &r);
-    close(pair[1]);
-    if (!asked || r.pid < 0) {
-        decoder_free(d);
-        return not_started(e, asked ? -r.pid : EPIPE);
-    }
-    d->pid = r.pid;
-    struct jail_answer hello;
-    if (!jail_receive(d->socket, &hello, sizeof hello, NULL, 0)) {
-        decoder_end(j, d);
-        return errmsg_set(e, STATUS_INTERNAL, "a decoder could not be confined");
-    }
-    *out = d;
-    return STATUS_OK;
-}
-
-static bool has_ended(const struct decoder *d)
-{
-    struct pollfd p = {.fd = d->socket, .events = 0};
-    return poll(&p, 1, 0) > 0 && p.revents & POLLHUP;
-}
-
-/* An idle one, or a new one; waits while all are at work. */
-static status decoder_take(struct jail *j, struct decoder **out, struct errmsg *e)
-{
-    pthread_mutex_lock(&j->lock);
-    while (!j->idle && j->started >= j->opt.decoders)
-        pthread_cond_wait(&j->freed, &j->lock);
-    struct decoder *d = j->idle;
-    if (d)
-        j->idle = d->next;
-    else
-        j->started++;
-    pthread_mutex_unlock(&j->lock);
-    if (d && has_ended(d)) { /* between two images: not by this one */
-        decoder_end(j, d);
-        d = NULL;
-    }
-    status st = d ? STATUS_OK : decoder_start(j, &d, e);
-    if (st) {
-        pthread_mutex_lock(&j->lock);
-        j->started--;
-        pthread_cond_signal(&j->freed);
-        pthread_mutex_unlock(&j->lock);
-        return st;
-    }
-    *out = d;
-    return STATUS_OK;
-}
-
-/* d NULL: it has ended. */
-static void decoder_give_back(struct jail *j, struct decoder *d)
-{
-    pthread_mutex_lock(&j->lock);
-    if (d) {
-        d->next = j->idle;
-        j->idle = d;
-    } else {
-        j->started--;
-    }
-    pthread_cond_signal(&j->freed);
-    pthread_mutex_unlock(&j->lock);
-}
-
-/* ---- one image ---- */
+/* ---- what it may use ---- */
 
 /* The shared memory gets this size; what a large image took is given back with the next. */
 static status decoder_resize(struct decoder *d, size_t bytes)
@@ -251,6 +62,8 @@ static struct budget budget_of(const struct jail *j, const struct image_info *in
         b.cpu_ms = base_ms + ms_per_megapixel * (pixels >> 20);
     return b;
 }
+
+/* ---- one image ---- */
 
 /* Waits for the answer. LIMIT: out of time; IO: the decoder is gone, or talks nonsense. */
 static status wait_for(struct decoder *d, uint64_t end_ms, struct jail_answer *out)
@@ -382,7 +195,7 @@ status jail_new(const struct jail_options *opt, struct jail **out, struct errmsg
     pthread_mutex_init(&j->lock, NULL);
     pthread_cond_init(&j->freed, NULL);
     struct decoder *first = NULL;
-    status st = start_warden(j, e);
+    status st = jail_start_warden(j, e);
     if (!st) { /* what cannot be done is told now */
         j->started = 1;
         st = decoder_start(j, &first, e);

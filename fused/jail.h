@@ -42,7 +42,7 @@ status jail_decode(struct jail *j, const void *data, size_t len, const struct im
 void jail_free(struct jail *j);
 DEFINE_FREEP(struct jail *, jail_free)
 
-/* ---- jail_inmate.c: the other side ---- */
+/* ---- jail_warden.c, jail_decoder.c, jail_message.c: the other side ---- */
 
 /* Built with a sanitizer (see above). */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -70,21 +70,26 @@ struct jail_answer {
     struct errmsg err;
 };
 /* To the warden; to start a decoder comes with its two descriptors. */
-enum jail_order { JAIL_START, JAIL_BURY };
+enum jail_order { JAIL_START, JAIL_REAP };
 struct jail_call {
     enum jail_order order;
-    pid_t pid; /* to bury: its end is waited for */
+    pid_t pid; /* to reap: its end is waited for */
 };
 struct jail_reply {
     pid_t pid;         /* started; < 0: not, -errno */
-    int wait_status;   /* buried */
+    int wait_status;   /* reaped */
     uint64_t vm_bytes; /* of address space that any decoder has to begin with */
     bool can_filter;
 };
 /* Confines the process and serves JAIL_SOCKET; for the warden's children. */
-_Noreturn void jail_inmate(jail_decode_fn *decode);
-/* Serves JAIL_SOCKET; for jail_new's child. Forks inmates. */
+_Noreturn void jail_decoder(jail_decode_fn *decode);
+/* Serves JAIL_SOCKET; for jail_new's child. Forks decoders. */
 _Noreturn void jail_warden(jail_decode_fn *decode);
+/* For both: nothing that asks to end is heard; all descriptors but the first n from JAIL_SOCKET on
+   are closed. */
+void jail_ignore_signals(void);
+bool jail_close_others(int n);
+enum { JAIL_FDS_MAX = 2 }; /* of one message */
 /* Sends and receives whole messages of one size; descriptors go along (-1: none, taken NULL: none
    is wanted). False: the other side is gone. */
 bool jail_send(int fd, const void *msg, size_t len, const int *fds, int n);

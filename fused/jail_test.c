@@ -340,21 +340,21 @@ static int descriptors(pid_t pid)
 static void test_confined(void **state)
 {
     (void)state;
-    pid_t warden, inmate;
+    pid_t warden, decoder;
     struct errmsg e = {""};
     struct jail *j = start(&(struct jail_options){.decoders = 1});
     assert_int_equal(decode_width(j, 8, &e), STATUS_OK);
     assert_int_equal(children(getpid(), &warden, 1), 1);
-    assert_int_equal(children(warden, &inmate, 1), 1);
-    assert_line(inmate, "Seccomp", "2");
-    assert_line(inmate, "NoNewPrivs", "1");
-    assert_line(inmate, "CapEff", "0000000000000000");
-    assert_line(inmate, "CapPrm", "0000000000000000");
-    int n = descriptors(inmate);
+    assert_int_equal(children(warden, &decoder, 1), 1);
+    assert_line(decoder, "Seccomp", "2");
+    assert_line(decoder, "NoNewPrivs", "1");
+    assert_line(decoder, "CapEff", "0000000000000000");
+    assert_line(decoder, "CapPrm", "0000000000000000");
+    int n = descriptors(decoder);
     if (!SANITIZED && n >= 0)
         assert_int_equal(n, 2);
     jail_free(j);
-    assert_true(is_gone(warden) && is_gone(inmate));
+    assert_true(is_gone(warden) && is_gone(decoder));
 }
 
 static void wait_gone(pid_t pid)
@@ -372,7 +372,7 @@ static void test_end_of_owner(void **state)
     char c = 0;
     jail_free(start(&(struct jail_options){.decoders = 1}));
     assert_int_equal(pipe(ready), 0);
-    pid_t owner = fork(), warden, inmate;
+    pid_t owner = fork(), warden, decoder;
     if (owner == 0) {
         struct jail *j;
         struct errmsg e = {""};
@@ -384,18 +384,18 @@ static void test_end_of_owner(void **state)
     assert_int_equal(read(ready[0], &c, 1), 1);
     assert_int_equal(c, 'o');
     assert_int_equal(children(owner, &warden, 1), 1);
-    assert_int_equal(children(warden, &inmate, 1), 1);
+    assert_int_equal(children(warden, &decoder, 1), 1);
     static const int group[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
     for (size_t i = 0; i < ARRAY_LEN(group); i++) {
         assert_int_equal(kill(warden, group[i]), 0);
-        assert_int_equal(kill(inmate, group[i]), 0);
+        assert_int_equal(kill(decoder, group[i]), 0);
     }
     nanosleep(&(struct timespec){0, 20000000}, NULL);
-    assert_false(is_gone(warden) || is_gone(inmate));
+    assert_false(is_gone(warden) || is_gone(decoder));
     kill(owner, SIGKILL);
     waitpid(owner, NULL, 0);
     wait_gone(warden);
-    wait_gone(inmate);
+    wait_gone(decoder);
     close(ready[0]);
     close(ready[1]);
 }
@@ -404,13 +404,13 @@ static void test_end_of_owner(void **state)
 static void test_killed_idle(void **state)
 {
     (void)state;
-    pid_t warden, inmate;
+    pid_t warden, decoder;
     struct errmsg e = {""};
     struct jail *j = start(&(struct jail_options){.decoders = 1});
     assert_int_equal(children(getpid(), &warden, 1), 1);
-    assert_int_equal(children(warden, &inmate, 1), 1);
-    kill(inmate, SIGKILL);
-    wait_gone(inmate);
+    assert_int_equal(children(warden, &decoder, 1), 1);
+    kill(decoder, SIGKILL);
+    wait_gone(decoder);
     assert_int_equal(decode_width(j, 8, &e), STATUS_OK);
     jail_free(j);
 }
@@ -462,9 +462,9 @@ static void test_crowd(void **state)
         pthread_join(t[i], NULL);
         assert_int_equal(c[i].wrong, 0);
     }
-    pid_t warden, inmate[4];
+    pid_t warden, decoder[4];
     assert_int_equal(children(getpid(), &warden, 1), 1);
-    assert_in_range(children(warden, inmate, 4), 1, 2);
+    assert_in_range(children(warden, decoder, 4), 1, 2);
     jail_free(j);
 }
 

@@ -9,12 +9,13 @@
 #include <limits.h>
 
 #define MOUNT_TYPE "fuse.relearnfs"
+#define MOUNTINFO "/proc/self/mountinfo"
 
 /* The absolute path of a mountpoint, also of one whose daemon is dead (realpath refuses that one).
  */
 status mount_path(const char *path, char **out, struct errmsg *e) MUST_USE;
 
-/* A line of /proc/self/mountinfo. */
+/* A line of MOUNTINFO. */
 struct mount_line {
     int id;
     dev_t device;
@@ -25,6 +26,7 @@ struct mount_line {
 typedef void mount_line_fn(void *arg, const struct mount_line *m);
 /* Later lines may be mounted over earlier ones. */
 status mount_each(mount_line_fn *fn, void *arg) MUST_USE;
+bool mount_line_is_ours(const struct mount_line *m);
 
 /* What one sees at an absolute path that is a mountpoint. */
 struct mount_top {
@@ -41,13 +43,14 @@ int mount_id_at(const char *path);
 /* Whether its daemon is gone ("transport endpoint is not connected"). */
 bool mount_is_dead(const char *path);
 
+/* ---- mount_detach.c ---- */
 /* Unmounts: directly as root, through fusermount3 otherwise. lazy: also while files are open. BUSY.
    id: of mount_id_at; when something else lies over it, nothing is unmounted and the answer is
    EXISTS, when it is gone already OK. -1: whatever is on top. (Between the look and the unmount
    somebody may still mount something: the kernel has no call that unmounts by id.) */
 status mount_detach(const char *path, int id, bool lazy, struct errmsg *e) MUST_USE;
 
-/* ---- not into ourselves ---- */
+/* ---- mount_guard.c: not into ourselves ---- */
 /*
  * A view whose source holds the mountpoint of another, whose source holds that of the first, would
  * nest requests until all threads of both wait for each other. So a mount of ours below a source is
@@ -60,7 +63,7 @@ bool mount_is_ours_device(dev_t device);
    mount. name "": dirfd itself. */
 int mount_guard(int dirfd, const char *name);
 
-/* ---- one place, many paths ---- */
+/* ---- mount_regions.c: one directory, many paths ---- */
 
 /* Whether path, or what of it exists, lies in the directory dir or is it: by whatever way, also
    through links, bind mounts, and what is mounted below dir. */

@@ -31,6 +31,8 @@ void options_done(struct daemon_options *o);
  * sentence that says what would be right. */
 status options_list(struct daemon_options *o, const char *list, struct errmsg *e) MUST_USE;
 
+status options_take_string(char **to, const char *value) MUST_USE; /* replaces what is there */
+
 /* What does not go together: INVALID, with a sentence. */
 status options_check(const struct daemon_options *o, struct errmsg *e) MUST_USE;
 

@@ -1,4 +1,4 @@
-/* The queue, memory, workers, and where fetches begin and end. */
+/* Workers, and where fetches begin and end. */
 #include "pipeline_parts.h"
 
 #include "examine.h"
@@ -6,15 +6,10 @@
 
 #include "base/banned.h"
 
-/* Of inflight_bytes: what makes an image large, and the share of its class (small ones have the
-   rest). 32 MiB and 384 MiB by default: ten photographs of 12 Mpixel at once. */
-enum { LARGE_DIVISOR = 16, LARGE_SHARE_NUM = 3, LARGE_SHARE_DEN = 4 };
 static const uint64_t default_encoded_bytes = 256ull << 20;  /* a warm kernel never asks for them */
 static const uint64_t default_inflight_bytes = 512ull << 20; /* 40 images of 2048x2048 at once */
 static const uint64_t failure_log_ns =
     1000000000ull; /* each names a file; a broken model fails for all */
-
-/* ---- memory and the end of a fetch ---- */
 
 void pipeline_count(struct fused_pipeline *p, uint64_t *counter)
 {
@@ -34,33 +29,6 @@ static void log_failure(struct fused_pipeline *p, const struct fused_fetch *f, s
     log_error("%s: not purified: %s", f->file.name, errmsg_text(&f->err, st));
 }
 
-static uint64_t samples_of(const struct image_info *info)
-{
-    return (uint64_t)info->width * (uint64_t)info->height *
-           (uint64_t)(info->channels + info->has_alpha);
-}
-
-/* Bytes that reading and decoding f take at most: the file, the pixels, and what decoders keep
-   beside them: a progressive JPEG's coefficients (two bytes each), libwebp's four bytes a pixel and
-   tables, rows and planes of the others. The jail holds them to more than this (jail.h). */
-static uint64_t cost_of(const struct fused_fetch *f)
-{
-    static const unsigned per_sample[IMAGE_FORMAT_COUNT] = {
-        [IMAGE_PNG] = 2, [IMAGE_JPEG] = 4, [IMAGE_WEBP] = 6,
-        [IMAGE_BMP] = 2, [IMAGE_GIF] = 3,  [IMAGE_TIFF] = 3,
-    };
-    const struct fused_verdict *v = &f->file.verdict;
-    const struct image_info *info = &v->info;
-    if (v->list.count)
-        return 2 * v->list.bytes;
-    return samples_of(info) * per_sample[info->source_format] + f->file.id.size;
-}
-
-static enum size_class class_of(const struct fused_fetch *f)
-{
-    return f->large ? SIZE_LARGE : SIZE_SMALL;
-}
-
 void fetch_finish(struct fused_pipeline *p, struct fused_fetch *f, status st)
 {
     image_done(&f->img);
@@ -70,7 +38,7 @@ void fetch_finish(struct fused_pipeline *p, struct fused_fetch *f, status st)
     pthread_mutex_lock(&p->lock);
     f->finished = true;
     p->stats.inflight_bytes -= f->admitted;
-    p->class_bytes[class_of(f)] -= f->admitted;
+    p->class_bytes[fetch_class(f)] -= f->admitted;
     p->stats.urgent -= f->priority == PURIFY_URGENT;
     p->stats.failed += failed;
     p->stats.damaged += !st && f->file.verdict.group != FUSED_GROUP_IMAGE;
@@ -81,88 +49,18 @@ void fetch_finish(struct fused_pipeline *p, struct fused_fetch *f, status st)
     f->done(f, st);
 }
 
-void fetch_keeps_pixels_only(struct fused_pipeline *p, struct fused_fetch *f)
-{
-    uint64_t kept = samples_of(&f->file.verdict.info) + f->file.verdict.info.metadata_bytes;
-    if (kept >= f->admitted)
-        return;
-    pthread_mutex_lock(&p->lock);
-    p->stats.inflight_bytes -= f->admitted - kept;
-    p->class_bytes[class_of(f)] -= f->admitted - kept;
-    f->admitted = kept;
-    pthread_cond_broadcast(&p->work);
-    pthread_mutex_unlock(&p->lock);
-}
-
-/* ---- queue and workers ---- */
-
-/* Called with p->lock held. */
-static void queue_push(struct fused_pipeline *p, struct fused_fetch *f)
-{
-    struct fetch_queue *q = &p->queue[f->priority][class_of(f)];
-    f->next = NULL;
-    *q->tail = f;
-    q->tail = &f->next;
-    q->count++;
-}
-
-/* Called with p->lock held. False: it is not there. */
-static bool queue_remove(struct fetch_queue *q, struct fused_fetch *f)
-{
-    for (struct fused_fetch **at = &q->head; *at; at = &(*at)->next)
-        if (*at == f) {
-            *at = f->next;
-            if (!f->next)
-                q->tail = at;
-            q->count--;
-            return true;
-        }
-    return false;
-}
-
-/* Called with p->lock held. */
-static bool is_admissible(const struct fused_pipeline *p, enum purify_priority prio,
-                          enum size_class size)
-{
-    const struct fused_fetch *f = p->queue[prio][size].head;
-    uint64_t large = p->opt.inflight_bytes / LARGE_SHARE_DEN * LARGE_SHARE_NUM;
-    uint64_t max = size == SIZE_LARGE ? large : p->opt.inflight_bytes - large;
-    if (prio == PURIFY_SWEEP)
-        max /= 4;
-    if (!f || (size == SIZE_LARGE && p->workers > 1 && p->large_running >= p->workers - 1))
-        return false;
-    return !p->class_bytes[size] || p->class_bytes[size] + cost_of(f) <= max;
-}
-
-/* Called with p->lock held. The next fetch that there is memory for, or NULL. */
-static struct fused_fetch *next_admissible(struct fused_pipeline *p)
-{
-    for (int prio = 0; prio < PURIFY_PRIORITY_COUNT; prio++)
-        for (int size = 0; size < SIZE_COUNT; size++) {
-            if (!is_admissible(p, (enum purify_priority)prio, (enum size_class)size))
-                continue;
-            struct fused_fetch *f = p->queue[prio][size].head;
-            queue_remove(&p->queue[prio][size], f);
-            f->admitted = cost_of(f);
-            p->stats.inflight_bytes += f->admitted;
-            p->class_bytes[size] += f->admitted;
-            return f;
-        }
-    return NULL;
-}
-
 static void *worker_main(void *arg)
 {
     struct fused_pipeline *p = arg;
     pthread_setname_np(pthread_self(), "pipeline");
     pthread_mutex_lock(&p->lock);
     while (!p->stopping) {
-        struct fused_fetch *f = next_admissible(p);
+        struct fused_fetch *f = queue_next(p);
         if (!f) {
             pthread_cond_wait(&p->work, &p->lock);
             continue;
         }
-        bool large = class_of(f) == SIZE_LARGE;
+        bool large = fetch_class(f) == SIZE_LARGE;
         p->large_running += large;
         pthread_mutex_unlock(&p->lock);
         miss_run(p, f); /* f may be gone after it */
@@ -174,6 +72,8 @@ static void *worker_main(void *arg)
     pthread_mutex_unlock(&p->lock);
     return NULL;
 }
+
+/* ---- fetches ---- */
 
 void fused_fetch_init(struct fused_fetch *f, const struct fused_file *file, uint64_t index,
                       fused_done_fn *done, void *arg)
@@ -191,7 +91,7 @@ void fused_fetch_start(struct fused_pipeline *p, struct fused_fetch *f, enum pur
     f->metadata = NULL;
     pthread_mutex_lock(&p->lock);
     f->priority = prio;
-    f->large = cost_of(f) > p->opt.inflight_bytes / LARGE_DIVISOR;
+    f->large = fetch_is_large(p, f);
     f->admitted = 0;
     f->finished = false;
     f->flight = NULL;
@@ -210,7 +110,7 @@ void fused_fetch_abandon(struct fused_pipeline *p, struct fused_fetch *f)
 {
     pthread_mutex_lock(&p->lock);
     if (!f->finished && f->priority == PURIFY_URGENT) {
-        bool queued = queue_remove(&p->queue[PURIFY_URGENT][class_of(f)], f);
+        bool queued = queue_remove(&p->queue[PURIFY_URGENT][fetch_class(f)], f);
         f->priority = PURIFY_SWEEP;
         p->stats.urgent--;
         if (queued)
@@ -219,49 +119,6 @@ void fused_fetch_abandon(struct fused_pipeline *p, struct fused_fetch *f)
             flight_demote_if_unwanted(p, f->flight);
     }
     pthread_mutex_unlock(&p->lock);
-}
-
-/* ---- examine ---- */
-
-/* What another mount of an immutable source learned. */
-static void recall(struct fused_pipeline *p, const struct cache_file_id *id,
-                   struct fused_verdict *v)
-{
-    if (!p->opt.immutable || !p->opt.cache || cache_file_get(p->opt.cache, id, &v->source))
-        return;
-    v->has_source = true;
-    status_ignore(memo_read(p->opt.cache, v), "then it is decoded again");
-}
-
-status fused_examine(struct fused_pipeline *p, struct fused_file *io, struct errmsg *e)
-{
-    struct fused_verdict v;
-    status st = examine_file(&p->limits, p->opt.rules, io, &v, e);
-    if (st)
-        return st;
-    if (v.group == FUSED_GROUP_IMAGE && !v.list.count)
-        recall(p, &io->id, &v);
-    io->verdict = v;
-    return STATUS_OK;
-}
-
-status fused_identify(struct fused_pipeline *p, struct fused_file *io, struct errmsg *e)
-{
-    struct fused_verdict *v = &io->verdict;
-    if (v->group != FUSED_GROUP_IMAGE || v->list.count)
-        return STATUS_OK;
-    if (!v->has_source) {
-        uint64_t n;
-        status st = digest_sha256_fd(io->fd, io->id.size, &v->source, &n);
-        if (!st)
-            st = n == io->id.size ? source_unchanged(io->fd, &io->id) : STATUS_AGAIN;
-        if (st)
-            return errmsg_set(e, st, "%s", status_text(st));
-        v->has_source = true;
-    }
-    if (!v->has_pixels)
-        status_ignore(memo_read(p->opt.cache, v), "then it is decoded again");
-    return STATUS_OK;
 }
 
 /* ---- looking at it ---- */

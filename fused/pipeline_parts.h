@@ -3,10 +3,12 @@
 /*
  * What the parts of the pipeline share:
  *
- *     pipeline.c  the queue, memory, workers; where fetches begin and end
- *     miss.c      a worker's share of a fetch: read, identify, decode
- *     flights.c   purification, once for all fetches of the same pixels
- *     serve.c     purified pixels from the cache and into it, and the bytes made of them
+ *     pipeline.c   workers; where fetches begin and end
+ *     admission.c  what a fetch costs in memory, and the queues in which it waits for that
+ *     miss.c       a worker's share of a fetch: read, identify, decode
+ *     flights.c    purification, once for all fetches of the same pixels
+ *     serve.c      purified pixels from the cache and into it, and the bytes made of them
+ *     identify.c   what is known of a file without purifying it
  *
  * Invariants
  *  1. Every fetch that fused_fetch_start was given ends in fetch_finish, once; nothing else calls
@@ -75,17 +77,27 @@ struct fused_pipeline {
     uint64_t class_bytes[SIZE_COUNT]; /* admitted */
     int large_running;                /* workers that have a large image in hand */
     struct flight *flight[FLIGHT_CHAINS];
-    struct flight *overflow,
-        **overflow_tail; /* flights that the purifier did not take yet, oldest first */
+    /* Flights that the purifier did not take yet, oldest first. */
+    struct flight *overflow, **overflow_tail;
     struct pipeline_stats stats;
 };
 
 /* ---- pipeline.c ---- */
 /* The one place that answers a fetch. f may be gone after it. */
 void fetch_finish(struct fused_pipeline *p, struct fused_fetch *f, status st);
+void pipeline_count(struct fused_pipeline *p, uint64_t *counter);
+
+/* ---- admission.c ---- */
+bool fetch_is_large(const struct fused_pipeline *p, const struct fused_fetch *f);
+enum size_class fetch_class(const struct fused_fetch *f);
 /* f is decoded: gives back what only reading and decoding took. */
 void fetch_keeps_pixels_only(struct fused_pipeline *p, struct fused_fetch *f);
-void pipeline_count(struct fused_pipeline *p, uint64_t *counter);
+/* The next three with p->lock held. */
+void queue_push(struct fused_pipeline *p, struct fused_fetch *f);
+/* False: it is not there. */
+bool queue_remove(struct fetch_queue *q, struct fused_fetch *f);
+/* The next fetch that there is memory for, admitted; or NULL. */
+struct fused_fetch *queue_next(struct fused_pipeline *p);
 
 /* ---- miss.c ---- */
 /* Takes f, which was admitted, to its end or into a flight. */

@@ -1,11 +1,11 @@
 /*
- * The warden and the decoders.
+ * A decoder: a process that has confined itself.
  *
- * A decoder may: receive and send on its socket, map memory (never as code), ask the time, end.
- * What libraries are known to try without need is refused with EPERM; anything else kills it.
+ * It may receive and send on its socket, map memory (never as code), ask the time, end. What
+ * libraries are known to try without need is refused with EPERM; anything else kills it.
  *
- * Terminals and service managers signal all processes of a group: both ignore what asks to end, and
- * end when their socket does, or by PR_SET_PDEATHSIG.
+ * Terminals and service managers signal all processes of a group: decoders and the warden ignore
+ * what asks to end, and end when their socket does, or by PR_SET_PDEATHSIG.
  */
 #include "jail.h"
 
@@ -18,68 +18,13 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/banned.h"
 
-enum { FDS_MAX = 2 };
-
-/* ---- messages ---- */
-
-union control {
-    struct cmsghdr head;
-    char space[CMSG_SPACE(FDS_MAX * sizeof(int))];
-};
-
-bool jail_send(int fd, const void *msg, size_t len, const int *fds, int n)
-{
-    union control control;
-    struct iovec part = {(void *)(uintptr_t)msg, len};
-    struct msghdr h = {.msg_iov = &part, .msg_iovlen = 1};
-    memset(&control, 0, sizeof control);
-    if (n) {
-        h.msg_control = &control;
-        h.msg_controllen = CMSG_SPACE((size_t)n * sizeof *fds);
-        struct cmsghdr *c = CMSG_FIRSTHDR(&h);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN((size_t)n * sizeof *fds);
-        memcpy(CMSG_DATA(c), fds, (size_t)n * sizeof *fds);
-    }
-    ssize_t sent;
-    do
-        sent = sendmsg(fd, &h, MSG_NOSIGNAL);
-    while (sent < 0 && errno == EINTR);
-    return sent == (ssize_t)len;
-}
-
-bool jail_receive(int fd, void *msg, size_t len, int *fds, int n)
-{
-    union control control;
-    struct iovec part = {msg, len};
-    struct msghdr h = {.msg_iov = &part, .msg_iovlen = 1};
-    memset(&control, 0, sizeof control);
-    if (n) {
-        h.msg_control = &control;
-        h.msg_controllen = sizeof control;
-    }
-    for (int i = 0; i < n; i++)
-        fds[i] = -1;
-    ssize_t got;
-    do
-        got = recvmsg(fd, &h, MSG_CMSG_CLOEXEC);
-    while (got < 0 && errno == EINTR);
-    struct cmsghdr *c = n && got >= 0 ? CMSG_FIRSTHDR(&h) : NULL;
-    if (c && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN((size_t)n * sizeof *fds))
-        memcpy(fds, CMSG_DATA(c), (size_t)n * sizeof *fds);
-    return got == (ssize_t)len;
-}
-
-/* ---- what a decoder may do ---- */
+/* ---- what it may do ---- */
 
 static const int allowed[] = {
     SCMP_SYS(recvmsg),        SCMP_SYS(sendmsg),         SCMP_SYS(brk),
@@ -166,7 +111,7 @@ static bool set_limit(int which, rlim_t most)
 
 /* All descriptors but the first n from JAIL_SOCKET on. A sanitizer's report is written to stderr,
  * which stays for it, but for a pipe: who reads that may wait for its end. */
-static bool close_others(int n)
+bool jail_close_others(int n)
 {
     unsigned standard = JAIL_SOCKET;
 #ifdef JAIL_SANITIZED
@@ -178,7 +123,7 @@ static bool close_others(int n)
            close_range((unsigned)(JAIL_SOCKET + n), ~0u, 0) == 0;
 }
 
-static void ignore_signals(void)
+void jail_ignore_signals(void)
 {
     static const int asking[] = {SIGINT,  SIGTERM, SIGHUP,  SIGQUIT,
                                  SIGPIPE, SIGTSTP, SIGUSR1, SIGUSR2};
@@ -201,7 +146,7 @@ static bool confine(void)
            drop_capabilities() && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 && load_filter();
 }
 
-/* ---- a decoder ---- */
+/* ---- what it does ---- */
 
 static status give_pixels(const struct image *img, const struct jail_request *q, uint8_t *memory)
 {
@@ -251,7 +196,7 @@ static void serve(jail_decode_fn *decode, const struct jail_request *q, struct m
     image_done(&img);
 }
 
-_Noreturn void jail_inmate(jail_decode_fn *decode)
+_Noreturn void jail_decoder(jail_decode_fn *decode)
 {
     struct jail_request q;
     struct jail_answer a;
@@ -264,67 +209,6 @@ _Noreturn void jail_inmate(jail_decode_fn *decode)
     while (jail_receive(JAIL_SOCKET, &q, sizeof q, NULL, 0)) {
         serve(decode, &q, &m, &a);
         if (!jail_send(JAIL_SOCKET, &a, sizeof a, NULL, 0))
-            break;
-    }
-    _exit(0);
-}
-
-/* ---- the warden ---- */
-
-static uint64_t vm_bytes(void)
-{
-    unsigned long pages = 0;
-    FILE *f = fopen("/proc/self/statm", "re");
-    if (!f || fscanf(f, "%lu", &pages) != 1)
-        pages = 0;
-    if (f)
-        fclose(f);
-    return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
-/* The child of the warden; fds: its socket and its memory. */
-_Noreturn static void become_inmate(jail_decode_fn *decode, const int *fds, pid_t warden)
-{
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != warden ||
-        dup3(fds[1], JAIL_MEMORY + FDS_MAX + 1, O_CLOEXEC) < 0 || dup2(fds[0], JAIL_SOCKET) < 0 ||
-        dup2(JAIL_MEMORY + FDS_MAX + 1, JAIL_MEMORY) < 0 || !close_others(2))
-        _exit(1);
-    jail_inmate(decode);
-}
-
-static void start_inmate(jail_decode_fn *decode, const int *fds, struct jail_reply *r)
-{
-    pid_t warden = getpid();
-    r->pid = fds[0] < 0 || fds[1] < 0 ? -EBADF : fork();
-    if (r->pid == 0)
-        become_inmate(decode, fds, warden);
-    if (r->pid == -1)
-        r->pid = -errno;
-    for (int i = 0; i < FDS_MAX; i++)
-        if (fds[i] >= 0)
-            close(fds[i]);
-}
-
-_Noreturn void jail_warden(jail_decode_fn *decode)
-{
-    struct jail_call call;
-    int fds[FDS_MAX];
-    prctl(PR_SET_NAME, "relearn-jail", 0, 0, 0);
-    ignore_signals();
-    if (!close_others(1))
-        _exit(1);
-    struct jail_reply r = {.vm_bytes = vm_bytes(),
-                           .can_filter = prctl(PR_GET_SECCOMP, 0, 0, 0, 0) >= 0};
-    if (!jail_send(JAIL_SOCKET, &r, sizeof r, NULL, 0))
-        _exit(0);
-    while (jail_receive(JAIL_SOCKET, &call, sizeof call, fds, FDS_MAX)) {
-        r.wait_status = 0;
-        if (call.order == JAIL_START)
-            start_inmate(decode, fds, &r);
-        else
-            while (waitpid(call.pid, &r.wait_status, 0) < 0 && errno == EINTR)
-                ;
-        if (!jail_send(JAIL_SOCKET, &r, sizeof r, NULL, 0))
             break;
     }
     _exit(0);
