@@ -9,8 +9,8 @@
 
 /* path: relative, "." for the root itself. O_CLOEXEC and O_NOFOLLOW are added. */
 int beneath_open(int root_fd, const char *path, int flags, int *out_fd);
-/* The same, but EXDEV where the path leads into another mount. (Without openat2 it is not noticed.)
- */
+/* The same, but EXDEV where the path leads into another mount. (Without openat2 that is not
+   noticed.) */
 int beneath_open_same_mount(int root_fd, const char *path, int flags, int *out_fd);
 /* For reading a regular file's or directory's data: without touching its access time where we may,
    without waiting if a FIFO took its place. */

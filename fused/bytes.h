@@ -17,8 +17,8 @@ status lru_new(uint64_t max_bytes, struct lru **out) MUST_USE;
 void lru_free(struct lru *l);
 /* A reference for the caller, or NULL. */
 struct fused_bytes *lru_get(struct lru *l, const struct digest *source);
-/* Takes a reference of its own; replaces what was there. Bytes larger than a
-   quarter of the limit are not kept, and neither is anything when memory is out. */
+/* Takes a reference of its own; replaces what was there. Bytes larger than a quarter of the limit
+   are not kept, nor is anything when memory has run out. */
 void lru_put(struct lru *l, const struct digest *source, struct fused_bytes *b);
 uint64_t lru_bytes(struct lru *l);
 

@@ -1,6 +1,6 @@
 #ifndef FUSED_CHANGES_H
 #define FUSED_CHANGES_H
-/* What a change in the source means for what the kernel remembers. Called by the watch's thread;
+/* Makes the kernel forget what a change in the source has made wrong. Called by the watch's thread;
    waits while the notifier has much to do. */
 #include <stdbool.h>
 

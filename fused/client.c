@@ -141,7 +141,7 @@ status client_ask(const char *mountpoint, json_t *request_, json_t **out, struct
         return st;
     AUTO(mem_free) char *socket_path = NULL;
     AUTO(fd_close) int fd = -1;
-    st = jname_get(info, "socket", &socket_path);
+    st = json_name_get(info, "socket", &socket_path);
     if (!st)
         st = connect_to(socket_path, &fd, e);
     if (st)
@@ -186,9 +186,9 @@ static status names_page(const char *mountpoint, const char *group, uint64_t *io
     {
         AUTO(mem_free) char *name = NULL;
         AUTO(mem_free) char *why = NULL;
-        st = jname_get(entry, "path", &name);
+        st = json_name_get(entry, "path", &name);
         if (!st)
-            st = jname_get(entry, "why", &why);
+            st = json_name_get(entry, "why", &why);
         if (st)
             return errmsg_set(e, st, "the daemon's answer names no file");
         fn(arg, name, why);

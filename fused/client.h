@@ -3,7 +3,7 @@
 /* What the commands' side of a mount shares: finding a mount, and asking it. */
 #include "fused.h"
 
-#include "jname.h"
+#include "json_name.h"
 
 /* The absolute path and, unless NULL, the id of a mount of ours. NOT_FOUND; EXISTS: something else
    is mounted over it. */

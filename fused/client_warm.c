@@ -30,7 +30,7 @@ static json_t *request_new(const char *cmd, const char *mountpoint, const char *
     const char *mount = realpath(mountpoint, full);
     json_t *list = json_array();
     for (size_t i = 0; i < n; i++)
-        if (json_array_append_new(list, jname_new(path_inside(mount, paths[i])))) {
+        if (json_array_append_new(list, json_name_new(path_inside(mount, paths[i])))) {
             json_decref(list);
             json_decref(j);
             return NULL;

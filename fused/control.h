@@ -16,7 +16,7 @@
  *     {"cmd":"stop"}                          {"ok":true}, then the mount ends
  *     anything else                           {"ok":false,"error":"..."}
  *
- * Without "paths" the whole tree is meant. A path that is not UTF-8 is {"hex":"61ff"} (jname.h);
+ * Without "paths" the whole tree is meant. A path that is not UTF-8 is {"hex":"61ff"} (json_name.h);
  * one that cannot be opened, being too long for instance, counts as failed or missing.
  *
  * Input is not trusted: a line has at most CONTROL_LINE_MAX bytes, a connection that says nothing

@@ -1,8 +1,8 @@
-/* What is answered to a request. */
+/* The answer to a request. */
 #include "control.h"
 
 #include "fs.h"
-#include "jname.h"
+#include "json_name.h"
 #include "sweep.h"
 #include <string.h>
 
@@ -45,7 +45,7 @@ static void page_add(void *arg, const struct name_list_entry *en)
 {
     struct page *p = arg;
     json_t *j = json_object();
-    p->failed |= jname_set(j, "path", en->name) || jname_set(j, "why", en->why) ||
+    p->failed |= json_name_set(j, "path", en->name) || json_name_set(j, "why", en->why) ||
                  json_array_append(p->names, j) < 0;
     p->last = en->number;
     json_decref(j);

@@ -1,7 +1,7 @@
 /* A request line, taken apart: nothing here looks at the mount. */
 #include "control.h"
 
-#include "jname.h"
+#include "json_name.h"
 #include <assert.h>
 #include <string.h>
 
@@ -36,7 +36,7 @@ static status parse_paths(const json_t *paths, struct control_request *r, struct
     if (!r->path)
         return STATUS_NOMEM;
     for (; r->n < n; r->n++) {
-        status st = jname_read(json_array_get(paths, r->n), &r->path[r->n]);
+        status st = json_name_read(json_array_get(paths, r->n), &r->path[r->n]);
         if (st)
             return errmsg_set(e, st, "path %zu is no file name", r->n);
     }

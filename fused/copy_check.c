@@ -54,7 +54,7 @@ static status check_cache(const char *src, const char *dst, const char *cache_di
     return STATUS_OK;
 }
 
-static char *place_of_one(const char *src, const char *dst)
+static char *dest_of_file(const char *src, const char *dst)
 {
     struct stat sb;
     const char *name = strrchr(src, '/') ? strrchr(src, '/') + 1 : src;
@@ -72,7 +72,7 @@ status fused_copy_check(const char *src, const char *dst, const char *cache_dir,
     bool tree = S_ISDIR(sb.st_mode);
     if (!tree && !S_ISREG(sb.st_mode))
         return errmsg_set(e, STATUS_INVALID, "%s: neither a file nor a directory", src);
-    AUTO(mem_free) char *to = tree ? mem_strdup(dst) : place_of_one(src, dst);
+    AUTO(mem_free) char *to = tree ? mem_strdup(dst) : dest_of_file(src, dst);
     AUTO(mem_free) char *cache = NULL;
     status st = !to ? STATUS_NOMEM : cache_dir ? STATUS_OK : path_cache_dir(&cache);
     if (!st && tree)

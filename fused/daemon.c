@@ -55,7 +55,7 @@ static status open_parts(struct daemon *d, struct errmsg *e)
     if (!st)
         st = fused_stack_open(&so, &fs->stack, e);
     if (!st)
-        st = daemon_check_models(&fs->stack.profile, &d->place, e);
+        st = daemon_check_models(&fs->stack.profile, &d->paths, e);
     if (st)
         return st;
     fs->pipeline = fs->stack.pipeline;
@@ -134,7 +134,7 @@ static void end(struct daemon *d)
     table_free(fs->table);
     if (fs->root_fd >= 0)
         close(fs->root_fd);
-    place_done(&d->place);
+    mount_paths_done(&d->paths);
     mem_free(fs->path.source);
     mem_free(fs->path.mountpoint);
     mem_free(fs->path.log);
@@ -226,7 +226,7 @@ int daemon_run(const struct daemon_options *opt)
     struct errmsg e = {""};
     d.opt = opt;
     d.signal_fd = d.event_fd = -1;
-    d.fs.root_fd = d.place.lock_fd = d.mount_id = -1;
+    d.fs.root_fd = d.paths.lock_fd = d.mount_id = -1;
     d.fs.opt = (struct view_options){.timeout = opt->timeout,
                                      .no_watch = !opt->watch,
                                      .sweeping = opt->sweep,

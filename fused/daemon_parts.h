@@ -27,7 +27,7 @@
 #include "control.h"
 #include "fs.h"
 #include "launch.h"
-#include "place.h"
+#include "mount_paths.h"
 
 #include <semaphore.h>
 #include <signal.h>
@@ -35,7 +35,7 @@
 struct daemon {
     const struct daemon_options *opt;
     struct fs fs;
-    struct place place;
+    struct mount_paths paths;
     struct launch launch;
     struct control *control;
     struct fuse_lowlevel_ops ops;
@@ -54,7 +54,7 @@ struct daemon {
 status daemon_find_paths(const struct daemon_options *opt, struct daemon *d,
                          struct errmsg *e) MUST_USE;
 /* Once the profile is read. */
-status daemon_check_models(const struct purify_profile *profile, const struct place *p,
+status daemon_check_models(const struct purify_profile *profile, const struct mount_paths *p,
                            struct errmsg *e) MUST_USE;
 
 /* ---- daemon_session.c ---- */

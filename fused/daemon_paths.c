@@ -6,7 +6,7 @@
 #include "base/banned.h"
 
 /* What the daemon uses while it serves, or writes. Before anything is made. */
-static status check_places(const struct daemon_options *opt, const struct place *p,
+static status check_places(const struct daemon_options *opt, const struct mount_paths *p,
                            struct errmsg *e)
 {
     static const char how_cache[] = "choose another with --cache DIR (-o cache=DIR)";
@@ -25,39 +25,40 @@ static status check_places(const struct daemon_options *opt, const struct place 
     if (!st)
         st = path_data_dir(&data_dir);
     if (!st)
-        st = place_check(p, "the cache", cache_dir, true, how_cache, e);
+        st = mount_paths_check(p, "the cache", cache_dir, true, how_cache, e);
     if (!st)
-        st = place_check(p, "the control socket's directory", socket_dir, true,
-                         "set XDG_RUNTIME_DIR to another", e);
+        st = mount_paths_check(p, "the control socket's directory", socket_dir, true,
+                               "set XDG_RUNTIME_DIR to another", e);
     if (!st)
-        st = place_check(p, "the log", opt->log_path, true, "choose another with -o log=FILE", e);
+        st = mount_paths_check(p, "the log", opt->log_path, true, "choose another with -o log=FILE",
+                               e);
     bool is_file = opt->profile && strchr(opt->profile, '/');
     if (!st)
-        st = place_check(p, "the profile", is_file ? opt->profile : NULL, false,
-                         "keep it elsewhere", e);
+        st = mount_paths_check(p, "the profile", is_file ? opt->profile : NULL, false,
+                               "keep it elsewhere", e);
     return st ? st
-              : place_check(p, "the directory of the shipped models", data_dir, false,
-                            "choose another mountpoint", e);
+              : mount_paths_check(p, "the directory of the shipped models", data_dir, false,
+                                  "choose another mountpoint", e);
 }
 
-status daemon_check_models(const struct purify_profile *profile, const struct place *p,
+status daemon_check_models(const struct purify_profile *profile, const struct mount_paths *p,
                            struct errmsg *e)
 {
     struct purify_weights w;
     status st = STATUS_OK;
     for (int i = 0; !st && purify_profile_weights(profile, i, &w); i++)
-        st = place_check(p, "the model", strchr(w.file, '/') ? w.file : NULL, false,
-                         "keep it elsewhere", e);
+        st = mount_paths_check(p, "the model", strchr(w.file, '/') ? w.file : NULL, false,
+                               "keep it elsewhere", e);
     return st;
 }
 
 status daemon_find_paths(const struct daemon_options *opt, struct daemon *d, struct errmsg *e)
 {
-    status st = place_find(opt->source, opt->mountpoint, opt->nonempty, &d->place, e);
+    status st = mount_paths_find(opt->source, opt->mountpoint, opt->nonempty, &d->paths, e);
     if (st)
         return st;
-    d->fs.path.source = mem_strdup(d->place.source);
-    d->fs.path.mountpoint = mem_strdup(d->place.mountpoint);
-    return d->fs.path.source && d->fs.path.mountpoint ? check_places(opt, &d->place, e)
+    d->fs.path.source = mem_strdup(d->paths.source);
+    d->fs.path.mountpoint = mem_strdup(d->paths.mountpoint);
+    return d->fs.path.source && d->fs.path.mountpoint ? check_places(opt, &d->paths, e)
                                                       : STATUS_NOMEM;
 }

@@ -96,7 +96,7 @@ status daemon_mount(struct daemon *d, struct errmsg *e)
                           d->fs.path.mountpoint);
     d->mounted = true;
     d->mount_id = mount_id_at(d->fs.path.mountpoint);
-    place_unlock(&d->place);
+    mount_paths_unlock(&d->paths);
     int err = pthread_create(&d->loop, NULL, loop_main, d);
     if (err)
         return errmsg_set(e, status_from_errno(err), "no thread for the mount");

@@ -1,14 +1,14 @@
 #ifndef FUSED_DEST_H
 #define FUSED_DEST_H
 /*
- * Writing a tree of files below one directory, and nowhere else: no symbolic link that stands there
- * is followed, whoever put it there and when, and nothing is changed but what was made here or
- * stands under a name that was to be written.
+ * Writing a tree of files below one directory, and nowhere else: no symbolic link in it is followed,
+ * no matter who made it or when, and nothing is changed except what was made here or has a name that
+ * is to be written.
  *
  * - Every step is one component, relative to the descriptor of the directory above. A directory is
  *   known by device and inode: one that was exchanged meanwhile is AGAIN for what was to go there.
- * - A file is written under a new, temporary name (O_EXCL), and renamed. What stood under its
- *   own name is replaced, link or file, but never opened.
+ * - A file is written under a new, temporary name (O_EXCL), and renamed. What had its own
+ *   name before, link or file, is replaced but never opened.
  * - No file or directory ever gets the set-user-id, set-group-id or sticky bit. Directories are
  *   their owner's only until dest_done, so that nobody puts anything there meanwhile.
  * - Paths may be of any length. At most DEST_OPEN_MAX directories are open, besides those in use.

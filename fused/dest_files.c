@@ -80,7 +80,7 @@ status dest_file_end(struct dest_dir *d, const char *name, struct dest_file *f,
     return st;
 }
 
-static status place_symlink(int at, const char *temp_name, const char *name, const char *text,
+static status write_symlink(int at, const char *temp_name, const char *name, const char *text,
                             const struct stat *source)
 {
     unlinkat(at, temp_name, 0);
@@ -104,7 +104,7 @@ status dest_symlink(struct dest_dir *d, const char *name, const char *text,
     if (st)
         return st;
     temp_name_of(name, temp_name);
-    st = place_symlink(at, temp_name, name, text, source);
+    st = write_symlink(at, temp_name, name, text, source);
     dest_dir_release(d);
     return st;
 }

@@ -1,7 +1,4 @@
-/*
- * What a file is, told by its header, its name and the user's rules: the one place where files fall
- * into groups.
- */
+/* What a file is, by its header, its name and the user's rules. */
 #include "examine.h"
 
 #include "base/banned.h"

@@ -1,7 +1,7 @@
 #ifndef FUSED_EXAMINE_H
 #define FUSED_EXAMINE_H
-/* What a file is, told by its header, its name and the user's rules: the one place where files fall
-   into groups, for whoever serves them and for whoever only counts. */
+/* What a file is, by its header, its name and the user's rules. Only here are files put into groups,
+   both to serve them and to count them. */
 #include "pipeline.h"
 
 /* max_pixels 0: the decoder's limit. */

@@ -1,9 +1,9 @@
 #ifndef FUSED_EXAMINE_PATH_H
 #define FUSED_EXAMINE_PATH_H
 /*
- * A file of the source, opened by its path and examined, for whoever is no request of the kernel's:
- * the sweep, the warm list, the look at the start. What is found is entered into the lists of the
- * status. name can be opened under base_fd, path under the root of the source.
+ * A file of the source, opened by its path and examined, where no request of the kernel's asked for
+ * it: for the sweep, the warm list and the look at the start. What is found is entered into the
+ * lists of the status. name can be opened under base_fd, path under the root of the source.
  */
 #include "fused.h"
 

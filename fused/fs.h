@@ -39,9 +39,9 @@ enum {
 };
 #define VIRTUAL_NAME ".relearn"
 
-/* Encoded images larger than this are kept by the open file itself: encoding 100 MiB again for each
-   128 KiB that are read would be absurd, and the shared memory does not keep what is so large. A
-   mount that has them is not frozen. */
+/* Encoded images from this size on are kept by the open file itself: encoding 100 MiB again for each
+   128 KiB that are read would be absurd, and the memory that all share (bytes.h) does not keep what
+   is so large. A mount that has them is not frozen. */
 enum { HELD_BYTES_MIN = 16 << 20 };
 
 /* A virtual file as it was last told, for READs without an OPEN. */

@@ -4,8 +4,8 @@
  * fused: the purified view of a directory. Three things are public:
  *
  * - the pipeline: one source file in, the bytes that are served for it out. It knows nothing of
- * FUSE; the daemon relearnfsd and `relearn purify` are both thin users of it, which is why they
- * give the same bytes;
+ *   FUSE; the daemon relearnfsd and `relearn purify` are both thin users of it, which is why they
+ *   give the same bytes;
  * - the copy of a whole tree through the pipeline (`relearn purify`);
  * - the client side of a mount: start it, ask it, warm it, end it.
  *
@@ -24,10 +24,10 @@
 
 struct stat;
 
-/* ================================ which files ================================ */
+/* ==== which files ==== */
 /*
- * Rules of the user's: what is purified and what is passed through, by name. They belong to a run
- * or a mount, not to a profile. Globs are those of fnmatch(3); one without a '/' matches any
+ * The user's rules: what is purified and what is passed through, by name. They belong to a run or a
+ * mount, not to a profile. Globs are those of fnmatch(3); one without a '/' matches any
  * component of a path, one with a '/' the path or a directory that leads to it ("train/masks" is
  * everything below it). An include wins over every exclude.
  *
@@ -57,8 +57,7 @@ status fused_rules_add(struct fused_rules *r, bool include, const char *globs,
 enum fused_rule fused_rules_match(const struct fused_rules *r, const char *path);
 void fused_rules_done(struct fused_rules *r);
 
-/* ================================ a purifier, a cache and a pipeline
- * ================================ */
+/* ==== a purifier, a cache and a pipeline ==== */
 
 struct fused_pipeline;
 
@@ -87,16 +86,16 @@ struct fused_stack {
     struct jail *jail; /* NULL: none */
     char *cache_dir;
 };
-/* Starts the decoders' processes, loads profile and model, opens the cache, starts the threads. Not
-   before a fork, and on a thread that lives until it is closed. Where the system does not let
-   decoders be confined, that is logged, and they are not. */
+/* Starts the decoders' processes, loads profile and model, opens the cache, starts the threads. The
+   caller must not fork afterwards, and its thread must live until the stack is closed. Where the
+   system does not let decoders be confined, that is logged, and they are not. */
 status fused_stack_open(const struct fused_stack_options *opt, struct fused_stack *out,
                         struct errmsg *e) MUST_USE;
 /* Ends what runs (waiting fetches are answered CANCELLED), writes what the cache has queued. The
    struct is empty afterwards; an empty or half-opened one is allowed. */
 status fused_stack_close(struct fused_stack *s);
 
-/* ================================ the pipeline ================================ */
+/* ==== the pipeline ==== */
 /*
  *     file -> fused_examine: header, rules -> group, size
  *                  | image
@@ -109,7 +108,7 @@ status fused_stack_close(struct fused_stack *s);
  * the same time are purified once.
  */
 
-/* What a file is, to whoever counts. All groups but the first are served byte for byte. */
+/* What a file is counted as. All groups but the first are served byte for byte. */
 enum fused_group {
     FUSED_GROUP_IMAGE,      /* purified and encoded again */
     FUSED_GROUP_LABEL,      /* an image of labels: palette, fewer than 8 bits, 16 bits a sample */
@@ -126,7 +125,7 @@ enum { FUSED_REASON_MAX = 56 };
 
 struct fused_verdict {
     enum fused_group group;
-    /* Bytes that reading it will give. Of one version of a file it never changes: an image that
+    /* Bytes that reading it will give. For one version of a file it never changes: an image that
        turns out damaged when it is decoded is served as it is, followed by FUSED_PAD bytes. */
     uint64_t size;
     struct image_info info;        /* FUSED_GROUP_IMAGE; of each image of a list */
@@ -231,7 +230,7 @@ void fused_fetch_abandon(struct fused_pipeline *p, struct fused_fetch *f);
 status fused_fetch_now(struct fused_pipeline *p, const struct fused_file *file,
                        struct fused_bytes **out, struct errmsg *e) MUST_USE;
 
-/* ================================ a tree without a mount ================================ */
+/* ==== a tree without a mount ==== */
 
 /* What an image of this size costs the purifier, in tiles; in pixels without a model. */
 uint64_t fused_work(const struct purify_model *model, int width, int height);
@@ -253,8 +252,8 @@ struct fused_copy_result {
 };
 struct fused_copy {
     const char *src; /* a file, or a directory whose contents are copied */
-    const char
-        *dst; /* file: the new file, or an existing directory to put it in; tree: the new root */
+    const char *dst; /* of a file: the new file, or an existing directory to put it in; of a tree:
+                        its new root */
     const char *cache_dir;            /* NULL: path_cache_dir(); may not lie in either */
     const struct fused_rules *rules;  /* those of the pipeline; NULL: none */
     const struct purify_model *model; /* what work is told by; NULL: pixels */
@@ -283,7 +282,7 @@ status fused_copy_check(const char *src, const char *dst, const char *cache_dir,
  * named, or followed. Hard links become files of their own; holes stay holes.
  *
  * Every file is one version of its source, or named as one that changed while it was read. It is
- * written aside and renamed; nothing that stands in dst is followed (dest.h). A run that is
+ * written under a temporary name and renamed; no link that is in dst is followed (dest.h). A run that is
  * repeated writes every file again but purifies nothing twice: what the first run purified is in
  * the cache.
  *
@@ -293,7 +292,7 @@ status fused_copy_check(const char *src, const char *dst, const char *cache_dir,
 status fused_copy_tree(struct fused_pipeline *p, const struct fused_copy *copy,
                        struct fused_copy_result *out, struct errmsg *e) MUST_USE;
 
-/* ---- looking at a tree ---- */
+/* ==== what would be purified of a tree ==== */
 
 struct fused_scan_result {
     uint64_t files; /* regular files, and links that leave the source */
@@ -324,7 +323,7 @@ struct fused_scan {
 status fused_scan(const struct fused_scan *scan, struct fused_scan_result *out,
                   struct errmsg *e) MUST_USE;
 
-/* ================================ mounts ================================ */
+/* ==== mounts ==== */
 
 struct fused_mount_options {
     const char *source, *mountpoint;

@@ -26,7 +26,7 @@
  *
  *   Content is the digest of an image's bytes, which a chmod or a new name leaves as it was; of
  *   what is served byte for byte, and of a file of many images, it is the version, and there an open
- *   file sees its changes, as on any file system: pages are dropped whoever reads.
+ *   file sees its changes, as on any file system: pages are dropped even while somebody reads.
  *
  * Threads: any. All state is guarded by the table's one lock.
  */

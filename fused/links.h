@@ -8,8 +8,8 @@
  * mounts must not make the daemon wait for itself, nor one into a dead network mount. Such a link
  * is LINK_OUTSIDE, even if what it leads to would lead back.
  *
- * The answer is about this moment: whoever opens what a link leads to resolves it again, in the
- * view, where it can lead nowhere but to what the view shows.
+ * The answer may be out of date at once. That does no harm: whoever opens the link resolves it again
+ * in the view, where it can lead only to what the view shows.
  *
  * Threads: any.
  */
@@ -18,9 +18,9 @@
 #include <limits.h>
 
 enum link_fate {
-    LINK_AS_IS,     /* resolves within the view by its own text */
-    LINK_REWRITTEN, /* leads into the source by an absolute text, or on a way through the outside */
-    LINK_OUTSIDE,   /* leaves the source, or nobody may look where it leads */
+    LINK_AS_IS,     /* its own text leads to something within the view */
+    LINK_REWRITTEN, /* leads into the source by an absolute path, or leaves it and comes back */
+    LINK_OUTSIDE,   /* leaves the source, or leads where we must not look */
     LINK_DANGLING,  /* leads to nothing, or in a circle */
 };
 

@@ -12,8 +12,8 @@ struct list_copy {
     int (*stop)(void *arg);    /* nonzero: CANCELLED. From any thread */
     void *arg;
 };
-/* Waits until it is done. AGAIN: the file is not, or no longer, what was examined. Failures are of
-   `from` if *out_reading, else of `to`; e: of the former. */
+/* Waits until it is done. AGAIN: the file is not, or no longer, what was examined. If *out_reading,
+   it was `from` that failed, and e says why; else it was `to`. */
 status list_copy(const struct list_copy *c, int *out_reading, struct errmsg *e) MUST_USE;
 
 #endif

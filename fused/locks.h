@@ -15,7 +15,7 @@
  *   pipeline.c   pipeline->lock    queues, single-flight table, bytes admitted
  *   bytes.c      lru->lock         encoded images in memory
  *   name_list.c  list->lock        the lists of names in the status
- *   leaves      libfuse's session lock, purify's service lock, cache's locks, inside their calls
+ *   leaves       libfuse's session lock, purify's service lock, cache's locks, inside their calls
  *
  * purify_submit, _promote and _cancel are called under pipeline->lock, so that a job cannot end
  * between being found and being promoted; the service never calls back under its own lock.

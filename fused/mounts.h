@@ -50,11 +50,11 @@ bool mount_is_dead(const char *path);
    somebody may still mount something: the kernel has no call that unmounts by id.) */
 status mount_detach(const char *path, int id, bool lazy, struct errmsg *e) MUST_USE;
 
-/* ---- mount_guard.c: not into ourselves ---- */
+/* ---- mount_guard.c: mounts of ours below a source ---- */
 /*
  * A view whose source holds the mountpoint of another, whose source holds that of the first, would
  * nest requests until all threads of both wait for each other. So a mount of ours below a source is
- * not entered: whoever opens below the source asks these.
+ * not entered: code that opens files below the source asks these first.
  */
 
 /* Whether this device (st_dev) is a mount of ours. A few hundred nanoseconds. */
@@ -65,8 +65,8 @@ int mount_guard(int dirfd, const char *name);
 
 /* ---- mount_regions.c: one directory, many paths ---- */
 
-/* Whether path, or what of it exists, lies in the directory dir or is it: by whatever way, also
-   through links, bind mounts, and what is mounted below dir. */
+/* Whether path, or what of it exists, lies in the directory dir or is it, also by way of links,
+   bind mounts, and what is mounted below dir. */
 status mount_lies_in(const char *path, const char *dir, bool *out, struct errmsg *e) MUST_USE;
 /* The mount in which an existing path lies: its mountpoint and source if it is one of ours, else
    both NULL. For mem_free. */

@@ -67,7 +67,7 @@ static struct item *item_new(const struct cache_file_id *id, const char *name, c
 
 /* Called with n->lock held, as all below that are static. Where the pointer to it is, or would be.
  */
-static struct item **place(struct name_list *n, uint64_t device, uint64_t inode)
+static struct item **find_slot(struct name_list *n, uint64_t device, uint64_t inode)
 {
     uint64_t h = (inode ^ device * 0x9e3779b97f4a7c15u) * 0xff51afd7ed558ccdu;
     struct item **at = &n->bucket[(h >> 20) % n->buckets];
@@ -78,7 +78,7 @@ static struct item **place(struct name_list *n, uint64_t device, uint64_t inode)
 
 static struct item *find(struct name_list *n, const struct cache_file_id *id)
 {
-    return n->bucket ? *place(n, id->device, id->inode) : NULL;
+    return n->bucket ? *find_slot(n, id->device, id->inode) : NULL;
 }
 
 /* Chains stay short; without memory they grow longer. */
@@ -95,14 +95,14 @@ static bool make_room(struct name_list *n)
     n->buckets = buckets;
     for (struct item *it = n->newest; it; it = it->older) {
         it->next = NULL;
-        *place(n, it->entry.device, it->entry.inode) = it;
+        *find_slot(n, it->entry.device, it->entry.inode) = it;
     }
     return true;
 }
 
 static void take_out(struct name_list *n, struct item *it)
 {
-    *place(n, it->entry.device, it->entry.inode) = it->next;
+    *find_slot(n, it->entry.device, it->entry.inode) = it->next;
     *(it->newer ? &it->newer->older : &n->newest) = it->older;
     *(it->older ? &it->older->newer : &n->oldest) = it->newer;
     n->items--;
@@ -117,7 +117,7 @@ static void put_in(struct name_list *n, struct item *it)
     it->older = n->newest;
     *(n->newest ? &n->newest->newer : &n->oldest) = it;
     n->newest = it;
-    *place(n, it->entry.device, it->entry.inode) = it;
+    *find_slot(n, it->entry.device, it->entry.inode) = it;
     n->items++;
     n->bytes += it->bytes;
 }

@@ -2,7 +2,7 @@
 #define FUSED_NAME_LIST_H
 /*
  * The files of a group, for the status: how many there are, and their names with the reason. A file
- * counts once, whatever its names. Names are kept up to a number of bytes; then the oldest are
+ * counts once, however many names it has. Names are kept up to a number of bytes; then the oldest are
  * forgotten, the count goes on, and a file that was forgotten may count twice.
  *
  * Threads: any.

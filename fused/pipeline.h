@@ -1,7 +1,7 @@
 #ifndef FUSED_PIPELINE_H
 #define FUSED_PIPELINE_H
 /*
- * The private side of the pipeline: how it is made, ended and looked at.
+ * The private side of the pipeline: how it is made, ended and observed.
  *
  *     pipeline_new, fetches
  *     pipeline_stop
@@ -42,8 +42,7 @@ struct pipeline_options {
 };
 
 status pipeline_new(const struct pipeline_options *opt, struct fused_pipeline **out) MUST_USE;
-/* Fetches that wait for a thread are answered CANCELLED, new ones too (unless memory or the cache
- * has them). */
+/* Fetches that wait for a thread are answered CANCELLED, and new ones too. */
 void pipeline_stop(struct fused_pipeline *p);
 void pipeline_free(struct fused_pipeline *p);
 
@@ -52,7 +51,7 @@ struct pipeline_stats {
     uint64_t cache_hits;  /* pixels were in the cache */
     uint64_t purified;    /* flights that ended well */
     uint64_t coalesced;   /* fetches that joined a flight */
-    uint64_t damaged;     /* fetches that ended as ORIGINAL */
+    uint64_t damaged;     /* fetches whose image turned out damaged */
     uint64_t failed;
     uint64_t no_space;   /* purified, served, but the disk or the limit was full */
     uint64_t not_stored; /* the same for other reasons */
@@ -88,9 +87,9 @@ struct source_bytes {
 /* Reads the whole file. LIMIT: too large. AGAIN: it is not, or no longer, what *id says. */
 status source_read(int fd, const struct cache_file_id *id, const struct image_limits *lim,
                    struct source_bytes *out, struct errmsg *e) MUST_USE;
-/* What CORRUPT, UNSUPPORTED and LIMIT say of a file: its own fault. */
+/* CORRUPT, UNSUPPORTED and LIMIT: it is the file's fault, not ours. */
 bool source_is_at_fault(status st);
-/* What is kept of its metadata; *out NULL when there is none. AGAIN: the file's bytes are no longer
+/* What is kept of its metadata; *out is NULL when there is none. AGAIN: the file's bytes are no longer
    those of *source. */
 status source_metadata(int fd, const struct cache_file_id *id, const struct digest *source,
                        const struct image_info *info, const struct image_limits *lim,

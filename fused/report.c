@@ -2,7 +2,7 @@
  * text (metrics). */
 #include "fs.h"
 
-#include "jname.h"
+#include "json_name.h"
 #include "sweep.h"
 #include <inttypes.h>
 #include <string.h>
@@ -12,9 +12,9 @@
 static void add_name(void *arg, const struct name_list_entry *en)
 {
     json_t *j = json_object();
-    status st = jname_set(j, "path", en->name);
+    status st = json_name_set(j, "path", en->name);
     if (!st)
-        st = jname_set(j, "why", en->why);
+        st = json_name_set(j, "why", en->why);
     if (st || json_array_append_new(arg, json_incref(j)))
         log_warn("%s: out of memory: not in the status", en->name);
     json_decref(j);
@@ -73,8 +73,9 @@ static json_t *json_freeze(const struct fs *fs)
     };
     enum freeze f = atomic_load(&fs->freezing.state);
     json_t *j = json_pack("{s:s}", "state", said[f].state);
-    status_ignore(jname_set(j, "why", f == FREEZE_NOT ? fs->freezing.why_not.text : said[f].why),
-                  "without memory it is left out");
+    status_ignore(
+        json_name_set(j, "why", f == FREEZE_NOT ? fs->freezing.why_not.text : said[f].why),
+        "without memory it is left out");
     return j;
 }
 
@@ -96,7 +97,7 @@ static json_t *json_mount(struct fs *fs)
                   atomic_load(&fs->watching.all), "sweep_enabled", fs->opt.sweeping, "frozen",
                   atomic_load(&fs->freezing.state) == FREEZE_DONE, "freeze", json_freeze(fs));
     for (size_t i = 0; i < ARRAY_LEN(path); i++)
-        status_ignore(jname_set(j, path[i].key, path[i].name), "without memory it is left out");
+        status_ignore(json_name_set(j, path[i].key, path[i].name), "without memory it is left out");
     return j;
 }
 

@@ -25,13 +25,14 @@ void sweep_stop(struct sweep *s);
 void sweep_free(struct sweep *s);
 
 /* LIMIT: the list holds 256 MiB of names already. A path that cannot be opened is queued and counts
- * as failed. */
+   as failed. */
 status sweep_warm(struct sweep *s, const char *path, struct errmsg *e) MUST_USE;
 void sweep_warm_state(struct sweep *s, struct fused_warm_state *out);
 /* Counts into *io what would have to be purified. */
 status sweep_check(struct sweep *s, const char *path, struct fused_warm_check *io,
                    struct errmsg *e) MUST_USE;
-/* Never waits; hints that are too many are forgotten: the file is then purified when it is read. */
+/* Never waits. When there are too many hints a new one is dropped: the file is then purified when
+   it is read. */
 void sweep_hint(struct sweep *s, const char *path);
 
 struct sweep_state {

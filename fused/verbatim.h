@@ -2,8 +2,8 @@
 #define FUSED_VERBATIM_H
 /*
  * A file copied byte for byte as one version of it: what was written to it while it was read is
- * either all in the copy or not at all (as far as the times of the file say when it was written to,
- * which a single write that lasts for seconds does not). Holes stay holes.
+ * either all in the copy or not at all (as far as the file's times show that it was written to,
+ * which they do not while a single write lasts for seconds). Holes stay holes.
  */
 #include "base/base.h"
 

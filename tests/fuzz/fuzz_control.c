@@ -1,7 +1,7 @@
 /* The daemon's side of the control protocol: whatever a line says, it is refused or it is a request
  * whose names are file names; and names go through JSON unchanged. */
 #include "fused/control.h"
-#include "fused/jname.h"
+#include "fused/json_name.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -21,9 +21,9 @@ static void check_line(const char *line, size_t len)
     }
     assert(r.command < CONTROL_COMMAND_COUNT && (!r.all || !r.n));
     for (size_t i = 0; i < r.n; i++) {
-        json_t *again = jname_new(r.path[i]);
+        json_t *again = json_name_new(r.path[i]);
         char *back = NULL;
-        assert(r.path[i][0] && again && jname_read(again, &back) == STATUS_OK);
+        assert(r.path[i][0] && again && json_name_read(again, &back) == STATUS_OK);
         assert(strcmp(back, r.path[i]) == 0);
         mem_free(back);
         json_decref(again);
@@ -35,12 +35,12 @@ static void check_name(const char *name)
 {
     json_t *j = json_object();
     char *back = NULL;
-    assert(jname_set(j, "path", name) == STATUS_OK);
+    assert(json_name_set(j, "path", name) == STATUS_OK);
     char *text = json_dumps(j, JSON_COMPACT);
     assert(text);
     json_error_t err;
     json_t *read = json_loads(text, 0, &err);
-    assert(read && jname_get(read, "path", &back) == STATUS_OK && strcmp(back, name) == 0);
+    assert(read && json_name_get(read, "path", &back) == STATUS_OK && strcmp(back, name) == 0);
     char shown[64];
     assert(strlen(text_shown(name, shown, sizeof shown)) < sizeof shown);
     mem_free(back);

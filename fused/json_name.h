@@ -1,5 +1,5 @@
-#ifndef FUSED_JNAME_H
-#define FUSED_JNAME_H
+#ifndef FUSED_JSON_NAME_H
+#define FUSED_JSON_NAME_H
 /*
  * File names in JSON. A name is bytes, a JSON string is Unicode. A name that is UTF-8 is a string
  * as it is. Of any other,
@@ -14,13 +14,13 @@
 #include <jansson.h>
 
 /* An element of an array; NULL without memory. */
-json_t *jname_new(const char *name);
-/* Its bytes as a new string. INVALID: not what jname_new makes, empty, or with a 0 in it. */
-status jname_read(const json_t *j, char **out) MUST_USE;
+json_t *json_name_new(const char *name);
+/* Its bytes as a new string. INVALID: not what json_name_new makes, empty, or with a 0 in it. */
+status json_name_read(const json_t *j, char **out) MUST_USE;
 
 /* Sets key, and key_hex when that is needed. name may be NULL: "". */
-status jname_set(json_t *object, const char *key, const char *name) MUST_USE;
+status json_name_set(json_t *object, const char *key, const char *name) MUST_USE;
 /* The bytes as a new string; INVALID: neither key_hex nor key is there. */
-status jname_get(const json_t *object, const char *key, char **out) MUST_USE;
+status json_name_get(const json_t *object, const char *key, char **out) MUST_USE;
 
 #endif

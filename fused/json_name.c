@@ -1,4 +1,4 @@
-#include "jname.h"
+#include "json_name.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -55,7 +55,7 @@ static status hex_read(const json_t *j, char **out)
     return STATUS_OK;
 }
 
-json_t *jname_new(const char *name)
+json_t *json_name_new(const char *name)
 {
     return is_utf8(name) ? json_string(name) : json_pack("{s:o}", "hex", hex_new(name));
 }
@@ -69,7 +69,7 @@ static status text_read(const json_t *j, char **out)
     return *out ? STATUS_OK : STATUS_NOMEM;
 }
 
-status jname_read(const json_t *j, char **out)
+status json_name_read(const json_t *j, char **out)
 {
     if (json_is_object(j))
         return hex_read(json_object_get(j, "hex"), out);
@@ -92,7 +92,7 @@ static json_t *lossy_new(const char *name)
     return json_stringn(text, at);
 }
 
-status jname_set(json_t *object, const char *key, const char *name)
+status json_name_set(json_t *object, const char *key, const char *name)
 {
     const char *s = name ? name : "";
     bool exact = is_utf8(s);
@@ -103,7 +103,7 @@ status jname_set(json_t *object, const char *key, const char *name)
     return rc ? STATUS_NOMEM : STATUS_OK;
 }
 
-status jname_get(const json_t *object, const char *key, char **out)
+status json_name_get(const json_t *object, const char *key, char **out)
 {
     AUTO(mem_free) char *hex_key = mem_printf("%s_hex", key);
     if (!hex_key)

@@ -1,4 +1,4 @@
-#include "place.h"
+#include "mount_paths.h"
 
 #include "mounts.h"
 #include <dirent.h>
@@ -10,19 +10,19 @@
 
 #include "base/banned.h"
 
-void place_unlock(struct place *p)
+void mount_paths_unlock(struct mount_paths *p)
 {
     if (p->lock_fd >= 0)
         close(p->lock_fd);
     p->lock_fd = -1;
 }
 
-void place_done(struct place *p)
+void mount_paths_done(struct mount_paths *p)
 {
-    place_unlock(p);
+    mount_paths_unlock(p);
     mem_free(p->source);
     mem_free(p->mountpoint);
-    *p = (struct place){.lock_fd = -1};
+    *p = (struct mount_paths){.lock_fd = -1};
 }
 
 /* ---- the source ---- */
@@ -114,7 +114,7 @@ static status lock_mountpoint(const char *path, int *out_fd, struct errmsg *e)
     return STATUS_OK;
 }
 
-static status find_mountpoint(const char *given, struct place *p, struct errmsg *e)
+static status find_mountpoint(const char *given, struct mount_paths *p, struct errmsg *e)
 {
     if (access(given, F_OK) < 0 && errno == ENOENT)
         return errmsg_set(e, STATUS_NOT_FOUND,
@@ -132,7 +132,7 @@ static status find_mountpoint(const char *given, struct place *p, struct errmsg 
 
 /* ---- both ---- */
 
-static status check_apart(const struct place *p, struct errmsg *e)
+static status check_apart(const struct mount_paths *p, struct errmsg *e)
 {
     AUTO(mem_free) char *point = NULL;
     AUTO(mem_free) char *source = NULL;
@@ -207,7 +207,7 @@ static const char *leads_to(struct nest *nest, const char *dir, const char *moun
     return NULL;
 }
 
-static status check_nesting(const struct place *p, struct errmsg *e)
+static status check_nesting(const struct mount_paths *p, struct errmsg *e)
 {
     struct nest nest = {.n = 0};
     status st = fused_mounts(nest_add, &nest);
@@ -230,10 +230,10 @@ static status check_nesting(const struct place *p, struct errmsg *e)
     return st;
 }
 
-status place_find(const char *source, const char *mountpoint, bool nonempty, struct place *out,
-                  struct errmsg *e)
+status mount_paths_find(const char *source, const char *mountpoint, bool nonempty,
+                        struct mount_paths *out, struct errmsg *e)
 {
-    struct place p = {.lock_fd = -1};
+    struct mount_paths p = {.lock_fd = -1};
     status st = find_source(source, &p.source, e);
     if (!st)
         st = find_mountpoint(mountpoint, &p, e);
@@ -248,14 +248,14 @@ status place_find(const char *source, const char *mountpoint, bool nonempty, str
                        "or mount with -o nonempty)",
                        mountpoint);
     if (st)
-        place_done(&p);
+        mount_paths_done(&p);
     else
         *out = p;
     return st;
 }
 
-status place_check(const struct place *p, const char *what, const char *path, bool written,
-                   const char *how, struct errmsg *e)
+status mount_paths_check(const struct mount_paths *p, const char *what, const char *path,
+                         bool written, const char *how, struct errmsg *e)
 {
     bool in = false;
     status st = path ? mount_lies_in(path, p->mountpoint, &in, e) : STATUS_OK;
