@@ -2,9 +2,9 @@
 #include "copy_parts.h"
 
 #include "pipeline.h"
+#include "timed_wait.h"
 #include <fcntl.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/banned.h"
 
@@ -12,7 +12,7 @@
    waits beside it, few enough for the usual limit of descriptors. */
 enum { OUTSTANDING_MIN = 256, OUTSTANDING_MAX = 512, WRITERS = 2 };
 /* How soon a wish to stop is seen while nothing else happens, and how often progress is shown. */
-static const int64_t look_ns = 100 * 1000000;
+static const long look_ns = 100 * 1000000;
 
 const char copy_changed_text[] = "changed while it was read";
 
@@ -89,11 +89,7 @@ bool copy_wait_for_room(struct copying *c, unsigned most)
     for (;;) {
         if (!copy_goes_on(c))
             return false;
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += look_ns;
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
+        const struct timespec until = timed_after(look_ns);
         pthread_mutex_lock(&c->lock);
         int rc = 0;
         while (c->outstanding > most && !atomic_load(&c->stopping) && !rc)
@@ -238,7 +234,7 @@ status fused_copy_tree(struct fused_pipeline *p, const struct fused_copy *copy,
     if (st)
         return st;
     pthread_mutex_init(&c.lock, NULL);
-    pthread_cond_init(&c.room, NULL);
+    timed_cond_init(&c.room);
     st = run(&c, to, tree, e);
     pool_free(c.writers);
     dest_free(c.dest);

@@ -73,28 +73,45 @@ static unsigned parts_in(const char *dir)
     return n;
 }
 
+/* Images, and where they are copied to. */
+struct box {
+    struct rig r;
+    struct told told;
+    struct fused_copy_result out;
+    char *dst;
+};
+
+static void box_new(struct box *b)
+{
+    memset(b, 0, sizeof *b);
+    b->dst = test_dir_new();
+    rig_new(&b->r);
+    put_images(&b->r);
+}
+
+static void box_free(struct box *b)
+{
+    rig_free(&b->r);
+    test_dir_free(b->dst);
+}
+
 static void everything_is_counted(void **state)
 {
     (void)state;
-    struct rig r = {.dir = NULL};
-    struct told t = {.failed = 0};
-    struct fused_copy_result out;
-    char *dst = test_dir_new();
-    rig_new(&r);
-    put_images(&r);
-    test_write(r.dir, "array.npy", "\x93NUMPY\x01\0v\0{'descr': '|u1'}", 25);
-    assert_ok(copy_to(&r, dst, &t, &out, NULL));
-    assert_int_equal(out.files, IMAGES + 2);
-    assert_int_equal(out.done, IMAGES + 2);
-    assert_int_equal(out.group[FUSED_GROUP_IMAGE], IMAGES);
-    assert_int_equal(out.group[FUSED_GROUP_OTHER], 1);
-    assert_int_equal(out.group[FUSED_GROUP_UNPURIFIED], 1);
-    assert_int_equal(out.work, IMAGES * 16 * 16);
-    assert_int_equal(out.failed, 0);
-    assert_int_equal(t.named[FUSED_GROUP_UNPURIFIED], 1);
-    assert_string_equal(t.last, "array.npy: a NumPy array whose header is not read");
-    rig_free(&r);
-    test_dir_free(dst);
+    struct box b;
+    box_new(&b);
+    test_write(b.r.dir, "array.npy", "\x93NUMPY\x01\0v\0{'descr': '|u1'}", 25);
+    assert_ok(copy_to(&b.r, b.dst, &b.told, &b.out, NULL));
+    assert_int_equal(b.out.files, IMAGES + 2);
+    assert_int_equal(b.out.done, IMAGES + 2);
+    assert_int_equal(b.out.group[FUSED_GROUP_IMAGE], IMAGES);
+    assert_int_equal(b.out.group[FUSED_GROUP_OTHER], 1);
+    assert_int_equal(b.out.group[FUSED_GROUP_UNPURIFIED], 1);
+    assert_int_equal(b.out.work, IMAGES * 16 * 16);
+    assert_int_equal(b.out.failed, 0);
+    assert_int_equal(b.told.named[FUSED_GROUP_UNPURIFIED], 1);
+    assert_string_equal(b.told.last, "array.npy: a NumPy array whose header is not read");
+    box_free(&b);
 }
 
 /* Whichever write is the first that has no room: one message, no file of its own is blamed, and
@@ -104,25 +121,20 @@ static void a_full_disk_ends_it_at_once(void **state)
     (void)state;
     unsigned ended = 0;
     for (unsigned long n = 1; n <= 16; n++) {
-        struct rig r = {.dir = NULL};
-        struct told t = {.failed = 0};
-        struct fused_copy_result out;
+        struct box b;
         struct errmsg e = {""};
-        char *dst = test_dir_new();
-        rig_new(&r);
-        put_images(&r);
+        box_new(&b);
         fault_set(FAULT_WRITE, n, 1, ENOSPC);
-        status st = copy_to(&r, dst, &t, &out, &e);
+        status st = copy_to(&b.r, b.dst, &b.told, &b.out, &e);
         fault_clear();
         if (st) {
             assert_int_equal(st, STATUS_NO_SPACE);
             assert_non_null(strstr(e.text, "no space left"));
             ended++;
         }
-        assert_int_equal(t.failed, 0);
-        assert_int_equal(parts_in(dst), 0);
-        rig_free(&r);
-        test_dir_free(dst);
+        assert_int_equal(b.told.failed, 0);
+        assert_int_equal(parts_in(b.dst), 0);
+        box_free(&b);
     }
     assert_true(ended > 0);
 }
@@ -131,38 +143,28 @@ static void a_full_disk_ends_it_at_once(void **state)
 static void other_failures_are_named(void **state)
 {
     (void)state;
-    struct rig r = {.dir = NULL};
-    struct told t = {.failed = 0};
-    struct fused_copy_result out;
-    char *dst = test_dir_new();
-    rig_new(&r);
-    put_images(&r);
+    struct box b;
+    box_new(&b);
     fault_set(FAULT_RENAME, 3, 0, EIO);
-    assert_ok(copy_to(&r, dst, &t, &out, NULL));
+    assert_ok(copy_to(&b.r, b.dst, &b.told, &b.out, NULL));
     fault_clear();
-    assert_int_equal(out.failed, 1);
-    assert_int_equal(t.failed, 1);
-    assert_int_equal(out.done, IMAGES + 1);
-    assert_int_equal(parts_in(dst), 0);
-    rig_free(&r);
-    test_dir_free(dst);
+    assert_int_equal(b.out.failed, 1);
+    assert_int_equal(b.told.failed, 1);
+    assert_int_equal(b.out.done, IMAGES + 1);
+    assert_int_equal(parts_in(b.dst), 0);
+    box_free(&b);
 }
 
 static void a_stop_before_the_first_file(void **state)
 {
     (void)state;
-    struct rig r = {.dir = NULL};
-    struct told t = {.failed = 0};
-    struct fused_copy_result out;
-    char *dst = test_dir_new();
-    rig_new(&r);
-    put_images(&r);
-    atomic_store(&t.stop, 1);
-    assert_int_equal(copy_to(&r, dst, &t, &out, NULL), STATUS_CANCELLED);
-    assert_int_equal(out.files, 0);
-    assert_int_equal(t.failed, 0);
-    rig_free(&r);
-    test_dir_free(dst);
+    struct box b;
+    box_new(&b);
+    atomic_store(&b.told.stop, 1);
+    assert_int_equal(copy_to(&b.r, b.dst, &b.told, &b.out, NULL), STATUS_CANCELLED);
+    assert_int_equal(b.out.files, 0);
+    assert_int_equal(b.told.failed, 0);
+    box_free(&b);
 }
 
 static void no_memory(void **state)

@@ -1,9 +1,8 @@
 /* The source's directories, links and files, on the calling thread. */
 #include "copy_parts.h"
 
-#include "beneath.h"
-#include "links.h"
 #include "mounts.h"
+#include "tree_entry.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -14,8 +13,7 @@
 
 static status copy_file(struct copying *c, struct dest_dir *dir, const struct image_entry *en)
 {
-    int fd, err = en->linked ? beneath_open_linked(en->dirfd, en->name, &fd)
-                             : beneath_open_data(en->dirfd, en->name, 0, &fd);
+    int fd, err = entry_open(en, &fd);
     if (!err)
         return copy_open_file(c, dir, fd, en->path);
     copy_report_failure(c, en->path, strerror(err));
@@ -75,22 +73,22 @@ static status copy_link(struct copying *c, struct dest_dir *dir, const struct im
     char text[PATH_MAX];
     enum link_fate fate;
     struct stat sb;
-    status st = link_resolve_at(c->src_fd, en->dirfd, en->path, &fate, text);
+    status st = entry_link(c->src_fd, en, &fate, text);
     if (!st && fstatat(en->dirfd, en->name, &sb, AT_SYMLINK_NOFOLLOW) < 0)
         st = status_from_errno(errno);
     if (st) {
         copy_report_failure(c, en->path, status_text(st));
         return st == STATUS_NOMEM ? st : STATUS_OK;
     }
+    const char *why;
     bool leaves = fate == LINK_OUTSIDE;
-    bool excluded = fused_rules_match(c->copy->rules, en->path) == FUSED_RULE_EXCLUDE;
-    if (!(leaves && !excluded && c->copy->strict))
+    enum fused_group group = entry_link_group(c->copy->rules, en, &why);
+    if (!(leaves && group == FUSED_GROUP_UNPURIFIED && c->copy->strict))
         st = dest_symlink(dir, en->name, text, &sb);
     if (st)
         copy_report_unwritten(c, en->path, st);
     else if (leaves)
-        count_link(c, excluded ? FUSED_GROUP_EXCLUDED : FUSED_GROUP_UNPURIFIED, en->path,
-                   excluded ? "" : link_outside_text);
+        count_link(c, group, en->path, why);
     return STATUS_OK;
 }
 
@@ -127,9 +125,7 @@ static status copy_visit(const struct image_entry *en, void *arg)
         pthread_mutex_unlock(&c->lock);
         return STATUS_OK;
     default:
-        copy_report_failure(c, en->path,
-                            en->linked && en->error == STATUS_LIMIT ? link_loop_text
-                                                                    : status_text(en->error));
+        copy_report_failure(c, en->path, entry_error(en));
         return STATUS_OK;
     }
 }
@@ -138,11 +134,7 @@ static status copy_visit(const struct image_entry *en, void *arg)
 static bool copy_follows(const struct image_entry *en, void *arg)
 {
     struct copying *c = arg;
-    char text[PATH_MAX];
-    enum link_fate fate;
-    return c->copy->follow &&
-           link_resolve_at(c->src_fd, en->dirfd, en->path, &fate, text) == STATUS_OK &&
-           fate == LINK_OUTSIDE;
+    return c->copy->follow && entry_leaves(c->src_fd, en);
 }
 
 status copy_whole_tree(struct copying *c, struct errmsg *e)

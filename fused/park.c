@@ -1,6 +1,7 @@
 #include "park.h"
 
 #include "locks.h"
+#include "timed_wait.h"
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -76,11 +77,7 @@ static void *reaper_main(void *arg)
             pthread_cond_wait(&p->changed, &p->lock);
             continue;
         }
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += poll_ns;
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
+        const struct timespec until = timed_after(poll_ns);
         pthread_cond_timedwait(&p->changed, &p->lock, &until);
     }
     pthread_mutex_unlock(&p->lock);
@@ -92,12 +89,8 @@ status park_new(struct park **out)
     struct park *p = mem_zalloc(1, sizeof *p);
     if (!p)
         return STATUS_NOMEM;
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&p->lock, NULL);
-    pthread_cond_init(&p->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    timed_cond_init(&p->changed);
     int err = pthread_create(&p->reaper, NULL, reaper_main, p);
     p->started = !err;
     if (err) {

@@ -6,9 +6,9 @@
 
 #include "beneath.h"
 #include "examine.h"
-#include "links.h"
 #include "mounts.h"
 #include "pipeline.h"
+#include "tree_entry.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -81,8 +81,7 @@ static void scan_open_file(struct scanning *s, int fd, const char *path)
 
 static void scan_file(struct scanning *s, const struct image_entry *en)
 {
-    int fd, err = en->linked ? beneath_open_linked(en->dirfd, en->name, &fd)
-                             : beneath_open_data(en->dirfd, en->name, 0, &fd);
+    int fd, err = entry_open(en, &fd);
     if (err) {
         fail(s, en->path, strerror(err));
         return;
@@ -91,31 +90,24 @@ static void scan_file(struct scanning *s, const struct image_entry *en)
     close(fd);
 }
 
-static status link_fate_of(const struct scanning *s, const struct image_entry *en,
-                           enum link_fate *out)
-{
-    char text[PATH_MAX];
-    return link_resolve_at(s->src_fd, en->dirfd, en->path, out, text);
-}
-
 static void scan_link(struct scanning *s, const struct image_entry *en)
 {
+    char text[PATH_MAX];
     enum link_fate fate;
-    status st = link_fate_of(s, en, &fate);
+    status st = entry_link(s->src_fd, en, &fate, text);
     if (st) {
         fail(s, en->path, status_text(st));
     } else if (fate == LINK_OUTSIDE) {
-        bool excluded = fused_rules_match(s->scan->rules, en->path) == FUSED_RULE_EXCLUDE;
-        count_as(s, excluded ? FUSED_GROUP_EXCLUDED : FUSED_GROUP_UNPURIFIED, en->path,
-                 excluded ? "" : link_outside_text);
+        const char *why;
+        enum fused_group group = entry_link_group(s->scan->rules, en, &why);
+        count_as(s, group, en->path, why);
     }
 }
 
 static bool scan_follows(const struct image_entry *en, void *arg)
 {
     struct scanning *s = arg;
-    enum link_fate fate;
-    return s->scan->follow && link_fate_of(s, en, &fate) == STATUS_OK && fate == LINK_OUTSIDE;
+    return s->scan->follow && entry_leaves(s->src_fd, en);
 }
 
 static status scan_visit(const struct image_entry *en, void *arg)
@@ -145,8 +137,7 @@ static status scan_visit(const struct image_entry *en, void *arg)
         s->result.skipped++;
         break;
     default:
-        fail(s, en->path,
-             en->linked && en->error == STATUS_LIMIT ? link_loop_text : status_text(en->error));
+        fail(s, en->path, entry_error(en));
     }
     if (scan->progress)
         scan->progress(scan->arg, &s->result);

@@ -5,7 +5,6 @@
 #include "jail.h"
 
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/banned.h"
 
@@ -37,18 +36,6 @@ struct pipeline_purifier pipeline_purifier_of(struct purify_service *service)
                                       .demote = demote,
                                       .cancel = cancel,
                                       .queue_depth = purify_service_ahead(service)};
-}
-
-/* Links that its owner planted would be followed with our rights. */
-static status check_owner(const char *dir, struct errmsg *e)
-{
-    struct stat sb;
-    if (stat(dir, &sb) < 0 || sb.st_uid == geteuid())
-        return STATUS_OK;
-    return errmsg_set(e, STATUS_DENIED,
-                      "the cache %s belongs to another user, who could plant links in it (choose "
-                      "another with --cache DIR)",
-                      dir);
 }
 
 /* Its processes are started while there is little to copy of this one. As many as the pipeline's
@@ -98,9 +85,6 @@ static status open_parts(const struct fused_stack_options *opt, struct fused_sta
     if (st || !s->cache_dir)
         return errmsg_set(e, st ? st : STATUS_NOMEM, "where the cache is could not be told: %s",
                           status_text(st ? st : STATUS_NOMEM));
-    st = check_owner(s->cache_dir, e);
-    if (st)
-        return st;
     st = open_cache(opt, s, e);
     if (st)
         return st;

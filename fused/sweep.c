@@ -2,6 +2,7 @@
 #include "sweep_parts.h"
 
 #include "source_walk.h"
+#include "timed_wait.h"
 #include <inttypes.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -20,11 +21,7 @@ static const uint64_t start_delay_ns =
 /* Called with s->lock held; waits a little or until something changed. */
 static void wait_a_little(struct sweep *s)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += idle_poll_ns;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    const struct timespec until = timed_after(idle_poll_ns);
     pthread_cond_timedwait(&s->changed, &s->lock, &until);
 }
 
@@ -215,12 +212,8 @@ status sweep_new(struct fs *fs, struct sweep **out)
     s->state.phase = fs->opt.sweeping && cache_keeps(s->fs) ? "waiting" : "off";
     if (fs->opt.sweeping && !cache_keeps(s->fs))
         snprintf(s->state.why, sizeof s->state.why, "there is no cache to keep what is purified");
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    timed_cond_init(&s->changed);
     int err = pthread_create(&s->thread, NULL, sweep_main, s);
     if (err) {
         sweep_free(s);

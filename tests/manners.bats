@@ -151,7 +151,7 @@ as_nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
     rm -r "$c"
     mkdir "$c"
     chown 65534 "$c"
-    refused "belongs to another user" mnt
+    refused "belongs to user 65534" mnt
     [ -z "$(ls -A "$c")" ]
 }
 
