@@ -245,6 +245,31 @@ static void without_a_cache_nothing_is_purified_ahead(void **state)
     assert_true(s.why[0] != 0);
 }
 
+/* Whichever allocation fails: a file that the purifier did not get is not counted as a success. */
+static void without_memory_a_file_has_failed(void **state)
+{
+    (void)state;
+    struct fused_warm_state w;
+    fs.stack.cache = rig.cache;
+    for (unsigned n = 1; n <= 24; n++) {
+        char name[32];
+        snprintf(name, sizeof name, "%u.png", n);
+        test_image(rig.dir, name, IMAGE_PNG, 16, 3, false, n);
+        sweep_warm_state(fs.sweep, &w);
+        uint64_t failed = w.failed;
+        unsigned submitted = fake_submitted(&rig.fake);
+        fault_set(FAULT_MEM, n, 0, 0);
+        status st = sweep_warm(fs.sweep, name, NULL);
+        for (int i = 0; sweep_warm_state(fs.sweep, &w), w.done < w.total; i++) {
+            assert_true(i < 1000);
+            usleep(1000);
+        }
+        fault_clear();
+        if (!st)
+            assert_int_equal(w.failed - failed + fake_submitted(&rig.fake) - submitted, 1);
+    }
+}
+
 /* ---- groups and names ---- */
 
 static json_int_t group_of(const char *line, const char *group)
@@ -373,6 +398,7 @@ int main(void)
         TEST(what_is_not_stored_keeps_a_mount_from_freezing),
         TEST(a_full_cache_is_not_purified_for),
         TEST(without_a_cache_nothing_is_purified_ahead),
+        TEST(without_memory_a_file_has_failed),
         TEST(files_are_counted_by_group_and_named),
         TEST(a_name_need_not_be_utf8),
         TEST(stop_is_stop),
