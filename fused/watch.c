@@ -3,55 +3,22 @@
  * worked. Events come as
  *
  *     EVENT[,EVENT...]/./path NUL
- *
- * The child gets the source root as its working directory and dies with this thread.
- *
- * inotifywait goes by paths, and gives up a whole tree for one entry whose path is too long. Then
- * the directories that hold such paths are looked for and left out of the watch; what is in them is
- * believed for a second only (watch_is_blind).
  */
-#include "watch.h"
+#include "watch_parts.h"
 
 #include "changes.h"
-#include "fs.h"
-#include "mounts.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/magic.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/prctl.h>
 #include <sys/vfs.h>
-#include <sys/wait.h>
 
 #include "base/banned.h"
 
-/* Events that matter. Not `modify`: a writer that is not done is seen when it closes, or by whoever
- * opens the file. */
-#define EVENTS "close_write,attrib,moved_from,moved_to,create,delete"
-
 enum { LINE_MAX_BYTES = 2 * PATH_MAX, RESTART_MS = 10000 };
-/* A directory whose path is longer may have entries that inotifywait cannot name ("./", "/", 0). */
-enum { DEEP_BYTES = PATH_MAX - NAME_MAX - 4, DEEP_MAX = 256 };
-/* A new directory is watched a moment after it appears, a large tree that is moved in later still.
- */
+/* A new directory is watched a moment after it appears, a large tree that is moved in later still. */
 static const uint64_t settle_ns = 5 * 1000000000ull;
-
-struct watch {
-    struct fs *fs;
-    pthread_t thread;
-    int stop_fd; /* eventfd */
-    char program[PATH_MAX];
-    uint64_t settled_ns; /* the thread's, as all below */
-    bool established, lost;
-    bool too_deep; /* the child met a path that it cannot name */
-    pid_t child;
-    char *deep[DEEP_MAX]; /* directories that are not watched, as "@./a/b": options of the child */
-    int n_deep;
-};
 
 struct stream {
     int fd;
@@ -60,56 +27,7 @@ struct stream {
     bool skipping; /* the line did not fit */
 };
 
-/* ---- the child ---- */
-
-static void child_exec(const struct watch *w, int out, int err, pid_t parent)
-{
-    const char *argv[DEEP_MAX + 16] = {"inotifywait", "-m",        "-r", "--no-newline",
-                                       "--format",    "%e/%w%f%0", "-e", EVENTS};
-    int n = 8;
-    for (int i = 0; i < w->n_deep; i++)
-        argv[n++] = w->deep[i];
-    argv[n++] = ".";
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    if (getppid() != parent || fchdir(w->fs->root_fd) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
-        dup2(err, STDERR_FILENO) < 0)
-        _exit(127);
-    execv(w->program, (char *const *)argv);
-    _exit(127);
-}
-
-static status child_start(struct watch *w, int *out_fd, int *err_fd)
-{
-    int out[2], err[2];
-    if (pipe2(out, O_CLOEXEC) < 0)
-        return status_from_errno(errno);
-    if (pipe2(err, O_CLOEXEC) < 0) {
-        status st = status_from_errno(errno);
-        close(out[0]);
-        close(out[1]);
-        return st;
-    }
-    pid_t parent = getpid();
-    w->child = fork();
-    if (w->child == 0)
-        child_exec(w, out[1], err[1], parent);
-    status st = w->child < 0 ? status_from_errno(errno) : STATUS_OK;
-    close(out[1]);
-    close(err[1]);
-    if (st) {
-        close(out[0]);
-        close(err[0]);
-        return st;
-    }
-    *out_fd = out[0];
-    *err_fd = err[0];
-    return STATUS_OK;
-}
-
-/* ---- what it says ---- */
+/* ---- what the child says ---- */
 
 static void on_event(struct watch *w, char *line)
 {
@@ -212,63 +130,6 @@ static void follow(struct watch *w, int out_fd, int err_fd)
     }
 }
 
-static void child_end(struct watch *w)
-{
-    kill(w->child, SIGKILL);
-    while (waitpid(w->child, NULL, 0) < 0 && errno == EINTR)
-        ;
-}
-
-/* ---- directories that are too deep ---- */
-
-static void forget_deep(struct watch *w)
-{
-    while (w->n_deep)
-        mem_free(w->deep[--w->n_deep]);
-}
-
-static status deep_visit(const struct image_entry *entry, void *arg)
-{
-    struct watch *w = arg;
-    if (atomic_load(&w->fs->ending))
-        return STATUS_CANCELLED;
-    if (entry->kind != IMAGE_ENTRY_DIR)
-        return STATUS_OK;
-    if (mount_guard(entry->dirfd, entry->name) || strlen(entry->path) > DEEP_BYTES)
-        *entry->descend = false;
-    if (strlen(entry->path) <= DEEP_BYTES)
-        return STATUS_OK;
-    if (w->n_deep == DEEP_MAX)
-        return STATUS_LIMIT;
-    w->deep[w->n_deep] = mem_printf("@./%s", entry->path);
-    return w->deep[w->n_deep] ? (w->n_deep++, STATUS_OK) : STATUS_NOMEM;
-}
-
-/* True when the child is worth another try. */
-static bool find_deep(struct watch *w)
-{
-    char root[64];
-    int before = w->n_deep;
-    forget_deep(w);
-    snprintf(root, sizeof root, "/proc/self/fd/%d", w->fs->root_fd);
-    if (image_walk(root, NULL, deep_visit, w, NULL) || !w->n_deep) {
-        forget_deep(w);
-        return false;
-    }
-    atomic_store(&w->fs->watching.deep, true);
-    if (w->n_deep != before)
-        log_warn("%s: what is below %d directories with very long paths is not watched (the first: "
-                 "%.200s...)",
-                 w->fs->path.source, w->n_deep, w->deep[0] + 3);
-    return true;
-}
-
-bool watch_is_blind(const struct fs *fs, const char *dir)
-{
-    return !atomic_load(&fs->watching.all) ||
-           (atomic_load(&fs->watching.deep) && strlen(dir) > DEEP_BYTES);
-}
-
 /* ---- the thread ---- */
 
 static void *watch_main(void *arg)
@@ -279,19 +140,19 @@ static void *watch_main(void *arg)
     do {
         int out_fd = -1, err_fd = -1;
         w->established = w->lost = w->too_deep = false;
-        if (child_start(w, &out_fd, &err_fd))
+        if (watch_child_start(w, &out_fd, &err_fd))
             break;
         follow(w, out_fd, err_fd);
         close(out_fd);
         close(err_fd);
-        child_end(w);
+        watch_child_end(w);
         bool was_true = atomic_exchange(&w->fs->watching.all, false) || w->established;
         if (stop_asked(w, 0))
             return NULL;
         if (was_true)
             changes_lost(w->fs);
         bool twice = again && !was_true;
-        again = w->too_deep && !twice && find_deep(w);
+        again = w->too_deep && !twice && watch_find_deep(w);
         if (again)
             continue;
         if (!was_true || w->too_deep)
@@ -384,6 +245,6 @@ void watch_stop(struct watch *w)
     eventfd_write(w->stop_fd, 1);
     pthread_join(w->thread, NULL);
     close(w->stop_fd);
-    forget_deep(w);
+    watch_forget_deep(w);
     mem_free(w);
 }
