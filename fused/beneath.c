@@ -41,8 +41,8 @@ static int open_beneath(int root_fd, const char *path, int flags, uint64_t resol
     return EAGAIN;
 }
 
-/* Steps into one directory after the other; the last component is opened with the caller's flags.
- */
+/* Steps into one directory after the other; the last component is opened with the caller's
+   flags. */
 static int open_by_steps(int root_fd, const char *path, int flags, int *out_fd)
 {
     int at = root_fd;

@@ -60,8 +60,8 @@ status control_start(struct fs *fs, void (*on_stop)(void *arg), void *arg, struc
 /* Ends all connections and removes the socket. */
 void control_stop(struct control *c);
 
-/* One request line without its newline -> one answer line without its newline. For the tests, too.
- */
+/* One request line without its newline -> one answer line without its newline. For the tests,
+   too. */
 status control_answer(struct fs *fs, const char *line, size_t len, struct buf *out,
                       int *out_stop) MUST_USE;
 

@@ -65,8 +65,8 @@ static status flight_submit(struct fused_pipeline *p, struct flight *fl)
     return st;
 }
 
-/* Called with p->lock held. Gives waiting flights to the purifier; returns those that were refused.
- */
+/* Called with p->lock held. Gives waiting flights to the purifier; returns those that were
+   refused. */
 static struct flight *overflow_pump(struct fused_pipeline *p, status *out_st)
 {
     struct flight *refused = NULL;

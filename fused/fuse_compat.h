@@ -1,7 +1,7 @@
 #ifndef FUSED_FUSE_COMPAT_H
 #define FUSED_FUSE_COMPAT_H
-/* libfuse 3.14 (Debian 12) and 3.17 (Debian 13): the API of 3.14, and what only the newer one has.
- */
+/* libfuse 3.14 (Debian 12) and 3.17 (Debian 13): the API of 3.14, and what only the newer one
+   has. */
 #define FUSE_USE_VERSION 314
 #include <fuse_lowlevel.h>
 

@@ -109,8 +109,8 @@ int64_t table_changed(struct table *t, struct node *n);
 
 /* ---- page_cache.c: open files and the page cache ---- */
 enum open_mode { OPEN_KEEP, OPEN_DROP, OPEN_DIRECT };
-/* Counts a reader unless the answer is OPEN_DIRECT. OPEN_DROP: invalidate, then call table_dropped.
- */
+/* Counts a reader unless the answer is OPEN_DIRECT. OPEN_DROP: invalidate, then call
+   table_dropped. */
 enum open_mode table_open(struct table *t, struct node *n, const struct node_content *c);
 void table_dropped(struct table *t, struct node *n, const struct node_content *c);
 void table_close(struct table *t, struct node *n); /* not after OPEN_DIRECT */

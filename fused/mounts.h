@@ -11,8 +11,8 @@
 #define MOUNT_TYPE "fuse.relearnfs"
 #define MOUNTINFO "/proc/self/mountinfo"
 
-/* The absolute path of a mountpoint, also of one whose daemon is dead (realpath refuses that one).
- */
+/* The absolute path of a mountpoint, also of one whose daemon is dead (realpath refuses that
+   one). */
 status mount_path(const char *path, char **out, struct errmsg *e) MUST_USE;
 
 /* A line of MOUNTINFO. */

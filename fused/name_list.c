@@ -65,8 +65,8 @@ static struct item *item_new(const struct cache_file_id *id, const char *name, c
     return it;
 }
 
-/* Called with n->lock held, as all below that are static. Where the pointer to it is, or would be.
- */
+/* Called with n->lock held, as all below that are static. Where the pointer to it is, or would
+   be. */
 static struct item **find_slot(struct name_list *n, uint64_t device, uint64_t inode)
 {
     uint64_t h = (inode ^ device * 0x9e3779b97f4a7c15u) * 0xff51afd7ed558ccdu;

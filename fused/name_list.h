@@ -29,8 +29,8 @@ void name_list_remove(struct name_list *n, const struct cache_file_id *id);
 uint64_t name_list_count(struct name_list *n);
 /* Why this file is listed, as a new string; NULL when it is not, or was forgotten. */
 char *name_list_why(struct name_list *n, const struct cache_file_id *id);
-/* Calls fn for the newest NAME_LIST_SHOWN, newest first, with the list locked: fn must not call back.
- */
+/* Calls fn for the newest NAME_LIST_SHOWN, newest first, with the list locked: fn must not call
+   back. */
 void name_list_each(struct name_list *n, name_list_fn *fn, void *arg);
 /* The same for at most `most` of those with a greater number than `after`, oldest first: page by
    page, all of them. */

@@ -33,8 +33,8 @@ static void check_under(const char *dir)
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         int fd = -1, got = beneath_open(root, cases[i].path, O_PATH, &fd);
-        /* Without openat2 a link in the middle of a path is ENOTDIR: O_DIRECTORY refuses it first.
-         */
+        /* Without openat2 a link in the middle of a path is ENOTDIR: O_DIRECTORY refuses it
+           first. */
         bool same = got == cases[i].want || (cases[i].want == ELOOP && got == ENOTDIR);
         if (!same)
             fail_msg("%s: errno %d, wanted %d", cases[i].path, got, cases[i].want);

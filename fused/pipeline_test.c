@@ -583,8 +583,8 @@ static void a_full_disk_does_not_stop_serving(void **state)
     assert_true(ps.no_space > 0);
 }
 
-/* Each n-th allocation fails once: every fetch is answered once, with the right bytes or an error.
- */
+/* Each n-th allocation fails once: every fetch is answered once, with the right bytes or an
+   error. */
 static void no_memory_is_an_error_never_wrong_bytes(void **state)
 {
     (void)state;

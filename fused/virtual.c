@@ -26,7 +26,7 @@ static const uint64_t shown_inode_base = 0xffffffffffffff00u;
 
 static const uint64_t snapshot_ns = 1000000000u;
 
-/* Called with virtual_lock held. */
+/* Called with virtual_files.lock held. */
 static const struct virtual_snapshot *snapshot(struct fs *fs, fuse_ino_t ino)
 {
     struct virtual_snapshot *s = &fs->virtual_files.snapshot[ino];
@@ -50,9 +50,16 @@ void virtual_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off)
 {
     struct fs *fs = fs_of(req);
     pthread_mutex_lock(&fs->virtual_files.lock);
-    const struct virtual_snapshot *s = &fs->virtual_files.snapshot[ino];
-    reply_slice(req, s->text.data, s->text.len, size, off);
+    const struct buf *text = &fs->virtual_files.snapshot[ino].text;
+    size_t len = text->len;
+    AUTO(mem_free) char *copy = len ? mem_alloc(len) : NULL;
+    if (copy)
+        memcpy(copy, text->data, len);
     pthread_mutex_unlock(&fs->virtual_files.lock);
+    if (len && !copy)
+        fuse_reply_err(req, ENOMEM);
+    else
+        reply_slice(req, copy, len, size, off);
 }
 
 /* Seconds that the kernel may believe what fill_attr says. */
