@@ -212,6 +212,7 @@ struct fused_fetch {
     uint64_t admitted;
     bool large; /* its size class, which decoding does not change */
     bool finished;
+    bool abandoned; /* since fused_fetch_init */
     struct flight *flight;
     struct fused_fetch *next;
 };
@@ -222,8 +223,8 @@ void fused_fetch_init(struct fused_fetch *f, const struct fused_file *file, uint
    fused_is_cached come first where the verdict knows enough for them. May be started again when it
    is done. */
 void fused_fetch_start(struct fused_pipeline *p, struct fused_fetch *f, enum purify_priority prio);
-/* Nobody waits for it any more: it goes on behind all that somebody waits for. From any thread that
-   keeps f alive meanwhile. */
+/* Nobody waits for it any more: it goes on, or begins, behind all that somebody waits for. From any
+   thread that keeps f alive meanwhile. */
 void fused_fetch_abandon(struct fused_pipeline *p, struct fused_fetch *f);
 /* Answers at once from memory, or from the cache where that is little work, or NOT_FOUND: then
    fused_fetch_start is needed. Never waits for the purifier or decodes. */

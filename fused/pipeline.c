@@ -90,12 +90,12 @@ void fused_fetch_start(struct fused_pipeline *p, struct fused_fetch *f, enum pur
     f->img = (struct image)IMAGE_INIT;
     f->metadata = NULL;
     pthread_mutex_lock(&p->lock);
-    f->priority = prio;
+    f->priority = f->abandoned ? PURIFY_SWEEP : prio;
     f->large = fetch_is_large(p, f);
     f->admitted = 0;
     f->finished = false;
     f->flight = NULL;
-    p->stats.urgent += prio == PURIFY_URGENT;
+    p->stats.urgent += f->priority == PURIFY_URGENT;
     bool stopping = p->stopping;
     if (!stopping) {
         queue_push(p, f);
@@ -109,6 +109,7 @@ void fused_fetch_start(struct fused_pipeline *p, struct fused_fetch *f, enum pur
 void fused_fetch_abandon(struct fused_pipeline *p, struct fused_fetch *f)
 {
     pthread_mutex_lock(&p->lock);
+    f->abandoned = true;
     if (!f->finished && f->priority == PURIFY_URGENT) {
         bool queued = queue_remove(&p->queue[PURIFY_URGENT][fetch_class(f)], f);
         f->priority = PURIFY_SWEEP;

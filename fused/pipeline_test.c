@@ -457,6 +457,24 @@ static void abandoned_work_stands_back(void **state)
     assert_int_equal(ps.urgent, 0);
 }
 
+/* A caller may be gone before its request is started. */
+static void giving_up_may_come_first(void **state)
+{
+    (void)state;
+    struct asked a;
+    struct pipeline_stats ps;
+    test_image(rig.dir, "a.png", IMAGE_PNG, 16, 3, false, 1);
+    fake_hold(&rig.fake, true);
+    assert_ok(asked_examine(&rig, &a, "a.png"));
+    fused_fetch_abandon(rig.p, &a.f);
+    fused_fetch_start(rig.p, &a.f, PURIFY_URGENT);
+    pipeline_stats(rig.p, &ps);
+    assert_int_equal(ps.urgent, 0);
+    fake_hold(&rig.fake, false);
+    assert_ok(asked_wait(&a));
+    asked_end(&a);
+}
+
 /* At any moment, also while a worker reads and decodes. */
 static void giving_up_is_allowed_at_any_time(void **state)
 {
@@ -707,6 +725,7 @@ int main(void)
         TEST(large_and_small_images_do_not_wait_for_each_other),
         TEST(abandoned_work_stands_back),
         TEST(giving_up_is_allowed_at_any_time),
+        TEST(giving_up_may_come_first),
         TEST(too_large_is_original),
         TEST(a_failing_purifier_is_an_error_for_every_waiter),
         TEST(a_full_purifier_and_little_memory_only_delay),
