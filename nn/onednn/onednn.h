@@ -53,9 +53,8 @@ status nn_dnnl_reorder(struct nn_dnnl_call *c, const struct nn_dnnl *d, nn_dnnl_
 struct nn_dnnl_product {
     int m, k, n;
     bool src_transposed, weights_transposed;
-    bool
-        packed; /* weights are in the layout that the library likes best, made from f32 by reorder */
-    bool bias;  /* f32 */
+    bool packed; /* weights are made from f32 by reorder, into the layout that is best and safe */
+    bool bias;   /* f32 */
     dnnl_data_type_t operand, result;
 };
 /* reorder and out_packed_bytes: of packed weights; else NULL. STATUS_UNSUPPORTED where the library has

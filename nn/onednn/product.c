@@ -15,7 +15,8 @@ static void operands_done(struct operands *o)
     nn_dnnl_md_done(&o->dst);
 }
 
-static dnnl_status_t describe(const struct nn_dnnl_product *p, struct operands *o)
+/* any: the weights are in the layout that the library chooses. */
+static dnnl_status_t describe(const struct nn_dnnl_product *p, bool any, struct operands *o)
 {
     dnnl_dims_t src = {p->m, p->k}, weights = {p->k, p->n}, bias = {1, p->n}, dst = {p->m, p->n};
     dnnl_format_tag_t plain = p->weights_transposed ? dnnl_ba : dnnl_ab;
@@ -23,8 +24,8 @@ static dnnl_status_t describe(const struct nn_dnnl_product *p, struct operands *
     dnnl_status_t rc =
         nn_dnnl_md_init(&o->src, 2, src, p->operand, p->src_transposed ? dnnl_ba : dnnl_ab);
     if (!rc)
-        rc = nn_dnnl_md_init(&o->weights, 2, weights, p->operand,
-                             p->packed ? dnnl_format_tag_any : plain);
+        rc =
+            nn_dnnl_md_init(&o->weights, 2, weights, p->operand, any ? dnnl_format_tag_any : plain);
     if (!rc)
         rc = nn_dnnl_md_init(&o->plain, 2, weights, dnnl_f32, plain);
     if (!rc && p->bias)
@@ -43,43 +44,61 @@ static status add_arguments(struct nn_dnnl_call *call, const struct nn_dnnl *d,
     return st ? st : nn_dnnl_call_arg(call, d, DNNL_ARG_DST, nn_dnnl_md_ref_of(&o->dst), e);
 }
 
-/* The reorder of f32 weights into the layout that the library chose. */
-static status add_reorder(struct nn_dnnl_call *reorder, const struct nn_dnnl *d,
-                          const struct operands *o, nn_dnnl_md_ref packed, struct errmsg *e)
+static status new_primitive_desc(const struct nn_dnnl *d, const struct nn_dnnl_product *p, bool any,
+                                 struct operands *o, dnnl_primitive_desc_t *out, struct errmsg *e)
 {
-    struct nn_dnnl_layout untrusted;
-    status st = nn_dnnl_status(nn_dnnl_layout_untrusted(packed, &untrusted), "a layout", e);
-    if (!st && untrusted.rank)
-        return errmsg_set(e, STATUS_UNSUPPORTED, "oneDNN: cannot pack these weights");
-    return st ? st : nn_dnnl_reorder(reorder, d, nn_dnnl_md_ref_of(&o->plain), packed, e);
+    dnnl_primitive_attr_t attr = NULL;
+    status st = nn_dnnl_attr(false, NN_POST_NONE, &attr, e);
+    if (st)
+        return st;
+    dnnl_status_t rc = describe(p, any, o);
+    if (!rc)
+        rc = nn_dnnl_matmul_pd(d->engine, &o->src, &o->weights, &o->bias, &o->dst, attr, out);
+    dnnl_primitive_attr_destroy(attr);
+    return nn_dnnl_status(rc, "a product", e);
+}
+
+static nn_dnnl_md_ref weights_of(dnnl_primitive_desc_t pd)
+{
+    return dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0);
+}
+
+/* The library's own layout of packed weights is slow to fill where its reorders are not to be
+   trusted with it (compat.h): there they are only converted. */
+static status choose_layout(const struct nn_dnnl *d, const struct nn_dnnl_product *p,
+                            struct operands *o, dnnl_primitive_desc_t *out, struct errmsg *e)
+{
+    struct nn_dnnl_layout untrusted = {.rank = 0};
+    status st = new_primitive_desc(d, p, p->packed, o, out, e);
+    if (!st && p->packed)
+        st = nn_dnnl_status(nn_dnnl_layout_untrusted(weights_of(*out), &untrusted), "a layout", e);
+    if (st || !untrusted.rank)
+        return st;
+    dnnl_primitive_desc_destroy(*out);
+    *out = NULL;
+    operands_done(o);
+    return new_primitive_desc(d, p, false, o, out, e);
 }
 
 status nn_dnnl_product_new(struct nn_dnnl_call *call, struct nn_dnnl_call *reorder,
                            size_t *out_packed_bytes, const struct nn_dnnl *d,
                            const struct nn_dnnl_product *p, struct errmsg *e)
 {
-    struct operands o;
-    dnnl_primitive_attr_t attr = NULL;
+    struct operands o = {0};
     dnnl_primitive_desc_t pd = NULL;
-    status st = nn_dnnl_attr(false, NN_POST_NONE, &attr, e);
-    if (st)
-        return st;
-    dnnl_status_t rc = describe(p, &o);
-    if (!rc)
-        rc = nn_dnnl_matmul_pd(d->engine, &o.src, &o.weights, &o.bias, &o.dst, attr, &pd);
-    st = nn_dnnl_status(rc, "a product", e);
+    status st = choose_layout(d, p, &o, &pd, e);
     if (!st) {
-        nn_dnnl_md_ref weights = dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0);
+        nn_dnnl_md_ref weights = weights_of(pd);
         st = nn_dnnl_call_new(call, d, pd, e);
         if (!st)
             st = add_arguments(call, d, &o, weights, e);
         if (!st && p->packed)
-            st = add_reorder(reorder, d, &o, weights, e);
+            st = nn_dnnl_reorder(reorder, d, nn_dnnl_md_ref_of(&o.plain), weights, e);
         if (!st && p->packed)
             *out_packed_bytes = dnnl_memory_desc_get_size(weights);
-        dnnl_primitive_desc_destroy(pd);
     }
-    dnnl_primitive_attr_destroy(attr);
+    if (pd)
+        dnnl_primitive_desc_destroy(pd);
     operands_done(&o);
     return st;
 }
