@@ -25,7 +25,7 @@ static status copy_image(void *arg, uint64_t index, struct fused_bytes *b)
     const struct image_list *l = &c->from->verdict.list;
     if (c->stop && c->stop(c->arg))
         return STATUS_CANCELLED;
-    status st = io_pwrite(c->to, b->data, b->len, (off_t)(l->first + index * l->step));
+    status st = io_pwrite(c->to, b->data, b->len, (off_t)(image_list_at(l, index)));
     if (!st && c->copied)
         c->copied(c->arg);
     if (st) {

@@ -116,7 +116,7 @@ static status read_listed(const struct fused_file *file, uint64_t index, struct 
     size_t n = 0;
     if (!bytes)
         return STATUS_NOMEM;
-    status st = io_pread(file->fd, bytes, l->bytes, (off_t)(l->first + index * l->step), &n);
+    status st = io_pread(file->fd, bytes, l->bytes, (off_t)(image_list_at(l, index)), &n);
     if (!st)
         st = n == l->bytes ? source_unchanged(file->fd, &file->id) : STATUS_AGAIN;
     if (!st)

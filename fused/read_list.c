@@ -41,7 +41,7 @@ static void list_answer(struct list_reading *r, int err)
 static void take_over(struct list_reading *r, uint64_t i, const uint8_t *bytes)
 {
     const struct image_list *l = &r->file.verdict.list;
-    uint64_t at = l->first + i * l->step;
+    uint64_t at = image_list_at(l, i);
     uint64_t from = at < r->from ? r->from : at;
     uint64_t to = at + l->bytes > r->to ? r->to : at + l->bytes;
     memcpy(r->data + (from - r->from), bytes + (from - at), to - from);
@@ -72,7 +72,7 @@ static bool answer_from_last(fuse_req_t req, struct handle *h, const struct fuse
     uint64_t at = 0;
     pthread_mutex_lock(&h->last_lock);
     if (h->last && fused_same_file(&h->last_id, &now->id)) {
-        at = l->first + h->last_index * l->step;
+        at = image_list_at(l, h->last_index);
         if (from >= at && to <= at + l->bytes)
             b = bytes_ref(h->last);
     }
@@ -121,19 +121,21 @@ static status read_between(struct list_reading *r)
 }
 
 /* What the file is now; ESTALE when its images are not where they were when it was opened. */
-static int look_again(const struct handle *h, char path[PATH_MAX], struct fused_file *out)
+static int look_again(const struct handle *h, struct fused_file *out)
 {
     struct stat sb;
+    char path[PATH_MAX];
     struct errmsg e = {""};
     if (fstat(h->file.fd, &sb) < 0)
         return errno;
-    handle_path(h, path);
     *out = h->file; /* its list */
     out->id = fused_file_id(&sb);
-    out->name = path;
     if (fused_same_file(&out->id, &h->file.id))
         return 0;
+    handle_path(h, path);
+    out->name = path;
     status st = fused_examine(h->fs->pipeline, out, &e);
+    out->name = NULL;
     if (!st && (out->verdict.group != FUSED_GROUP_IMAGE ||
                 !image_list_equal(&out->verdict.list, &h->file.verdict.list)))
         st = STATUS_AGAIN;
@@ -146,7 +148,7 @@ static void images_of(const struct list_reading *r, uint64_t *out_from, uint64_t
     const struct image_list *l = &r->file.verdict.list;
     uint64_t end = image_list_find(l, r->to - 1);
     *out_from = image_list_find(l, r->from);
-    *out_to = end + (end < l->count && l->first + end * l->step < r->to);
+    *out_to = end + (end < l->count && image_list_at(l, end) < r->to);
 }
 
 /* Purifies what the READ touches. After OK r is not the caller's any more. */
@@ -178,9 +180,8 @@ static status begin(fuse_req_t req, struct list_reading *r)
 
 void read_list(fuse_req_t req, struct handle *h, size_t size, off_t off)
 {
-    char path[PATH_MAX];
     struct fused_file now;
-    int err = look_again(h, path, &now);
+    int err = look_again(h, &now);
     if (err) {
         fuse_reply_err(req, err);
         return;
@@ -198,7 +199,8 @@ void read_list(fuse_req_t req, struct handle *h, size_t size, off_t off)
     if (r) {
         r->handle = h;
         r->file = now;
-        r->file.name = memcpy(r->path, path, sizeof path);
+        handle_path(h, r->path);
+        r->file.name = r->path;
         r->range = NULL;
         r->from = from;
         r->to = to;

@@ -360,6 +360,11 @@ struct image_list {
  */
 status image_list_probe_fd(int fd, uint64_t file_size, const struct image_limits *lim,
                            struct image_list *out, struct errmsg *e) MUST_USE;
+/* Where image i begins, in bytes from the file's beginning. */
+static inline uint64_t image_list_at(const struct image_list *l, uint64_t i)
+{
+    return l->first + i * l->step;
+}
 bool image_list_equal(const struct image_list *a, const struct image_list *b);
 /* The first image that ends behind offset `at`; count when there is none. */
 uint64_t image_list_find(const struct image_list *l, uint64_t at);

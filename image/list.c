@@ -14,7 +14,7 @@ static status check(const struct image_list *l, uint64_t file_size, const struct
     if ((uint64_t)l->width * (uint64_t)l->height > lim->max_pixels || l->bytes > INT32_MAX)
         return errmsg_set(e, STATUS_LIMIT, "%dx%d pixels are over the limit", l->width, l->height);
     CHECK(l->bytes == (uint64_t)l->width * (uint64_t)l->height * (uint64_t)l->channels);
-    CHECK(l->step >= l->bytes && l->first + (l->count - 1) * l->step + l->bytes <= file_size);
+    CHECK(l->step >= l->bytes && image_list_at(l, l->count - 1) + l->bytes <= file_size);
     return STATUS_OK;
 }
 
@@ -57,10 +57,10 @@ bool image_list_gap(const struct image_list *l, uint64_t end, uint64_t *io_at, u
 {
     uint64_t at = *io_at, gap_end = end;
     for (;;) {
-        uint64_t i = image_list_find(l, at), begin = l->first + i * l->step;
+        uint64_t i = image_list_find(l, at), begin = image_list_at(l, i);
         if (i < l->count &&
             begin <= at) { /* in image i; where there are no gaps, behind them all */
-            at = l->step == l->bytes ? l->first + l->count * l->step : begin + l->bytes;
+            at = l->step == l->bytes ? image_list_at(l, l->count) : begin + l->bytes;
             continue;
         }
         if (i < l->count && begin < end)

@@ -24,7 +24,7 @@ static void read_list(int fd, uint64_t size)
     AUTO(image_done) struct image img = IMAGE_INIT;
     size_t n;
     CHECK(bytes && again &&
-          io_pread(fd, bytes, l.bytes, (off_t)(l.first + (l.count - 1) * l.step), &n) == STATUS_OK);
+          io_pread(fd, bytes, l.bytes, (off_t)(image_list_at(&l, l.count - 1)), &n) == STATUS_OK);
     CHECK(n == l.bytes && image_list_decode(&l, bytes, &img) == STATUS_OK);
     image_list_encode(&l, img.pixels, again);
     CHECK(memcmp(bytes, again, l.bytes) == 0);
