@@ -23,3 +23,7 @@ with_tiles() {
 @test "convolutions in bf16 repeat, and an image does not see its batch" {
     with_tiles nn/onednn/onednn_test
 }
+
+@test "our convolutions in tiles are right" {
+    with_tiles nn/onednn/conv_amx_test
+}

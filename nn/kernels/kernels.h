@@ -223,8 +223,8 @@ static inline bool nn_channels_fit(const struct nn_tensor *t)
     X(mse)                                                                                         \
     X(mse_back)
 
-/* Convolutions that devices list before their own: by Winograd's algorithm (winograd.h) and by im2col
-   (im2col.h), for the shapes at which those are faster. */
+/* Convolutions that devices list before their own: by Winograd's algorithm (winograd.h), by im2col
+   (im2col.h) and in tiles (amx.h), for the shapes at which those are faster. */
 extern const struct nn_kernel nn_winograd_conv2d, nn_winograd_conv2d_data,
     nn_winograd_conv2d_weights;
 extern const struct nn_kernel nn_im2col_conv2d, nn_im2col_conv2d_weights,
@@ -237,8 +237,13 @@ extern const struct nn_kernel nn_panel_attention, nn_panel_attention_back;
 
 /* All of the above as compiled for one kind of CPU; the lists are NULL-terminated. */
 struct nn_kernel_set {
-    const struct nn_kernel *const *common,
-        *const *winograd, *const *im2col_vnni, *const *depthwise, *const *im2col, *const *attention;
+    const struct nn_kernel *const *common;
+    const struct nn_kernel *const *winograd;
+    const struct nn_kernel *const *im2col;
+    const struct nn_kernel *const *im2col_vnni; /* AVX512-BF16 */
+    const struct nn_kernel *const *amx;         /* AMX, too: the device that lists them asks */
+    const struct nn_kernel *const *depthwise;
+    const struct nn_kernel *const *attention;
     nn_softmax_fn *softmax;
     nn_post_fn *post;
     nn_to_bf16_fn *to_bf16;

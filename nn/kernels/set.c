@@ -1,3 +1,4 @@
+#include "kernels/amx.h"
 #include "kernels/kernels.h"
 
 static const struct nn_kernel *const common[] = {
@@ -10,6 +11,11 @@ static const struct nn_kernel *const winograd[] = {&nn_winograd_conv2d, &nn_wino
 static const struct nn_kernel *const im2col_vnni[] = {
 #if defined(__AVX512BF16__)
     &nn_im2col_vnni_conv2d_weights,
+#endif
+    NULL};
+static const struct nn_kernel *const amx[] = {
+#if defined(__AVX512BF16__)
+    &nn_amx_conv2d, &nn_amx_conv2d_data, &nn_amx_conv2d_weights,
 #endif
     NULL};
 static const struct nn_kernel *const depthwise[] = {&nn_depthwise_conv2d, &nn_depthwise_conv2d_data,
@@ -27,6 +33,7 @@ const struct nn_kernel_set nn_kernels = {
     .winograd = winograd,
     .im2col = im2col,
     .im2col_vnni = im2col_vnni,
+    .amx = amx,
     .depthwise = depthwise,
     .attention = attention,
     .softmax = nn_softmax,

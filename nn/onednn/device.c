@@ -21,8 +21,8 @@ static const struct nn_kernel *const *lists(int i, enum nn_precision p)
                                                   kernels, NULL};
     const struct nn_kernel *const *const bf16[] = {ours->winograd, ours->im2col_vnni, kernels,
                                                    ours->im2col,   ours->attention,   NULL};
-    const struct nn_kernel *const *const tiles[] = {kernels, ours->winograd, ours->im2col,
-                                                    ours->attention, NULL};
+    const struct nn_kernel *const *const tiles[] = {ours->amx,    kernels,         ours->winograd,
+                                                    ours->im2col, ours->attention, NULL};
     return p == NN_PREC_F32 ? f32[i] : has_tiles() ? tiles[i] : bf16[i];
 }
 
