@@ -6,8 +6,8 @@
  * Sense of Security", arXiv 2305.09241, eq. 16-20), a DDPM (Ho et al. 2020) guided towards the
  * protected image.
  *
- * Parts, bottom up: noise schedule -> UNet -> perceptual distance -> sampler (one image tile) ->
- * purifiers -> engine (one image of any size) -> service (many images, many threads, two
+ * Parts, bottom up: noise schedule -> UNet -> perceptual distance -> sampler (one image tile), and
+ * restorer -> purifiers -> engine (one image of any size) -> service (many images, many threads, two
  * priorities).
  *
  * The promise: the output is a pure function of (width, height, channels, pixels, profile). Not of
@@ -133,6 +133,59 @@ struct purify_import {
 };
 status purify_unet_import(const char *path, const struct purify_import *how, const char *out_path,
                           struct purify_unet *out, struct errmsg *e) MUST_USE;
+
+/* ================================ restorer ================================ */
+/*
+ * Predicts the perturbation that an image carries, in one evaluation and at any size: a small
+ * U-Net (Ronneberger et al. 2015, arXiv 1505.04597) of residual blocks without normalisation (Lim
+ * et al. 2017, "EDSR", arXiv 1707.02921, fig. 2) on 2x2 pixels folded into channels (Shi et al.
+ * 2016, arXiv 1609.05158). Only convolutions, so that a pixel of the result depends on what is near
+ * it, and on nothing else of the image.
+ *
+ *     x = conv_in(folded)
+ *     for each level L:           x += conv1(relu(conv0(x))), `blocks` times    down.L.block.B.…
+ *         but for the last:       skip[L] = x; x = conv of stride 2             down.L.downsample
+ *     for each level but the last, upwards:
+ *         x = skip[L] + twice as large, nearest(1x1 conv(x))                    up.L.upsample
+ *         x += conv1(relu(conv0(x))), `blocks` times                            up.L.block.B.…
+ *     predicted = conv_out(x)
+ *
+ * Convolutions are 3x3 with zeros beyond the edge and have biases, unless said otherwise. A new
+ * network predicts 0: conv_out and every conv1 begin at 0.
+ *
+ * With purify_restorer_default() it costs 267 kFLOP a pixel, 0.66 TFLOP for 1920x1280.
+ */
+struct purify_restorer {
+    int in_channels;              /* C of the image, 1 or 3 */
+    int levels;                   /* level L computes at 1/2^(L+1) of the image's sides */
+    int width[PURIFY_LEVELS_MAX]; /* channels of each level, multiples of 32 */
+    int blocks;                   /* residual blocks of a level on either way */
+};
+/* What is trained where nothing else is asked for: widths 64, 96, 128, 2 blocks. */
+struct purify_restorer purify_restorer_default(void);
+/* Says what is wrong with a configuration (STATUS_INVALID), a reach over 256 among it; the graph
+   builder relies on it. */
+status purify_restorer_check(const struct purify_restorer *cfg, struct errmsg *e) MUST_USE;
+/* x (N,H/2,W/2,4C), folded pixels in [-1,1], H and W multiples of purify_restorer_unit -> the
+   predicted perturbation, of the same shape and order: 1 is PURIFY_RESTORER_GREYS grey levels of
+   255, so that what is to be learned is of the order of 1. (In pixels of [-1,1] it is 2 *
+   PURIFY_RESTORER_GREYS / 255.) */
+enum { PURIFY_RESTORER_GREYS = 16 };
+struct nn_val purify_restorer_build(struct nn_graph *g, const struct purify_restorer *cfg,
+                                    struct nn_val x);
+/* Sides of images are multiples of it: 2^levels. */
+int purify_restorer_unit(const struct purify_restorer *cfg);
+/* What is predicted for a region whose sides lie on multiples of the unit depends on no pixel that
+   is more than this away from it. A multiple of the unit; 96 for the default. */
+int purify_restorer_reach(const struct purify_restorer *cfg);
+/* An image (H,W,C) as 2x2 pixels a position, (H/2,W/2,4C), and back. H and W are even. Channel c of
+   pixel (2i+a, 2j+b) is channel (2a+b) C + c of position (i,j). */
+void purify_restorer_fold(const float *image, int height, int width, int channels, float *out);
+void purify_restorer_unfold(const float *folded, int height, int width, int channels, float *out);
+/* As the UNet's; the architecture is called "restorer". */
+status purify_restorer_from_file(const struct nn_file *f, struct purify_restorer *out,
+                                 struct errmsg *e) MUST_USE;
+void purify_restorer_to_meta(const struct purify_restorer *cfg, struct purify_meta *out);
 
 /* ================================ perceptual distance ================================ */
 /*
