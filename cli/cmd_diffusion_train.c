@@ -1,123 +1,31 @@
 /* relearn diffusion train and finetune: one command but for where the network comes from. */
 #include "cmd_diffusion.h"
-#include "train/train.h"
-
-#include <math.h>
-#include <string.h>
-#include <unistd.h>
-
-/* "1,2,2" -> {1,2,2}; the number of numbers, 0 when it is no such list. "" is no list but none. */
-static int parse_list(const char *text, int out[PURIFY_LEVELS_MAX])
-{
-    int n = 0;
-    while (n < PURIFY_LEVELS_MAX) {
-        char *end;
-        long v = strtol(text, &end, 10);
-        if (end == text || v < 1 || v > 1 << 16 || (*end && *end != ','))
-            return 0;
-        out[n++] = (int)v;
-        if (!*end)
-            return n;
-        text = end + 1;
-    }
-    return 0;
-}
-
-static int run_training(const struct train_diffusion_options *o, int json)
-{
-    struct errmsg e = {""};
-    struct train_diffusion_result r;
-    stop_install();
-    status st = train_diffusion_run(o, &r, &e);
-    if (st)
-        return cli_fail(st, &e);
-    const char *precision = nn_precision_names[o->precision];
-    if (json)
-        cli_print_json(json_pack("{s:s, s:s, s:i, s:o, s:f, s:I}", "file", o->out_file, "precision",
-                                 precision, "steps", r.steps, "loss",
-                                 isfinite(r.loss) ? json_real(r.loss) : json_null(), "images_per_s",
-                                 r.images_per_s, "parameters", (json_int_t)r.parameters));
-    else
-        printf("%d steps, loss %.5f, %lld parameters, %.0f images/s (%s)\n", r.steps, r.loss,
-               (long long)r.parameters, r.images_per_s, precision);
-    return 0;
-}
-
-/* A checkpoint is work that was not finished: to be gone on with, or given up in so many words. */
-static status check_output(const struct train_diffusion_options *o, int force, struct errmsg *e)
-{
-    AUTO(mem_free) char *checkpoint = mem_printf("%s.checkpoint", o->out_file);
-    status st =
-        checkpoint ? cli_output_check(o->out_file, CLI_OUTPUT_FILE, force, e) : STATUS_NOMEM;
-    if (!st && !o->resume && !force && access(checkpoint, F_OK) == 0)
-        st =
-            errmsg_set(e, STATUS_EXISTS,
-                       "%s is of a training that was stopped (go on with --resume, begin anew with "
-                       "--force)",
-                       checkpoint);
-    return st;
-}
+#include "fit_args.h"
 
 struct args {
     struct train_diffusion_options o;
-    struct cli_choice precision;
+    struct fit_args fit;
     const char *mult, *attn;
-    double lr, ema, dropout;
-    int t_max, flip, mid_attn, half, resume, force, skip_bad, quiet, json;
+    double dropout;
+    int t_max, mid_attn;
 };
-
-static struct args args_new(void)
-{
-    struct train_diffusion_options o = train_diffusion_default();
-    return (struct args){.o = o,
-                         .precision = {nn_precision_names, NN_PREC_COUNT, (int)o.precision},
-                         .lr = (double)o.lr,
-                         .ema = (double)o.ema,
-                         .flip = o.flip,
-                         .mid_attn = o.cfg.mid_attn};
-}
-
-enum { OPTIONS_MAX = 40 };
 
 /* Of both commands; --from, the first, is of finetune only. */
 static size_t training_options(struct args *a, struct cli_option *out)
 {
-    const struct cli_option rows[] = {
-        {"from", 0, CLI_STRING, &a->o.from, "FILE", "the weights to start from"},
-        {"data", 'd', CLI_STRING, &a->o.data_dir, "DIR",
-         "images, at any depth; labels are not used"},
-        {"out", 'o', CLI_STRING, &a->o.out_file, "FILE", "where the averaged weights go"},
-        {"steps", 0, CLI_INT, &a->o.steps, "N", "default 20000"},
-        {"batch", 'b', CLI_INT, &a->o.batch, "N", "default 64"},
-        {"lr", 0, CLI_DOUBLE, &a->lr, "X", "default 0.0002"},
-        {"warmup", 0, CLI_INT, &a->o.warmup, "N", "steps of linear rise to --lr; default 200"},
-        {"ema", 0, CLI_DOUBLE, &a->ema, "X", "decay of the weights' average; default 0.9999"},
-        {"t-max", 0, CLI_INT, &a->t_max, "N", "train on t < N only; default all"},
-        {"flip", 0, CLI_FLAG, &a->flip, NULL, "mirror at random (the default; --no-flip: do not)"},
-        {"downscale", 0, CLI_INT, &a->o.downscale, "N", "divide the images' sides by N first"},
-        {"limit", 'n', CLI_INT, &a->o.limit, "N", "at most N images"},
-        {"seed", 's', CLI_U64, &a->o.seed, "N", "default 0"},
-        {"save-every", 0, CLI_INT, &a->o.save_every, "N",
-         "steps between checkpoints; default 1000"},
-        {"log", 0, CLI_STRING, &a->o.log_file, "FILE", "JSON lines"},
-        {"half", 0, CLI_FLAG, &a->half, NULL, "save the weights as 16-bit floats"},
-        {"resume", 0, CLI_FLAG, &a->resume, NULL, "go on from FILE.checkpoint"},
-        {"force", 0, CLI_FLAG, &a->force, NULL, "replace FILE"},
-        {"skip-bad", 0, CLI_FLAG, &a->skip_bad, NULL, "leave out files that do not decode"},
-        {"precision", 0, CLI_CHOICE, &a->precision, "f32|bf16",
-         "of activations and products; default f32"},
-        {"threads", 'j', CLI_INT, &a->o.threads, "N", "default: all CPUs"},
-        {"quiet", 'q', CLI_FLAG, &a->quiet, NULL, "no progress"},
-        {"json", 0, CLI_FLAG, &a->json, NULL, "print the result as JSON"},
-    };
-    memcpy(out, rows, sizeof rows);
-    return ARRAY_LEN(rows);
+    out[0] = (struct cli_option){"from",         0,      CLI_STRING,
+                                 &a->o.fit.from, "FILE", "the weights to start from"};
+    size_t n = 1 + fit_args_rows(&a->fit, out + 1);
+    out[n] = (struct cli_option){"t-max",   0,   CLI_INT,
+                                 &a->t_max, "N", "train on t < N only; default all"};
+    return n + 1;
 }
 
+enum { NETWORK_ROWS = 9 };
 /* Of train only: the network. */
 static size_t network_options(struct args *a, struct cli_option *out)
 {
-    const struct cli_option rows[] = {
+    const struct cli_option rows[NETWORK_ROWS] = {
         {"size", 0, CLI_INT, &a->o.cfg.size, "N",
          "side in pixels; larger images are cropped; default 32"},
         {"channels", 0, CLI_INT, &a->o.cfg.in_channels, "N", "1 or 3; default as the first image"},
@@ -136,36 +44,28 @@ static size_t network_options(struct args *a, struct cli_option *out)
 /* What was parsed, into the options of the library: CLI_GO, or an exit status. */
 static int take(struct args *a, const struct cli_spec *spec, int tune)
 {
-    struct train_diffusion_options *o = &a->o;
-    if (!o->data_dir || !o->out_file || (tune && !o->from))
+    struct purify_unet *cfg = &a->o.cfg;
+    if (!a->o.fit.data_dir || !a->o.fit.out_file || (tune && !a->o.fit.from))
         return cli_usage_error(spec, tune ? "--from, --data and --out are needed"
                                           : "--data and --out are needed");
-    if (a->mult && !(o->cfg.levels = parse_list(a->mult, o->cfg.ch_mult)))
+    if (a->mult && !(cfg->levels = fit_args_list(a->mult, cfg->ch_mult, PURIFY_LEVELS_MAX)))
         return cli_usage_error(spec, "--mult takes up to %d numbers", PURIFY_LEVELS_MAX);
-    if (a->attn && !(o->cfg.attn_count = parse_list(a->attn, o->cfg.attn)))
+    if (a->attn && !(cfg->attn_count = fit_args_list(a->attn, cfg->attn, PURIFY_LEVELS_MAX)))
         return cli_usage_error(spec, "--attn takes up to %d numbers", PURIFY_LEVELS_MAX);
-    if (a->t_max < 0 || a->t_max > o->cfg.total)
-        return cli_usage_error(spec, "--t-max must be 1..%d", o->cfg.total);
-    o->cfg.t_max = a->t_max ? a->t_max : o->cfg.total;
-    o->cfg.mid_attn = a->mid_attn;
-    o->cfg.dropout = (float)a->dropout;
-    o->precision = (enum nn_precision)a->precision.chosen;
-    o->lr = (float)a->lr;
-    o->ema = (float)a->ema;
-    o->flip = a->flip;
-    o->half = a->half;
-    o->resume = a->resume;
-    o->skip_bad = a->skip_bad;
-    o->quiet = a->quiet;
+    if (a->t_max < 0 || a->t_max > cfg->total)
+        return cli_usage_error(spec, "--t-max must be 1..%d", cfg->total);
+    cfg->t_max = a->t_max ? a->t_max : cfg->total;
+    cfg->mid_attn = a->mid_attn;
+    cfg->dropout = (float)a->dropout;
+    fit_args_take(&a->fit);
     return CLI_GO;
 }
 
 static int parse(struct args *a, int argc, char **argv, int tune)
 {
-    struct cli_option options[OPTIONS_MAX];
+    struct cli_option options[2 + FIT_ROWS_MAX + NETWORK_ROWS];
     size_t shared = training_options(a, options), all = shared;
     all += network_options(a, options + shared);
-    CHECK(all <= OPTIONS_MAX);
     const struct cli_spec train = {
         "relearn diffusion train",
         "--data DIR --out FILE [OPTION…]",
@@ -190,13 +90,25 @@ static int parse(struct args *a, int argc, char **argv, int tune)
 
 static int train_or_tune(int argc, char **argv, int tune)
 {
-    struct args a = args_new();
+    struct args a = {.o = train_diffusion_default()};
+    fit_args_init(&a.fit, &a.o.fit);
+    a.mid_attn = a.o.cfg.mid_attn;
     int rc = parse(&a, argc, argv, tune);
     if (rc != CLI_GO)
         return rc;
     struct errmsg e = {""};
-    status st = check_output(&a.o, a.force, &e);
-    return st ? cli_fail(st, &e) : run_training(&a.o, a.json);
+    struct train_fit_result r;
+    status st = fit_args_check_output(&a.fit, &e);
+    stop_install();
+    if (!st)
+        st = train_diffusion_run(&a.o, &r, &e);
+    if (st)
+        return cli_fail(st, &e);
+    if (a.fit.json)
+        cli_print_json(fit_result_json(&a.fit, &r));
+    else
+        fit_result_print(&a.fit, &r);
+    return 0;
 }
 
 int cmd_diffusion_train(int argc, char **argv)

@@ -128,7 +128,7 @@ model_load.c:train,eval
 eval.c:eval
 unpack.c:unpack
 sample.c:diffusion sample
-diffusion.c:diffusion train,diffusion finetune
+fit.c:diffusion train,diffusion finetune
 protect/protect.c:protect
 protect/lsp.c:protect
 protect/place.c:protect

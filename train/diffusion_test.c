@@ -23,23 +23,23 @@ static struct train_diffusion_options options(const char *out)
     o.cfg.mid_attn = false;
     o.cfg.total = 100;
     o.cfg.t_max = 100;
-    o.data_dir = toy_path("data");
-    o.out_file = toy_path(out);
-    o.steps = 40;
-    o.batch = 8;
-    o.warmup = 5;
-    o.lr = 3e-3f;
-    o.ema = .9f;
-    o.precision = precision;
-    o.threads = 1;
-    o.save_every = 10;
-    o.quiet = true;
+    o.fit.data_dir = toy_path("data");
+    o.fit.out_file = toy_path(out);
+    o.fit.steps = 40;
+    o.fit.batch = 8;
+    o.fit.warmup = 5;
+    o.fit.lr = 3e-3f;
+    o.fit.ema = .9f;
+    o.fit.precision = precision;
+    o.fit.threads = 1;
+    o.fit.save_every = 10;
+    o.fit.quiet = true;
     return o;
 }
 
-static struct train_diffusion_result run_ok(struct train_diffusion_options o)
+static struct train_fit_result run_ok(struct train_diffusion_options o)
 {
-    struct train_diffusion_result r;
+    struct train_fit_result r;
     struct errmsg e = {""};
     toy_good(train_diffusion_run(&o, &r, &e), &e);
     return r;
@@ -47,7 +47,7 @@ static struct train_diffusion_result run_ok(struct train_diffusion_options o)
 
 static status run_fails(struct train_diffusion_options o, const char *says)
 {
-    struct train_diffusion_result r;
+    struct train_fit_result r;
     struct errmsg e = {""};
     return toy_bad(train_diffusion_run(&o, &r, &e), &e, says);
 }
@@ -65,9 +65,9 @@ static void the_loss_falls_and_the_file_says_what_it_is(void **state)
 {
     (void)state;
     struct train_diffusion_options o = options("model.safetensors");
-    o.log_file = toy_path("log.jsonl");
-    o.steps = 120;
-    struct train_diffusion_result r = run_ok(o);
+    o.fit.log_file = toy_path("log.jsonl");
+    o.fit.steps = 120;
+    struct train_fit_result r = run_ok(o);
     assert_int_equal(r.steps, 120);
     if (!(r.loss < .6)) /* about 1 for the zero output it starts with */
         fail_msg("loss %g", r.loss);
@@ -102,8 +102,8 @@ static int child(char **argv)
     snprintf(toy_root, sizeof toy_root, "%s", argv[2]);
     precision = (enum nn_precision)strtol(argv[5], NULL, 10);
     struct train_diffusion_options o = options(argv[3]);
-    o.resume = strcmp(argv[4], "resume") == 0;
-    struct train_diffusion_result r;
+    o.fit.resume = strcmp(argv[4], "resume") == 0;
+    struct train_fit_result r;
     struct errmsg e = {""};
     status st = train_diffusion_run(&o, &r, &e);
     if (st)
@@ -148,8 +148,8 @@ static void the_average_is_what_is_saved(void **state)
     float first[3];
     for (int i = 0; i < 3; i++) {
         struct train_diffusion_options o = options("average.safetensors");
-        o.ema = decay[i];
-        o.steps = 20;
+        o.fit.ema = decay[i];
+        o.fit.steps = 20;
         run_ok(o);
         struct nn_file *f = NULL;
         assert_int_equal(nn_file_open(toy_path("average.safetensors"), &f, NULL), STATUS_OK);
@@ -168,20 +168,20 @@ static void resuming_with_other_options_is_refused(void **state)
     (void)state;
     assert_int_equal(spawn("other.safetensors", "fresh", "crash:5"), 99);
     struct train_diffusion_options o = options("other.safetensors");
-    o.resume = true;
-    o.batch = 4;
+    o.fit.resume = true;
+    o.fit.batch = 4;
     assert_int_equal(run_fails(o, "train.batch 8, not 4"), STATUS_INVALID);
     o = options("other.safetensors");
-    o.resume = true;
-    o.precision = precision == NN_PREC_F32 ? NN_PREC_BF16 : NN_PREC_F32;
-    if (nn_precision_supported(NULL, o.precision))
+    o.fit.resume = true;
+    o.fit.precision = precision == NN_PREC_F32 ? NN_PREC_BF16 : NN_PREC_F32;
+    if (nn_precision_supported(NULL, o.fit.precision))
         assert_int_equal(run_fails(o, precision == NN_PREC_F32 ? "train.precision f32, not bf16"
                                                                : "train.precision bf16, not f32"),
                          STATUS_INVALID);
     else
         assert_int_equal(run_fails(o, "--precision f32"), STATUS_UNSUPPORTED);
     o = options("none.safetensors");
-    o.resume = true;
+    o.fit.resume = true;
     assert_int_equal(run_fails(o, "nothing to resume"), STATUS_NOT_FOUND);
 }
 
@@ -197,7 +197,7 @@ static void checkpoints_that_name_no_precision_are_f32(void **state)
     toy_write("old.safetensors.checkpoint", data, len);
     mem_free(data);
     struct train_diffusion_options o = options("old.safetensors");
-    o.resume = true;
+    o.fit.resume = true;
     if (precision == NN_PREC_F32) {
         run_ok(o);
         toy_assert_same_file(toy_path("whole.safetensors"), toy_path("old.safetensors"));
@@ -210,11 +210,11 @@ static void finetuning_keeps_the_network(void **state)
 {
     (void)state;
     struct train_diffusion_options o = options("tuned.safetensors");
-    o.from = toy_path("model.safetensors");
+    o.fit.from = toy_path("model.safetensors");
     o.cfg = (struct purify_unet){.t_max = 30};
-    o.steps = 10;
-    o.half = true;
-    struct train_diffusion_result r = run_ok(o);
+    o.fit.steps = 10;
+    o.fit.half = true;
+    struct train_fit_result r = run_ok(o);
     if (!(r.loss < 1)) /* small t is the harder part */
         fail_msg("loss %g", r.loss);
     struct nn_file *f = NULL;
@@ -272,8 +272,8 @@ static void refusals(void **state)
     o.cfg.size = 16;
     run_fails(o, "smaller than 16");
     o = options("x.safetensors");
-    o.lr = 1e20f;
-    o.warmup = 0;
+    o.fit.lr = 1e20f;
+    o.fit.warmup = 0;
     assert_int_equal(run_fails(o, "not a number"), STATUS_CORRUPT);
     o = options("x.safetensors");
     o.cfg.groups = 5; /* does not divide the channels */

@@ -305,38 +305,50 @@ struct train_result {
 status train_run(const struct train_options *opt, struct train_result *out,
                  struct errmsg *e) MUST_USE;
 
-/* ================================ diffusion models ================================ */
+/* ================================ training by steps ================================ */
 /*
- * Mean squared error of the predicted noise (Ho et al. 2020, eq. 14), t uniform in 0..t_max-1. Adam;
- * the learning rate rises linearly and falls to 0 by a cosine (ours: for short runs); gradients are
- * clipped to norm 1. What is saved is an exponential moving average of the weights. Labels are not
- * used, so any tree of images will do.
+ * What trainings of diffusion models and restorers have in common: so many steps, of batches of
+ * squares cut out of the images at random. Adam; the learning rate rises linearly and falls to 0 by
+ * a cosine (ours: for short runs); gradients are clipped to norm 1. What is saved is an exponential
+ * moving average of the weights. Labels are not used, so any tree of images will do.
+ *
+ * Such a call shows progress unless quiet. STATUS_CANCELLED on SIGINT: out_file.checkpoint is what
+ * `resume` goes on from, with the same options; INVALID names one that is another. CORRUPT with the
+ * step when the loss is no longer a number.
  */
-struct train_diffusion_options {
+struct train_fit_options {
     const char *data_dir, *out_file;
-    const char *from; /* weights to start from (fine-tuning): cfg is then read from it; or NULL */
-    const char *log_file;   /* JSON lines, appended; or NULL */
-    struct purify_unet cfg; /* in_channels 0: as the first image */
+    const char *from; /* weights to start from (fine-tuning), whose network it then is; or NULL */
+    const char *log_file; /* JSON lines, appended; or NULL */
     int steps, batch, warmup;
     float lr, ema;
     bool flip;
-    int downscale, limit; /* images larger than cfg.size are cropped at random */
+    int downscale, limit; /* as of train_data_options */
     uint64_t seed;
-    int threads;
+    int threads; /* 0: cpu_count() */
     enum nn_precision precision;
-    int save_every; /* steps between checkpoints (out_file.checkpoint); 0: 1000 */
+    int save_every; /* steps between checkpoints; 0: 1000 */
     bool half;      /* weights as F16 */
     bool resume, skip_bad, quiet;
 };
-struct train_diffusion_options train_diffusion_default(void);
-struct train_diffusion_result {
+struct train_fit_result {
     int steps;
     double loss; /* mean of the last 100 steps */
     double images_per_s;
     int64_t parameters;
 };
-status train_diffusion_run(const struct train_diffusion_options *opt,
-                           struct train_diffusion_result *out, struct errmsg *e) MUST_USE;
+
+/* ================================ diffusion models ================================ */
+
+/* Mean squared error of the predicted noise (Ho et al. 2020, eq. 14), t uniform in 0..t_max-1. */
+struct train_diffusion_options {
+    struct train_fit_options fit;
+    struct purify_unet cfg; /* in_channels 0: as the first image. With fit.from only t_max counts,
+                               which may be less than that network's */
+};
+struct train_diffusion_options train_diffusion_default(void);
+status train_diffusion_run(const struct train_diffusion_options *opt, struct train_fit_result *out,
+                           struct errmsg *e) MUST_USE;
 
 struct train_sample_options {
     const char *weights, *out_file; /* a PNG grid */
