@@ -54,7 +54,8 @@
  * Determinism: a plan run twice on the same inputs gives the same bits. With threads = 1 the result
  * for one sample of a forward pass does not depend on its position in the batch or on its
  * neighbours (batch normalisation in training mode and losses over the batch excepted, which depend
- * on them by nature).
+ * on them by nature), unless the plan computes gradients of parameters: those are sums over the batch,
+ * and such a plan is free to choose what is fastest for all of it.
  *
  * Threads: a graph, a plan or an optimiser belongs to one thread at a time. Several plans may READ
  * one nn_params from different threads; nobody may write it (nn_optim_step, load, init) meanwhile,

@@ -55,6 +55,7 @@ struct nn_step {
     const struct nn_kernel *kernel;
     void *device_ctx; /* what the kernel's device returned from open */
     int threads;
+    bool apart; /* a sample's bits may not depend on how many there are (nn.h) */
     enum nn_precision precision;
     const struct nn_run *run; /* valid in kernel.run */
     /* set by prepare */

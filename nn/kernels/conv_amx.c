@@ -5,8 +5,8 @@
  * the source a tap reads for a pixel of the result is all that differs. A tile of A is 16 images of 32
  * channels, packed; one of B, 16 outputs of 32 channels, packed from f32 when filters change.
  *
- * In plans of one thread an image's bits must not depend on how many there are, and few images would
- * leave tiles empty: there these kernels are not used.
+ * Where an image's bits must not depend on how many there are, these kernels are not used: few images
+ * leave tiles empty.
  */
 #include "kernels/amx.h"
 
@@ -300,7 +300,7 @@ static status prepare(struct nn_step *s, bool transposed)
 
 static bool supports(const struct nn_step *s, const struct nn_tensor *res)
 {
-    return s->threads > 1 && nn_amx_fits(s, &s->in[X], &s->out[0]) &&
+    return !s->apart && nn_amx_fits(s, &s->in[X], &s->out[0]) &&
            (!nn_has(res) || res->store == NN_STORE_BF16);
 }
 

@@ -6,7 +6,7 @@ static int tile_for_images(const struct nn_step *s)
 {
     enum { LEAST = 4 };
     struct nn_shape y = s->out[0].shape;
-    return nn_wino_tile_for(s, s->in[0].shape, y, s->in[1].shape, s->threads == 1 ? 1 : y.dim[0],
+    return nn_wino_tile_for(s, s->in[0].shape, y, s->in[1].shape, s->apart ? 1 : y.dim[0],
                             LEAST);
 }
 

@@ -261,8 +261,7 @@ void nn_add_parts(const struct nn_step *s, float *sum, size_t floats, int64_t pa
 /* Whether a linear step is large enough for a matrix product of the device's; common.linear computes
    the others. */
 bool nn_linear_pays(const struct nn_step *s);
-/* Rows of x in one such product: on one thread those of a sample, so that a sample's bits are its
-   own; else those of the batch. */
+/* Rows of x in one such product: those of a sample where samples are apart, else those of the batch. */
 int nn_linear_rows(const struct nn_step *s);
 
 #define X(name) extern const struct nn_kernel nn_common_##name;

@@ -87,7 +87,7 @@ static void weights_outputs(const void *ctx, int64_t first, int64_t last, int th
 
 int nn_linear_rows(const struct nn_step *s)
 {
-    return s->threads == 1 ? s->attr.tokens : s->in[0].shape.dim[0];
+    return s->apart ? s->attr.tokens : s->in[0].shape.dim[0];
 }
 
 bool nn_linear_pays(const struct nn_step *s)

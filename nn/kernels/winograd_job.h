@@ -8,7 +8,7 @@
  * three, with planes that stay in its own caches. Large filters are read only once for a block: all
  * threads share out the block's tiles, then its products, then the tiles again.
  *
- * Whether to use the direct sum, tiles of 4x4 or of 8x8: in plans of one thread the shape of one
+ * Whether to use the direct sum, tiles of 4x4 or of 8x8: where samples are apart the shape of one
  * image decides, so that a sample's bits do not depend on its batch; else the batch counts, too.
  */
 #include "kernels/winograd.h"

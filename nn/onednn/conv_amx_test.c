@@ -156,10 +156,10 @@ static void check_forward(const struct shape *s, const struct numbers *t, float 
     struct nn_tensor none = {0}, y = {.shape = t[DY].shape, .data = want};
     reference(NN_OP_CONV2D, s, wide(&t[X]), wide(&t[W]), wide(&t[BIAS]), y, none);
     add_up(want, t[Y_RES].wide, n, true);
-    for (int threads = 2; threads <= 3; threads++) {
+    for (int threads = 1; threads <= 3; threads++) {
         struct nn_step step = step_of(NN_OP_CONV2D, s, threads);
         step.in[0] = half(&t[X]), step.in[1] = wide(&t[W]), step.in[2] = wide(&t[BIAS]);
-        step.in[1].constant = threads == 2; /* else packed again by the run */
+        step.in[1].constant = threads != 3; /* else packed again by the run */
         step.in[4] = half(&t[Y_RES]);
         step.attr.post = NN_POST(NN_RELU);
         step.out[0] = (struct nn_tensor){.shape = t[DY].shape, .data = got, .store = NN_STORE_BF16};
@@ -178,7 +178,7 @@ static void check_data(const struct shape *s, const struct numbers *t, float *wa
     struct nn_tensor none = {0}, dx = {.shape = t[X].shape, .data = want};
     reference(NN_OP_CONV2D_DATA, s, wide(&t[DY]), wide(&t[W]), none, dx, none);
     add_up(want, t[X_RES].wide, n, false);
-    for (int threads = 2; threads <= 3; threads++) {
+    for (int threads = 1; threads <= 3; threads++) {
         struct nn_step step = step_of(NN_OP_CONV2D_DATA, s, threads);
         step.in[0] = half(&t[DY]), step.in[1] = wide(&t[W]), step.in[2] = half(&t[X_RES]);
         step.in[1].constant = true;
@@ -249,6 +249,22 @@ static void sums_are_right(void **state)
     }
 }
 
+/* Images that must not see each other are not put into one tile. */
+static void apart_they_are_left_to_others(void **state)
+{
+    (void)state;
+    struct nn_tensor x = {.shape = nn_shape4(32, 4, 4, 32), .store = NN_STORE_BF16};
+    struct nn_tensor w = {.shape = nn_shape4(32, 32, 3, 3)};
+    if (!kernel_of(NN_OP_CONV2D))
+        skip();
+    for (enum nn_op op = NN_OP_CONV2D; op <= NN_OP_CONV2D_DATA; op++)
+        for (int apart = 0; apart < 2; apart++) {
+            struct nn_step s = {.op = op, .in = {x, w}, .out = {x}, .threads = 1, .apart = apart};
+            s.attr.conv = nn_conv_same(3, 1);
+            assert_int_equal(kernel_of(op)->supports(&s), !apart);
+        }
+}
+
 static bool weights_fit(int n, int c, int o, enum nn_store store, int groups)
 {
     struct nn_step s = {
@@ -279,6 +295,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sums_are_right),
+        cmocka_unit_test(apart_they_are_left_to_others),
         cmocka_unit_test(what_does_not_fit_is_left_to_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,10 +29,10 @@ static bool data_supports(const struct nn_step *s)
     return nn_dnnl_conv_ok(s, &s->in[1]) && !nn_has(&s->in[2]) && !widens;
 }
 
-/* As forward: on one thread an image's bits are its own. */
+/* As forward. */
 static bool per_image(const struct nn_step *s)
 {
-    return s->threads == 1;
+    return s->apart;
 }
 
 static status data_prepare(struct nn_step *s, struct errmsg *e)

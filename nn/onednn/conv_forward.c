@@ -1,9 +1,9 @@
 /*
  * Convolution forward, NHWC in and out. Bias and the residual (a sum) are the primitive's; so are
  * the activations of which acts.h says so: the library's others make a number of NaN. nc, a value per sample and
- * channel, is added to the bias: the primitive then runs once per image with that image's bias. On
- * one thread it does so anyway: an image's bits are then its own, whatever the library makes of the
- * number of images.
+ * channel, is added to the bias: the primitive then runs once per image with that image's bias. It
+ * does so, too, where an image's bits have to be its own, whatever the library makes of the number of
+ * images.
  */
 #include "kernels/kernels.h"
 #include "onednn/onednn.h"
@@ -37,7 +37,7 @@ static void drop(struct nn_step *s)
 
 static bool per_image(const struct nn_step *s)
 {
-    return s->threads == 1 || nn_has(&s->in[NC]);
+    return s->apart || nn_has(&s->in[NC]);
 }
 
 static status prepare(struct nn_step *s, struct errmsg *e)

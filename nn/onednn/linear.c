@@ -3,7 +3,7 @@
  * (stores.c). In a bf16 plan x and dy are rounded to bf16 into scratch, and weights when they are
  * packed; sums are f32.
  *
- * On one thread a product is made for the rows of one sample, so that a sample's bits are its own.
+ * Where samples are apart a product is made for the rows of one, so that its bits are its own.
  * Samples of few rows, and narrow layers such as a classifier's last, are left to common.linear.
  */
 #include "onednn/onednn.h"

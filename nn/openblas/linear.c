@@ -39,12 +39,12 @@ static void data_rows(const void *ctx, int64_t first, int64_t last, int thread)
             nn_f32(&s->in[1]), d.c, 0, nn_f32(&s->out[0]) + first * d.c, d.c);
 }
 
-/* On one thread sample by sample, so that a sample's bits are its own. */
+/* Samples that are apart one by one, so that a sample's bits are its own. */
 static status run_rows(const struct nn_step *s, nn_range_fn *fn)
 {
     enum { BLOCK = 64 };
     int rows = s->in[0].shape.dim[0], each = nn_linear_rows(s);
-    if (s->threads > 1) {
+    if (!s->apart) {
         nn_for_blocks(s->threads, rows, BLOCK, fn, s);
         return STATUS_OK;
     }

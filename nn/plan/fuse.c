@@ -43,6 +43,7 @@ struct nn_step nn_step_of(const struct nn_plan *p, const struct nn_node *node)
                         .n_in = node->n_in,
                         .n_out = node->n_out,
                         .threads = p->threads,
+                        .apart = p->apart,
                         .precision = p->precision,
                         .run = &p->run};
     for (int k = 0; k < node->n_in; k++)

@@ -35,16 +35,16 @@ static bool same_tensor(const struct nn_tensor *a, const struct nn_tensor *b, bo
 
 static bool same(const struct nn_step *a, const struct nn_step *b)
 {
-    if (a->kernel != b->kernel || a->threads != b->threads || a->precision != b->precision ||
-        a->packed_bytes != b->packed_bytes || a->n_in != b->n_in || a->n_out != b->n_out ||
-        memcmp(&a->attr.conv, &b->attr.conv, sizeof a->attr.conv) != 0 ||
+    if (a->kernel != b->kernel || a->threads != b->threads || a->apart != b->apart ||
+        a->precision != b->precision || a->packed_bytes != b->packed_bytes || a->n_in != b->n_in ||
+        a->n_out != b->n_out || memcmp(&a->attr.conv, &b->attr.conv, sizeof a->attr.conv) != 0 ||
         a->attr.post != b->attr.post || a->attr.tokens != b->attr.tokens || !a->in[1].constant)
         return false; /* weights that are computed belong to their plan */
     for (int i = 0; i < a->n_in; i++)
-        if (!same_tensor(&a->in[i], &b->in[i], a->threads == 1))
+        if (!same_tensor(&a->in[i], &b->in[i], a->apart))
             return false;
     for (int i = 0; i < a->n_out; i++)
-        if (!same_tensor(&a->out[i], &b->out[i], a->threads == 1))
+        if (!same_tensor(&a->out[i], &b->out[i], a->apart))
             return false;
     return true;
 }

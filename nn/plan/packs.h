@@ -4,8 +4,8 @@
  * packs: weights in a kernel's layout that several plans read (nn_plan_options.shared).
  *
  * Two steps share one pack when they have the same kernel, parameter, shapes, stores, attributes and
- * threads: all that a kernel's `pack` may depend on. On one thread the number of samples makes no
- * difference, as kernels then compute each sample as if it was alone (nn.h). Packs are reference
+ * threads: all that a kernel's `pack` may depend on. Where samples are apart their number makes no
+ * difference, as kernels then compute each as if it was alone (nn.h). Packs are reference
  * counted. nn_params owns the list.
  *
  * Threads: all calls may be made at once, each on a step of its own. A pack is filled under the

@@ -59,6 +59,15 @@ static status build(struct nn_plan *p, const struct nn_graph *g, const struct nn
     return st;
 }
 
+/* Whether gradients of parameters are computed, which are sums over the batch. */
+static bool trains(const struct nn_graph *g)
+{
+    for (int i = 1; i < g->n_values; i++)
+        if (g->values[i].grad_of)
+            return true;
+    return false;
+}
+
 status nn_plan_new(struct nn_graph *g, const struct nn_plan_options *opt, struct nn_plan **out,
                    struct errmsg *e)
 {
@@ -77,6 +86,7 @@ status nn_plan_new(struct nn_graph *g, const struct nn_plan_options *opt, struct
     p->device = device;
     p->precision = opt->precision;
     p->threads = opt->threads > 0 ? opt->threads : cpu_count();
+    p->apart = p->threads == 1 && !trains(g);
     int before = nn_bind_threads(p->threads);
     st = build(p, g, opt, e);
     nn_bind_threads(before);

@@ -43,6 +43,7 @@ struct nn_plan {
     struct nn_pack **pack; /* [n_steps]; NULL: the plan does not share */
     struct nn_run run;
     int threads;
+    bool apart; /* as in struct nn_step */
     enum nn_precision precision;
     struct nn_plan_info info;
     bool poison; /* tests: every range is filled with NaN when it dies */
