@@ -8,6 +8,7 @@
 #include "protect/fixture.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 enum { SIDE = 12, CLASSES = 4 };
 
@@ -61,18 +62,32 @@ static void it_lowers_the_surrogates_error(void **state)
     mem_free(d);
 }
 
-/* Twenty steps are not enough to learn such images by heart: that the surrogate is right is the
-   noise's doing. Steps up the loss leave it wrong about all. */
+static int by_size(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Thirty steps are not enough to learn such images by heart: that the surrogate is right is the
+   noise's doing. Steps up the loss leave it wrong. A single run is a matter of luck: one of ten is wrong
+   about two classes. */
 static void its_noise_leads_the_surrogate(void **state)
 {
+    enum { RUNS = 5 };
+    double error[RUNS];
     (void)state;
-    struct train_protect_options o = emn("emn-two");
-    set(&o, "rounds", "2");
-    set(&o, "batch", "16");
-    o.eps = 32;
-    struct train_protect_result r = protect_ok(o);
-    if (!(r.surrogate_error <= .3))
-        fail_msg("error %g after two rounds", r.surrogate_error);
+    for (int i = 0; i < RUNS; i++) {
+        struct train_protect_options o = emn("emn-few");
+        set(&o, "rounds", "3");
+        set(&o, "batch", "16");
+        o.eps = 32;
+        o.seed = (uint64_t)i;
+        o.force = i > 0;
+        error[i] = protect_ok(o).surrogate_error;
+    }
+    qsort(error, RUNS, sizeof *error, by_size);
+    if (!(error[RUNS / 2] <= .1))
+        fail_msg("error %g after three rounds", error[RUNS / 2]);
 }
 
 static void it_repeats_itself(void **state)
