@@ -56,6 +56,7 @@ kinds = {
                    {"apply": {"train/train.h", "cli/cmd_protect.c"}}),            # an option of its own
     "recipe": (r"X\((\w+)\)", "recipe_%s", "train cli",
                {"standard": {"train/run_setup.c"}}),                              # the default
+    "family of perturbations": (r"X\((\w+)\)", "family_%s", "train cli", None), # their names are common words
     "purifier": (r"X\((\w+)\)", "purifier_%s", "purify cli fused",
                  {"jcdp": {"purify/profile.c"},                                   # profiles without a chain
                   "grey": {"cli/cmd_model.c"}}),                                  # a model of one channel

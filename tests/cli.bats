@@ -34,8 +34,11 @@ open(f"{d}/labels", "wb").write(struct.pack(">II", 0x801, n) + bytes([0, 1, 0]))
 PY
     export NET="--size 8 --ch 8 --mult 1,1 --groups 4 --no-mid-attn --steps 2 --batch 2 --channels 3"
     export TRAIN="--arch resnet8s2 --epochs 1 --batch 4 --threads 1 --pad 0"
+    export RESTORER="--size 8 --width 32 --blocks 1 --steps 2 --batch 4 --threads 1"
     # shellcheck disable=SC2086
     relearn diffusion train -q --threads 1 --data "$DATA/tree" --out "$DATA/m.safetensors" $NET >&2 || return 1
+    # shellcheck disable=SC2086
+    relearn restore train -q --data "$DATA/tree" --out "$DATA/r.safetensors" $RESTORER >&2 || return 1
     # shellcheck disable=SC2086
     relearn train -q --data "$DATA/tree" --out "$DATA/run" $TRAIN >&2
 }
@@ -67,6 +70,8 @@ is_json() { "$PY" -c 'import json,sys; json.load(sys.stdin)'; }
         ["diffusion train"]="diffusion train -q --threads 1 --data $DATA/tree --out d1 $NET"
         ["diffusion finetune"]="diffusion finetune -q --threads 1 --data $DATA/tree --from $DATA/m.safetensors --out d2 --steps 1 --batch 2"
         ["diffusion sample"]="diffusion sample -q --threads 1 --weights $DATA/m.safetensors --out s.png --rows 1 --columns 1 --steps 1"
+        ["restore train"]="restore train -q --data $DATA/tree --out t1 $RESTORER"
+        [families]="restore train --list"
         ["profile ls"]="profile ls"
         ["profile show"]="profile show default"
         ["profile new"]="profile new mine"
@@ -76,8 +81,8 @@ is_json() { "$PY" -c 'import json,sys; json.load(sys.stdin)'; }
         [other]="train --list"
         [another]="protect --list"
     )
-    for c in train eval protect unpack report "diffusion train" "diffusion finetune" "diffusion sample" "profile ls" "profile show" \
-        "profile new" "profile rm" "model info" "model import" other another; do
+    for c in train eval protect unpack report "diffusion train" "diffusion finetune" "diffusion sample" "restore train" families \
+        "profile ls" "profile show" "profile new" "profile rm" "model info" "model import" other another; do
         # shellcheck disable=SC2086
         relearn ${how[$c]} --json >out.json || { echo "$c fails"; false; }
         is_json <out.json || { echo "$c: $(cat out.json)"; false; }
@@ -118,17 +123,17 @@ is_json() { "$PY" -c 'import json,sys; json.load(sys.stdin)'; }
             done < <(tr , '\n' <<<"$users")
         done
     done <<'TABLE'
-set_pixels.c:train,eval,protect,diffusion train
+set_pixels.c:train,eval,protect,diffusion train,restore train
 run.c:train
 run_setup.c:train
 run_dir.c:train
-gradients.c:train,diffusion train,diffusion finetune
+gradients.c:train,diffusion train,diffusion finetune,restore train
 model.c:train,eval
 model_load.c:train,eval
 eval.c:eval
 unpack.c:unpack
 sample.c:diffusion sample
-fit.c:diffusion train,diffusion finetune
+fit.c:diffusion train,diffusion finetune,restore train
 protect/protect.c:protect
 protect/lsp.c:protect
 protect/place.c:protect
@@ -158,7 +163,7 @@ TABLE
         line=${line//@/$DATA}
         # shellcheck disable=SC2086
         said=$(relearn $line 2>&1) && { echo "not refused: relearn $line"; false; }
-        command=$(sed -E 's/^(diffusion|profile|model) /\1+/; s/ .*//; s/\+/ /' <<<"$line")
+        command=$(sed -E 's/^(diffusion|restore|profile|model) /\1+/; s/ .*//; s/\+/ /' <<<"$line")
         for option in $(grep -v '^usage:' <<<"$said" | grep -o -e ' (\?--[a-z][a-z-]*' | tr -d ' (' | sort -u); do
             [ "$option" = --help ] || [ "$option" = --list ] || # of train, whoever refers to it
                 # shellcheck disable=SC2086
@@ -224,6 +229,23 @@ diffusion finetune -q --from @/m.safetensors --data @/tree --out file
 diffusion sample -q --weights @/m.safetensors --out file
 diffusion sample -q --weights @/garbage --out s.png
 diffusion sample -q --weights @/m.safetensors --out s.png --data @/absent
+restore train -q $RESTORER --data @/tree --out file
+restore train -q $RESTORER --data @/tree --out full
+restore train -q $RESTORER --data @/tree --out absent/m
+restore train -q $RESTORER --data @/tree --out stopped
+restore train -q $RESTORER --data @/tree --out m --resume
+restore train -q $RESTORER --data @/late --out m
+restore train -q $RESTORER --data @/tree --out m --size 64
+restore train -q $RESTORER --data @/tree --out m --size 9
+restore train -q $RESTORER --data @/tree --out m --width 20
+restore train -q $RESTORER --data @/tree --out m --width many
+restore train -q $RESTORER --data @/tree --out m --group 3
+restore train -q $RESTORER --data @/tree --out m --families stripes:1
+restore train -q $RESTORER --data @/tree --out m --pairs @/tree
+restore train -q $RESTORER --data @/tree --out m --pairs @/tree,@/three
+restore train -q $RESTORER --data @/tree --out m --pairs @/tree,@/sizes
+restore train -q $RESTORER --data @/tree --out m --from @/garbage
+restore train -q $RESTORER --data @/tree --out m --from @/m.safetensors
 model info absent
 model import @/m.safetensors file
 model import @/garbage m
@@ -252,6 +274,8 @@ report --out file @/run
 diffusion train -q $NET --data @/tree --out file
 diffusion finetune -q --from @/m.safetensors --data @/tree --out file --steps 1 --batch 2
 diffusion sample -q --weights @/m.safetensors --out file --rows 1 --columns 1 --steps 1
+restore train -q $RESTORER --data @/tree --out file
+restore train -q $RESTORER --from @/r.safetensors --data @/tree --out file
 model import --groups 4 @/m.safetensors file
 EOF
     cp -r "$DATA/run" run
@@ -282,6 +306,7 @@ protect --method emn-class --surrogate lenet @/tree x|resnet18, resnet20
 protect --method lsp --quantise up @/tree x|round, truncate or positive-half
 protect --method lsp --rounds 3 @/tree x|--patch
 protect --method emn-class --rounds none @/tree x|a whole number from 1
+restore train --data @/tree --out x --families stripes:1|blocks, filtered, autoregressive, waves, pixels, white
 profile new --set colour=1 x|model, t_start
 profile new --set guidance=yes x|none
 profile new --from absent x|default
@@ -339,6 +364,14 @@ PY
     [ -s m.checkpoint ] && [ ! -e m ]
     # shellcheck disable=SC2086
     stop_after 1.5 diffusion train $common --data "$DATA/tree" --out m ${NET/--steps 2/--steps 1000000} --resume
+    [ "$status" -eq 130 ]
+    # shellcheck disable=SC2086
+    stop_after log2 restore train -q --data "$DATA/tree" --out t --log log2 ${RESTORER/--steps 2/--steps 1000000}
+    [ "$status" -eq 130 ]
+    [[ $output == *"go on with --resume"* ]]
+    [ -s t.checkpoint ] && [ ! -e t ]
+    # shellcheck disable=SC2086
+    stop_after 1.5 restore train -q --data "$DATA/tree" --out t ${RESTORER/--steps 2/--steps 1000000} --resume
     [ "$status" -eq 130 ]
     # shellcheck disable=SC2086
     stop_after 1.5 protect $common --method emn-class --surrogate resnet18 --rounds 100000 --stop-error 0.000001 "$DATA/tree" dst

@@ -40,7 +40,7 @@ json() { # EXPRESSION over j, read from stdin
 
 @test "every command explains itself and refuses nonsense with status 2" {
     local c
-    for c in train eval protect unpack report "diffusion train" "diffusion finetune" "diffusion sample"; do
+    for c in train eval protect unpack report "diffusion train" "diffusion finetune" "diffusion sample" "restore train"; do
         # shellcheck disable=SC2086
         run relearn $c --help
         [ "$status" -eq 0 ]
@@ -205,6 +205,7 @@ PY
         "diffusion train $net --data $DATA/tree --out $DATA/no16"
         "diffusion finetune --from $DATA/d.safetensors --data $DATA/tree --out $DATA/no16"
         "diffusion sample --weights $DATA/d.safetensors --out $DATA/no16"
+        "restore train --size 8 --data $DATA/tree --out $DATA/no16"
         "protect --method emn-class --surrogate resnet8 $DATA/tree $DATA/no16"
     )
     for c in "${commands[@]}"; do

@@ -132,7 +132,7 @@ status augment_apply(const struct augment_list *l, struct augment_of of, struct 
 
 float augment_uniform(struct nn_rng r, uint64_t at, float lo, float hi)
 {
-    return lo + (hi - lo) * nn_rng_uniform(r, at);
+    return stream_uniform(r, at, lo, hi);
 }
 
 bool augment_acts(struct nn_rng r, float p)

@@ -45,7 +45,15 @@ status train_fit_save(struct fit *f, struct errmsg *e)
     return nn_checkpoint_save(path, f->params, f->optim, f->ema, m.pair, m.n, e);
 }
 
-/* A checkpoint is gone on with by the options that made it alone. */
+static bool has_key(const struct kv_list *m, const char *key)
+{
+    for (int i = 0; i < m->n; i++)
+        if (strcmp(m->pair[i].key, key) == 0)
+            return true;
+    return false;
+}
+
+/* A checkpoint is gone on with by the options that made it alone, all of them. */
 static status check_options(const struct fit *f, const struct nn_file *file, const char *path,
                             struct errmsg *e)
 {
@@ -60,6 +68,12 @@ static status check_options(const struct fit *f, const struct nn_file *file, con
         if (!then || strcmp(then, m.pair[i].value) != 0)
             return errmsg_set(e, STATUS_INVALID, "%s was made with %s %s, not %s", path,
                               m.pair[i].key, then ? then : "absent", m.pair[i].value);
+    }
+    for (int i = 0; i < nn_file_meta_count(file); i++) {
+        struct nn_meta then = nn_file_meta_at(file, i);
+        if (strncmp(then.key, "train.", strlen("train.")) == 0 && !has_key(&m, then.key))
+            return errmsg_set(e, STATUS_INVALID, "%s was made with %s %s, which is not asked for",
+                              path, then.key, then.value);
     }
     return STATUS_OK;
 }

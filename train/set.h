@@ -3,6 +3,15 @@
 /* set: what the loader and other code of train/ need of an image set, from several threads. */
 #include "train.h"
 
+#include <string.h>
+
+/* Length of a path up to the extension of its last part. */
+static inline size_t train_path_stem(const char *path)
+{
+    const char *name = strrchr(path, '/'), *dot = strrchr(name ? name : path, '.');
+    return dot ? (size_t)(dot - path) : strlen(path);
+}
+
 /* Pixels of one sample. A kept sample's are borrowed until the set is freed; others are `owned`. */
 struct set_view {
     const uint8_t *pixels; /* (height,width,C) */

@@ -40,19 +40,13 @@ static status choose_size(const struct train_set *s, int *out_size, struct errms
     return STATUS_OK;
 }
 
-static size_t stem_len(const char *path)
-{
-    const char *name = strrchr(path, '/'), *dot = strrchr(name ? name : path, '.');
-    return dot ? (size_t)(dot - path) : strlen(path);
-}
-
 /* The sample with the same path up to the extension; -1 when there is none. */
 static int find_same(const struct train_set *s, const char *path)
 {
-    size_t n = stem_len(path);
+    size_t n = train_path_stem(path);
     for (int i = 0; i < train_set_info(s).samples; i++) {
         const char *other = train_set_path(s, i);
-        if (stem_len(other) == n && strncmp(other, path, n) == 0)
+        if (train_path_stem(other) == n && strncmp(other, path, n) == 0)
             return i;
     }
     return -1;
@@ -64,7 +58,7 @@ static status read_same(struct train_set *s, const char *path, struct image *out
     int i = find_same(s, path);
     if (i < 0)
         return errmsg_set(e, STATUS_NOT_FOUND, "one of the trees has no %.*s.*",
-                          (int)stem_len(path), path);
+                          (int)train_path_stem(path), path);
     status st = image_alloc(info.width, info.height, info.channels, false, out);
     return st ? st : train_set_pixels(s, i, out->pixels, e);
 }

@@ -21,7 +21,10 @@ enum stream {
     STREAM_SUBSET,      /* number: 0 */
     STREAM_PIXELS,      /* number: row of augment.h, epoch, sample */
     STREAM_MIX,         /* number: step */
-    STREAM_ATTACK       /* number: step */
+    STREAM_ATTACK,      /* number: step */
+    STREAM_FAMILY,      /* number: step and group; what happens to it */
+    STREAM_DELTA,       /* number: step and group; the perturbation */
+    STREAM_PAIR         /* number: step; which pairs, and where they are cut out */
 };
 
 static inline struct nn_rng stream(uint64_t seed, enum stream purpose, uint64_t number)
@@ -33,6 +36,12 @@ static inline struct nn_rng stream(uint64_t seed, enum stream purpose, uint64_t 
 static inline int stream_below(uint32_t word, int n)
 {
     return (int)((uint64_t)word * (uint64_t)n >> 32);
+}
+
+/* Uniform in lo..hi, from one word. */
+static inline float stream_uniform(struct nn_rng r, uint64_t at, float lo, float hi)
+{
+    return lo + (hi - lo) * nn_rng_uniform(r, at);
 }
 
 #endif

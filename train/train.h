@@ -1,15 +1,15 @@
 #ifndef TRAIN_TRAIN_H
 #define TRAIN_TRAIN_H
 /*
- * train: classifiers and diffusion models trained on image directories, generators of unlearnable
- * examples, evaluation, and the report.
+ * train: classifiers, diffusion models and restorers trained on image directories, generators of
+ * unlearnable examples, evaluation, and the report.
  *
  * It reads DIR/<class>/<image> like any other program: a purified mount and a plain directory are
  * the same to it. It knows nothing of caches or mounts.
  *
  * Parts, bottom up: image set -> loader (batches, decoded ahead) -> networks -> evaluation ->
- * recipes -> training run (checkpoints, log); beside them diffusion training, protections,
- * unpacking of array archives, report.
+ * recipes -> training run (checkpoints, log); beside them trainings by steps (diffusion models,
+ * restorers), protections, unpacking of array archives, report.
  *
  * What depends on what: a batch is a pure function of (files, options, seed, epoch, batch number);
  * a run is a pure function of (files, options, seed, thread count) on one machine. A run that was
@@ -363,6 +363,72 @@ struct train_sample_options {
 /* STATUS_INVALID without data_dir for a model that was trained on t < t_max < T only: it cannot
    start from noise. With data_dir the grid's upper half of each pair of rows shows the images. */
 status train_diffusion_sample(const struct train_sample_options *opt, struct errmsg *e) MUST_USE;
+
+/* ================================ restorers ================================ */
+/*
+ * A restorer (purify_restorer) learns from unprotected images and perturbations that are put on
+ * them: it is shown x = clip(round(clean + delta)), as a published protection would be stored, and
+ * is to say x - clean. The perturbations are of families (train_family_at), each drawn anew. So it
+ * knows the kinds of what published protections add, and no protection's key.
+ *
+ * What a victim can learn of a protection is what is left alike in all images that carry the same
+ * perturbation: E[r | delta] of the remainder r = (x - clean) - predicted. A network that minimises
+ * r^2 shrinks what it predicts, and leaves a part of every delta. So in a batch K images (`group`)
+ * carry one delta, and the mean of their remainders is penalised:
+ *
+ *     loss = mean r^2 + coherence * K * mean over groups (mean of r over the group)^2
+ *
+ * With r = c + e, c the part that is alike and e independent from image to image, of mean 0, the
+ * second mean is c^2 + E[e^2] / K. Times K, what is not alike counts as in the first:
+ *
+ *     E[loss] = (1 + coherence) E[e^2] + (1 + coherence * K) c^2
+ *
+ * and with the defaults (coherence 1, K 4) what is alike counts 2.5 times as much as what is not. (A
+ * family whose perturbation depends on the image does the same to all images of a group.)
+ *
+ * Pairs of images, clean and protected, take the families' place in a share of the groups: the
+ * perturbation is what the two differ by. In a part of these (pair_transfer) one pair's is put on
+ * other images, too, which are then a group; otherwise each image is a pair's own.
+ */
+enum { TRAIN_FAMILIES_MAX = 16 };
+struct train_family {
+    const char *name, *summary;
+    double share; /* default weight, relative to the sum of all */
+};
+const struct train_family *train_family_at(int i); /* NULL past the end */
+
+struct train_restore_options {
+    struct train_fit_options fit; /* batch: a multiple of group */
+    struct purify_restorer cfg;   /* in_channels 0: as the first image. With fit.from the network is
+                                     that file's */
+    int size;                     /* side of the squares, a multiple of purify_restorer_unit */
+    const char *families;         /* NAME:SHARE[,NAME:SHARE...]; NULL: all, by their own shares */
+    int group;                    /* K; with 1 nothing is alike, and coherence counts for nothing */
+    float coherence;              /* >= 0 */
+    const char *pairs_clean, *pairs_protected; /* trees with the same relative paths up to the
+                                                  extension, and the same sizes; or NULL */
+    float pair_share;                          /* of the groups, 0 to 1 */
+    float pair_transfer;                       /* of those, 0 to 1 */
+};
+struct train_restore_options train_restore_default(void);
+/* How much of a family was taken away in the last window of the log (up to 100 steps). */
+struct train_restore_family {
+    const char *name; /* "pairs": of the pairs */
+    int64_t images;
+    double removed; /* 1 - sum r^2 / sum (x - clean)^2; NAN where nothing was put on */
+    /* The same of the part that is alike in a group, without bias: r^2 in the sum is the mean of
+       r_i r_j over pairs of different images. NAN without groups. */
+    double removed_coherent;
+    double rest; /* root of the mean r^2, in grey levels */
+};
+struct train_restore_result {
+    struct train_fit_result fit;
+    int families; /* those that images of the window had */
+    struct train_restore_family family[TRAIN_FAMILIES_MAX];
+};
+/* The log's lines have "families": {NAME: {"images","removed","coherent","rest"}}. */
+status train_restore_run(const struct train_restore_options *opt, struct train_restore_result *out,
+                         struct errmsg *e) MUST_USE;
 
 /* ================================ protections ================================ */
 /*

@@ -13,12 +13,13 @@
  */
 #include "protect/protect.h"
 
+#include "autoregress.h"
 #include "stream.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { TAPS = 8, TRIALS = 3, DROPPED = 4, ATTEMPTS_MAX = 10000 };
+enum { TAPS = AUTOREGRESS_TAPS, TRIALS = 3, DROPPED = 4, ATTEMPTS_MAX = 10000 };
 static const double most_norm = 50, least_response = 10, area_meant = 32 * 32;
 
 struct ar {
@@ -29,25 +30,6 @@ struct ar {
 static double *filter_of(const struct ar *a, int k, int c)
 {
     return a->filter + (size_t)(k * a->channels + c) * TAPS;
-}
-
-/* The filter applied to the window whose last entry is x; rows are `width` apart. */
-static double predict(const double *filter, const double *x, ptrdiff_t width)
-{
-    const double *above = x - 2 * width - 2, *left = x - width - 2, *row = x - 2;
-    return filter[0] * above[0] + filter[1] * above[1] + filter[2] * above[2] +
-           filter[3] * left[0] + filter[4] * left[1] + filter[5] * left[2] + filter[6] * row[0] +
-           filter[7] * row[1];
-}
-
-/* x: (h,w), normal numbers at first. */
-static void sweep(const double *filter, double *x, int h, int w)
-{
-    for (int y = 2; y < h; y++)
-        for (int i = 2; i < w; i++) {
-            double *at = x + (ptrdiff_t)y * w + i;
-            *at = predict(filter, at, w);
-        }
 }
 
 static size_t window(int width, int height)
@@ -81,7 +63,7 @@ static double response(const double *filter, const double *x, int width, int hei
     for (int y = 2; y < height; y++)
         for (int i = 2; i < width; i++) {
             const double *at = x + (y + DROPPED) * w + i + DROPPED;
-            double v = predict(filter, at, w) - *at;
+            double v = autoregress_predict(filter, at, w) - *at;
             sum += v > 0 ? v : 0;
         }
     return sum;
@@ -101,7 +83,7 @@ static bool trial_is_good(const struct search *s, const double *filter, int k, i
 {
     int w = s->job->info.width, h = s->job->info.height;
     double part = (double)w * h / area_meant;
-    sweep(filter, s->trial, h + DROPPED, w + DROPPED);
+    autoregress_sweep(filter, s->trial, h + DROPPED, w + DROPPED);
     double square = square_norm(s->trial, w, h);
     if (!(square <= most_norm * most_norm * part))
         return false;
@@ -190,7 +172,7 @@ static status row(const struct protect_job *j, int i, float *out, struct errmsg 
     for (int c = 0; c < channels; c++) {
         double *plane = x + (size_t)c * n;
         draw(r, (uint64_t)c * even, scratch, plane, n);
-        sweep(filter_of(a, train_set_label(j->set, i), c), plane, h + DROPPED, wide);
+        autoregress_sweep(filter_of(a, train_set_label(j->set, i), c), plane, h + DROPPED, wide);
         square += square_norm(plane, w, h);
     }
     double scale = j->eps / 255 * sqrt((double)w * h * channels / square);

@@ -7,9 +7,8 @@
  */
 #include "protect/protect.h"
 
+#include "correlate.h"
 #include "stream.h"
-
-#include <string.h>
 
 struct cuda_param {
     double blur;
@@ -25,7 +24,6 @@ static const struct param params[] = {
 struct cuda {
     int side;
     float *kernel; /* (K,side,side) */
-    int *peak;     /* (K) the entry that is 1 */
 };
 
 static status prepare(struct protect_job *j, struct errmsg *e)
@@ -39,50 +37,24 @@ static status prepare(struct protect_job *j, struct errmsg *e)
     int n = param->side * param->side;
     m->side = param->side;
     m->kernel = mem_alloc((size_t)j->info.classes * (size_t)n * sizeof *m->kernel);
-    m->peak = mem_alloc((size_t)j->info.classes * sizeof *m->peak);
-    if (!m->kernel || !m->peak)
+    if (!m->kernel)
         return STATUS_NOMEM;
     for (int k = 0; k < j->info.classes; k++) {
         struct nn_rng r = stream(j->opt->seed, STREAM_KERNEL, (uint64_t)k);
         float *kernel = m->kernel + (size_t)k * (size_t)n;
-        for (int i = 0; i < n; i++)
-            kernel[i] = (float)param->blur * nn_rng_uniform(r, (uint64_t)i);
-        m->peak[k] = stream_below(nn_rng_u32(r, (uint64_t)n), n);
-        kernel[m->peak[k]] = 1;
+        correlate_draw(r, m->side, (float)param->blur, kernel);
     }
     return STATUS_OK;
-}
-
-/* Row y of the image shifted by (dy,dx), times w, added to out. */
-static void add_shifted(const uint8_t *in, int width, int height, int c, int dy, int dx, float w,
-                        float *out)
-{
-    int x0 = dx < 0 ? -dx : 0, x1 = dx > 0 ? width - dx : width;
-    for (int y = dy < 0 ? -dy : 0; y < height && y + dy < height; y++) {
-        const uint8_t *from = in + ((ptrdiff_t)(y + dy) * width + dx) * c;
-        float *to = out + (ptrdiff_t)y * width * c;
-        for (int p = x0 * c; p < x1 * c; p++)
-            to[p] += w * (float)from[p];
-    }
 }
 
 static status pixels(const struct protect_job *j, int i, const uint8_t *in, float *out,
                      struct errmsg *e)
 {
     const struct cuda *m = j->state;
-    int w = j->width[i], h = j->height[i], c = j->info.channels, half = m->side / 2;
-    size_t n = (size_t)w * (size_t)h * (size_t)c, area = (size_t)m->side * (size_t)m->side;
+    size_t area = (size_t)m->side * (size_t)m->side;
     const float *kernel = m->kernel + (size_t)train_set_label(j->set, i) * area;
     (void)e;
-    memset(out, 0, n * sizeof *out);
-    for (int a = 0; a < m->side; a++)
-        for (int b = 0; b < m->side; b++)
-            add_shifted(in, w, h, c, a - half, b - half, kernel[a * m->side + b], out);
-    float most = 0;
-    for (size_t p = 0; p < n; p++)
-        most = out[p] > most ? out[p] : most;
-    for (size_t p = 0; p < n && most > 0; p++)
-        out[p] *= 255 / most;
+    correlate_bright(in, j->width[i], j->height[i], j->info.channels, kernel, m->side, out);
     return STATUS_OK;
 }
 
@@ -106,7 +78,6 @@ static void done(struct protect_job *j)
     if (!m)
         return;
     mem_free(m->kernel);
-    mem_free(m->peak);
     mem_free(m);
 }
 

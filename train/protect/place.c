@@ -1,21 +1,17 @@
 /* Paths of a protected tree, and the checks before it is written; nothing here writes. */
 #include "protect/protect.h"
 
+#include "set.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
 
-static const char *extension(const char *path)
-{
-    const char *name = strrchr(path, '/'), *dot = strrchr(name ? name : path, '.');
-    return dot ? dot : path + strlen(path);
-}
-
 char *protect_target(const struct protect_job *j, int i)
 {
     const char *path = train_set_path(j->set, i);
-    return mem_printf("%s/%.*s.png", j->opt->dst_dir, (int)(extension(path) - path), path);
+    return mem_printf("%s/%.*s.png", j->opt->dst_dir, (int)train_path_stem(path), path);
 }
 
 static int compare_text(const void *a, const void *b)

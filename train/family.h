@@ -1,0 +1,90 @@
+#ifndef TRAIN_FAMILY_H
+#define TRAIN_FAMILY_H
+/*
+ * family: perturbations that a restorer learns to remove, as rows: each a family of what published
+ * protections add, drawn anew from its random stream. No row knows any protection's key: what one
+ * who protects has drawn is never what is drawn here, only of its kind.
+ *
+ * What a row makes is a pure function of (its stream, the frame, the amplitude) and, where it is
+ * `of_image`, of the image; never of what was made before.
+ *
+ * A choice of them with weights is written NAME:SHARE[,NAME:SHARE...]: "blocks:22,waves:8". Shares
+ * are relative to their sum.
+ */
+#include "train.h"
+
+struct family_frame {
+    int width, height, channels;
+};
+struct family_draw {
+    struct nn_rng r; /* its words count from 0, and no one else reads them */
+    float amplitude; /* grey levels of 255, over 0 */
+};
+
+struct family_ops {
+    struct train_family is;
+    /* What is made depends on the image: `make` is called for each image of a group. With one draw it
+       does the same to all of them. */
+    bool of_image;
+    /* (optional) What a row works with, of one frame: buffers, say. One thread at a time uses it.
+       After a failure `end` is given what *out_state was set to. */
+    status (*begin)(struct family_frame f, void **out_state, struct errmsg *e);
+    void (*end)(void *state);
+    /* out (H,W,C): what is added, in grey levels, none beyond the amplitude unless the summary says
+       so. image (H,W,C): what it is added to; NULL unless of_image. */
+    status (*make)(void *state, struct family_frame f, struct family_draw d, const uint8_t *image,
+                   float *out);
+};
+
+/* Every family, in the order of --list: one row here, one file that defines family_NAME. */
+#define FAMILIES(X)                                                                                \
+    X(blocks)                                                                                      \
+    X(filtered)                                                                                    \
+    X(autoregressive)                                                                              \
+    X(waves)                                                                                       \
+    X(pixels)                                                                                      \
+    X(white)                                                                                       \
+    X(colour)                                                                                      \
+    X(blur)                                                                                        \
+    X(none)
+#define FAMILY_DECLARE(name) extern const struct family_ops family_##name;
+FAMILIES(FAMILY_DECLARE)
+#undef FAMILY_DECLARE
+
+/* Families with their shares; of one frame, once it has begun. */
+enum { FAMILY_MIX_MAX = 16 };
+struct family_mix {
+    int n;
+    struct family_entry {
+        const struct family_ops *ops;
+        double share; /* of 1 */
+        void *state;
+    } entry[FAMILY_MIX_MAX];
+};
+/* NULL: all, with the shares of their rows. INVALID names what is wrong, with the families that
+   there are. */
+status family_mix_parse(const char *text, struct family_mix *out, struct errmsg *e) MUST_USE;
+status family_mix_begin(struct family_mix *m, struct family_frame f, struct errmsg *e) MUST_USE;
+void family_mix_done(struct family_mix *m); /* begun or not, or half */
+/* Which entry a random number of 0..1 falls to. */
+int family_mix_pick(const struct family_mix *m, double number);
+/* As it is written, with shares of 100. */
+status family_mix_text(const struct family_mix *m, struct buf *out) MUST_USE;
+
+/* ---- for the rows ---- */
+
+static inline size_t family_count(struct family_frame f)
+{
+    return (size_t)f.width * (size_t)f.height * (size_t)f.channels;
+}
+/* Normal numbers as a bounded perturbation: half the amplitude is one deviation, and what is beyond
+   two of them is cut off. */
+static inline float family_bounded(float normal)
+{
+    return normal > 2 ? 1 : normal < -2 ? -1 : normal / 2;
+}
+/* The ends of rows that need one buffer of floats: their state is the buffer. */
+status family_buffer(size_t floats, void **out_state) MUST_USE;
+void family_buffer_end(void *state);
+
+#endif

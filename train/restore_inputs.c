@@ -1,0 +1,115 @@
+/* What a network is shown, and what it is to say: images of a batch with perturbations put on. */
+#include "restore.h"
+
+#include "protect/protect.h"
+#include "stream.h"
+
+#include <math.h>
+#include <string.h>
+
+static const float least_amplitude = 4, most_amplitude = 16; /* grey levels of published bounds */
+
+/* Words of a group's stream (STREAM_FAMILY). */
+enum { WORD_IS_PAIR, WORD_FAMILY, WORD_AMPLITUDE, WORD_TRANSFER };
+/* Words of an image of a group of pairs (STREAM_PAIR); the others say where it is cut out. */
+enum { WORD_PAIR, WORD_PLACE, WORDS_OF_PAIR = 4 };
+
+static struct nn_rng group_stream(const struct restore *r, enum stream purpose, int group)
+{
+    return stream(r->fit.opt->seed, purpose, (uint64_t)r->fit.step << 16 | (uint64_t)group);
+}
+
+/* Row i of the inputs: what carries something, and what that is. */
+static void put(const struct restore *r, int i, const uint8_t *clean, const uint8_t *carrying)
+{
+    int size = r->opt->size, c = r->cfg.in_channels;
+    size_t at = (size_t)i * r->row;
+    for (size_t p = 0; p < r->row; p++)
+        r->unfolded[p] = (float)carrying[p] / 127.5f - 1;
+    purify_restorer_fold(r->unfolded, size, size, c, r->x + at);
+    for (size_t p = 0; p < r->row; p++)
+        r->unfolded[p] = (float)(carrying[p] - clean[p]) / PURIFY_RESTORER_GREYS;
+    purify_restorer_fold(r->unfolded, size, size, c, r->target + at);
+}
+
+/* Grey levels of a row that the loader gave as parts of 1. */
+static void grey_levels(const struct restore *r, const float *row, uint8_t *out)
+{
+    for (size_t p = 0; p < r->row; p++)
+        out[p] = (uint8_t)lroundf(row[p] * 255);
+}
+
+/* Image i of the batch with r->delta (in grey levels) put on. */
+static void put_on(const struct restore *r, int i, const uint8_t *clean)
+{
+    for (size_t p = 0; p < r->row; p++)
+        r->carrying[p] = protect_quantise(clean[p], r->delta[p] / 255, TRAIN_ROUND);
+    put(r, i, clean, r->carrying);
+}
+
+static status load_family(struct restore *r, const struct train_batch *b, int g, struct nn_rng rng,
+                          struct errmsg *e)
+{
+    int kind = family_mix_pick(&r->mix, (double)nn_rng_uniform(rng, WORD_FAMILY));
+    const struct family_entry *family = &r->mix.entry[kind];
+    const struct family_draw d = {
+        .r = group_stream(r, STREAM_DELTA, g),
+        .amplitude = stream_uniform(rng, WORD_AMPLITUDE, least_amplitude, most_amplitude)};
+    status st = STATUS_OK;
+    r->group[g] = (struct restore_group){.kind = kind, .shared = true};
+    for (int k = 0; k < r->opt->group && !st; k++) {
+        int i = g * r->opt->group + k;
+        grey_levels(r, b->x + (size_t)i * r->row, r->clean);
+        if (k == 0 || family->ops->of_image)
+            st = family->ops->make(family->state, r->frame, d,
+                                   family->ops->of_image ? r->clean : NULL, r->delta);
+        if (!st)
+            put_on(r, i, r->clean);
+    }
+    return st ? errmsg_prefix(e, st, "family %s", family->ops->is.name) : st;
+}
+
+/* Cuts out of a pair what image k of a group is to be. */
+static status cut_pair(struct restore *r, int g, int k, struct errmsg *e)
+{
+    struct nn_rng rng = group_stream(r, STREAM_PAIR, g);
+    uint64_t at = (uint64_t)k * WORDS_OF_PAIR;
+    int pair = stream_below(nn_rng_u32(rng, at + WORD_PAIR), r->pairs.n);
+    return pairs_cut(&r->pairs, pair, rng, at + WORD_PLACE, r->fit.opt->flip, r->opt->size,
+                     r->clean, r->carrying, e);
+}
+
+static status load_pairs(struct restore *r, const struct train_batch *b, int g, struct nn_rng rng,
+                         struct errmsg *e)
+{
+    int first = g * r->opt->group;
+    bool shared = r->opt->group > 1 && nn_rng_uniform(rng, WORD_TRANSFER) < r->opt->pair_transfer;
+    status st = STATUS_OK;
+    r->group[g] = (struct restore_group){.kind = r->mix.n, .shared = shared};
+    for (int k = 0; k < r->opt->group && !st; k++) {
+        if (k > 0 && shared) {
+            grey_levels(r, b->x + (size_t)(first + k) * r->row, r->clean);
+            put_on(r, first + k, r->clean);
+            continue;
+        }
+        st = cut_pair(r, g, k, e);
+        if (st)
+            return st;
+        put(r, first + k, r->clean, r->carrying);
+        for (size_t p = 0; p < r->row; p++)
+            r->delta[p] = (float)(r->carrying[p] - r->clean[p]);
+    }
+    return st;
+}
+
+status train_restore_load(void *arg, const struct train_batch *b, struct errmsg *e)
+{
+    struct restore *r = arg;
+    status st = STATUS_OK;
+    for (int g = 0; g < restore_groups(r) && !st; g++) {
+        struct nn_rng rng = group_stream(r, STREAM_FAMILY, g);
+        bool pair = r->pairs.n && nn_rng_uniform(rng, WORD_IS_PAIR) < r->opt->pair_share;
+        st = pair ? load_pairs(r, b, g, rng, e) : load_family(r, b, g, rng, e);
+    }
+    return st;
+}

@@ -1,0 +1,542 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "restore.h"
+#include "toy.h"
+
+#include <fcntl.h>
+#include <math.h>
+#include <sys/wait.h>
+
+static enum nn_precision precision; /* every test runs in each that this CPU has */
+
+enum { IMAGES = 24, SIDE = 20, SIZE = 16 };
+
+static struct train_restore_options options(const char *out)
+{
+    struct train_restore_options o = train_restore_default();
+    o.cfg.levels = 2;
+    o.cfg.width[0] = o.cfg.width[1] = 32;
+    o.cfg.blocks = 1;
+    o.size = SIZE;
+    o.fit.data_dir = toy_path("data");
+    o.fit.out_file = toy_path(out);
+    o.fit.steps = 40;
+    o.fit.batch = 16;
+    o.fit.warmup = 5;
+    o.fit.ema = .9f;
+    o.fit.precision = precision;
+    o.fit.threads = 1;
+    o.fit.save_every = 10;
+    o.fit.quiet = true;
+    return o;
+}
+
+static struct train_restore_options with_pairs(const char *out)
+{
+    struct train_restore_options o = options(out);
+    o.pairs_clean = toy_path("pairs/clean");
+    o.pairs_protected = toy_path("pairs/protected");
+    return o;
+}
+
+static struct train_restore_result run_ok(struct train_restore_options o)
+{
+    struct train_restore_result r;
+    struct errmsg e = {""};
+    toy_good(train_restore_run(&o, &r, &e), &e);
+    return r;
+}
+
+static status run_fails(struct train_restore_options o, const char *says)
+{
+    struct train_restore_result r;
+    struct errmsg e = {""};
+    return toy_bad(train_restore_run(&o, &r, &e), &e, says);
+}
+
+/* Smooth, as photographs are: two slopes and a dark corner. */
+static void smooth_image(const char *name, int side, uint64_t number, int lift)
+{
+    uint8_t pixels[64 * 64 * 3];
+    struct nn_rng r = nn_rng(5, number);
+    int right = stream_below(nn_rng_u32(r, 0), 9) - 4, down = stream_below(nn_rng_u32(r, 1), 5) - 2;
+    for (int y = 0; y < side; y++)
+        for (int x = 0; x < side; x++)
+            for (int c = 0; c < 3; c++) {
+                int v = 128 + right * (x - side / 2) + down * (y - side / 2) + 10 * c;
+                v -= x + y < side / 2 ? 40 : 0;
+                pixels[(y * side + x) * 3 + c] = (uint8_t)(v + (lift && (x + y) % 2 ? lift : 0));
+            }
+    toy_image(name, side, side, 3, pixels);
+}
+
+static int make_data(void **state)
+{
+    if (toy_setup(state))
+        return -1;
+    static const char *const dirs[] = {"data", "pairs/clean", "pairs/protected"};
+    for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
+        toy_mkdir(dirs[i]);
+    for (int i = 0; i < IMAGES; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "data/%02d.png", i);
+        smooth_image(name, SIDE, (uint64_t)i, 0);
+        for (int k = 0; k < 2; k++) { /* protected by a chequered pattern */
+            snprintf(name, sizeof name, "pairs/%s/%02d.png", k ? "protected" : "clean", i);
+            smooth_image(name, SIDE, (uint64_t)i, 7 * k);
+        }
+    }
+    return 0;
+}
+
+/* ---- inputs ---- */
+
+static void set_up(struct restore *r, const struct train_restore_options *o)
+{
+    struct errmsg e = {""};
+    static const struct fit_ops none;
+    *r = (struct restore){.opt = o, .cfg = o->cfg, .fit = {.opt = &o->fit, .ops = &none}};
+    toy_good(train_restore_setup(r, &e), &e);
+}
+
+/* Step `step`, as a run would do it. */
+static void load_step(struct restore *r, int step)
+{
+    const struct train_batch *b = NULL;
+    struct errmsg e = {""};
+    r->fit.step = step;
+    assert_int_equal(train_loader_start(r->fit.loader, (uint64_t)step, 0), STATUS_OK);
+    toy_good(train_loader_next(r->fit.loader, &b, &e), &e);
+    toy_good(train_restore_load(r, b, &e), &e);
+}
+
+/* The whole number that v must be. */
+static int whole(float v)
+{
+    float near = roundf(v);
+    if (!(fabsf(v - near) < 1e-3f))
+        fail_msg("%g is no whole number", (double)v);
+    return (int)near;
+}
+
+/* Image i as it is shown, in grey levels, and what was added to it. */
+static void shown(const struct restore *r, int i, int *x, int *added)
+{
+    for (size_t p = 0; p < r->row; p++) {
+        x[p] = whole((r->x[(size_t)i * r->row + p] + 1) * 127.5f);
+        added[p] = whole(r->target[(size_t)i * r->row + p] * PURIFY_RESTORER_GREYS);
+    }
+}
+
+enum { ROW = SIZE * SIZE * 3 };
+
+/* What an image carries is there in 8 bits, and a group carries the same but where it was clipped. */
+static void groups_carry_one_perturbation_in_8_bits(void **state)
+{
+    (void)state;
+    struct train_restore_options o = options("x");
+    o.fit.batch = 8;
+    struct restore r;
+    set_up(&r, &o);
+    int seen[TRAIN_FAMILIES_MAX] = {0};
+    for (int step = 0; step < 60; step++) {
+        load_step(&r, step);
+        for (int g = 0; g < 2; g++) {
+            const struct family_ops *family = r.mix.entry[r.group[g].kind].ops;
+            int x[4][ROW], added[4][ROW], clipped = 0;
+            seen[r.group[g].kind]++;
+            assert_true(r.group[g].shared);
+            for (int k = 0; k < 4; k++)
+                shown(&r, g * 4 + k, x[k], added[k]);
+            for (int k = 0; k < 4; k++)
+                for (int p = 0; p < ROW; p++) {
+                    assert_in_range(x[k][p], 0, 255);
+                    assert_in_range(x[k][p] - added[k][p], 0, 255);
+                    bool at_end = x[k][p] == 0 || x[k][p] == 255;
+                    if (!family->of_image && !at_end && added[k][p] != added[0][p])
+                        clipped++; /* it was image 0's that was clipped */
+                }
+            assert_true(clipped <= ROW / 50);
+        }
+    }
+    for (int i = 0; i < r.mix.n;
+         i++) /* 120 groups; a family that is rarer than 3 of 100 may miss */
+        assert_true(seen[i] > 0 || r.mix.entry[i].share < .03);
+    train_restore_done(&r);
+}
+
+/* clip(round(clean + delta)): compared with it, plainly, at both ends of the range. */
+static void what_is_shown_is_rounded_and_clipped(void **state)
+{
+    (void)state;
+    struct train_restore_options o = options("x");
+    o.families = "white:1";
+    o.fit.batch = 4;
+    struct restore r;
+    set_up(&r, &o);
+    AUTO(mem_free) float *x = mem_zalloc(4 * r.row, sizeof *x);
+    for (size_t p = 0; p < 4 * r.row; p++)
+        x[p] = (float)(p % 256) / 255;
+    const struct train_batch b = {.n = 4, .x = x};
+    struct errmsg e = {""};
+    toy_good(train_restore_load(&r, &b, &e), &e);
+    float clean[ROW], folded[ROW];
+    int low = 0, high = 0;
+    for (int k = 0; k < 4; k++) {
+        for (int p = 0; p < ROW; p++)
+            clean[p] = (float)(((size_t)k * r.row + (size_t)p) % 256);
+        purify_restorer_fold(clean, SIZE, SIZE, 3, folded);
+        float delta[ROW];
+        purify_restorer_fold(r.delta, SIZE, SIZE, 3, delta);
+        int is[ROW], added[ROW];
+        shown(&r, k, is, added);
+        for (int p = 0; p < ROW; p++) {
+            float want = fminf(fmaxf(floorf(folded[p] + delta[p] + .5f), 0), 255);
+            if (fabsf(folded[p] + delta[p] + .5f - roundf(folded[p] + delta[p] + .5f)) < 1e-3f)
+                continue; /* either side will do */
+            assert_int_equal(is[p], (int)want);
+            assert_int_equal(added[p], (int)want - (int)folded[p]);
+            low += want == 0 && folded[p] > 0;
+            high += want == 255 && folded[p] < 255;
+        }
+    }
+    assert_true(low > 5 && high > 5);
+    train_restore_done(&r);
+}
+
+/* Pairs: what is shown is the protected half; on other images it is what the halves differ by. */
+static void pairs_are_shown_as_they_are(void **state)
+{
+    (void)state;
+    struct train_restore_options o = with_pairs("x");
+    o.pair_share = 1;
+    o.fit.batch = 8;
+    struct restore r;
+    set_up(&r, &o);
+    int shared = 0, own = 0;
+    for (int step = 0; step < 30; step++) {
+        load_step(&r, step);
+        for (int g = 0; g < 2; g++) {
+            assert_int_equal(r.group[g].kind, r.mix.n);
+            shared += r.group[g].shared;
+            own += !r.group[g].shared;
+            bool alike = true;
+            int first[ROW];
+            for (int k = 0; k < 4; k++) {
+                int x[ROW], added[ROW], lifted = 0;
+                shown(&r, g * 4 + k, x, added);
+                for (int p = 0; p < ROW; p++) {
+                    assert_true(added[p] == 0 || added[p] == 7);
+                    lifted += added[p] == 7;
+                }
+                assert_int_equal(lifted, ROW / 2);
+                if (k == 0)
+                    memcpy(first, added, sizeof first);
+                alike = alike && memcmp(first, added, sizeof first) == 0;
+            }
+            assert_true(alike || !r.group[g].shared);
+        }
+    }
+    assert_in_range(shared, 15, 45);
+    assert_int_equal(shared + own, 60);
+    train_restore_done(&r);
+}
+
+/* ---- loss and sums ---- */
+
+/* A new network predicts 0: the loss is a function of the targets alone. */
+static void the_loss_is_the_one_derived(void **state)
+{
+    (void)state;
+    struct train_restore_options o = options("x");
+    o.coherence = .7f;
+    struct restore r;
+    set_up(&r, &o);
+    load_step(&r, 3);
+    assert_int_equal(nn_plan_refresh(r.fit.plan), STATUS_OK);
+    assert_int_equal(nn_plan_run(r.fit.plan), STATUS_OK);
+    double square = 0, alike = 0;
+    for (int g = 0; g < 4; g++)
+        for (size_t p = 0; p < r.row; p++) {
+            double mean = 0;
+            for (int k = 0; k < 4; k++) {
+                double t = (double)r.target[(size_t)(g * 4 + k) * r.row + p];
+                square += t * t / 16 / (double)r.row;
+                mean += t / 4;
+            }
+            alike += mean * mean / 4 / (double)r.row;
+        }
+    double want = square + .7 * 4 * alike, is = (double)r.fit.loss[0];
+    if (!(fabs(is - want) < want * (precision == NN_PREC_F32 ? 1e-5 : 1e-2)))
+        fail_msg("loss %g, not %g", is, want);
+    train_restore_done(&r);
+}
+
+/* Predictions that miss by noise, and by a part of the perturbation: told apart without bias. */
+static void what_is_left_alike_is_told_from_what_is_not(void **state)
+{
+    (void)state;
+    enum { STEPS = 20 };
+    struct train_restore_options o = options("x");
+    o.families = "filtered:1";
+    struct restore r;
+    set_up(&r, &o);
+    AUTO(mem_free) float *predicted = mem_alloc(16 * r.row * sizeof *predicted);
+    r.predicted = predicted;
+    for (int step = 0; step < STEPS; step++) {
+        load_step(&r, step);
+        nn_rng_normal(nn_rng(4, (uint64_t)step), 0, predicted, 16 * r.row);
+        for (size_t p = 0; p < 16 * r.row; p++)
+            predicted[p] = .75f * r.target[p] + predicted[p];
+        train_restore_observe(&r);
+    }
+    train_restore_close(&r);
+    struct train_restore_family f[TRAIN_FAMILIES_MAX];
+    assert_int_equal(train_restore_families(&r, f), 1);
+    assert_string_equal(f[0].name, "filtered");
+    assert_int_equal(f[0].images, 16 * STEPS);
+    /* A quarter of the perturbation is left: 1/16 of its square. Noise of deviation 1 adds 0, give or
+       take 1 / sqrt(6 * groups * values) of its own square. */
+    double delta = r.last[0].delta / (16. * STEPS * (double)r.row);
+    if (!(fabs(f[0].removed_coherent - (1 - 1. / 16)) < .01 / delta))
+        fail_msg("coherent: %g", f[0].removed_coherent);
+    if (!(fabs(f[0].removed - (1 - 1. / 16 - 1 / delta)) < .02 / delta))
+        fail_msg("removed: %g, delta %g", f[0].removed, delta);
+    assert_true(fabs(f[0].rest - 16 * sqrt(1 + delta / 16)) < .2);
+    train_restore_done(&r);
+}
+
+/* ---- runs ---- */
+
+static const struct train_restore_family *family(const struct train_restore_result *r,
+                                                 const char *name)
+{
+    for (int i = 0; i < r->families; i++)
+        if (strcmp(r->family[i].name, name) == 0)
+            return &r->family[i];
+    fail_msg("no figures of %s", name);
+    return NULL;
+}
+
+static void check_meta(const struct nn_file *f, const char *key, const char *want)
+{
+    const char *is = nn_file_meta(f, key);
+    if (!is || strcmp(is, want) != 0)
+        fail_msg("%s is %s, not %s", key, is ? is : "absent", want);
+}
+
+static void squares_are_learned_and_the_file_says_how(void **state)
+{
+    (void)state;
+    struct train_restore_options o = options("model.safetensors");
+    o.families = "blocks:3,none:1";
+    o.fit.steps = 240;
+    o.fit.log_file = toy_path("log.jsonl");
+    struct train_restore_result r = run_ok(o);
+    assert_int_equal(r.fit.steps, 240);
+    /* A network that has learned nothing is at 0. */
+    const struct train_restore_family *blocks = family(&r, "blocks");
+    if (!(blocks->removed > .4 && blocks->removed_coherent > .5))
+        fail_msg("removed %g, %g", blocks->removed, blocks->removed_coherent);
+    assert_true(isnan(family(&r, "none")->removed));
+    struct nn_file *f = NULL;
+    struct purify_restorer cfg;
+    struct errmsg e = {""};
+    assert_int_equal(nn_file_open(toy_path("model.safetensors"), &f, &e), STATUS_OK);
+    toy_good(purify_restorer_from_file(f, &cfg, &e), &e);
+    assert_int_equal(cfg.in_channels, 3);
+    assert_int_equal(cfg.levels, 2);
+    check_meta(f, "train.families", "blocks:75,none:25");
+    check_meta(f, "train.steps", "240");
+    check_meta(f, "train.size", "16");
+    check_meta(f, "train.group", "4");
+    check_meta(f, "train.coherence", "1");
+    check_meta(f, "train.images", "24");
+    check_meta(f, "train.precision", nn_precision_names[precision]);
+    assert_int_equal(strlen(nn_file_meta(f, "data_digest")), DIGEST_HEX_LEN);
+    assert_non_null(strstr(nn_file_meta(f, "train.removed"), "blocks:0."));
+    assert_null(nn_file_meta(f, "train.pairs"));
+    nn_file_close(f);
+    size_t len;
+    char *log = toy_read(toy_path("log.jsonl"), &len);
+    assert_non_null(strstr(log, "{\"step\":100,\"loss\":"));
+    assert_non_null(strstr(log, "\"families\":{\"blocks\":{\"images\":"));
+    assert_non_null(strstr(log, "\"none\":{\"images\":"));
+    assert_non_null(strstr(log, "\"removed\":null,\"coherent\":null,\"rest\":"));
+    mem_free(log);
+}
+
+/* The chequered pattern of the pairs, known to no family; the network that is started from stays. */
+static void pairs_are_learned(void **state)
+{
+    (void)state;
+    struct train_restore_options o = with_pairs("tuned.safetensors");
+    o.fit.from = toy_path("model.safetensors");
+    o.cfg = (struct purify_restorer){0};
+    o.fit.steps = 60;
+    o.fit.half = true;
+    struct train_restore_result r = run_ok(o);
+    const struct train_restore_family *pairs = family(&r, "pairs");
+    if (!(pairs->removed > .5))
+        fail_msg("removed %g", pairs->removed);
+    assert_in_range(pairs->images, 60 * 16 * 6 / 10, 60 * 16 * 95 / 100);
+    struct nn_file *f = NULL;
+    assert_int_equal(nn_file_open(toy_path("tuned.safetensors"), &f, NULL), STATUS_OK);
+    check_meta(f, "train.pairs", "24");
+    check_meta(f, "train.pair_share", "0.800000012");
+    check_meta(f, "train.pair_transfer", "0.5");
+    assert_int_equal(strlen(nn_file_meta(f, "pairs_digest")), DIGEST_HEX_LEN);
+    assert_int_equal(strlen(nn_file_meta(f, "train.from")), DIGEST_HEX_LEN);
+    assert_string_equal(nn_file_find(f, "conv_in.weight")->dtype, "F16");
+    nn_file_close(f);
+}
+
+/* argv: child DIR OUT resume|fresh PRECISION */
+static int child(char **argv)
+{
+    snprintf(toy_root, sizeof toy_root, "%s", argv[2]);
+    precision = (enum nn_precision)strtol(argv[5], NULL, 10);
+    struct train_restore_options o = with_pairs(argv[3]);
+    o.fit.resume = strcmp(argv[4], "resume") == 0;
+    struct train_restore_result r;
+    struct errmsg e = {""};
+    status st = train_restore_run(&o, &r, &e);
+    if (st)
+        fprintf(stderr, "child: %s\n", e.text);
+    return st != STATUS_OK;
+}
+
+static int spawn(const char *out, const char *how, const char *fault)
+{
+    char precision_text[16];
+    snprintf(precision_text, sizeof precision_text, "%d", (int)precision);
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (fault)
+            setenv("RELEARN_FAULT", fault, 1);
+        execl("/proc/self/exe", "restore_test", "child", toy_root, out, how, precision_text,
+              (char *)NULL);
+        _exit(127);
+    }
+    int ws;
+    assert_int_equal(waitpid(pid, &ws, 0), pid);
+    assert_true(WIFEXITED(ws));
+    return WEXITSTATUS(ws);
+}
+
+/* Of families and pairs: the figures in the file are of one window, whole or interrupted. */
+static void a_crashed_run_resumes_to_the_same_bits(void **state)
+{
+    (void)state;
+    run_ok(with_pairs("whole.safetensors"));
+    run_ok(with_pairs("again.safetensors"));
+    toy_assert_same_file(toy_path("whole.safetensors"), toy_path("again.safetensors"));
+    assert_int_equal(spawn("crash.safetensors", "fresh", "crash:5"), 99);
+    assert_int_equal(spawn("crash.safetensors", "resume", NULL), 0);
+    toy_assert_same_file(toy_path("whole.safetensors"), toy_path("crash.safetensors"));
+}
+
+static void resuming_with_other_options_is_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(spawn("other.safetensors", "fresh", "crash:5"), 99);
+    struct train_restore_options o = with_pairs("other.safetensors");
+    o.fit.resume = true;
+    o.coherence = 2;
+    assert_int_equal(run_fails(o, "train.coherence 1, not 2"), STATUS_INVALID);
+    o = with_pairs("other.safetensors");
+    o.fit.resume = true;
+    o.families = "waves:1";
+    assert_int_equal(run_fails(o, "not waves:100"), STATUS_INVALID);
+    o = with_pairs("other.safetensors");
+    o.fit.resume = true;
+    o.group = 2;
+    assert_int_equal(run_fails(o, "train.group 4, not 2"), STATUS_INVALID);
+    o = options("other.safetensors");
+    o.fit.resume = true;
+    assert_int_equal(run_fails(o, "train.pair_share 0.800000012, which is not asked for"),
+                     STATUS_INVALID);
+}
+
+static void refusals(void **state)
+{
+    (void)state;
+    struct train_restore_options o = options("x");
+    o.size = 18;
+    assert_int_equal(run_fails(o, "a multiple of 4"), STATUS_INVALID);
+    o = options("x");
+    o.size = 24;
+    assert_int_equal(run_fails(o, "smaller than 24"), STATUS_INVALID);
+    o = options("x");
+    o.group = 3;
+    assert_int_equal(run_fails(o, "no multiple of 3"), STATUS_INVALID);
+    o = options("x");
+    o.fit.limit = 3;
+    assert_int_equal(run_fails(o, "has 3 images, fewer than the 4 of a group"), STATUS_INVALID);
+    o = options("x");
+    o.group = 0;
+    assert_int_equal(run_fails(o, "a group of 0"), STATUS_INVALID);
+    o = options("x");
+    o.coherence = NAN;
+    assert_int_equal(run_fails(o, "coherence"), STATUS_INVALID);
+    o = options("x");
+    o.families = "blocks:1,stripes:2";
+    assert_int_equal(run_fails(o, "stripes"), STATUS_INVALID);
+    o = options("x");
+    o.cfg.width[0] = 20;
+    assert_int_equal(run_fails(o, "multiple of 32"), STATUS_INVALID);
+    o = with_pairs("x");
+    o.pair_share = 1.5f;
+    assert_int_equal(run_fails(o, "0 to 1"), STATUS_INVALID);
+    o = options("x");
+    o.pairs_clean = toy_path("pairs/clean");
+    assert_int_equal(run_fails(o, "two trees"), STATUS_INVALID);
+    o = options("x");
+    o.fit.lr = 1e20f;
+    o.fit.warmup = 0;
+    assert_int_equal(run_fails(o, "not a number"), STATUS_CORRUPT);
+    assert_false(toy_there("x"));
+}
+
+/* A group of one image has nothing in common: coherence counts for nothing, and has no figure. */
+static void groups_of_one(void **state)
+{
+    (void)state;
+    struct train_restore_options o = options("one.safetensors");
+    o.group = 1;
+    o.fit.steps = 5;
+    struct train_restore_result r = run_ok(o);
+    for (int i = 0; i < r.families; i++)
+        assert_true(isnan(r.family[i].removed_coherent));
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 6 && strcmp(argv[1], "child") == 0)
+        return child(argv);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(groups_carry_one_perturbation_in_8_bits),
+        cmocka_unit_test(what_is_shown_is_rounded_and_clipped),
+        cmocka_unit_test(pairs_are_shown_as_they_are),
+        cmocka_unit_test(the_loss_is_the_one_derived),
+        cmocka_unit_test(what_is_left_alike_is_told_from_what_is_not),
+        cmocka_unit_test(squares_are_learned_and_the_file_says_how),
+        cmocka_unit_test(pairs_are_learned),
+        cmocka_unit_test(a_crashed_run_resumes_to_the_same_bits),
+        cmocka_unit_test(resuming_with_other_options_is_refused),
+        cmocka_unit_test(refusals),
+        cmocka_unit_test(groups_of_one),
+    };
+    int failed = 0;
+    for (precision = 0; precision < NN_PREC_COUNT; precision++)
+        if (nn_precision_supported(NULL, precision)) {
+            print_message("# in %s\n", nn_precision_names[precision]);
+            failed += cmocka_run_group_tests_name("restore", tests, make_data, toy_teardown);
+        }
+    return failed;
+}
