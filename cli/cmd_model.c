@@ -32,6 +32,7 @@ static const char *architecture(const struct nn_file *f)
 static void summary_of(const struct nn_file *f, char out[160])
 {
     struct purify_unet u;
+    struct purify_restorer restorer;
     struct purify_percept_cfg percept;
     const char *classes = nn_file_meta(f, "classes"), *size = nn_file_meta(f, "image_size");
     if (!purify_unet_from_file(f, &u, NULL))
@@ -40,6 +41,11 @@ static void summary_of(const struct nn_file *f, char out[160])
             "noise predictor for %s images, trained on %dx%d pixels and t < %d of %d: `model` of "
             "a profile",
             u.in_channels == 1 ? "grey" : "colour", u.size, u.size, u.t_max, u.total);
+    else if (!purify_restorer_from_file(f, &restorer, NULL))
+        snprintf(out, 160,
+                 "perturbation predictor for %s images, sees %d pixels far: `restore.model` of a "
+                 "profile",
+                 restorer.in_channels == 1 ? "grey" : "colour", purify_restorer_reach(&restorer));
     else if (!purify_percept_from_file(f, &percept, NULL))
         snprintf(out, 160, "perceptual distance (%s): `percept` of a profile",
                  purify_percept_name(&percept));

@@ -4,107 +4,20 @@
  * gets there.
  */
 #include "profile.h"
-#include "test_engines.h"
-
-/* ---- helpers ---- */
-
-static struct purify_model *model_of(const char *text)
-{
-    struct purify_profile p;
-    struct purify_model *m = NULL;
-    struct errmsg e = {""};
-    status st = load_text(text, &p, &e);
-    if (!st)
-        st = purify_model_load(&p, &m, &e);
-    if (st)
-        fail_msg("%s: %s", text, errmsg_text(&e, st));
-    return m;
-}
-
-static void make_image(int w, int h, int channels, uint64_t seed, struct image *out)
-{
-    struct nn_rng rng = nn_rng(seed, 3);
-    assert_int_equal(image_alloc(w, h, channels, true, out), STATUS_OK);
-    for (size_t k = 0; k < image_pixel_bytes(out); k++)
-        out->pixels[k] = (uint8_t)nn_rng_u32(rng, k);
-    for (int k = 0; k < w * h; k++)
-        out->alpha[k] = (uint8_t)(k * 7);
-}
-
-static void assert_same(const char *what, const struct image *a, const struct image *b)
-{
-    if (!same(a, b))
-        fail_msg("%s: %dx%d of %d channels differ", what, a->width, a->height, a->channels);
-    assert_memory_equal(a->alpha, b->alpha, (size_t)a->width * (size_t)a->height);
-}
+#include "test_ways.h"
 
 /* ---- promise 3 ---- */
 
-static const int shapes[][2] = {{1, 1}, {2, 1}, {1, 7}, {3, 2}, {33, 17}, {16, 16}, {150, 140}};
-
-static void done_now(struct purify_job *job, status st, const struct errmsg *e)
-{
-    (void)e;
-    *(status *)job->arg = st;
-}
-
-static void by_service(const struct purify_model *m, struct image *img, int n)
-{
-    struct purify_service *s = NULL;
-    struct purify_service_options opt = {.threads = 2};
-    struct purify_job job[8];
-    status st[8];
-    assert_true(n <= 8);
-    assert_int_equal(purify_service_new(m, &opt, &s, NULL), STATUS_OK);
-    for (int k = 0; k < n; k++) {
-        st[k] = STATUS_INTERNAL;
-        job[k] = (struct purify_job){.img = &img[k], .done = done_now, .arg = &st[k]};
-        assert_int_equal(purify_submit(s, &job[k], (enum purify_priority)(k % 2)), STATUS_OK);
-    }
-    purify_wait_idle(s);
-    purify_service_free(s);
-    for (int k = 0; k < n; k++)
-        assert_int_equal(st[k], STATUS_OK);
-}
-
-/* Alone and at once; turn by turn through two engines; in a group; by a service. */
+/* As many turns as the service is told. */
 static void check_shape(const char *what, const struct purify_model *m, int w, int h, int channels)
 {
-    enum { N = PURIFY_MICRO_BATCH };
-    struct purify_engine *en[2] = {engine(m, PURIFY_MICRO_BATCH), engine(m, PURIFY_MICRO_BATCH)};
-    struct image alone, turns, group[N], served[N], other;
-    make_image(w, h, channels, 1, &alone);
-    make_image(w, h, channels, 1, &turns);
-    make_image(w, h, channels, 2, &other);
-    run(en[0], &alone);
-    run(en[0], &other);
-    struct engine_member member = {.img = &turns}, members[N];
-    int n = 1; /* as many turns as the service is told */
-    while (engine_turn(en[n % 2], &member) > 0)
-        n++;
-    assert_int_equal(member.st, STATUS_OK);
-    assert_int_equal(n, engine_slots(en[0], &alone));
-    assert_same(what, &alone, &turns);
-    for (int k = 0; k < N; k++) {
-        make_image(w, h, channels, k == 2 ? 2 : 1, &group[k]);
-        make_image(w, h, channels, k == 1 ? 2 : 1, &served[k]);
-        members[k] = (struct engine_member){.img = &group[k]};
-    }
-    engine_run_group(en[1], members, N);
-    by_service(m, served, N);
-    for (int k = 0; k < N; k++) {
-        assert_int_equal(members[k].st, STATUS_OK);
-        assert_same(what, k == 2 ? &other : &alone, &group[k]);
-        assert_same(what, k == 1 ? &other : &alone, &served[k]);
-        image_done(&group[k]);
-        image_done(&served[k]);
-    }
-    image_done(&alone);
-    image_done(&turns);
-    image_done(&other);
-    purify_engine_free(en[0]);
-    purify_engine_free(en[1]);
+    struct purify_engine *en = engine(m, PURIFY_MICRO_BATCH);
+    struct image img = {w, h, channels, NULL, NULL};
+    assert_int_equal(each_way(what, m, w, h, channels), engine_slots(en, &img));
+    purify_engine_free(en);
 }
+
+static const int shapes[][2] = {{1, 1}, {2, 1}, {1, 7}, {3, 2}, {33, 17}, {16, 16}, {150, 140}};
 
 static void check_all_shapes(const char *text)
 {
@@ -198,7 +111,7 @@ static void test_avatar(void **state)
         assert_int_equal(k, !digest_equal(&p[k].id, &p[0].id));
         p[k].id = p[0].id;
         assert_int_equal(purify_model_load(&p[k], &m, NULL), STATUS_OK);
-        make_image(20, 18, 3, 7, &img[k]);
+        noisy_image(20, 18, 3, 7, &img[k]);
         run_once(m, &img[k]);
         purify_model_free(m);
     }
@@ -220,7 +133,7 @@ static void test_order(void **state)
                                        "[purify]\nchain = grey, depth\n"};
     struct image img[4];
     for (int k = 0; k < 4; k++)
-        make_image(20, 10, 3, 5, &img[k]);
+        noisy_image(20, 10, 3, 5, &img[k]);
     for (int k = 0; k < 4; k++) {
         struct purify_model *m = model_of(text[k]);
         run_once(m, &img[k == 2 ? 1 : k]);
@@ -248,8 +161,8 @@ static void test_stopped(void **state)
     struct image img, before;
     for (int at = 0; at < 2; at++) {
         int left = at;
-        make_image(100, 50, 3, 4, &img);
-        make_image(100, 50, 3, 4, &before);
+        noisy_image(100, 50, 3, 4, &img);
+        noisy_image(100, 50, 3, 4, &before);
         assert_int_equal(purify_engine_run(en, &img, stop_now, &left, NULL), STATUS_CANCELLED);
         assert_same("stopped", &before, &img);
         image_done(&img);
@@ -273,8 +186,8 @@ static void test_no_memory(void **state)
         assert_int_equal(load_text(text, &p, NULL), STATUS_OK);
         status st = STATUS_NOMEM;
         struct image img, before;
-        make_image(30, 20, 3, 4, &img);
-        make_image(30, 20, 3, 4, &before);
+        noisy_image(30, 20, 3, 4, &img);
+        noisy_image(30, 20, 3, 4, &before);
         for (unsigned long n = 1; st == STATUS_NOMEM; n++) {
             struct purify_model *m = NULL;
             struct purify_engine *en = NULL;
@@ -362,7 +275,7 @@ static void test_refused(void **state)
         const char *text, *what;
     } bad[] = {
         {"[purify]\nchain =\n",
-         ":2: no purifier is named \"\"; there are jcdp, avatar, grey, depth"},
+         ":2: no purifier is named \"\"; there are jcdp, avatar, restore, grey, depth"},
         {"[purify]\nchain = grey,\n", ":2: no purifier is named \"\""},
         {"[purify]\nchain = gray\n", ":2: no purifier is named \"gray\""},
         {"[purify]\nchain = grey, grey\n", ":2: the chain has grey twice"},

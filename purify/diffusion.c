@@ -19,6 +19,7 @@
 
 #include "microbatch.h"
 #include "model.h"
+#include "network.h"
 
 #include <string.h>
 
@@ -73,22 +74,14 @@ static void shape(const struct purifier *p, int *out_size, int *out_channels)
 
 /* ---- one image ---- */
 
-/* A network gone wrong must not become pixels. */
-static bool all_finite(const float *x, size_t n)
-{
-    float sum = 0; /* x - x is 0, or NaN for NaN and infinity */
-    for (size_t k = 0; k < n; k++)
-        sum += x[k] - x[k];
-    return sum == 0;
-}
-
 /* Slot k, a tile of r's, onto the band. */
 static status blend(struct diffusion_run *r, const struct microbatch *b, int k, struct errmsg *e)
 {
     const struct microbatch_slot *s = &b->slot[k];
     float gain = 1.0f / (float)r->model->values.average;
-    if (!all_finite(microbatch_tile(b, k), b->elements))
-        return errmsg_set(e, STATUS_INTERNAL, "the network gave no finite numbers");
+    status st = network_is_sane(microbatch_tile(b, k), b->elements, e);
+    if (st)
+        return st;
     tiling_add(&r->in.tiling, s->i, s->j, microbatch_tile(b, k), gain, r->img->channels, r->top,
                r->band);
     return STATUS_OK;
@@ -201,12 +194,12 @@ static status run_init(struct diffusion_run *r, struct errmsg *e)
 {
     const struct diffusion *m = r->model;
     const struct image *img = r->img;
-    if (img->channels > m->unet.in_channels)
-        return errmsg_set(e, STATUS_UNSUPPORTED,
-                          "the image is in colour, the model purifies grey images only");
+    status st = network_takes(img, m->unet.in_channels, e);
+    if (st)
+        return st;
     r->in = (struct microbatch_image){.img = img};
-    status st = tiling_init(&r->in.tiling, img->width, img->height, m->unet.in_channels,
-                            m->unet.size, m->values.overlap);
+    st = tiling_init(&r->in.tiling, img->width, img->height, m->unet.in_channels, m->unet.size,
+                     m->values.overlap);
     if (!st)
         st = make_key(r, &r->in.key);
     if (st)

@@ -8,7 +8,7 @@
  */
 #include "diffusion.h"
 #include "jcdp.h"
-#include "profile.h"
+#include "weights.h"
 
 static status add_value(const struct param *row, const struct purify_jcdp *v, struct buf *b)
 {
@@ -63,16 +63,11 @@ static status check(const struct purify_jcdp *v, const char **out_key, struct er
 static status take_unet(struct purify_jcdp *v, struct purify_unet *cfg, const char **out_key,
                         struct errmsg *e)
 {
-    AUTO(mem_free) char *path = NULL;
     AUTO(nn_file_close) struct nn_file *f = NULL;
     *out_key = "model";
-    status st = profile_weights_path(v->model, &path);
-    if (!st)
-        st = nn_file_open(path, &f, e);
+    status st = weights_read(v->model, &f, &v->model_digest, e);
     if (!st)
         st = purify_unet_from_file(f, cfg, e);
-    if (!st)
-        st = nn_file_digest(f, &v->model_digest);
     if (st)
         return st;
     *out_key = "t_start";
@@ -94,18 +89,13 @@ static status take_percept(struct purify_jcdp *v, const struct purify_unet *unet
         v->percept_digest = (struct digest){0};
         return STATUS_OK;
     }
-    AUTO(mem_free) char *path = NULL;
     AUTO(nn_file_close) struct nn_file *f = NULL;
     struct purify_percept_cfg cfg;
     *out_key = "percept";
-    status st = profile_weights_path(v->percept, &path);
-    if (!st)
-        st = nn_file_open(path, &f, e);
+    status st = weights_read(v->percept, &f, &v->percept_digest, e);
     if (!st)
         st = purify_percept_from_file(f, &cfg, e);
-    if (!st)
-        st = purify_percept_check(&cfg, unet->size, unet->in_channels, e);
-    return st ? st : nn_file_digest(f, &v->percept_digest);
+    return st ? st : purify_percept_check(&cfg, unet->size, unet->in_channels, e);
 }
 
 status diffusion_finish(void *values, const char **out_key, struct errmsg *e)

@@ -4,8 +4,8 @@
  * What the service and the tests need of an engine beyond the public calls.
  *
  * An image passes through a chain of purifiers (purifier.h) turn by turn. A turn is a micro-batch
- * of a network's tiles, or a few milliseconds of a purifier without one; a purifier that needs less
- * has no turn of its own.
+ * of a network's tiles, a restorer's tile, or a few milliseconds of a purifier without a network; a
+ * purifier that needs less has no turn of its own.
  */
 #include "purify/purify.h"
 
@@ -17,7 +17,7 @@
  * padded to four, so micro-batches are full or of one tile.
  *
  * Memory: an engine has an arena for a tile and one for four, four times as large; the packed
- * weights are one copy for all engines of a model.
+ * weights are one copy for all engines of a model. (A restorer's: subtract_plans.h.)
  */
 enum { PURIFY_MICRO_BATCH = 4 };
 
@@ -49,7 +49,8 @@ struct engine_run;
 /* Refuses what purify_engine_run refuses. img must not be changed until the run has ended. */
 status engine_begin(const struct purify_engine *en, struct image *img, struct engine_run **out,
                     struct errmsg *e) MUST_USE;
-/* Slots (tiles times samples, and turns of purifiers without a network) that are left. */
+/* Slots (tiles times samples, squares of a restorer's tiles, and turns of purifiers without a
+   network) that are left. */
 int64_t engine_left(const struct engine_run *r);
 /* One turn. After a failure the run is of no use. */
 status engine_step(struct purify_engine *en, struct engine_run *r, const struct engine_hooks *hooks,
@@ -59,7 +60,7 @@ void engine_finish(struct engine_run *r);
 void engine_drop(struct engine_run *r); /* the image stays as it is; NULL allowed */
 DEFINE_FREEP(struct engine_run *, engine_drop)
 
-/* Slots of an image as a whole. Images of one slot may share a micro-batch. */
+/* Slots of an image as a whole. Images of one slot may be evaluated together. */
 int64_t engine_slots(const struct purify_engine *en, const struct image *img);
 /* What a run keeps beside the image, within a few KiB. */
 size_t engine_run_bytes(const struct purify_engine *en, const struct image *img);

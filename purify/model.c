@@ -2,26 +2,7 @@
 
 #include "diffusion.h"
 #include "jcdp.h"
-#include "profile.h"
-
-/* Opens the weights and makes sure that they are those the profile's id was made of. */
-static status open_weights(const char *value, const struct digest *expected, struct nn_file **out,
-                           struct errmsg *e)
-{
-    AUTO(mem_free) char *path = NULL;
-    AUTO(nn_file_close) struct nn_file *f = NULL;
-    struct digest digest;
-    status st = profile_weights_path(value, &path);
-    if (!st)
-        st = nn_file_open(path, &f, e);
-    if (!st)
-        st = nn_file_digest(f, &digest);
-    if (!st && !digest_equal(&digest, expected))
-        st = errmsg_set(e, STATUS_CORRUPT, "%s changed after the profile was read", path);
-    if (!st)
-        *out = TAKE(f);
-    return st;
-}
+#include "weights.h"
 
 status unet_declare(struct nn_params *p, const struct purify_unet *u, struct errmsg *e)
 {
@@ -39,7 +20,7 @@ DEFINE_FREEP(struct diffusion *, diffusion_free)
 static status load_unet(struct diffusion *m, struct errmsg *e)
 {
     AUTO(nn_file_close) struct nn_file *f = NULL;
-    status st = open_weights(m->values.model, &m->values.model_digest, &f, e);
+    status st = weights_open(m->values.model, &m->values.model_digest, &f, e);
     if (!st)
         st = purify_unet_from_file(f, &m->unet, e);
     if (!st)
@@ -53,7 +34,7 @@ static status load_percept(struct diffusion *m, struct errmsg *e)
 {
     AUTO(nn_file_close) struct nn_file *f = NULL;
     AUTO(nn_graph_free) struct nn_graph *g = NULL;
-    status st = open_weights(m->values.percept, &m->values.percept_digest, &f, e);
+    status st = weights_open(m->values.percept, &m->values.percept_digest, &f, e);
     if (!st)
         st = purify_percept_from_file(f, &m->percept, e);
     if (!st)

@@ -5,7 +5,7 @@
  * knows it by name.
  *
  * Its kind says how an image passes through it, turn by turn: as tiles through a network
- * (diffusion.h), row by row (window.h), or block by block (blocks.h).
+ * (diffusion.h, subtract.h), row by row (window.h), or block by block (blocks.h).
  */
 #include "engine.h"
 
@@ -59,8 +59,8 @@ struct purifier_kind {
     void (*close)(void *worker);
     /* (optional) Side and channels of what the network works on. */
     void (*shape)(const struct purifier *p, int *out_size, int *out_channels);
-    /* Turns that an image of this shape takes; 0: less than one, so it is done within another
-       purifier's. */
+    /* Turns that an image of this shape takes, or more where turns are unequal: then they count by
+       what they cost. 0: less than one, so it is done within another purifier's. */
     int64_t (*turns)(const struct purifier *p, int width, int height, int channels);
     /* What a run keeps. */
     size_t (*bytes)(const struct purifier *p, const struct image *img);
@@ -70,7 +70,7 @@ struct purifier_kind {
     int64_t (*left)(const void *run); /* turns; 0: job->out is complete */
     status (*step)(void *worker, void *run, const struct engine_hooks *hooks, uint64_t *evaluations,
                    struct errmsg *e);
-    /* (optional) The last turn of `batch` images at once. */
+    /* (optional) `batch` images that are one turn each, at once and to their end. */
     void (*together)(void *worker, struct purifier_member *member, int n);
     void (*drop)(void *run); /* NULL allowed */
 };

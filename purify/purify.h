@@ -16,10 +16,11 @@
  * tile or on several at once, and gives a tile the same bits either way. (Another kind of CPU may
  * round otherwise: the kernels are chosen for it.)
  *
- * Images larger than the network's tiles are cut into overlapping tiles and blended, smaller ones
- * are reflected outward; overlapping tiles see the same noise where they overlap. Guidance works
- * per tile, D in the formulas is a tile's elements, so that a scale means the same for every image
- * size. A grey image goes through a colour network replicated and comes back as the mean of the
+ * For diffusion, images larger than the network's tiles are cut into overlapping tiles and blended,
+ * smaller ones are reflected outward; overlapping tiles see the same noise where they overlap.
+ * Guidance works per tile, D in the formulas is a tile's elements, so that a scale means the same
+ * for every image size. For a restorer, what is predicted for a tile is what is predicted there for
+ * the whole image, so nothing is blended. A grey image goes through a colour network replicated and comes back as the mean of the
  * channels; a colour image through a grey network is STATUS_UNSUPPORTED.
  *
  * Images are `struct image`: 8-bit grey or RGB, alpha carried through untouched. Inside, pixels are
@@ -376,14 +377,16 @@ status purify_model_load(const struct purify_profile *p, struct purify_model **o
 void purify_model_free(struct purify_model *m);
 DEFINE_FREEP(struct purify_model *, purify_model_free)
 const struct purify_profile *purify_model_profile(const struct purify_model *m);
-/* Side of the tiles: the network's; without one, of a square to measure costs by. */
+/* Side of the tiles: the network's; without tiles of one size, of a square to measure costs by. */
 int purify_model_size(const struct purify_model *m);
-/* How many tiles an image is cut into: what it costs, in tiles (purify_engine_measure). */
+/* How many tiles an image is cut into, or squares where these are of no fixed size: what it costs
+   (purify_engine_measure). */
 int64_t purify_model_tiles(const struct purify_model *m, int width, int height);
 /* The largest image (pixels) that will be accepted; larger ones are STATUS_LIMIT. */
 int64_t purify_max_pixels(void);
 
-/* What one thread needs to purify: plans and arenas for one tile, and for several at once. */
+/* What one thread needs to purify: plans and arenas for one tile, and for several at once. Those of
+   a restorer are made when an image of such a shape comes. */
 struct purify_engine;
 status purify_engine_new(const struct purify_model *m, struct purify_engine **out,
                          struct errmsg *e) MUST_USE;
@@ -408,8 +411,8 @@ status purify_engine_measure(struct purify_engine *en, struct purify_cost *out,
 /* ================================ service: many images ================================ */
 /*
  * Worker threads with an engine each work on jobs of two classes: urgent (a reader is waiting)
- * before sweep. An image's turn is one micro-batch of tiles (or some milliseconds without a
- * network), whatever its class; then the next job gets a turn, and the image is continued later. So
+ * before sweep. An image's turn is one micro-batch of tiles (for a restorer one tile, of up to half
+ * a second; some milliseconds without a network), whatever its class; then the next job gets a turn, and the image is continued later. So
  * a job that arrives waits for at most one turn of a larger one.
  *
  * Among urgent jobs the one with the fewest tiles left is next, of equal ones the older. Large ones

@@ -142,6 +142,37 @@ TEST_ONLY void test_save_percept(const char *path, const struct purify_percept_c
     nn_params_free(p);
 }
 
+/* 2 levels of 32 channels: 4-pixel unit, 20 pixels of reach. */
+TEST_ONLY struct purify_restorer test_restorer_cfg(int channels)
+{
+    return (struct purify_restorer){
+        .in_channels = channels, .levels = 2, .width = {32, 32}, .blocks = 1};
+}
+
+/* The weights of such a network, all 0. */
+TEST_ONLY struct nn_params *test_restorer_params(const struct purify_restorer *cfg)
+{
+    struct nn_params *p = NULL;
+    struct nn_graph *g = NULL;
+    int unit = purify_restorer_unit(cfg);
+    CHECK(nn_params_new(&p) == STATUS_OK && nn_graph_new(p, &g) == STATUS_OK);
+    struct nn_shape s = nn_shape4(1, unit / 2, unit / 2, 4 * cfg->in_channels);
+    purify_restorer_build(g, cfg, nn_input(g, "x", NN_F32, s));
+    CHECK(nn_graph_status(g, NULL) == STATUS_OK);
+    nn_graph_free(g);
+    return p;
+}
+
+/* Frees p. */
+TEST_ONLY void test_restorer_save(struct nn_params *p, const struct purify_restorer *cfg,
+                                  const char *path)
+{
+    struct purify_meta meta;
+    purify_restorer_to_meta(cfg, &meta);
+    CHECK(nn_params_save(p, path, meta.pair, meta.n, false, NULL) == STATUS_OK);
+    nn_params_free(p);
+}
+
 enum { TEST_PATH = 32 };
 /* An empty file of its own. */
 TEST_ONLY void test_temp_file(char path[TEST_PATH])

@@ -153,3 +153,40 @@ opencv() { "$PY" -c 'import cv2' 2>/dev/null || skip "no OpenCV"; }
     run relearn profile new --set chain=depth,sepia x
     [ "$status" -eq 2 ] && [[ $output == *"there are jcdp, avatar"* ]]
 }
+
+# restorer FILE: a network that predicts 8 grey levels for every pixel
+restorer() {
+    "$PY" - "$1" <<'P'
+import json, struct, sys
+shapes = {"conv_in.weight": (32, 12, 3, 3), "conv_in.bias": (32,), "conv_out.weight": (12, 32, 3, 3), "conv_out.bias": (12,)}
+for i in range(2):
+    shapes["down.0.block.0.conv%d.weight" % i] = (32, 32, 3, 3)
+    shapes["down.0.block.0.conv%d.bias" % i] = (32,)
+header, data = {"__metadata__": {"architecture": "restorer", "in_channels": "3", "width": "32", "blocks": "1"}}, b""
+for name in sorted(shapes):
+    n = 1
+    for side in shapes[name]:
+        n *= side
+    value = struct.pack("<%df" % n, *[0.5 if name == "conv_out.bias" else 0] * n)
+    header[name] = {"dtype": "F32", "shape": shapes[name], "data_offsets": [len(data), len(data) + len(value)]}
+    data += value
+text = json.dumps(header).encode()
+open(sys.argv[1], "wb").write(struct.pack("<Q", len(text)) + text + data)
+P
+}
+
+@test "restore subtracts what its network predicts, and a mount serves what relearn purify writes" {
+    restorer "$BATS_TEST_TMPDIR/eight.safetensors"
+    relearn model info "$BATS_TEST_TMPDIR/eight.safetensors" | grep -q 'perturbation predictor for colour images'
+    profile restore model="$BATS_TEST_TMPDIR/eight.safetensors" gain=1.5 passes=2
+    compare restore 'Image.fromarray((np.asarray(i).astype(int) - 24).clip(0, 255).astype(np.uint8))'
+    export XDG_CONFIG_HOME=$BATS_TEST_TMPDIR/config
+    cp -r "$DATA/images" "$s"
+    relearn mount --profile restore --cache "$c" -o nosweep "$s" "$m"
+    diff -r "$BATS_TEST_TMPDIR/restore" "$m"
+    relearn umount "$m"
+    relearn scan -q -p restore "$DATA/images" | grep -q '^19 images to purify'
+    relearn profile show --json --cost restore | "$PY" -c 'import json,sys; j=json.load(sys.stdin); assert j["evaluations"]==2'
+    run relearn profile new --set chain=restore,grey x
+    [ "$status" -eq 2 ] && [[ $output == *"model is missing"* ]]
+}

@@ -6,6 +6,7 @@
 #define PURIFIERS(X)                                                                               \
     X(jcdp)                                                                                        \
     X(avatar)                                                                                      \
+    X(restore)                                                                                     \
     X(grey)                                                                                        \
     X(depth)                                                                                       \
     X(jpeg)                                                                                        \
