@@ -16,7 +16,7 @@ static status finish(void *values, const char **out_key, struct errmsg *e)
     *out_key = "model";
     if (!v->model[0])
         return errmsg_set(e, STATUS_INVALID,
-                          "model is missing: a weights file of a restorer, none is shipped");
+                          "model is missing: none is shipped, relearn restore train makes one");
     status st = weights_read(v->model, &f, &v->model_digest, e);
     return st ? st : purify_restorer_from_file(f, &cfg, e);
 }
