@@ -5,12 +5,9 @@
 
 #include <cmocka.h>
 
-#include "toy.h"
+#include "toy_fit.h"
 
 #include <fcntl.h>
-#include <sys/wait.h>
-
-static enum nn_precision precision; /* every test runs in each that this CPU has */
 
 static struct train_diffusion_options options(const char *out)
 {
@@ -96,48 +93,18 @@ static void the_loss_falls_and_the_file_says_what_it_is(void **state)
     assert_int_not_equal(stat(toy_path("model.safetensors.checkpoint"), &sb), 0);
 }
 
-/* argv: child DIR OUT resume|fresh PRECISION */
-static int child(char **argv)
+static status run(const char *out, bool resume, struct errmsg *e)
 {
-    snprintf(toy_root, sizeof toy_root, "%s", argv[2]);
-    precision = (enum nn_precision)strtol(argv[5], NULL, 10);
-    struct train_diffusion_options o = options(argv[3]);
-    o.fit.resume = strcmp(argv[4], "resume") == 0;
+    struct train_diffusion_options o = options(out);
     struct train_fit_result r;
-    struct errmsg e = {""};
-    status st = train_diffusion_run(&o, &r, &e);
-    if (st)
-        fprintf(stderr, "child: %s\n", e.text);
-    return st != STATUS_OK;
-}
-
-static int spawn(const char *out, const char *how, const char *fault)
-{
-    char precision_text[16];
-    snprintf(precision_text, sizeof precision_text, "%d", (int)precision);
-    pid_t pid = fork();
-    if (pid == 0) {
-        if (fault)
-            setenv("RELEARN_FAULT", fault, 1);
-        execl("/proc/self/exe", "diffusion_test", "child", toy_root, out, how, precision_text,
-              (char *)NULL);
-        _exit(127);
-    }
-    int ws;
-    assert_int_equal(waitpid(pid, &ws, 0), pid);
-    assert_true(WIFEXITED(ws));
-    return WEXITSTATUS(ws);
+    o.fit.resume = resume;
+    return train_diffusion_run(&o, &r, e);
 }
 
 static void a_crashed_run_resumes_to_the_same_bits(void **state)
 {
     (void)state;
-    run_ok(options("whole.safetensors"));
-    run_ok(options("again.safetensors"));
-    toy_assert_same_file(toy_path("whole.safetensors"), toy_path("again.safetensors"));
-    assert_int_equal(spawn("crash.safetensors", "fresh", "crash:5"), 99);
-    assert_int_equal(spawn("crash.safetensors", "resume", NULL), 0);
-    toy_assert_same_file(toy_path("whole.safetensors"), toy_path("crash.safetensors"));
+    toy_fit_assert_resumes(run);
 }
 
 /* What is saved is the average, and it lags behind the weights that a checkpoint holds. */
@@ -166,7 +133,7 @@ static void the_average_is_what_is_saved(void **state)
 static void resuming_with_other_options_is_refused(void **state)
 {
     (void)state;
-    assert_int_equal(spawn("other.safetensors", "fresh", "crash:5"), 99);
+    assert_int_equal(toy_fit_spawn("other.safetensors", "fresh", "crash:5"), 99);
     struct train_diffusion_options o = options("other.safetensors");
     o.fit.resume = true;
     o.fit.batch = 4;
@@ -188,7 +155,7 @@ static void resuming_with_other_options_is_refused(void **state)
 static void checkpoints_that_name_no_precision_are_f32(void **state)
 {
     (void)state;
-    assert_int_equal(spawn("old.safetensors", "fresh", "crash:5"), 99);
+    assert_int_equal(toy_fit_spawn("old.safetensors", "fresh", "crash:5"), 99);
     size_t len;
     char *data = toy_read(toy_path("old.safetensors.checkpoint"), &len);
     char *key = memmem(data, len, "train.precision", strlen("train.precision"));
@@ -282,8 +249,6 @@ static void refusals(void **state)
 
 int main(int argc, char **argv)
 {
-    if (argc == 6 && strcmp(argv[1], "child") == 0)
-        return child(argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_loss_falls_and_the_file_says_what_it_is),
         cmocka_unit_test(a_crashed_run_resumes_to_the_same_bits),
@@ -294,11 +259,5 @@ int main(int argc, char **argv)
         cmocka_unit_test(samples_are_drawn),
         cmocka_unit_test(refusals),
     };
-    int failed = 0;
-    for (precision = 0; precision < NN_PREC_COUNT; precision++)
-        if (nn_precision_supported(NULL, precision)) {
-            print_message("# in %s\n", nn_precision_names[precision]);
-            failed += cmocka_run_group_tests_name("diffusion", tests, make_data, toy_teardown);
-        }
-    return failed;
+    return toy_fit_main(argc, argv, run, "diffusion", tests, ARRAY_LEN(tests), make_data);
 }

@@ -35,8 +35,9 @@ static status finish(const void *arg, struct kv_list *m, struct errmsg *e)
     int n = train_restore_families(r, family);
     status st = STATUS_OK;
     for (int i = 0; i < n && !st; i++)
-        st = buf_addf(&removed, "%s%s:%.4g/%.4g", i ? "," : "", family[i].name, family[i].removed,
-                      family[i].removed_coherent);
+        if (isfinite(family[i].removed))
+            st = buf_addf(&removed, "%s%s:%.4g/%.4g", removed.len ? "," : "", family[i].name,
+                          family[i].removed, family[i].removed_coherent);
     if (st)
         return st;
     train_kv_add(m, "train.removed", "%s", removed.len ? removed.data : "");

@@ -6,13 +6,10 @@
 #include <cmocka.h>
 
 #include "restore.h"
-#include "toy.h"
+#include "toy_fit.h"
 
 #include <fcntl.h>
 #include <math.h>
-#include <sys/wait.h>
-
-static enum nn_precision precision; /* every test runs in each that this CPU has */
 
 enum { IMAGES = 24, SIDE = 20, SIZE = 16 };
 
@@ -396,55 +393,25 @@ static void pairs_are_learned(void **state)
     nn_file_close(f);
 }
 
-/* argv: child DIR OUT resume|fresh PRECISION */
-static int child(char **argv)
-{
-    snprintf(toy_root, sizeof toy_root, "%s", argv[2]);
-    precision = (enum nn_precision)strtol(argv[5], NULL, 10);
-    struct train_restore_options o = with_pairs(argv[3]);
-    o.fit.resume = strcmp(argv[4], "resume") == 0;
-    struct train_restore_result r;
-    struct errmsg e = {""};
-    status st = train_restore_run(&o, &r, &e);
-    if (st)
-        fprintf(stderr, "child: %s\n", e.text);
-    return st != STATUS_OK;
-}
-
-static int spawn(const char *out, const char *how, const char *fault)
-{
-    char precision_text[16];
-    snprintf(precision_text, sizeof precision_text, "%d", (int)precision);
-    pid_t pid = fork();
-    if (pid == 0) {
-        if (fault)
-            setenv("RELEARN_FAULT", fault, 1);
-        execl("/proc/self/exe", "restore_test", "child", toy_root, out, how, precision_text,
-              (char *)NULL);
-        _exit(127);
-    }
-    int ws;
-    assert_int_equal(waitpid(pid, &ws, 0), pid);
-    assert_true(WIFEXITED(ws));
-    return WEXITSTATUS(ws);
-}
-
 /* Of families and pairs: the figures in the file are of one window, whole or interrupted. */
+static status run(const char *out, bool resume, struct errmsg *e)
+{
+    struct train_restore_options o = with_pairs(out);
+    struct train_restore_result r;
+    o.fit.resume = resume;
+    return train_restore_run(&o, &r, e);
+}
+
 static void a_crashed_run_resumes_to_the_same_bits(void **state)
 {
     (void)state;
-    run_ok(with_pairs("whole.safetensors"));
-    run_ok(with_pairs("again.safetensors"));
-    toy_assert_same_file(toy_path("whole.safetensors"), toy_path("again.safetensors"));
-    assert_int_equal(spawn("crash.safetensors", "fresh", "crash:5"), 99);
-    assert_int_equal(spawn("crash.safetensors", "resume", NULL), 0);
-    toy_assert_same_file(toy_path("whole.safetensors"), toy_path("crash.safetensors"));
+    toy_fit_assert_resumes(run);
 }
 
 static void resuming_with_other_options_is_refused(void **state)
 {
     (void)state;
-    assert_int_equal(spawn("other.safetensors", "fresh", "crash:5"), 99);
+    assert_int_equal(toy_fit_spawn("other.safetensors", "fresh", "crash:5"), 99);
     struct train_restore_options o = with_pairs("other.safetensors");
     o.fit.resume = true;
     o.coherence = 2;
@@ -503,6 +470,28 @@ static void refusals(void **state)
     assert_false(toy_there("x"));
 }
 
+static void no_memory_is_an_error(void **state)
+{
+    (void)state;
+    for (unsigned long n = 1;; n += 1 + n / 32) { /* of thousands */
+        struct train_restore_options o = with_pairs("short.safetensors");
+        struct train_restore_result r;
+        o.fit.steps = 2;
+        o.fit.batch = 4;
+        unsigned long before = fault_calls(FAULT_MEM);
+        struct errmsg e = {""};
+        fault_set(FAULT_MEM, n, 0, 0);
+        status st = train_restore_run(&o, &r, &e);
+        fault_clear();
+        if (st == STATUS_OK && fault_calls(FAULT_MEM) - before < n)
+            break;
+        if (st != STATUS_NOMEM && st != STATUS_OK) /* some are done without */
+            fail_msg("allocation %lu: %s: %s", n, status_text(st), e.text);
+        assert_int_equal(toy_there("short.safetensors"), st == STATUS_OK);
+        (void)remove(toy_path("short.safetensors"));
+    }
+}
+
 /* A group of one image has nothing in common: coherence counts for nothing, and has no figure. */
 static void groups_of_one(void **state)
 {
@@ -517,8 +506,6 @@ static void groups_of_one(void **state)
 
 int main(int argc, char **argv)
 {
-    if (argc == 6 && strcmp(argv[1], "child") == 0)
-        return child(argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(groups_carry_one_perturbation_in_8_bits),
         cmocka_unit_test(what_is_shown_is_rounded_and_clipped),
@@ -531,12 +518,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(resuming_with_other_options_is_refused),
         cmocka_unit_test(refusals),
         cmocka_unit_test(groups_of_one),
+        cmocka_unit_test(no_memory_is_an_error),
     };
-    int failed = 0;
-    for (precision = 0; precision < NN_PREC_COUNT; precision++)
-        if (nn_precision_supported(NULL, precision)) {
-            print_message("# in %s\n", nn_precision_names[precision]);
-            failed += cmocka_run_group_tests_name("restore", tests, make_data, toy_teardown);
-        }
-    return failed;
+    return toy_fit_main(argc, argv, run, "restore", tests, ARRAY_LEN(tests), make_data);
 }

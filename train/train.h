@@ -405,10 +405,11 @@ struct train_restore_options {
     const char *families;         /* NAME:SHARE[,NAME:SHARE...]; NULL: all, by their own shares */
     int group;                    /* K; with 1 nothing is alike, and coherence counts for nothing */
     float coherence;              /* >= 0 */
-    const char *pairs_clean, *pairs_protected; /* trees with the same relative paths up to the
-                                                  extension, and the same sizes; or NULL */
-    float pair_share;                          /* of the groups, 0 to 1 */
-    float pair_transfer;                       /* of those, 0 to 1 */
+    /* Trees with the same relative paths up to the extension, and the same sizes; or NULL. All of
+       their images, as they are: limit and downscale are of the other images alone. */
+    const char *pairs_clean, *pairs_protected;
+    float pair_share;    /* of the groups, 0 to 1 */
+    float pair_transfer; /* of those, 0 to 1 */
 };
 struct train_restore_options train_restore_default(void);
 /* How much of a family was taken away in the last window of the log (up to 100 steps). */
