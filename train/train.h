@@ -412,7 +412,8 @@ struct train_restore_options {
     float pair_transfer; /* of those, 0 to 1 */
 };
 struct train_restore_options train_restore_default(void);
-/* How much of a family was taken away in the last window of the log (up to 100 steps). */
+/* How much of a family was taken away in the last window of the log (up to 100 steps), by the
+   weights of its steps, before they were averaged. */
 struct train_restore_family {
     const char *name; /* "pairs": of the pairs */
     int64_t images;
