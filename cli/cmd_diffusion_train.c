@@ -2,23 +2,34 @@
 #include "cmd_diffusion.h"
 #include "fit_args.h"
 
+#include <math.h>
+#include <string.h>
+
 struct args {
     struct train_diffusion_options o;
     struct fit_args fit;
     const char *mult, *attn;
-    double dropout;
+    struct cli_choice weighting;
+    double dropout, snr_gamma;
     int t_max, mid_attn;
 };
 
+enum { SHARED_ROWS = 4 + FIT_ROWS_MAX }; /* at most */
 /* Of both commands; --from, the first, is of finetune only. */
 static size_t training_options(struct args *a, struct cli_option *out)
 {
     out[0] = (struct cli_option){"from",         0,      CLI_STRING,
                                  &a->o.fit.from, "FILE", "the weights to start from"};
     size_t n = 1 + fit_args_rows(&a->fit, out + 1);
-    out[n] = (struct cli_option){"t-max",   0,   CLI_INT,
-                                 &a->t_max, "N", "train on t < N only; default all"};
-    return n + 1;
+    const struct cli_option rows[] = {
+        {"t-max", 0, CLI_INT, &a->t_max, "N", "train on t < N only; default all"},
+        {"weighting", 0, CLI_CHOICE, &a->weighting, "constant|min-snr",
+         "of the loss at each t: min-snr counts small t less; default constant"},
+        {"snr-gamma", 0, CLI_DOUBLE, &a->snr_gamma, "X",
+         "of min-snr: less where the signal-to-noise ratio is above X; default 5"},
+    };
+    memcpy(out + n, rows, sizeof rows);
+    return n + ARRAY_LEN(rows);
 }
 
 enum { NETWORK_ROWS = 9 };
@@ -54,6 +65,11 @@ static int take(struct args *a, const struct cli_spec *spec, int tune)
         return cli_usage_error(spec, "--attn takes up to %d numbers", PURIFY_LEVELS_MAX);
     if (a->t_max < 0 || a->t_max > cfg->total)
         return cli_usage_error(spec, "--t-max must be 1..%d", cfg->total);
+    if (!isnan(a->snr_gamma) && a->weighting.chosen != TRAIN_WEIGHT_MIN_SNR)
+        return cli_usage_error(spec, "--snr-gamma is of --weighting min-snr");
+    a->o.weighting = (enum train_weighting)a->weighting.chosen;
+    if (!isnan(a->snr_gamma))
+        a->o.snr_gamma = (float)a->snr_gamma;
     cfg->t_max = a->t_max ? a->t_max : cfg->total;
     cfg->mid_attn = a->mid_attn;
     cfg->dropout = (float)a->dropout;
@@ -63,7 +79,7 @@ static int take(struct args *a, const struct cli_spec *spec, int tune)
 
 static int parse(struct args *a, int argc, char **argv, int tune)
 {
-    struct cli_option options[2 + FIT_ROWS_MAX + NETWORK_ROWS];
+    struct cli_option options[SHARED_ROWS + NETWORK_ROWS];
     size_t shared = training_options(a, options), all = shared;
     all += network_options(a, options + shared);
     const struct cli_spec train = {
@@ -90,7 +106,9 @@ static int parse(struct args *a, int argc, char **argv, int tune)
 
 static int train_or_tune(int argc, char **argv, int tune)
 {
-    struct args a = {.o = train_diffusion_default()};
+    struct args a = {.o = train_diffusion_default(),
+                     .weighting = {train_weighting_names, TRAIN_WEIGHTING_COUNT, 0},
+                     .snr_gamma = NAN};
     fit_args_init(&a.fit, &a.o.fit);
     a.mid_attn = a.o.cfg.mid_attn;
     int rc = parse(&a, argc, argv, tune);

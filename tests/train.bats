@@ -185,7 +185,12 @@ PY
     relearn diffusion train -q --threads 1 --data "$DATA/tree" --out "$DATA/d.safetensors" $net --steps 8 --batch 8 \
         --log "$DATA/d.jsonl"
     relearn diffusion finetune -q --threads 1 --from "$DATA/d.safetensors" --data "$DATA/tree" --out "$DATA/f.safetensors" \
-        --steps 4 --batch 8 --t-max 50
+        --steps 4 --batch 8 --t-max 50 --weighting min-snr --snr-gamma 4
+    relearn model info "$DATA/d.safetensors" | grep -Eq '^ +train.weighting +constant$'
+    relearn model info "$DATA/f.safetensors" | grep -Eq '^ +train.snr_gamma +4$'
+    run relearn diffusion train -q --data "$DATA/tree" --out "$DATA/no" --snr-gamma 4
+    [ "$status" -eq 2 ]
+    [[ $output == *"--snr-gamma is of --weighting min-snr"* ]]
     relearn diffusion sample -q --threads 1 --weights "$DATA/d.safetensors" --out "$DATA/s.png" --rows 1 --columns 2 --steps 5
     run relearn diffusion sample -q --weights "$DATA/f.safetensors" --out "$DATA/n.png"
     [ "$status" -eq 2 ]

@@ -5,6 +5,7 @@
 struct train_diffusion_options train_diffusion_default(void)
 {
     return (struct train_diffusion_options){
+        .snr_gamma = 5, /* as Hang et al. 2023 use */
         .cfg = {.size = 32,
                 .ch = 64,
                 .levels = 3,
@@ -60,13 +61,16 @@ static status build(struct diffusion *d, struct errmsg *e)
     struct nn_val x = nn_input(f->graph, "x", NN_F32, nn_shape4(f->batch, s, s, c));
     struct nn_val t = nn_input(f->graph, "t", NN_F32, nn_shape1(f->batch));
     struct nn_val eps = nn_input(f->graph, "eps", NN_F32, nn_shape4(f->batch, s, s, c));
+    struct nn_val weight = nn_input(f->graph, "weight", NN_F32, nn_shape1(f->batch));
     struct nn_val y = purify_unet_build(f->graph, &d->cfg, x, t, true);
-    st = train_fit_plan(f, nn_mean(f->graph, nn_mse(f->graph, y, eps)), e);
+    struct nn_val error = nn_mul(f->graph, nn_mse(f->graph, y, eps), weight);
+    st = train_fit_plan(f, nn_mean(f->graph, error), e);
     if (st)
         return st;
     d->x = nn_plan_data(f->plan, x);
     d->t = nn_plan_data(f->plan, t);
     d->eps = nn_plan_data(f->plan, eps);
+    d->weight = nn_plan_data(f->plan, weight);
     d->row = (size_t)s * (size_t)s * (size_t)c;
     return STATUS_OK;
 }
@@ -76,12 +80,14 @@ static status make_tables(struct diffusion *d)
     int n = d->cfg.t_max;
     d->signal = mem_alloc((size_t)n * sizeof *d->signal);
     d->noise = mem_alloc((size_t)n * sizeof *d->noise);
-    if (!d->signal || !d->noise)
+    d->weight_of = mem_alloc((size_t)n * sizeof *d->weight_of);
+    if (!d->signal || !d->noise || !d->weight_of)
         return STATUS_NOMEM;
     for (int t = 0; t < n; t++) {
         double a = purify_alpha_bar(d->cfg.beta, d->cfg.total, t);
         d->signal[t] = (float)sqrt(a);
         d->noise[t] = (float)sqrt(1 - a);
+        d->weight_of[t] = train_diffusion_weight(d->opt, a);
     }
     return STATUS_OK;
 }
@@ -102,5 +108,6 @@ void train_diffusion_done(struct diffusion *d)
 {
     mem_free(d->signal);
     mem_free(d->noise);
+    mem_free(d->weight_of);
     train_fit_done(&d->fit);
 }

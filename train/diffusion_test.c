@@ -5,9 +5,12 @@
 
 #include <cmocka.h>
 
+#include "diffusion.h"
+#include "stream.h"
 #include "toy_fit.h"
 
 #include <fcntl.h>
+#include <math.h>
 
 static struct train_diffusion_options options(const char *out)
 {
@@ -80,6 +83,8 @@ static void the_loss_falls_and_the_file_says_what_it_is(void **state)
     assert_string_equal(nn_file_meta(f, "train.steps"), "120");
     assert_string_equal(nn_file_meta(f, "train.precision"), nn_precision_names[precision]);
     assert_string_equal(nn_file_meta(f, "train.images"), "25");
+    assert_string_equal(nn_file_meta(f, "train.weighting"), "constant");
+    assert_null(nn_file_meta(f, "train.snr_gamma"));
     assert_int_equal(strlen(nn_file_meta(f, "data_digest")), DIGEST_HEX_LEN);
     nn_file_close(f);
     size_t len;
@@ -93,10 +98,13 @@ static void the_loss_falls_and_the_file_says_what_it_is(void **state)
     assert_int_not_equal(stat(toy_path("model.safetensors.checkpoint"), &sb), 0);
 }
 
+/* Into files whose names begin with snr: with that weighting. */
 static status run(const char *out, bool resume, struct errmsg *e)
 {
     struct train_diffusion_options o = options(out);
     struct train_fit_result r;
+    if (strncmp(out, "snr", 3) == 0)
+        o.weighting = TRAIN_WEIGHT_MIN_SNR;
     o.fit.resume = resume;
     return train_diffusion_run(&o, &r, e);
 }
@@ -152,25 +160,117 @@ static void resuming_with_other_options_is_refused(void **state)
     assert_int_equal(run_fails(o, "nothing to resume"), STATUS_NOT_FOUND);
 }
 
-static void checkpoints_that_name_no_precision_are_f32(void **state)
+/* A checkpoint of old.safetensors as it was before it named this option; and the options that go on
+   from there. */
+static struct train_diffusion_options before_it_was_named(const char *option)
 {
-    (void)state;
     assert_int_equal(toy_fit_spawn("old.safetensors", "fresh", "crash:5"), 99);
     size_t len;
     char *data = toy_read(toy_path("old.safetensors.checkpoint"), &len);
-    char *key = memmem(data, len, "train.precision", strlen("train.precision"));
+    char *key = memmem(data, len, option, strlen(option));
     assert_non_null(key);
     key[0] = 'T';
     toy_write("old.safetensors.checkpoint", data, len);
     mem_free(data);
     struct train_diffusion_options o = options("old.safetensors");
     o.fit.resume = true;
+    return o;
+}
+
+static void checkpoints_that_name_no_weighting_are_constant(void **state)
+{
+    (void)state;
+    struct train_diffusion_options o = before_it_was_named("train.weighting");
+    o.weighting = TRAIN_WEIGHT_MIN_SNR;
+    assert_int_equal(run_fails(o, "train.weighting constant, not min-snr"), STATUS_INVALID);
+    o.weighting = TRAIN_WEIGHT_CONSTANT;
+    run_ok(o);
+    toy_assert_same_file(toy_path("whole.safetensors"), toy_path("old.safetensors"));
+}
+
+static void checkpoints_that_name_no_precision_are_f32(void **state)
+{
+    (void)state;
+    struct train_diffusion_options o = before_it_was_named("train.precision");
     if (precision == NN_PREC_F32) {
         run_ok(o);
         toy_assert_same_file(toy_path("whole.safetensors"), toy_path("old.safetensors"));
     } else {
         assert_int_equal(run_fails(o, "train.precision f32, not bf16"), STATUS_INVALID);
     }
+}
+
+/* min(SNR, gamma) / SNR, at every t of the usual chain and around gamma. */
+static void min_snr_weighs_as_published(void **state)
+{
+    (void)state;
+    struct train_diffusion_options o = train_diffusion_default();
+    assert_true(train_diffusion_weight(&o, .999) == 1);
+    o.weighting = TRAIN_WEIGHT_MIN_SNR;
+    assert_true(o.snr_gamma == 5);
+    double last = 0;
+    for (int t = 0; t < 1000; t++) {
+        double abar = purify_alpha_bar(PURIFY_BETA_LINEAR, 1000, t), snr = abar / (1 - abar);
+        double w = (double)train_diffusion_weight(&o, abar), expected = fmin(snr, 5) / snr;
+        if (!(fabs(w - expected) <= 1e-6 * expected) || w < last)
+            fail_msg("t %d, SNR %g: %.9g, not %.9g", t, snr, w, expected);
+        last = w;
+    }
+    assert_true(last == 1); /* near pure noise */
+    assert_true(fabs((double)train_diffusion_weight(&o, 10. / 11) - .5) < 1e-6);
+    assert_true(train_diffusion_weight(&o, 4. / 5) == 1);
+    assert_true(train_diffusion_weight(&o, 1e-300) == 1);
+    o.snr_gamma = 1; /* at SNR 9 */
+    assert_true(fabs((double)train_diffusion_weight(&o, .9) - 1. / 9) < 1e-6);
+}
+
+/* A new network predicts 0: the loss of its first step is the mean of w_t eps^2 over the step's
+   times and noise. */
+static void the_weights_are_in_the_loss(void **state)
+{
+    (void)state;
+    struct train_diffusion_options o = options("snr-first.safetensors");
+    o.weighting = TRAIN_WEIGHT_MIN_SNR;
+    o.fit.steps = 1;
+    double expected = 0, flat = 0;
+    float eps[8 * 64];
+    nn_rng_normal(stream(0, STREAM_NOISE, 0), 0, eps, ARRAY_LEN(eps));
+    for (int i = 0; i < 8; i++) {
+        int t = stream_below(nn_rng_u32(stream(0, STREAM_TIME, 0), (uint64_t)i), 100);
+        double abar = purify_alpha_bar(PURIFY_BETA_LINEAR, 100, t), sum = 0;
+        for (int k = 0; k < 64; k++)
+            sum += (double)eps[64 * i + k] * (double)eps[64 * i + k] / 64 / 8;
+        flat += sum;
+        expected += sum * fmin(1, 5 * (1 - abar) / abar);
+    }
+    double loss = run_ok(o).loss;
+    if (!(fabs(loss - expected) < 1e-4) || !(expected < .95 * flat))
+        fail_msg("loss %.6f, not %.6f (unweighted %.6f)", loss, expected, flat);
+    o.weighting = TRAIN_WEIGHT_CONSTANT;
+    loss = run_ok(o).loss;
+    if (!(fabs(loss - flat) < 1e-4))
+        fail_msg("unweighted: loss %.6f, not %.6f", loss, flat);
+}
+
+static void a_weighted_run_resumes_to_the_same_bits(void **state)
+{
+    (void)state;
+    struct errmsg e = {""};
+    toy_good(run("snr-whole.safetensors", false, &e), &e);
+    assert_int_equal(toy_fit_spawn("snr-crash.safetensors", "fresh", "crash:5"), 99);
+    struct train_diffusion_options o = options("snr-crash.safetensors");
+    o.fit.resume = true;
+    assert_int_equal(run_fails(o, "train.weighting min-snr, not constant"), STATUS_INVALID);
+    o.weighting = TRAIN_WEIGHT_MIN_SNR;
+    o.snr_gamma = 4;
+    assert_int_equal(run_fails(o, "train.snr_gamma 5, not 4"), STATUS_INVALID);
+    assert_int_equal(toy_fit_spawn("snr-crash.safetensors", "resume", NULL), 0);
+    toy_assert_same_file(toy_path("snr-whole.safetensors"), toy_path("snr-crash.safetensors"));
+    struct nn_file *f = NULL;
+    assert_int_equal(nn_file_open(toy_path("snr-whole.safetensors"), &f, NULL), STATUS_OK);
+    assert_string_equal(nn_file_meta(f, "train.weighting"), "min-snr");
+    assert_string_equal(nn_file_meta(f, "train.snr_gamma"), "5");
+    nn_file_close(f);
 }
 
 static void finetuning_keeps_the_network(void **state)
@@ -242,6 +342,13 @@ static void refusals(void **state)
     o.fit.lr = 1e20f;
     o.fit.warmup = 0;
     assert_int_equal(run_fails(o, "not a number"), STATUS_CORRUPT);
+    static const float gamma[] = {0, -1, INFINITY, NAN};
+    for (size_t i = 0; i < ARRAY_LEN(gamma); i++) {
+        o = options("x.safetensors");
+        o.weighting = TRAIN_WEIGHT_MIN_SNR;
+        o.snr_gamma = gamma[i];
+        assert_int_equal(run_fails(o, "gamma of min-snr must be positive"), STATUS_INVALID);
+    }
     o = options("x.safetensors");
     o.cfg.groups = 5; /* does not divide the channels */
     assert_int_equal(run_fails(o, ""), STATUS_INVALID);
@@ -254,7 +361,11 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_crashed_run_resumes_to_the_same_bits),
         cmocka_unit_test(the_average_is_what_is_saved),
         cmocka_unit_test(resuming_with_other_options_is_refused),
+        cmocka_unit_test(checkpoints_that_name_no_weighting_are_constant),
         cmocka_unit_test(checkpoints_that_name_no_precision_are_f32),
+        cmocka_unit_test(min_snr_weighs_as_published),
+        cmocka_unit_test(the_weights_are_in_the_loss),
+        cmocka_unit_test(a_weighted_run_resumes_to_the_same_bits),
         cmocka_unit_test(finetuning_keeps_the_network),
         cmocka_unit_test(samples_are_drawn),
         cmocka_unit_test(refusals),

@@ -45,6 +45,16 @@ status train_fit_save(struct fit *f, struct errmsg *e)
     return nn_checkpoint_save(path, f->params, f->optim, f->ema, m.pair, m.n, e);
 }
 
+/* Options that checkpoints did not name yet when they could only be these. */
+static const char *unnamed(const char *key)
+{
+    if (strcmp(key, "train.precision") == 0)
+        return nn_precision_names[TRAIN_PRECISION_UNNAMED];
+    if (strcmp(key, "train.weighting") == 0)
+        return train_weighting_names[TRAIN_WEIGHT_CONSTANT];
+    return NULL;
+}
+
 static bool has_key(const struct kv_list *m, const char *key)
 {
     for (int i = 0; i < m->n; i++)
@@ -63,8 +73,8 @@ static status check_options(const struct fit *f, const struct nn_file *file, con
         return m.st;
     for (int i = 0; i < m.n; i++) {
         const char *then = nn_file_meta(file, m.pair[i].key);
-        if (!then && strcmp(m.pair[i].key, "train.precision") == 0)
-            then = nn_precision_names[TRAIN_PRECISION_UNNAMED];
+        if (!then)
+            then = unnamed(m.pair[i].key);
         if (!then || strcmp(then, m.pair[i].value) != 0)
             return errmsg_set(e, STATUS_INVALID, "%s was made with %s %s, not %s", path,
                               m.pair[i].key, then ? then : "absent", m.pair[i].value);

@@ -340,9 +340,23 @@ struct train_fit_result {
 
 /* ================================ diffusion models ================================ */
 
-/* Mean squared error of the predicted noise (Ho et al. 2020, eq. 14), t uniform in 0..t_max-1. */
+/*
+ * Mean squared error of the predicted noise (Ho et al. 2020, eq. 14), t uniform in 0..t_max-1, each
+ * image's weighted by its t. With SNR(t) = alpha_bar_t / (1 - alpha_bar_t):
+ *
+ *     constant    1, as Ho et al. train
+ *     min-snr     min(SNR(t), gamma) / SNR(t)     (Hang et al. 2023, arXiv 2303.09556, for noise)
+ *
+ * In terms of the image that a prediction implies, constant is SNR(t) times its squared error, much
+ * where t is small; min-snr is min(SNR(t), gamma) times.
+ */
+enum train_weighting { TRAIN_WEIGHT_CONSTANT, TRAIN_WEIGHT_MIN_SNR, TRAIN_WEIGHTING_COUNT };
+extern const char *const train_weighting_names[TRAIN_WEIGHTING_COUNT + 1]; /* ends with NULL */
+
 struct train_diffusion_options {
     struct train_fit_options fit;
+    enum train_weighting weighting;
+    float snr_gamma;        /* > 0; of min-snr only */
     struct purify_unet cfg; /* in_channels 0: as the first image. With fit.from only t_max counts,
                                which may be less than that network's */
 };
