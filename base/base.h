@@ -1,11 +1,14 @@
 #ifndef BASE_BASE_H
 #define BASE_BASE_H
-/* The one folder every other may use: status codes, the seam, buffers, log, threads, paths. */
+/* The one folder every other may use: status codes, the seam, buffers, log, threads, child processes,
+   paths, texts of parameters. */
 #include "buf.h"
 #include "check.h"
+#include "child.h"
 #include "cleanup.h"
 #include "cpu.h"
 #include "digest.h"
+#include "ini_text.h"
 #include "log.h"
 #include "npy.h"
 #include "param.h"

@@ -6,9 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 
 #include "base/banned.h"
 
@@ -16,7 +13,7 @@
  * opens the file. */
 #define EVENTS "close_write,attrib,moved_from,moved_to,create,delete"
 
-static void child_exec(const struct watch *w, int out, int err, pid_t parent)
+static status start(struct watch *w, int out, int err)
 {
     const char *argv[DEEP_MAX + 16] = {"inotifywait", "-m",        "-r", "--no-newline",
                                        "--format",    "%e/%w%f%0", "-e", EVENTS};
@@ -24,15 +21,12 @@ static void child_exec(const struct watch *w, int out, int err, pid_t parent)
     for (int i = 0; i < w->n_deep; i++)
         argv[n++] = w->deep[i];
     argv[n++] = ".";
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    if (getppid() != parent || fchdir(w->fs->root_fd) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
-        dup2(err, STDERR_FILENO) < 0)
-        _exit(127);
-    execv(w->program, (char *const *)argv);
-    _exit(127);
+    const struct child_options o = {.program = w->program,
+                                    .argv = argv,
+                                    .dir_fd = w->fs->root_fd,
+                                    .out_fd = out,
+                                    .err_fd = err};
+    return child_start(&o, &w->child);
 }
 
 status watch_child_start(struct watch *w, int *out_fd, int *err_fd)
@@ -46,11 +40,7 @@ status watch_child_start(struct watch *w, int *out_fd, int *err_fd)
         close(out[1]);
         return st;
     }
-    pid_t parent = getpid();
-    w->child = fork();
-    if (w->child == 0)
-        child_exec(w, out[1], err[1], parent);
-    status st = w->child < 0 ? status_from_errno(errno) : STATUS_OK;
+    status st = start(w, out[1], err[1]);
     close(out[1]);
     close(err[1]);
     if (st) {
@@ -65,7 +55,5 @@ status watch_child_start(struct watch *w, int *out_fd, int *err_fd)
 
 void watch_child_end(struct watch *w)
 {
-    kill(w->child, SIGKILL);
-    while (waitpid(w->child, NULL, 0) < 0 && errno == EINTR)
-        ;
+    child_kill(w->child);
 }

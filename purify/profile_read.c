@@ -1,52 +1,20 @@
-/*
- * The text of a profile: INI with a section [purify] and, where that names a chain, one for each
- * purifier. inih parses it, our line source counts lines for the messages and refuses what inih
- * would cut (long lines, NUL bytes).
- */
+/* The text of a profile: INI with a section [purify] and, where that names a chain, one for each
+ * purifier. */
 #include "profile.h"
 
 #include <errno.h>
-#include <ini.h>
 #include <string.h>
 
 enum { ROWS_MAX = 32 }; /* of a purifier's table */
 
 struct reader {
-    const char *path, *text;
-    size_t len, at;
-    int line;                                /* the last one handed to inih */
+    const char *path;
+    int line;                                /* that is being read */
     int chain_line;                          /* where the chain was given; 0: nowhere */
     int line_of[PURIFY_CHAIN_MAX][ROWS_MAX]; /* where each value was given; 0: nowhere */
     struct purify_profile *profile;
-    status st;
     struct errmsg *e;
 };
-
-static status fail_at(struct reader *r, int line, status st, const char *what)
-{
-    if (!r->st)
-        r->st = errmsg_set(r->e, st, "%s:%d: %s", r->path, line, what);
-    return r->st;
-}
-
-/* inih's line source: like fgets. */
-static char *next_line(char *str, int num, void *stream)
-{
-    struct reader *r = stream;
-    if (r->at >= r->len || r->st)
-        return NULL;
-    const char *start = r->text + r->at, *nl = memchr(start, '\n', r->len - r->at);
-    size_t n = nl ? (size_t)(nl - start) + 1 : r->len - r->at;
-    r->line++;
-    if (num < 1 || n > (size_t)num - 1) {
-        fail_at(r, r->line, STATUS_INVALID, "the line is too long");
-        return NULL;
-    }
-    memcpy(str, start, n);
-    str[n] = 0;
-    r->at += n;
-    return str;
-}
 
 /* The chain, which comes before anything else. */
 static status take_chain(struct reader *r, const char *value, struct errmsg *why)
@@ -98,43 +66,14 @@ static status take_param(struct reader *r, int link, const char *key, const char
     return st;
 }
 
-/* inih's handler: 0 is an error. */
-static int take_value(void *user, const char *section, const char *key, const char *value)
+static status take_value(void *arg, const struct ini_value *v, struct errmsg *why)
 {
-    struct reader *r = user;
-    if (r->st)
-        return 0;
-    struct errmsg why = {""};
-    status st = STATUS_INVALID;
-    value = value ? value : "";
-    if (strcmp(section, "purify") == 0 && strcmp(key, "chain") == 0) {
-        st = take_chain(r, value, &why);
-    } else {
-        int link = link_of(r, section, key, &why);
-        if (link >= 0)
-            st = take_param(r, link, key, value, &why);
-    }
-    if (!st)
-        return 1;
-    fail_at(r, r->line, st, errmsg_text(&why, st));
-    return 0;
-}
-
-static status parse(struct reader *r)
-{
-    size_t text_len = strlen(r->text); /* io_read_file ends it with a NUL */
-    if (text_len < r->len) {
-        int line = 1;
-        for (size_t i = 0; i < text_len; i++)
-            line += r->text[i] == '\n';
-        return fail_at(r, line, STATUS_INVALID, "a NUL byte: this is no text file");
-    }
-    int bad_line = ini_parse_stream(next_line, r, take_value, r);
-    if (r->st)
-        return r->st;
-    if (bad_line > 0)
-        return fail_at(r, bad_line, STATUS_INVALID, "neither [section], key = value nor # comment");
-    return bad_line < 0 ? STATUS_NOMEM : STATUS_OK;
+    struct reader *r = arg;
+    r->line = v->line;
+    if (strcmp(v->section, "purify") == 0 && strcmp(v->key, "chain") == 0)
+        return take_chain(r, v->value, why);
+    int link = link_of(r, v->section, v->key, why);
+    return link < 0 ? STATUS_INVALID : take_param(r, link, v->key, v->value, why);
 }
 
 /* value as seen from dir, as an absolute path, when it is a relative path; else *out stays NULL. */
@@ -216,7 +155,7 @@ static status finish(struct reader *r)
 status profile_read(const char *path, const char *text, size_t len, struct purify_profile *p,
                     struct errmsg *e)
 {
-    struct reader r = {.path = path, .text = text, .len = len, .profile = p, .e = e};
-    status st = parse(&r);
+    struct reader r = {.path = path, .profile = p, .e = e};
+    status st = ini_text_read(path, text, len, take_value, &r, e);
     return st ? st : finish(&r);
 }
