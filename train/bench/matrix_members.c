@@ -1,0 +1,192 @@
+/* Protections and countermeasures: those that have a section, and those that are only named. */
+#include "bench/matrix.h"
+
+#include <ctype.h>
+#include <string.h>
+
+/* ---- lists ---- */
+
+static status take_name(const char *from, size_t n, char out[MATRIX_NAME_MAX], struct errmsg *e)
+{
+    bool good = n > 0 && n < MATRIX_NAME_MAX;
+    for (size_t i = 0; i < n && good; i++)
+        good = isalnum((unsigned char)from[i]) || strchr("._+-", from[i]);
+    if (!good)
+        return errmsg_set(e, STATUS_INVALID,
+                          "'%.*s' is no name (letters, digits, . _ + -; names are parted by "
+                          "commas)",
+                          n < 60 ? (int)n : 60, from);
+    memcpy(out, from, n);
+    out[n] = 0;
+    return STATUS_OK;
+}
+
+static status split(const char *text, char out[MATRIX_LIST_MAX][MATRIX_NAME_MAX], int *out_n,
+                    struct errmsg *e)
+{
+    int n = 0;
+    for (const char *at = text; at; n++) {
+        at += strspn(at, " \t");
+        const char *comma = strchr(at, ',');
+        size_t len = comma ? (size_t)(comma - at) : strlen(at);
+        while (len && strchr(" \t", at[len - 1]))
+            len--;
+        if (n == MATRIX_LIST_MAX)
+            return errmsg_set(e, STATUS_LIMIT, "more than %d names", MATRIX_LIST_MAX);
+        status st = take_name(at, len, out[n], e);
+        for (int i = 0; i < n && !st; i++)
+            if (strcmp(out[i], out[n]) == 0)
+                st = errmsg_set(e, STATUS_INVALID, "%s is listed twice", out[n]);
+        if (st)
+            return st;
+        at = comma ? comma + 1 : NULL;
+    }
+    *out_n = n;
+    return STATUS_OK;
+}
+
+status matrix_names(const struct matrix *m, enum matrix_key key,
+                    char out[MATRIX_LIST_MAX][MATRIX_NAME_MAX], int *out_n, struct errmsg *e)
+{
+    const struct matrix_line *l = m->set[key];
+    status st = split(l->value, out, out_n, e);
+    return st ? matrix_fail(m, l->line, st, e) : STATUS_OK;
+}
+
+/* ---- members ---- */
+
+static status set_text(char **to, const char *text)
+{
+    mem_free(*to);
+    *to = mem_strdup(text);
+    return *to ? STATUS_OK : STATUS_NOMEM;
+}
+
+/* A path in the file is seen from the file. */
+static status set_profile(const struct matrix *m, struct matrix_member *w, const char *value)
+{
+    size_t n = strlen(value);
+    const char *slash = strrchr(m->path, '/');
+    bool is_path = strchr(value, '/') || (n > 4 && strcmp(value + n - 4, ".ini") == 0);
+    char *path = is_path && value[0] != '/' && slash
+                     ? mem_printf("%.*s/%s", (int)(slash - m->path), m->path, value)
+                     : mem_printf("%s%s", is_path && value[0] != '/' ? "./" : "", value);
+    mem_free(w->profile);
+    w->profile = path;
+    return path ? STATUS_OK : STATUS_NOMEM;
+}
+
+static status check_method(const char *method, int line, struct errmsg *e)
+{
+    struct given nothing = {.n = 0};
+    return given_protect(&nothing, method, "seed", "0", line, e);
+}
+
+static status take_option(const struct matrix *m, struct matrix_member *w, bool protects,
+                          const struct matrix_line *l, struct errmsg *e)
+{
+    if (protects)
+        return strcmp(l->key, "method") == 0
+                   ? check_method(w->method, l->line, e)
+                   : given_protect(&w->given, w->method, l->key, l->value, l->line, e);
+    if (strcmp(l->key, "profile") != 0)
+        return given_train(&w->given, l->key, l->value, l->line, e);
+    w->line = l->line;
+    return set_profile(m, w, l->value);
+}
+
+/* The member that a section describes: section is its first line. */
+static status read_section(const struct matrix *m, int section, bool protects,
+                           struct matrix_member *w, struct errmsg *e)
+{
+    status st = protects ? set_text(&w->method, w->name) : STATUS_OK;
+    for (int i = section; i < m->n_lines && !st && protects; i++)
+        if (strcmp(m->lines[i].section, m->lines[section].section) == 0 &&
+            strcmp(m->lines[i].key, "method") == 0)
+            st = set_text(&w->method, m->lines[i].value);
+    for (int i = section; i < m->n_lines && !st; i++) {
+        const struct matrix_line *l = &m->lines[i];
+        if (strcmp(l->section, m->lines[section].section) != 0)
+            continue;
+        st = take_option(m, w, protects, l, e);
+        if (st)
+            return matrix_fail(m, l->line, st, e);
+    }
+    return st;
+}
+
+/* A name without a section is the method, or the profile. */
+static status read_name(const struct matrix *m, bool protects, struct matrix_member *w,
+                        struct errmsg *e)
+{
+    if (strcmp(w->name, protects ? "clean" : "none") == 0)
+        return STATUS_OK;
+    if (!protects)
+        return set_profile(m, w, w->name);
+    status st = check_method(w->name, w->line, e);
+    return st ? matrix_fail(m, w->line, st, e) : set_text(&w->method, w->name);
+}
+
+static status read_member(const struct matrix *m, bool protects, struct matrix_member *w,
+                          struct errmsg *e)
+{
+    for (int i = 0; i < m->n_lines; i++) {
+        const char *name = matrix_section(&m->lines[i], protects ? "protection" : "countermeasure");
+        if (name && strcmp(name, w->name) == 0)
+            return read_section(m, i, protects, w, e);
+    }
+    return read_name(m, protects, w, e);
+}
+
+/* Sections that no list names are checked as well. */
+static status check_sections(const struct matrix *m, bool protects, struct errmsg *e)
+{
+    AUTO(mem_free) struct matrix_member *w = mem_alloc(sizeof *w);
+    status st = w ? STATUS_OK : STATUS_NOMEM;
+    for (int i = 0; i < m->n_lines && !st; i++) {
+        const struct matrix_line *l = &m->lines[i];
+        const char *name = matrix_section(l, protects ? "protection" : "countermeasure");
+        if (!name || !matrix_begins(m, i))
+            continue;
+        *w = (struct matrix_member){.line = l->line};
+        st = take_name(name, strlen(name), w->name, e);
+        if (!st && strcmp(name, protects ? "clean" : "none") == 0)
+            st = errmsg_set(e, STATUS_INVALID, "%s is what nothing is done to, and has no options",
+                            name);
+        st = st ? matrix_fail(m, l->line, st, e) : read_section(m, i, protects, w, e);
+        mem_free(w->method);
+        mem_free(w->profile);
+    }
+    return st;
+}
+
+static status read_list(const struct matrix *m, bool protects, struct matrix_member *w, int n,
+                        char names[MATRIX_LIST_MAX][MATRIX_NAME_MAX], struct errmsg *e)
+{
+    status st = check_sections(m, protects, e);
+    for (int i = 0; i < n && !st; i++) {
+        snprintf(w[i].name, sizeof w[i].name, "%s", names[i]);
+        w[i].line = m->set[protects ? MATRIX_PROTECTIONS : MATRIX_COUNTERMEASURES]->line;
+        st = read_member(m, protects, &w[i], e);
+    }
+    return st;
+}
+
+status matrix_members(struct matrix *m, struct errmsg *e)
+{
+    char names[MATRIX_LIST_MAX][MATRIX_NAME_MAX];
+    status st = matrix_names(m, MATRIX_PROTECTIONS, names, &m->n_protections, e);
+    if (st)
+        return st;
+    m->protection = mem_zalloc((size_t)m->n_protections, sizeof *m->protection);
+    st = m->protection ? read_list(m, true, m->protection, m->n_protections, names, e)
+                       : STATUS_NOMEM;
+    if (!st)
+        st = matrix_names(m, MATRIX_COUNTERMEASURES, names, &m->n_countermeasures, e);
+    if (st)
+        return st;
+    m->countermeasure = mem_zalloc((size_t)m->n_countermeasures, sizeof *m->countermeasure);
+    return m->countermeasure
+               ? read_list(m, false, m->countermeasure, m->n_countermeasures, names, e)
+               : STATUS_NOMEM;
+}

@@ -1,0 +1,107 @@
+#include "bench/matrix.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "toy.h"
+
+static struct matrix m;
+
+static status read_text(const char *text, const char *preset, struct errmsg *e)
+{
+    toy_write("m.ini", text, strlen(text));
+    return matrix_read(toy_path("m.ini"), preset, &m, e);
+}
+
+#define LISTS "[bench]\nprotections = clean, lsp,\n  strong\ncountermeasures = none, grey, st\n"
+#define SECTIONS                                                                                   \
+    "[protection strong]\nmethod = lsp\neps = 12\n[countermeasure st]\nrecipe = staged\n"          \
+    "profile = own.ini\n"
+
+static void sections_make_members(void **state)
+{
+    (void)state;
+    struct errmsg e = {""};
+    toy_good(read_text(LISTS "seeds = 0, 7\n[train]\nepochs = 3\n" SECTIONS
+                             "[preset quick]\nepochs = 1\nimages = 40\nvictims = resnet8\n",
+                       "quick", &e),
+             &e);
+    assert_string_equal(m.name, "m");
+    assert_int_equal(m.n_protections, 3);
+    assert_null(m.protection[0].method);
+    assert_string_equal(m.protection[1].method, "lsp");
+    assert_string_equal(m.protection[2].method, "lsp");
+    assert_string_equal(given_value(&m.protection[2].given, "eps"), "12");
+    assert_null(m.countermeasure[0].profile);
+    assert_string_equal(m.countermeasure[1].profile, "grey");
+    assert_string_equal(m.countermeasure[2].profile, toy_path("own.ini"));
+    assert_string_equal(given_value(&m.countermeasure[2].given, "recipe"), "staged");
+    assert_string_equal(given_value(&m.train, "epochs"), "1");
+    assert_int_equal(m.images, 40);
+    assert_string_equal(m.victim[0], "resnet8");
+    assert_int_equal(m.n_seeds, 2);
+    assert_int_equal(m.seed[1], 7);
+    matrix_done(&m);
+}
+
+static void mistakes_name_their_line(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *preset, *says;
+    } bad[] = {
+        {"[bench]\nprotection = lsp\n", NULL, "m.ini:2: [bench] has no 'protection'; it has data"},
+        {"[bemch]\nx = 1\n", NULL, "m.ini:2: there is no section [bemch]; there are [bench]"},
+        {"[bench]\nimages = 3\n", NULL, "must list protections"},
+        {LISTS "[train]\nepoch = 3\n", NULL, "m.ini:6: training has no 'epoch'"},
+        {LISTS "images = many\n", NULL, "m.ini:5: images must be a whole number"},
+        {LISTS "victims = lenet\n", NULL, "m.ini:5: there is no network 'lenet'; there are"},
+        {LISTS "seeds = one\n", NULL, "m.ini:5: 'one' is no seed"},
+        {LISTS "seeds = 1\nseeds = 2\n", NULL, "m.ini:6: seeds is given twice"},
+        {LISTS "images = 1\n  2\n", NULL, "m.ini:6: images is given twice"},
+        {LISTS "[protection strong]\nmethod = lsp\nrounds = 2\n", NULL, "m.ini:7: lsp has no"},
+        {LISTS, NULL, "m.ini:2: there is no protection 'strong'"},
+        {LISTS SECTIONS "[protection unused]\nmethod = magic\n", NULL, "there is no protection"},
+        {LISTS SECTIONS "[protection unused]\nmethod = lsp\nx = 1\n", NULL, "m.ini:13: lsp has no"},
+        {LISTS SECTIONS "[countermeasure none]\nrecipe = staged\n", NULL, "m.ini:12: none is what"},
+        {LISTS SECTIONS "[preset a]\nepochs = x\n", NULL, "m.ini:12: epochs"},
+        {LISTS SECTIONS "[preset a]\nepochs = 1\n", "b", "has no preset 'b'; it has a"},
+        {"[bench]\nprotections = clean, clean\ncountermeasures = none\n", NULL, "listed twice"},
+        {"[bench]\nprotections = clean lsp\ncountermeasures = none\n", NULL, "is no name"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        struct errmsg e = {""};
+        assert_int_equal(toy_bad(read_text(bad[i].text, bad[i].preset, &e), &e, bad[i].says),
+                         STATUS_INVALID);
+        matrix_done(&m);
+    }
+}
+
+static void without_memory_nothing_is_left(void **state)
+{
+    (void)state;
+    for (unsigned long n = 1;; n++) {
+        struct errmsg e = {""};
+        toy_write("m.ini", LISTS SECTIONS, strlen(LISTS SECTIONS));
+        fault_set(FAULT_MEM, n, 0, 0);
+        status st = matrix_read(toy_path("m.ini"), NULL, &m, &e);
+        fault_clear();
+        matrix_done(&m);
+        if (!st)
+            return;
+        assert_int_equal(st, STATUS_NOMEM);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sections_make_members),
+        cmocka_unit_test(mistakes_name_their_line),
+        cmocka_unit_test(without_memory_nothing_is_left),
+    };
+    return cmocka_run_group_tests_name("bench matrix", tests, toy_setup, toy_teardown);
+}
