@@ -20,6 +20,7 @@ static const struct cli_command commands[] = {
     {"eval", cmd_eval, "evaluate a classifier"},
     {"protect", cmd_protect, "write an unlearnable version of a tree"},
     {"unpack", cmd_unpack, "turn IDX and CIFAR files into an ImageFolder tree"},
+    {"bench", cmd_bench, "measure protections and countermeasures: a table of experiments"},
     {"report", cmd_report, "an HTML page about training runs"},
 };
 

@@ -9,7 +9,7 @@
  *
  * Parts, bottom up: image set -> loader (batches, decoded ahead) -> networks -> evaluation ->
  * recipes -> training run (checkpoints, log); beside them trainings by steps (diffusion models,
- * restorers), protections, unpacking of array archives, report.
+ * restorers), protections, unpacking of array archives, benches (tables of experiments), report.
  *
  * What depends on what: a batch is a pure function of (files, options, seed, epoch, batch number);
  * a run is a pure function of (files, options, seed, thread count) on one machine. A run that was
@@ -522,6 +522,121 @@ struct train_unpack_options {
 /* Existing files are replaced; a call that fails or is stopped removes everything that it wrote. */
 status train_unpack(const struct train_unpack_options *opt, int *out_images,
                     struct errmsg *e) MUST_USE;
+
+/* ================================ bench ================================ */
+/*
+ * A table of experiments: each protection, each countermeasure against it, each victim and each
+ * seed is a cell, whose figure is what a victim learned. A matrix file says which:
+ *
+ *     [bench]
+ *     data = train            ; folders, as seen from this file; or as options of the call
+ *     test = test
+ *     images = 10000          ; balanced over the classes; also: size, channels
+ *     protections = clean, lsp, strong
+ *     countermeasures = none, grey, staged
+ *     victims = resnet18
+ *     seeds = 0, 1, 2
+ *     [train]                 ; options of `relearn train`, for all cells
+ *     epochs = 20
+ *     [protection strong]     ; without a section the name is the method; clean is none
+ *     method = lsp
+ *     eps = 12
+ *     [countermeasure staged] ; without a section the name is the profile; none is none
+ *     profile = grey          ; and/or options of `relearn train` (on top of [train])
+ *     recipe = staged
+ *     [preset quick]          ; keys of [bench] and of [train], on top of them, when it is asked for
+ *     epochs = 2
+ *
+ * A cell is known by the SHA-256 of all that decides it: its options as the commands get them, the
+ * data's digests, the profile's id, the program's version. What is changed makes another cell, and
+ * nothing that was measured is lost or overwritten. In OUT:
+ *
+ * - results/ID.json: description and figures of a cell; failed/ID.json: why there are none;
+ *
+ * - trees/ID: images that cells share (clean, protected, purified), removed when no open cell of the
+ *   matrix needs them; whole when trees/ID.json is there;
+ *
+ * - runs/ID: a training under way; logs/ID.log: what the commands said; cache: of the purifier;
+ *
+ * - claims/ID: who works at a cell or a tree. Any number of calls, also on other hosts that share
+ *   OUT, divide the cells. A claim is void when its process is gone, or after ten minutes without
+ *   a sign of life.
+ *
+ * The work is done by the program's own commands, run as child processes, which end with the
+ * caller. Whatever ends it, the same call goes on: only what a child had not saved is lost.
+ */
+struct train_bench_options {
+    const char *matrix;              /* the file */
+    const char *preset;              /* NULL: none */
+    const char *data_dir, *test_dir; /* NULL: the matrix says it */
+    const char *out_dir;             /* NULL: bench-NAME, NAME the file's without .ini */
+    const char *cells;   /* glob of "PROTECTION COUNTERMEASURE VICTIM SEED"; NULL: all */
+    const char *program; /* path of relearn */
+    int jobs;            /* cells at a time; 0: 1 */
+    int threads;         /* of all jobs together; 0: cpu_count() */
+    bool keep;           /* trees */
+    bool quiet;
+};
+struct train_bench;
+/* Reads the matrix and the data, whose pixels make the cells' names. Makes nothing. INVALID names
+   file and line of a mistake. */
+status train_bench_open(const struct train_bench_options *opt, struct train_bench **out,
+                        struct errmsg *e) MUST_USE;
+void train_bench_free(struct train_bench *b);
+DEFINE_FREEP(struct train_bench *, train_bench_free)
+
+enum train_bench_state {
+    TRAIN_BENCH_OPEN,
+    TRAIN_BENCH_CLAIMED, /* somebody works at it */
+    TRAIN_BENCH_FAILED,  /* and will be tried again */
+    TRAIN_BENCH_DONE,
+    TRAIN_BENCH_STATE_COUNT
+};
+extern const char *const train_bench_states[TRAIN_BENCH_STATE_COUNT + 1]; /* then NULL */
+enum train_bench_figure {
+    TRAIN_BENCH_LAST,  /* accuracy on the test images after the last epoch */
+    TRAIN_BENCH_BEST,  /* the best of all epochs that were tested */
+    TRAIN_BENCH_TRAIN, /* accuracy on the images it was trained on */
+    TRAIN_BENCH_PSNR,  /* dB, of those to the clean ones (mean squared error over 1000 of them);
+                          INFINITY where they are these */
+    TRAIN_BENCH_FIGURE_COUNT
+};
+extern const char *const train_bench_figures[TRAIN_BENCH_FIGURE_COUNT + 1]; /* then NULL */
+struct train_bench_cell {
+    const char *protection, *countermeasure, *victim; /* live as long as the bench */
+    uint64_t seed;
+    char id[DIGEST_HEX_LEN + 1];
+    enum train_bench_state state;
+    double figure[TRAIN_BENCH_FIGURE_COUNT]; /* when done; NAN: not measured */
+    double seconds;                          /* of its training, when done */
+    char why[256];                           /* it failed */
+};
+/* Cells that the pattern names, row by row: by protection, countermeasure, victim, seed. */
+int train_bench_cells(const struct train_bench *b);
+/* As it is on disk now. */
+status train_bench_cell(const struct train_bench *b, int i, struct train_bench_cell *out,
+                        struct errmsg *e) MUST_USE;
+/* Seconds until all is done with these jobs, by the trainings that were measured; NAN: none was. */
+double train_bench_time_left(const struct train_bench *b);
+
+struct train_bench_result {
+    int done, failed, cells; /* done: of all cells, whoever did it */
+    char first_why[256];     /* of the first that failed */
+};
+/* Works until no cell is open: done, or failed in this call. Shows progress unless quiet.
+   CANCELLED within a second of a signal; the same call goes on. */
+status train_bench_run(struct train_bench *b, struct train_bench_result *out,
+                       struct errmsg *e) MUST_USE;
+
+enum train_bench_format {
+    TRAIN_BENCH_MARKDOWN, /* a table for each victim: mean ± deviation over seeds, of one figure */
+    TRAIN_BENCH_CSV,      /* a line for each mean, of all figures */
+    TRAIN_BENCH_JSON      /* the same, with all cells */
+};
+/* Appends what is measured so far. Deviations are those of a sample (n-1). */
+status train_bench_table(const struct train_bench *b, enum train_bench_format format,
+                         enum train_bench_figure figure, struct buf *out,
+                         struct errmsg *e) MUST_USE;
 
 /* ================================ report ================================ */
 

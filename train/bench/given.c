@@ -13,7 +13,7 @@ static const char *const quantises[] = {"round", "truncate", "positive-half", NU
 struct training {
     int epochs, batch, warmup, pad, staged_probe, test_every, test_limit, precision;
     double lr, momentum, weight_decay, clip;
-    bool flip, acm, skip_bad;
+    bool flip, acm;
     char recipe[PARAM_TEXT_MAX], augment[PARAM_TEXT_MAX];
 };
 #define ROW(key, kind, least, most)                                                                \
@@ -34,7 +34,6 @@ static const struct param train_rows[] = {
     {"precision", PARAM_ENUM, offsetof(struct training, precision), .names = nn_precision_names,
      .standard = "f32", .about = ""},
     ROW(recipe, PARAM_TEXT, 0, 0),
-    ROW(skip_bad, PARAM_BOOL, 0, 0),
     ROW(staged_probe, PARAM_INT, 1, 1 << 24),
     ROW(test_every, PARAM_INT, 0, 1000000),
     ROW(test_limit, PARAM_INT, 0, 1 << 30),
@@ -191,7 +190,7 @@ status given_train(struct given *g, const char *key, const char *value, int line
 status given_check_recipe(const struct given *g, int *out_line, struct errmsg *e)
 {
     const char *chosen = given_value(g, "recipe");
-    chosen = chosen ? chosen : "standard";
+    chosen = chosen ? chosen : train_options_default().recipe;
     for (int i = 0; i < g->n; i++) {
         const char *key = g->item[i].key;
         const struct train_recipe *r = param_find(&train_table, key) ? NULL : recipe_of(key);

@@ -84,6 +84,11 @@ static status take_numbers(struct matrix *m, struct errmsg *e)
 
 static status take_victims(struct matrix *m, struct errmsg *e)
 {
+    if (!m->set[MATRIX_VICTIMS]) {
+        snprintf(m->victim[0], sizeof m->victim[0], "%s", train_options_default().arch);
+        m->n_victims = 1;
+        return STATUS_OK;
+    }
     AUTO(buf_done) struct buf names = BUF_INIT(400);
     const struct train_net *net;
     status st = matrix_names(m, MATRIX_VICTIMS, m->victim, &m->n_victims, e);
@@ -100,6 +105,10 @@ static status take_victims(struct matrix *m, struct errmsg *e)
 
 static status take_seeds(struct matrix *m, struct errmsg *e)
 {
+    if (!m->set[MATRIX_SEEDS]) {
+        m->n_seeds = 1; /* 0 */
+        return STATUS_OK;
+    }
     char names[MATRIX_LIST_MAX][MATRIX_NAME_MAX];
     status st = matrix_names(m, MATRIX_SEEDS, names, &m->n_seeds, e);
     for (int i = 0; i < m->n_seeds && !st; i++) {
@@ -112,9 +121,6 @@ static status take_seeds(struct matrix *m, struct errmsg *e)
     return st;
 }
 
-static struct matrix_line alone_resnet = {NULL, NULL, "resnet18", 0},
-                          alone_zero = {NULL, NULL, "0", 0};
-
 static status resolve(struct matrix *m, const char *preset, struct errmsg *e)
 {
     status st = apply_all(m, preset, e);
@@ -123,10 +129,6 @@ static status resolve(struct matrix *m, const char *preset, struct errmsg *e)
     if (!m->set[MATRIX_PROTECTIONS] || !m->set[MATRIX_COUNTERMEASURES])
         return errmsg_set(e, STATUS_INVALID,
                           "%s: [bench] must list protections and countermeasures", m->path);
-    if (!m->set[MATRIX_VICTIMS])
-        m->set[MATRIX_VICTIMS] = &alone_resnet;
-    if (!m->set[MATRIX_SEEDS])
-        m->set[MATRIX_SEEDS] = &alone_zero;
     m->data = m->set[MATRIX_DATA] ? m->set[MATRIX_DATA]->value : NULL;
     m->test = m->set[MATRIX_TEST] ? m->set[MATRIX_TEST]->value : NULL;
     st = take_numbers(m, e);

@@ -1,0 +1,182 @@
+/* relearn bench: a table of experiments. */
+#include "cli.h"
+#include "train/train.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/banned.h"
+
+struct benching {
+    struct train_bench_options o;
+    struct cli_choice figure;
+    int keep, quiet, list, table, csv, json;
+};
+
+static int print_list_json(const struct train_bench *b, struct errmsg *e)
+{
+    AUTO(buf_done) struct buf out = BUF_INIT((size_t)64 << 20);
+    status st = train_bench_table(b, TRAIN_BENCH_JSON, TRAIN_BENCH_LAST, &out, e);
+    if (st)
+        return cli_fail(st, e);
+    fputs(out.data, stdout);
+    return 0;
+}
+
+static void print_count(const int count[TRAIN_BENCH_STATE_COUNT], int cells, double left)
+{
+    printf("%d cells: %d done, %d open, %d claimed, %d failed", cells, count[TRAIN_BENCH_DONE],
+           count[TRAIN_BENCH_OPEN], count[TRAIN_BENCH_CLAIMED], count[TRAIN_BENCH_FAILED]);
+    if (isfinite(left) && left > 0)
+        printf("; about %.0f min of training left", left / 60);
+    printf("\n");
+}
+
+static int print_list(const struct train_bench *b, int json)
+{
+    struct errmsg e = {""};
+    int count[TRAIN_BENCH_STATE_COUNT] = {0}, n = train_bench_cells(b);
+    if (json)
+        return print_list_json(b, &e);
+    for (int i = 0; i < n; i++) {
+        struct train_bench_cell c;
+        status st = train_bench_cell(b, i, &c, &e);
+        if (st)
+            return cli_fail(st, &e);
+        count[c.state]++;
+        printf("%-8s %s %s %s %" PRIu64, train_bench_states[c.state], c.protection,
+               c.countermeasure, c.victim, c.seed);
+        if (c.state == TRAIN_BENCH_DONE)
+            printf(": %.1f %%", 100 * c.figure[TRAIN_BENCH_LAST]);
+        else if (c.why[0])
+            printf(": %s", TEXT_SHOWN(c.why));
+        printf("\n");
+    }
+    print_count(count, n, train_bench_time_left(b));
+    return 0;
+}
+
+static int print_table(const struct benching *a, const struct train_bench *b)
+{
+    struct errmsg e = {""};
+    AUTO(buf_done) struct buf out = BUF_INIT((size_t)64 << 20);
+    status st = train_bench_table(b,
+                                  a->json  ? TRAIN_BENCH_JSON
+                                  : a->csv ? TRAIN_BENCH_CSV
+                                           : TRAIN_BENCH_MARKDOWN,
+                                  (enum train_bench_figure)a->figure.chosen, &out, &e);
+    if (st)
+        return cli_fail(st, &e);
+    fputs(out.data, stdout);
+    return 0;
+}
+
+static int run(const struct benching *a, struct train_bench *b)
+{
+    struct errmsg e = {""};
+    struct train_bench_result r = {.done = 0};
+    status st = train_bench_run(b, &r, &e);
+    if (st == STATUS_CANCELLED) {
+        fprintf(stderr, "relearn: stopped with %d of %d cells done (the same command goes on)\n",
+                r.done, r.cells);
+        return status_exit(st);
+    }
+    if (st)
+        return cli_fail(st, &e);
+    int rc = print_table(a, b);
+    if (r.failed)
+        fprintf(stderr, "relearn: %d of %d cells failed (the same command tries them again): %s\n",
+                r.failed, r.cells, TEXT_SHOWN(r.first_why));
+    return r.failed ? 1 : rc;
+}
+
+/* clang-format off */
+static const char about[] =
+    "Measures a table of experiments: each protection of a matrix file, each countermeasure against it,\n"
+    "each victim and each seed is a cell, the accuracy that a classifier reaches on clean test images.\n"
+    "Cells that are measured are not measured again, and whatever ends it, the same command goes on.\n"
+    "Several may run on one DIR, on hosts that share it, too: they divide the cells.\n"
+    "A matrix file:\n"
+    "\n"
+    "[bench]\n"
+    "data = train            ; DIR/<class>/<image>, as seen from this file; or --data\n"
+    "test = test             ; or --test\n"
+    "images = 10000          ; balanced over classes (default: all); also: size, channels\n"
+    "protections = clean, lsp, strong\n"
+    "countermeasures = none, grey, staged\n"
+    "victims = resnet18      ; networks (default: resnet18)\n"
+    "seeds = 0, 1, 2         ; (default: 0)\n"
+    "[train]                 ; options of relearn train, for all cells\n"
+    "epochs = 20\n"
+    "[protection strong]     ; method, and options of relearn protect with that method\n"
+    "method = lsp\n"
+    "eps = 12\n"
+    "[countermeasure staged] ; a purification profile, and/or options of relearn train\n"
+    "recipe = staged\n"
+    "[preset quick]          ; keys of [bench] and [train] on top of these, with --preset quick\n"
+    "epochs = 2\n"
+    "\n"
+    "A protection without a section is a method (relearn protect --list), clean none; a countermeasure\n"
+    "without one is a profile (relearn profile ls), none nothing. A cell is known by all that decides it,\n"
+    "the pixels and this program's version included: what is changed makes another cell.\n"
+    "DIR has results/ (a JSON file for each cell), failed/, logs/ (of what ran), trees/ (images that cells\n"
+    "share, removed when no open cell needs them), runs/ (trainings under way), claims/ (who is at\n"
+    "what) and the purifier's cache/. All but results/ may be removed while nothing runs.";
+/* clang-format on */
+
+static int parse(struct benching *a, int argc, char **argv)
+{
+    const struct cli_option options[] = {
+        {"preset", 0, CLI_STRING, &a->o.preset, "NAME", "of the matrix: what it says goes first"},
+        {"data", 'd', CLI_STRING, &a->o.data_dir, "DIR", "clean training images"},
+        {"test", 't', CLI_STRING, &a->o.test_dir, "DIR", "clean test images"},
+        {"out", 'o', CLI_STRING, &a->o.out_dir, "DIR",
+         "where all is kept; default bench-NAME of NAME.ini"},
+        {"cells", 0, CLI_STRING, &a->o.cells, "PATTERN",
+         "only those: a pattern of 'PROTECTION COUNTERMEASURE VICTIM SEED', such as 'lsp *'"},
+        {"jobs", 0, CLI_INT, &a->o.jobs, "N", "cells at a time; default 1"},
+        {"threads", 'j', CLI_INT, &a->o.threads, "N", "of all of them; default: all CPUs"},
+        {"list", 0, CLI_FLAG, &a->list, NULL,
+         "only say which cells are done, open, claimed, failed"},
+        {"table", 0, CLI_FLAG, &a->table, NULL, "only print the table of what is measured"},
+        {"figure", 0, CLI_CHOICE, &a->figure, "last|best|train|psnr",
+         "of the table: accuracy after the last epoch, the best, on training images; PSNR"},
+        {"csv", 0, CLI_FLAG, &a->csv, NULL, "print the table as CSV, with all figures"},
+        {"json", 0, CLI_FLAG, &a->json, NULL, "print table and cells as JSON"},
+        {"keep", 0, CLI_FLAG, &a->keep, NULL, "keep images that cells share"},
+        CLI_ROW_QUIET(a->quiet),
+    };
+    const struct cli_spec spec = {
+        "relearn bench", "[OPTION]… MATRIX.ini", about, options, ARRAY_LEN(options), 1, 1};
+    int first, rc = cli_parse(&spec, argc, argv, &first);
+    if (rc != CLI_GO)
+        return rc;
+    if (a->list && a->table)
+        return cli_usage_error(&spec, "--list or --table, not both");
+    if (a->csv && (a->json || a->list))
+        return cli_usage_error(&spec, "--csv is of the table, and in place of --json");
+    a->o.matrix = argv[first];
+    a->o.keep = a->keep;
+    a->o.quiet = a->quiet;
+    return CLI_GO;
+}
+
+int cmd_bench(int argc, char **argv)
+{
+    struct benching a = {.figure = {train_bench_figures, TRAIN_BENCH_FIGURE_COUNT, 0},
+                         .o = {.program = "/proc/self/exe"}};
+    int rc = parse(&a, argc, argv);
+    if (rc != CLI_GO)
+        return rc;
+    stop_install();
+    stop_waits_for("what runs has been told to stop");
+    struct errmsg e = {""};
+    AUTO(train_bench_free) struct train_bench *b = NULL;
+    status st = train_bench_open(&a.o, &b, &e);
+    if (st)
+        return cli_fail(st, &e);
+    if (a.list)
+        return print_list(b, a.json);
+    return a.table ? print_table(&a, b) : run(&a, b);
+}

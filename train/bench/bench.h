@@ -1,0 +1,62 @@
+#ifndef TRAIN_BENCH_BENCH_H
+#define TRAIN_BENCH_BENCH_H
+/* bench: the cells of a matrix, and the trees of images that they share, as its files see them. */
+#include "bench/matrix.h"
+
+enum bench_tree_kind { BENCH_CLEAN, BENCH_PROTECTED, BENCH_PURIFIED };
+struct bench_tree {
+    char id[DIGEST_HEX_LEN + 1];
+    enum bench_tree_kind kind;
+    int source;                     /* the tree it is made of; -1: the data */
+    const struct matrix_member *by; /* what makes it; NULL: a copy */
+    json_t *description;            /* everything that decides it */
+};
+struct bench_cell {
+    char id[DIGEST_HEX_LEN + 1];
+    int protection, countermeasure, victim; /* of the matrix */
+    uint64_t seed;
+    int tree; /* that it is trained on */
+    bool chosen;
+    json_t *description;
+};
+
+struct train_bench {
+    struct matrix matrix;
+    char *data, *test, *out, *program; /* absolute, but for the program */
+    int jobs, threads;                 /* threads: of one job */
+    bool keep, quiet;
+    char data_digest[DIGEST_HEX_LEN + 1], test_digest[DIGEST_HEX_LEN + 1];
+    struct bench_tree *tree; /* the first is the clean one */
+    int n_trees;
+    struct bench_cell *cell;
+    int n_cells;
+};
+
+/* OUT/FOLDER/IDTAIL, for mem_free; NULL without memory. */
+char *bench_path(const struct train_bench *b, const char *folder, const char *id, const char *tail);
+bool bench_there(const struct train_bench *b, const char *folder, const char *id, const char *tail);
+/* The object in such a file. CORRUPT: it is none. */
+status bench_read(const struct train_bench *b, const char *folder, const char *id, json_t **out,
+                  struct errmsg *e) MUST_USE;
+
+/* ---- plan.c ---- */
+/* Makes trees and cells of the matrix. */
+status bench_plan(struct train_bench *b, const char *pattern, struct errmsg *e) MUST_USE;
+/* The options of a cell's training, but for paths and threads. */
+status bench_train_options(const struct matrix *m, const struct bench_cell *c, struct given *out,
+                           struct errmsg *e) MUST_USE;
+
+/* ---- result.c ---- */
+struct bench_figures {
+    const char *train_json; /* what `relearn train --json` printed */
+    double seconds;
+    bool resumed;
+};
+/* Writes the cell's result, unless there is one. */
+status bench_result_write(const struct train_bench *b, const struct bench_cell *c,
+                          const struct bench_figures *f, struct errmsg *e) MUST_USE;
+/* Remembers why there is none. */
+status bench_failure_write(const struct train_bench *b, const struct bench_cell *c, const char *why,
+                           struct errmsg *e) MUST_USE;
+
+#endif

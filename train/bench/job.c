@@ -1,0 +1,137 @@
+#include "bench/work.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { SAID_MAX = 4096, PRINTED_MAX = 1 << 16 };
+
+const char *job_id(const struct work *w, const struct job *j)
+{
+    return j->cell >= 0 ? w->b->cell[j->cell].id : w->b->tree[j->tree].id;
+}
+
+static status open_file(const struct work *w, const struct job *j, const char *folder,
+                        const char *tail, int flags, int *out, struct errmsg *e)
+{
+    AUTO(mem_free) char *path = bench_path(w->b, folder, job_id(w, j), tail);
+    status st =
+        path ? io_open(AT_FDCWD, path, O_WRONLY | O_CREAT | flags, 0666, out) : STATUS_NOMEM;
+    return st ? errmsg_set(e, st, "cannot write %s: %s", path ? path : folder, status_text(st))
+              : STATUS_OK;
+}
+
+static status spawn(const struct work *w, struct job *j, const struct command *c, struct errmsg *e)
+{
+    AUTO(fd_close) int log = -1;
+    AUTO(fd_close) int out = -1;
+    struct stat sb;
+    status st = open_file(w, j, "logs", ".log", O_APPEND, &log, e);
+    if (!st && j->cell >= 0)
+        st = open_file(w, j, "runs", ".out", O_TRUNC, &out, e);
+    if (st)
+        return st;
+    j->log_from = fstat(log, &sb) == 0 ? sb.st_size : 0;
+    const struct child_options o = {.program = w->b->program,
+                                    .argv = c->argv,
+                                    .dir_fd = -1,
+                                    .out_fd = out >= 0 ? out : log,
+                                    .err_fd = log,
+                                    .own_group = true};
+    st = child_start(&o, &j->pid);
+    return st ? errmsg_set(e, st, "cannot start %s", w->b->program) : STATUS_OK;
+}
+
+/* A run that has not come to its first checkpoint is begun anew. */
+static status start_cell(struct work *w, struct job *j, struct command *c, struct errmsg *e)
+{
+    const struct bench_cell *cell = &w->b->cell[j->cell];
+    AUTO(mem_free) struct given *options = mem_alloc(sizeof *options);
+    status st = options ? bench_train_options(&w->b->matrix, cell, options, e) : STATUS_NOMEM;
+    if (st)
+        return st;
+    j->resumed = bench_there(w->b, "runs", cell->id, "/checkpoint.safetensors") &&
+                 bench_there(w->b, "runs", cell->id, "/config.json");
+    command_cell(c, w->b, cell, options, j->resumed);
+    return STATUS_OK;
+}
+
+status job_start(struct work *w, struct job *j, struct errmsg *e)
+{
+    j->began_ns = time_mono_ns();
+    if (j->cell < 0 && w->b->tree[j->tree].kind == BENCH_CLEAN)
+        return tree_write_clean(w->b, work_tick, w, e);
+    struct command c = {.n = 0};
+    status st = STATUS_OK;
+    if (j->cell >= 0)
+        st = start_cell(w, j, &c, e);
+    else
+        command_tree(&c, w->b, j->tree);
+    if (!st)
+        st = c.st ? c.st : spawn(w, j, &c, e);
+    command_done(&c);
+    return st;
+}
+
+/* ---- the end ---- */
+
+/* The last line that a child wrote, without its "relearn: ". */
+static void last_line(const struct work *w, const struct job *j, int code, struct errmsg *e)
+{
+    AUTO(mem_free) char *path = bench_path(w->b, "logs", job_id(w, j), ".log");
+    AUTO(fd_close) int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    char text[SAID_MAX + 1] = "";
+    size_t n = 0;
+    struct stat sb;
+    off_t from = j->log_from;
+    if (fd >= 0 && fstat(fd, &sb) == 0 && sb.st_size - from > SAID_MAX)
+        from = sb.st_size - SAID_MAX;
+    if (fd < 0 || io_pread(fd, text, SAID_MAX, from, &n))
+        n = 0;
+    while (n && strchr("\n\r ", text[n - 1]))
+        n--;
+    text[n] = 0;
+    const char *line = strrchr(text, '\n');
+    line = line ? line + 1 : text;
+    line += strncmp(line, "relearn: ", 9) == 0 ? 9 : 0;
+    if (*line)
+        errmsg_set(e, STATUS_IO, "%s", line);
+    else
+        errmsg_set(e, STATUS_IO, "relearn ended with status %d and said nothing", code);
+}
+
+static void remove_run(const struct work *w, const struct bench_cell *c)
+{
+    AUTO(mem_free) char *run = bench_path(w->b, "runs", c->id, "");
+    AUTO(mem_free) char *out = bench_path(w->b, "runs", c->id, ".out");
+    if (run)
+        tree_remove_folder(run);
+    if (out)
+        (void)unlink(out);
+}
+
+static status end_cell(struct work *w, struct job *j, double seconds, struct errmsg *e)
+{
+    const struct bench_cell *c = &w->b->cell[j->cell];
+    AUTO(mem_free) char *out = bench_path(w->b, "runs", c->id, ".out");
+    AUTO(mem_free) void *text = NULL;
+    size_t len;
+    status st = out ? io_read_file(out, PRINTED_MAX, &text, &len, e) : STATUS_NOMEM;
+    const struct bench_figures f = {text, seconds, j->resumed};
+    if (!st)
+        st = bench_result_write(w->b, c, &f, e);
+    if (!st)
+        remove_run(w, c);
+    return st;
+}
+
+status job_end(struct work *w, struct job *j, int code, struct errmsg *e)
+{
+    double seconds = (double)(time_mono_ns() - j->began_ns) / 1e9;
+    j->pid = 0;
+    if (code) {
+        last_line(w, j, code, e);
+        return STATUS_IO;
+    }
+    return j->cell >= 0 ? end_cell(w, j, seconds, e) : tree_finish(w->b, j->tree, seconds, e);
+}

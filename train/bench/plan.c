@@ -1,0 +1,211 @@
+/*
+ * The cells of a matrix and the trees that they are trained on, named by what decides them:
+ *
+ *     clean     {"version", "data"}
+ *     protected {"version", "source": {...}, "method", "options"}
+ *     purified  {"version", "source": {...}, "profile"}
+ *     cell      {"version", "images": {...}, "test", "train"}
+ */
+#include "bench/bench.h"
+
+#include <fnmatch.h>
+#include <string.h>
+
+static status name_it(const json_t *description, char id[DIGEST_HEX_LEN + 1])
+{
+    char *text = description ? json_dumps(description, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    if (!text)
+        return STATUS_NOMEM;
+    const struct digest_part part = {text, strlen(text)};
+    struct digest d;
+    status st = digest_sha256(&part, 1, &d);
+    free(text);
+    if (!st)
+        digest_hex(&d, id);
+    return st;
+}
+
+/* ---- trees ---- */
+
+/* Takes the description, and adds the tree unless it is there already. */
+static status add_tree(struct train_bench *b, struct bench_tree t, int *out)
+{
+    status st = name_it(t.description, t.id);
+    int i = 0;
+    while (!st && i < b->n_trees && strcmp(b->tree[i].id, t.id) != 0)
+        i++;
+    if (!st && i == b->n_trees)
+        b->tree[b->n_trees++] = t;
+    else
+        json_decref(t.description);
+    if (!st)
+        *out = i;
+    return st;
+}
+
+static status add_clean(struct train_bench *b, int *out)
+{
+    const struct bench_tree t = {
+        .kind = BENCH_CLEAN,
+        .source = -1,
+        .description = json_pack("{s:s, s:s}", "version", RELEARN_VERSION, "data", b->data_digest)};
+    return add_tree(b, t, out);
+}
+
+static status add_protected(struct train_bench *b, const struct matrix_member *by, int *tree)
+{
+    if (!by->method)
+        return STATUS_OK;
+    const struct bench_tree t = {.kind = BENCH_PROTECTED,
+                                 .source = *tree,
+                                 .by = by,
+                                 .description =
+                                     json_pack("{s:s, s:O, s:s, s:o}", "version", RELEARN_VERSION,
+                                               "source", b->tree[*tree].description, "method",
+                                               by->method, "options", given_json(&by->given))};
+    return add_tree(b, t, tree);
+}
+
+static status add_purified(struct train_bench *b, const struct matrix_member *by,
+                           const char *profile_id, int *tree)
+{
+    if (!by->profile)
+        return STATUS_OK;
+    const struct bench_tree t = {
+        .kind = BENCH_PURIFIED,
+        .source = *tree,
+        .by = by,
+        .description = json_pack("{s:s, s:O, s:s}", "version", RELEARN_VERSION, "source",
+                                 b->tree[*tree].description, "profile", profile_id)};
+    return add_tree(b, t, tree);
+}
+
+/* ---- cells ---- */
+
+static status put_text(struct given *g, const char *key, const char *fmt, ...) PRINTF_LIKE(3, 4);
+static status put_text(struct given *g, const char *key, const char *fmt, ...)
+{
+    struct given_item item = {.flag = false};
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(item.value, sizeof item.value, fmt, args);
+    va_end(args);
+    snprintf(item.key, sizeof item.key, "%s", key);
+    return given_put(g, &item);
+}
+
+status bench_train_options(const struct matrix *m, const struct bench_cell *c, struct given *out,
+                           struct errmsg *e)
+{
+    int line = 0;
+    *out = m->train;
+    status st = given_merge(out, &m->countermeasure[c->countermeasure].given);
+    if (!st && (st = given_check_recipe(out, &line, e)))
+        return matrix_fail(m, line, st, e);
+    if (!st)
+        st = put_text(out, "arch", "%s", m->victim[c->victim]);
+    if (!st)
+        st = put_text(out, "seed", "%llu", (unsigned long long)c->seed);
+    if (!st && m->size)
+        st = put_text(out, "size", "%d", m->size);
+    if (!st && m->channels)
+        st = put_text(out, "channels", "%d", m->channels);
+    return st;
+}
+
+static bool is_chosen(const struct matrix *m, const struct bench_cell *c, const char *pattern)
+{
+    char text[4 * MATRIX_NAME_MAX];
+    snprintf(text, sizeof text, "%s %s %s %llu", m->protection[c->protection].name,
+             m->countermeasure[c->countermeasure].name, m->victim[c->victim],
+             (unsigned long long)c->seed);
+    return !pattern || fnmatch(pattern, text, 0) == 0;
+}
+
+static status add_cell(struct train_bench *b, struct bench_cell c, const char *pattern,
+                       struct errmsg *e)
+{
+    AUTO(mem_free) struct given *options = mem_alloc(sizeof *options);
+    status st = options ? bench_train_options(&b->matrix, &c, options, e) : STATUS_NOMEM;
+    if (st)
+        return st;
+    c.chosen = is_chosen(&b->matrix, &c, pattern);
+    c.description = json_pack("{s:s, s:O, s:s, s:o}", "version", RELEARN_VERSION, "images",
+                              b->tree[c.tree].description, "test", b->test_digest, "train",
+                              given_json(options));
+    if ((st = name_it(c.description, c.id))) {
+        json_decref(c.description);
+        return st;
+    }
+    b->cell[b->n_cells++] = c;
+    return STATUS_OK;
+}
+
+static status add_cells_of(struct train_bench *b, struct bench_cell c, const char *pattern,
+                           struct errmsg *e)
+{
+    const struct matrix *m = &b->matrix;
+    status st = STATUS_OK;
+    for (c.victim = 0; c.victim < m->n_victims; c.victim++)
+        for (int s = 0; s < m->n_seeds && !st; s++) {
+            c.seed = m->seed[s];
+            st = add_cell(b, c, pattern, e);
+        }
+    return st;
+}
+
+static status profile_ids(const struct matrix *m, char (*id)[DIGEST_HEX_LEN + 1], struct errmsg *e)
+{
+    AUTO(mem_free) struct purify_profile *p = mem_alloc(sizeof *p);
+    status st = p ? STATUS_OK : STATUS_NOMEM;
+    for (int i = 0; i < m->n_countermeasures && !st; i++) {
+        const struct matrix_member *w = &m->countermeasure[i];
+        if (!w->profile)
+            continue;
+        st = purify_profile_load(w->profile, p, e);
+        if (st)
+            return matrix_fail(m, w->line, st, e);
+        digest_hex(&p->id, id[i]);
+    }
+    return st;
+}
+
+static status add_all(struct train_bench *b, char (*profile_id)[DIGEST_HEX_LEN + 1],
+                      const char *pattern, struct errmsg *e)
+{
+    const struct matrix *m = &b->matrix;
+    struct bench_cell c = {.seed = 0};
+    int clean = 0, from = 0;
+    status st = add_clean(b, &clean);
+    for (c.protection = 0; c.protection < m->n_protections && !st; c.protection++) {
+        from = clean;
+        st = add_protected(b, &m->protection[c.protection], &from);
+        for (c.countermeasure = 0; c.countermeasure < m->n_countermeasures && !st;
+             c.countermeasure++) {
+            c.tree = from;
+            st = add_purified(b, &m->countermeasure[c.countermeasure], profile_id[c.countermeasure],
+                              &c.tree);
+            if (!st)
+                st = add_cells_of(b, c, pattern, e);
+        }
+    }
+    return st;
+}
+
+status bench_plan(struct train_bench *b, const char *pattern, struct errmsg *e)
+{
+    const struct matrix *m = &b->matrix;
+    size_t rows = (size_t)m->n_protections, columns = (size_t)m->n_countermeasures;
+    AUTO(mem_free)
+    char(*profile_id)[DIGEST_HEX_LEN + 1] = mem_zalloc(columns, sizeof *profile_id);
+    b->tree = mem_zalloc(1 + rows * (1 + columns), sizeof *b->tree);
+    b->cell =
+        mem_zalloc(rows * columns * (size_t)m->n_victims * (size_t)m->n_seeds, sizeof *b->cell);
+    status st = profile_id && b->tree && b->cell ? profile_ids(m, profile_id, e) : STATUS_NOMEM;
+    if (!st)
+        st = add_all(b, profile_id, pattern, e);
+    for (int i = 0; i < b->n_cells && !st; i++)
+        if (b->cell[i].chosen)
+            return STATUS_OK;
+    return st ? st : errmsg_set(e, STATUS_INVALID, "no cell is called '%s'", pattern);
+}

@@ -1,0 +1,22 @@
+#ifndef TRAIN_BENCH_TREE_H
+#define TRAIN_BENCH_TREE_H
+/*
+ * tree: the images that cells share. One is made in trees/ID.part, renamed to trees/ID, and is whole
+ * when its stamp trees/ID.json is there, with its description, the PSNR to the clean images and
+ * how long it took. Removing begins with the stamp.
+ */
+#include "bench/bench.h"
+
+bool tree_ready(const struct train_bench *b, int i);
+/* Writes the clean tree's images, as PNG, to its place aside: the one tree that no command makes.
+   CANCELLED on a signal. `tick` is called now and then. */
+status tree_write_clean(const struct train_bench *b, void (*tick)(void *arg), void *arg,
+                        struct errmsg *e) MUST_USE;
+/* What stands aside is whole: it gets its name and its stamp. */
+status tree_finish(const struct train_bench *b, int i, double seconds, struct errmsg *e) MUST_USE;
+/* Removes trees that no cell without a result needs, and nobody else's work reads. */
+void tree_remove_unneeded(const struct train_bench *b);
+/* Removes a folder and what is in it. */
+void tree_remove_folder(const char *path);
+
+#endif

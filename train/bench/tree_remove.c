@@ -1,0 +1,66 @@
+/* Removing trees that nobody needs. */
+#include "bench/claim.h"
+#include "bench/tree.h"
+
+#include <fcntl.h>
+#include <ftw.h>
+#include <string.h>
+
+static int remove_one(const char *path, const struct stat *sb, int kind, struct FTW *f)
+{
+    (void)sb;
+    (void)kind;
+    (void)f;
+    return remove(path);
+}
+
+void tree_remove_folder(const char *path)
+{
+    (void)nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS); /* what stays is named by no stamp */
+}
+
+/* A tree, and while it is not there, what it is made of and compared with. */
+static void need(const struct train_bench *b, int i, bool *needed)
+{
+    for (needed[i] = true; !tree_ready(b, i) && b->tree[i].source >= 0; i = b->tree[i].source)
+        needed[b->tree[i].source] = needed[0] = true;
+}
+
+/*
+ * Who begins work writes its claim, then looks whether the tree has its stamp. Who removes takes the
+ * stamp away, then looks for claims. So at least one of two sees the other.
+ */
+static void remove_tree(const struct train_bench *b, int i)
+{
+    static const char *const nothing[CLAIM_NEEDS_MAX];
+    struct claim c;
+    AUTO(mem_free) char *claims = mem_printf("%s/claims", b->out);
+    AUTO(mem_free) char *path = bench_path(b, "trees", b->tree[i].id, "");
+    AUTO(mem_free) char *stamp = bench_path(b, "trees", b->tree[i].id, ".json");
+    AUTO(mem_free) char *aside = bench_path(b, "trees", b->tree[i].id, ".json.aside");
+    if (!claims || !path || !stamp || !aside ||
+        claim_take(claims, b->tree[i].id, nothing, CLAIM_STALE_S, &c, NULL))
+        return;
+    if (io_rename(AT_FDCWD, stamp, aside) == STATUS_OK) {
+        if (claim_needed(claims, b->tree[i].id, CLAIM_STALE_S)) {
+            status_ignore(io_rename(AT_FDCWD, aside, stamp), "it is made again");
+        } else {
+            tree_remove_folder(path);
+            (void)unlink(aside);
+        }
+    }
+    claim_release(&c);
+}
+
+void tree_remove_unneeded(const struct train_bench *b)
+{
+    AUTO(mem_free) bool *needed = mem_zalloc((size_t)b->n_trees, sizeof *needed);
+    if (!needed || b->keep)
+        return;
+    for (int i = 0; i < b->n_cells; i++)
+        if (!bench_there(b, "results", b->cell[i].id, ".json"))
+            need(b, b->cell[i].tree, needed);
+    for (int i = 0; i < b->n_trees; i++)
+        if (!needed[i] && tree_ready(b, i))
+            remove_tree(b, i);
+}
