@@ -1,63 +1,52 @@
 #include "bench/given.h"
 
-#include "augment.h"
-
-#include <stddef.h>
 #include <string.h>
 
-/* ---- the tables ---- */
-
-static const char *const quantises[] = {"round", "truncate", "positive-half", NULL};
-
-/* Only their kinds and limits are asked for: the commands have the defaults. */
-struct training {
-    int epochs, batch, warmup, pad, staged_probe, test_every, test_limit, precision;
-    double lr, momentum, weight_decay, clip;
-    bool flip, acm;
-    char recipe[PARAM_TEXT_MAX], augment[PARAM_TEXT_MAX];
-};
-#define ROW(key, kind, least, most)                                                                \
-    {                                                                                              \
-#key, kind, offsetof(struct training, key), .lo = least, .hi = most, .standard = "",       \
-                                                    .about = ""                                    \
+status given_put(struct given *g, const struct given_item *item)
+{
+    int at = 0;
+    while (at < g->n && strcmp(g->item[at].key, item->key) < 0)
+        at++;
+    if (at < g->n && strcmp(g->item[at].key, item->key) == 0) {
+        g->item[at] = *item;
+        return STATUS_OK;
     }
-static const struct param train_rows[] = {
-    ROW(acm, PARAM_BOOL, 0, 0),
-    ROW(augment, PARAM_TEXT, 0, 0),
-    ROW(batch, PARAM_INT, 1, 1 << 20),
-    ROW(clip, PARAM_DOUBLE, 0, 1e9),
-    ROW(epochs, PARAM_INT, 1, 1000000),
-    ROW(flip, PARAM_BOOL, 0, 0),
-    ROW(lr, PARAM_DOUBLE, 0, 1e3),
-    ROW(momentum, PARAM_DOUBLE, 0, 1),
-    ROW(pad, PARAM_INT, 0, 1 << 16),
-    {"precision", PARAM_ENUM, offsetof(struct training, precision), .names = nn_precision_names,
-     .standard = "f32", .about = ""},
-    ROW(recipe, PARAM_TEXT, 0, 0),
-    ROW(staged_probe, PARAM_INT, 1, 1 << 24),
-    ROW(test_every, PARAM_INT, 0, 1000000),
-    ROW(test_limit, PARAM_INT, 0, 1 << 30),
-    ROW(warmup, PARAM_INT, 0, 1 << 30),
-    ROW(weight_decay, PARAM_DOUBLE, 0, 1e3),
-};
-#undef ROW
-static const struct param_table train_table = PARAM_TABLE(train_rows, struct training);
+    if (g->n == GIVEN_MAX)
+        return STATUS_LIMIT;
+    memmove(&g->item[at + 1], &g->item[at], (size_t)(g->n - at) * sizeof *g->item);
+    g->item[at] = *item;
+    g->n++;
+    return STATUS_OK;
+}
 
-struct protecting {
-    uint64_t seed;
-    double eps;
-    int quantise;
-};
-static const struct param protect_rows[] = {
-    {"eps", PARAM_DOUBLE, offsetof(struct protecting, eps), .lo = 0, .hi = 255, .standard = "0",
-     .about = ""},
-    {"quantise", PARAM_ENUM, offsetof(struct protecting, quantise), .names = quantises,
-     .standard = "round", .about = ""},
-    {"seed", PARAM_U64, offsetof(struct protecting, seed), .standard = "0", .about = ""},
-};
-static const struct param_table protect_table = PARAM_TABLE(protect_rows, struct protecting);
+status given_merge(struct given *g, const struct given *over)
+{
+    status st = STATUS_OK;
+    for (int i = 0; i < over->n && !st; i++)
+        st = given_put(g, &over->item[i]);
+    return st;
+}
 
-/* ---- one value ---- */
+const char *given_value(const struct given *g, const char *key)
+{
+    for (int i = 0; i < g->n; i++)
+        if (strcmp(g->item[i].key, key) == 0)
+            return g->item[i].value;
+    return NULL;
+}
+
+json_t *given_json(const struct given *g)
+{
+    json_t *j = json_object();
+    for (int i = 0; j && i < g->n; i++)
+        if (json_object_set_new(j, g->item[i].key, json_string(g->item[i].value))) {
+            json_decref(j);
+            return NULL;
+        }
+    return j;
+}
+
+/* ---- rows of tables ---- */
 
 /* The row's text for what `value` says. */
 static status normal(const struct param *row, const char *value, char out[PARAM_TEXT_MAX],
@@ -75,8 +64,8 @@ static status normal(const struct param *row, const char *value, char out[PARAM_
     return st;
 }
 
-static status put_row(struct given *g, const char *prefix, const struct param *row, bool flag,
-                      const char *value, int line, struct errmsg *e)
+status given_row(struct given *g, const char *prefix, const struct param *row, bool flag,
+                 const char *value, int line, struct errmsg *e)
 {
     struct given_item item = {.flag = flag, .line = line};
     snprintf(item.key, sizeof item.key, "%s%s", prefix, row->key);
@@ -86,119 +75,9 @@ static status put_row(struct given *g, const char *prefix, const struct param *r
     return st ? st : given_put(g, &item);
 }
 
-/* ", KEY" for each row. */
-static void list_keys(const struct param_table *t, const char *prefix, struct buf *out)
+void given_keys(const struct param_table *t, const char *prefix, struct buf *out)
 {
     for (int i = 0; i < t->n; i++)
         status_ignore(buf_addf(out, "%s%s%s", out->len ? ", " : "", prefix, t->row[i].key),
                       "the list is cut there");
-}
-
-static const struct param_table *protect_params(const char *method)
-{
-    const char *name;
-    for (int i = 0; (name = train_protect_method(i, NULL)); i++)
-        if (strcmp(name, method) == 0)
-            return train_protect_params(i);
-    return NULL;
-}
-
-status given_protect(struct given *g, const char *method, const char *key, const char *value,
-                     int line, struct errmsg *e)
-{
-    const struct param_table *own = protect_params(method);
-    AUTO(buf_done) struct buf names = BUF_INIT(400);
-    if (!own) {
-        const char *name;
-        for (int i = 0; (name = train_protect_method(i, NULL)); i++)
-            status_ignore(buf_addf(&names, "%s%s", names.len ? ", " : "", name), "cut there");
-        return errmsg_set(e, STATUS_INVALID, "there is no protection '%.48s'; there are %s", method,
-                          names.data ? names.data : "none");
-    }
-    const struct param *row = param_find(&protect_table, key);
-    row = row ? row : param_find(own, key);
-    if (row)
-        return put_row(g, "", row, false, value, line, e);
-    list_keys(&protect_table, "", &names);
-    list_keys(own, "", &names);
-    return errmsg_set(e, STATUS_INVALID, "%s has no '%.48s'; it has method, %s", method, key,
-                      names.data ? names.data : "");
-}
-
-/* ---- training ---- */
-
-/* The recipe whose name and '-' the key begins with, the longest; NULL: none. */
-static const struct train_recipe *recipe_of(const char *key)
-{
-    const struct train_recipe *r, *best = NULL;
-    for (int i = 0; (r = train_recipe_at(i)); i++) {
-        size_t n = strlen(r->name);
-        if (strncmp(key, r->name, n) == 0 && (key[n] == '-' || key[n] == '_') &&
-            (!best || n > strlen(best->name)))
-            best = r;
-    }
-    return best;
-}
-
-/* What no table can check. */
-static status check_names(const char *key, const char *value, struct errmsg *e)
-{
-    if (strcmp(key, "augment") == 0) {
-        struct augment_list list = {.n = 0};
-        status st = augment_list_parse(value, &list, e);
-        augment_list_done(&list);
-        return st;
-    }
-    if (strcmp(key, "recipe") != 0)
-        return STATUS_OK;
-    const struct train_recipe *r;
-    AUTO(buf_done) struct buf names = BUF_INIT(400);
-    for (int i = 0; (r = train_recipe_at(i)); i++) {
-        if (strcmp(r->name, value) == 0)
-            return STATUS_OK;
-        status_ignore(buf_addf(&names, "%s%s", names.len ? ", " : "", r->name), "cut there");
-    }
-    return errmsg_set(e, STATUS_INVALID, "there is no recipe '%.48s'; there are %s", value,
-                      names.data);
-}
-
-status given_train(struct given *g, const char *key, const char *value, int line, struct errmsg *e)
-{
-    const struct param *row = param_find(&train_table, key);
-    if (row) {
-        status st = check_names(row->key, value, e);
-        return st ? st : put_row(g, "", row, row->kind == PARAM_BOOL, value, line, e);
-    }
-    const struct train_recipe *r = recipe_of(key);
-    AUTO(buf_done) struct buf names = BUF_INIT(400);
-    if (!r) {
-        list_keys(&train_table, "", &names);
-        return errmsg_set(e, STATUS_INVALID,
-                          "training has no '%.48s'; it has %s, and RECIPE-KEY of the recipes", key,
-                          names.data);
-    }
-    char prefix[GIVEN_KEY_MAX];
-    snprintf(prefix, sizeof prefix, "%s-", r->name);
-    row = param_find(&r->params, key + strlen(prefix));
-    if (row)
-        return put_row(g, prefix, row, false, value, line, e);
-    list_keys(&r->params, prefix, &names);
-    return errmsg_set(e, STATUS_INVALID, "recipe %s has no '%.48s'; it has %s", r->name, key,
-                      names.data ? names.data : "nothing of its own");
-}
-
-status given_check_recipe(const struct given *g, int *out_line, struct errmsg *e)
-{
-    const char *chosen = given_value(g, "recipe");
-    chosen = chosen ? chosen : train_options_default().recipe;
-    for (int i = 0; i < g->n; i++) {
-        const char *key = g->item[i].key;
-        const struct train_recipe *r = param_find(&train_table, key) ? NULL : recipe_of(key);
-        if (!r || strcmp(r->name, chosen) == 0)
-            continue;
-        *out_line = g->item[i].line;
-        return errmsg_set(e, STATUS_INVALID, "%s belongs to recipe %s, and the recipe is %s", key,
-                          r->name, chosen);
-    }
-    return STATUS_OK;
 }

@@ -42,4 +42,11 @@ const char *given_value(const struct given *g, const char *key);
 /* {"batch": "128"}; NULL without memory. */
 json_t *given_json(const struct given *g);
 
+/* ---- rows of tables ---- */
+/* Puts PREFIXKEY with what the row makes of value. */
+status given_row(struct given *g, const char *prefix, const struct param *row, bool flag,
+                 const char *value, int line, struct errmsg *e) MUST_USE;
+/* Appends the keys of a table, parted by commas. */
+void given_keys(const struct param_table *t, const char *prefix, struct buf *out);
+
 #endif

@@ -74,11 +74,16 @@ bool matrix_begins(const struct matrix *m, int i);
 enum matrix_key matrix_key(const char *key);
 void matrix_keys(struct buf *out);
 
-/* ---- matrix_members.c: protections and countermeasures ---- */
+/* ---- matrix_names.c ---- */
+/* The first n bytes, when they are a name. */
+status matrix_name(const char *from, size_t n, char out[MATRIX_NAME_MAX],
+                   struct errmsg *e) MUST_USE;
 /* The names of a list, each once; *out_n of them. */
 status matrix_names(const struct matrix *m, enum matrix_key key,
                     char out[MATRIX_LIST_MAX][MATRIX_NAME_MAX], int *out_n,
                     struct errmsg *e) MUST_USE;
+
+/* ---- matrix_members.c: protections and countermeasures ---- */
 status matrix_members(struct matrix *m, struct errmsg *e) MUST_USE;
 
 #endif

@@ -1,130 +1,14 @@
-/* What is known of a cell, on disk. */
+/* What is known of a cell, as it is on disk. */
 #include "bench/bench.h"
 #include "bench/claim.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 const char *const train_bench_states[TRAIN_BENCH_STATE_COUNT + 1] = {"open", "claimed", "failed",
                                                                      "done", NULL};
 const char *const train_bench_figures[TRAIN_BENCH_FIGURE_COUNT + 1] = {"last", "best", "train",
                                                                        "psnr", NULL};
-
-/* ---- writing ---- */
-
-static json_t *machine_json(int threads)
-{
-    char line[256], cpu[200] = "?", host[256] = "?";
-    AUTO(file_close) FILE *f = fopen("/proc/cpuinfo", "re");
-    while (f && fgets(line, sizeof line, f))
-        if (strncmp(line, "model name", 10) == 0 && strchr(line, ':')) {
-            snprintf(cpu, sizeof cpu, "%s", strchr(line, ':') + 2);
-            cpu[strcspn(cpu, "\n")] = 0;
-            break;
-        }
-    gethostname(host, sizeof host - 1);
-    return json_pack("{s:s, s:i, s:s}", "cpu", cpu, "threads", threads, "host", host);
-}
-
-/* Seconds that a tree and those it was made of took; and its PSNR. */
-static void tree_figures(const struct train_bench *b, int tree, json_t *seconds, json_t **out_psnr)
-{
-    static const char *const names[] = {
-        [BENCH_CLEAN] = "copy", [BENCH_PROTECTED] = "protect", [BENCH_PURIFIED] = "purify"};
-    for (int i = tree; i >= 0; i = b->tree[i].source) {
-        json_t *stamp = NULL;
-        if (bench_read(b, "trees", b->tree[i].id, &stamp, NULL))
-            continue;
-        json_object_set(seconds, names[b->tree[i].kind], json_object_get(stamp, "seconds"));
-        if (i == tree)
-            *out_psnr = json_incref(json_object_get(stamp, "psnr_db"));
-        json_decref(stamp);
-    }
-}
-
-static json_t *result_json(const struct train_bench *b, const struct bench_cell *c,
-                           const struct bench_figures *f, json_t *train)
-{
-    const struct matrix *m = &b->matrix;
-    char when[32];
-    time_t now = time(NULL);
-    struct tm tm;
-    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
-    json_t *psnr = NULL, *seconds = json_pack("{s:f}", "train", f->seconds);
-    tree_figures(b, c->tree, seconds, &psnr);
-    json_t *figures = json_pack(
-        "{s:O, s:O, s:O, s:O, s:O, s:o}", "test_accuracy", json_object_get(train, "test_accuracy"),
-        "best_test_accuracy", json_object_get(train, "best_test_accuracy"), "best_epoch",
-        json_object_get(train, "best_epoch"), "train_accuracy",
-        json_object_get(train, "train_accuracy"), "train_loss",
-        json_object_get(train, "train_loss"), "psnr_db", psnr ? psnr : json_null());
-    return json_pack("{s:s, s:s, s:s, s:I, s:O, s:o, s:o, s:o, s:b, s:s}", "protection",
-                     m->protection[c->protection].name, "countermeasure",
-                     m->countermeasure[c->countermeasure].name, "victim", m->victim[c->victim],
-                     "seed", (json_int_t)c->seed, "description", c->description, "figures", figures,
-                     "seconds", seconds, "machine", machine_json(b->threads), "resumed", f->resumed,
-                     "finished", when);
-}
-
-/* Under its name, unless another has written it meanwhile. */
-static status put(const char *path, const char *text, struct errmsg *e)
-{
-    AUTO(mem_free) char *aside = mem_printf("%s.new.%ld", path, (long)getpid());
-    status st = aside ? io_write_file(aside, text, strlen(text), e) : STATUS_NOMEM;
-    if (st)
-        return st;
-    int err = link(aside, path) < 0 ? errno : 0;
-    if (err == 0 || err == EEXIST) {
-        (void)unlink(aside);
-        return STATUS_OK;
-    }
-    st = io_rename(AT_FDCWD, aside, path); /* a file system without hard links */
-    return st ? errmsg_set(e, st, "cannot write %s: %s", path, status_text(st)) : STATUS_OK;
-}
-
-static status put_json(const struct train_bench *b, const char *folder, const char *id, json_t *j,
-                       struct errmsg *e)
-{
-    AUTO(mem_free) char *path = bench_path(b, folder, id, ".json");
-    char *text = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
-    status st = path && text ? put(path, text, e) : STATUS_NOMEM;
-    free(text);
-    json_decref(j);
-    return st;
-}
-
-status bench_result_write(const struct train_bench *b, const struct bench_cell *c,
-                          const struct bench_figures *f, struct errmsg *e)
-{
-    json_t *train = json_loads(f->train_json, 0, NULL);
-    if (!json_is_number(json_object_get(train, "test_accuracy"))) {
-        json_decref(train);
-        return errmsg_set(e, STATUS_CORRUPT, "relearn train printed no test accuracy");
-    }
-    status st = put_json(b, "results", c->id, result_json(b, c, f, train), e);
-    json_decref(train);
-    AUTO(mem_free) char *failed = bench_path(b, "failed", c->id, ".json");
-    if (!st && failed)
-        (void)unlink(failed);
-    return st;
-}
-
-status bench_failure_write(const struct train_bench *b, const struct bench_cell *c, const char *why,
-                           struct errmsg *e)
-{
-    AUTO(mem_free) char *old = bench_path(b, "failed", c->id, ".json");
-    if (old)
-        (void)unlink(old);
-    return put_json(
-        b, "failed", c->id,
-        json_pack("{s:o, s:O}", "why", json_string(TEXT_SHOWN(why)), "description", c->description),
-        e);
-}
-
-/* ---- reading ---- */
 
 static const struct bench_cell *chosen(const struct train_bench *b, int i)
 {
@@ -154,11 +38,11 @@ static status read_result(const struct train_bench *b, struct train_bench_cell *
     status st = bench_read(b, "results", out->id, &j, e);
     if (st)
         return st;
-    const json_t *f = json_object_get(j, "figures");
+    const json_t *f = json_object_get(j, "figures"), *psnr = json_object_get(f, "psnr_db");
     out->figure[TRAIN_BENCH_LAST] = number(json_object_get(f, "test_accuracy"), NAN);
     out->figure[TRAIN_BENCH_BEST] = number(json_object_get(f, "best_test_accuracy"), NAN);
     out->figure[TRAIN_BENCH_TRAIN] = number(json_object_get(f, "train_accuracy"), NAN);
-    out->figure[TRAIN_BENCH_PSNR] = number(json_object_get(f, "psnr_db"), INFINITY);
+    out->figure[TRAIN_BENCH_PSNR] = number(psnr, psnr ? INFINITY : NAN);
     out->seconds = json_is_true(json_object_get(j, "resumed"))
                        ? NAN
                        : number(json_object_get(json_object_get(j, "seconds"), "train"), NAN);

@@ -14,6 +14,13 @@ status tree_write_clean(const struct train_bench *b, void (*tick)(void *arg), vo
                         struct errmsg *e) MUST_USE;
 /* What stands aside is whole: it gets its name and its stamp. */
 status tree_finish(const struct train_bench *b, int i, double seconds, struct errmsg *e) MUST_USE;
+/* The images of a folder, as the matrix wants them; limit 0: all. */
+status tree_open(const struct train_bench *b, const char *dir, int limit, struct train_set **out,
+                 struct errmsg *e) MUST_USE;
+/* PSNR in dB of tree i, which stands in dir, to the clean one (of which it is infinite). CORRUPT:
+   the images are not those of the clean tree. */
+status tree_measure(const struct train_bench *b, int i, const char *dir, double *out,
+                    struct errmsg *e) MUST_USE;
 /* Removes trees that no cell without a result needs, and nobody else's work reads. */
 void tree_remove_unneeded(const struct train_bench *b);
 /* Removes a folder and what is in it. */

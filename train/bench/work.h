@@ -4,8 +4,7 @@
  * work: a run of a bench. A job is one child process (or the copy of the clean images, which this
  * process makes itself) at a tree or a cell that it has claimed.
  *
- *     work_begin ... for each turn: work_collect (what has ended), work_start (what can begin) ...
- *     work_stop
+ *     for each turn: work_start (what can begin), work_collect (what has ended), work_tick
  */
 #include "bench/claim.h"
 #include "bench/tree.h"
@@ -56,7 +55,25 @@ status job_start(struct work *w, struct job *j, struct errmsg *e) MUST_USE;
 /* The child has ended with this code: its tree is finished, or its result written. */
 status job_end(struct work *w, struct job *j, int code, struct errmsg *e) MUST_USE;
 
-/* ---- work.c ---- */
+/* ---- work_fail.c ---- */
+/* "PROTECTION COUNTERMEASURE VICTIM SEED" */
+void work_cell_name(const struct train_bench *b, const struct bench_cell *c, char out[256]);
+/* The job's cell, or all cells of its tree, have failed: said, counted and remembered. */
+void work_fail(struct work *w, const struct job *j, const char *why);
+
+/* ---- work_jobs.c ---- */
+/* Looks which cells have results. */
+void work_look(struct work *w);
+int work_running(const struct work *w);
+void work_close(struct job *j);
+/* What a job that ended with st leaves to do. */
+void work_settle(struct work *w, struct job *j, status st, const struct errmsg *e);
+void work_collect(struct work *w);
+/* Touches claims; work whose claim somebody else has is given up. For any thread, one at a time. */
 void work_tick(void *work);
+
+/* ---- work_start.c ---- */
+/* Starts what can be started while there are free places. Returns whether something was. */
+bool work_start(struct work *w);
 
 #endif

@@ -1,0 +1,168 @@
+/* What cells are called, and the tables of what was measured. */
+#include <errno.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "bench/fixture.h"
+
+static const struct train_bench_options plain;
+
+#define HEAD "[bench]\ndata = data\ntest = test\nprotections = clean, lsp\ncountermeasures = "
+
+/* The id of the last cell of a matrix. */
+static void id_of(const char *text, char id[DIGEST_HEX_LEN + 1])
+{
+    toy_write("id.ini", text, strlen(text));
+    AUTO(train_bench_free) struct train_bench *b = fixture_open("id.ini", "id", plain);
+    memcpy(id, b->cell[b->n_cells - 1].id, DIGEST_HEX_LEN + 1);
+}
+
+static void what_decides_a_cell_is_in_its_name(void **state)
+{
+    (void)state;
+    static const char first[] =
+        HEAD "none, own\n[countermeasure own]\nprofile = own.ini\n[train]\nlr = 0.10\n";
+    static const char *const same[] = {
+        HEAD "none, another\n[countermeasure another]\nprofile = own.ini\n[train]\nlr = .1\n",
+        HEAD "own\nvictims = resnet18\nseeds = 0\n[countermeasure own]\nlr = 0.1\n"
+             "profile = own.ini\n",
+    };
+    static const char *const other[] = {
+        HEAD "none, own\n[countermeasure own]\nprofile = own.ini\n[train]\nlr = 0.2\n",
+        HEAD "own, none\n[countermeasure own]\nprofile = own.ini\n[train]\nlr = 0.1\n",
+        HEAD "own\nseeds = 1\n[countermeasure own]\nprofile = own.ini\n[train]\nlr = 0.1\n",
+        HEAD "own\nimages = 4\n[countermeasure own]\nprofile = own.ini\n[train]\nlr = 0.1\n",
+        HEAD "own\nvictims = vgg16\n[countermeasure own]\nprofile = own.ini\n[train]\nlr = 0.1\n",
+        HEAD "own\n[countermeasure own]\nprofile = own.ini\n[train]\nlr = 0.1\n"
+             "[protection lsp]\nseed = 2\n",
+    };
+    char id[DIGEST_HEX_LEN + 1], now[DIGEST_HEX_LEN + 1];
+    id_of(first, id);
+    for (size_t i = 0; i < ARRAY_LEN(same); i++) {
+        id_of(same[i], now);
+        assert_string_equal(now, id);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(other); i++) {
+        id_of(other[i], now);
+        if (strcmp(now, id) == 0)
+            fail_msg("not another cell: %s", other[i]);
+    }
+    toy_class_image("test/a/000.png", 8, 3, 0, 99); /* other pixels */
+    id_of(first, now);
+    assert_string_not_equal(now, id);
+}
+
+static void mistakes_are_refused_before_anything_is_made(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *cells, *says;
+    } bad[] = {
+        {HEAD "absent\n", NULL, "bad.ini:5: no profile is named \"absent\""},
+        {HEAD "none\n", "emn *", "no cell is called 'emn *'"},
+        {HEAD "none\n[train]\ncutmix-alpha = 1\n", NULL, "bad.ini:7: cutmix-alpha belongs to"},
+        {"[bench]\nprotections = clean\ncountermeasures = none\n", NULL, "does not say where"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        toy_write("bad.ini", bad[i].text, strlen(bad[i].text));
+        struct train_bench_options o = {.matrix = toy_path("bad.ini"),
+                                        .out_dir = toy_path("bad"),
+                                        .program = "relearn",
+                                        .cells = bad[i].cells};
+        struct train_bench *b = NULL;
+        struct errmsg e = {""};
+        toy_bad(train_bench_open(&o, &b, &e), &e, bad[i].says);
+        assert_null(b);
+        assert_false(toy_there("bad"));
+    }
+}
+
+static void measure(struct train_bench *b, int cell, double last)
+{
+    char printed[256];
+    struct errmsg e = {""};
+    snprintf(printed, sizeof printed,
+             "{\"test_accuracy\": %g, \"best_test_accuracy\": %g, \"best_epoch\": 1,"
+             "\"train_accuracy\": 1.0, \"train_loss\": 0.5}",
+             last, last + .1);
+    const struct bench_figures f = {printed, 60, false};
+    toy_good(bench_result_write(b, &b->cell[cell], &f, &e), &e);
+}
+
+static void assert_table(const struct train_bench *b, enum train_bench_format format,
+                         enum train_bench_figure figure, const char *want)
+{
+    AUTO(buf_done) struct buf out = BUF_INIT(1 << 16);
+    struct errmsg e = {""};
+    toy_good(train_bench_table(b, format, figure, &out, &e), &e);
+    assert_string_equal(out.data, want);
+}
+
+/* clang-format off */
+static const char want_last[] =
+    "resnet8: accuracy on the test images after the last epoch, percent\n\n"
+    "| | none | own |\n| --- | ---: | ---: |\n"
+    "| clean | 60.0 ± 14.1 | 30.0 (1 seed) |\n| lsp | - | - |\n| ops | - | - |\n";
+static const char want_lsp[] =
+    "resnet8: best accuracy on the test images of all epochs tested, percent\n\n"
+    "| | own |\n| --- | ---: |\n| clean | 40.0 |\n";
+/* clang-format on */
+
+static void tables_show_what_is_measured(void **state)
+{
+    (void)state;
+    AUTO(train_bench_free) struct train_bench *b = fixture_open("m.ini", "table", plain);
+    assert_true(isnan(train_bench_time_left(b)));
+    toy_mkdir("table/results");
+    measure(b, 0, .5);
+    measure(b, 1, .7);
+    measure(b, 2, .3);
+    measure(b, 2, .9); /* is not overwritten */
+    assert_table(b, TRAIN_BENCH_MARKDOWN, TRAIN_BENCH_LAST, want_last);
+    assert_true(train_bench_time_left(b) == 60 * (FIXTURE_CELLS - 3));
+    AUTO(train_bench_free)
+    struct train_bench *part =
+        fixture_open("m.ini", "table", (struct train_bench_options){.cells = "clean own * 0"});
+    assert_int_equal(train_bench_cells(part), 1);
+    assert_table(part, TRAIN_BENCH_MARKDOWN, TRAIN_BENCH_BEST, want_lsp);
+    assert_table(part, TRAIN_BENCH_CSV, TRAIN_BENCH_LAST,
+                 "victim,protection,countermeasure,cells,done,last,last_deviation,best,"
+                 "best_deviation,train,train_deviation,psnr,psnr_deviation\n"
+                 "resnet8,clean,own,1,1,0.3,,0.4,,1,,,\n");
+    AUTO(buf_done) struct buf out = BUF_INIT(1 << 16);
+    assert_int_equal(train_bench_table(b, TRAIN_BENCH_JSON, TRAIN_BENCH_LAST, &out, NULL),
+                     STATUS_OK);
+    json_t *j = json_loads(out.data, 0, NULL);
+    const json_t *mean = json_array_get(json_object_get(j, "means"), 0);
+    assert_true(fabs(json_number_value(json_object_get(mean, "last")) - .6) < 1e-9);
+    assert_int_equal(json_array_size(json_object_get(j, "cells")), FIXTURE_CELLS);
+    json_decref(j);
+}
+
+static void a_damaged_result_is_named(void **state)
+{
+    (void)state;
+    AUTO(train_bench_free) struct train_bench *b = fixture_open("m.ini", "damaged", plain);
+    struct train_bench_cell c;
+    struct errmsg e = {""};
+    char name[128];
+    toy_mkdir("damaged/results");
+    snprintf(name, sizeof name, "damaged/results/%s.json", b->cell[0].id);
+    toy_write(name, "{", 1);
+    assert_int_equal(toy_bad(train_bench_cell(b, 0, &c, &e), &e, b->cell[0].id), STATUS_CORRUPT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_decides_a_cell_is_in_its_name),
+        cmocka_unit_test(mistakes_are_refused_before_anything_is_made),
+        cmocka_unit_test(tables_show_what_is_measured),
+        cmocka_unit_test(a_damaged_result_is_named),
+    };
+    return cmocka_run_group_tests_name("bench", tests, fixture_setup, toy_teardown);
+}
