@@ -95,34 +95,10 @@ static int run(const struct benching *a, struct train_bench *b)
 static const char about[] =
     "Measures a table of experiments: each protection of a matrix file, each countermeasure against it,\n"
     "each victim and each seed is a cell, the accuracy that a classifier reaches on clean test images.\n"
-    "Cells that are measured are not measured again, and whatever ends it, the same command goes on.\n"
-    "Several may run on one DIR, on hosts that share it, too: they divide the cells.\n"
-    "A matrix file:\n"
-    "\n"
-    "[bench]\n"
-    "data = train            ; DIR/<class>/<image>, as seen from this file; or --data\n"
-    "test = test             ; or --test\n"
-    "images = 10000          ; balanced over classes (default: all); also: size, channels\n"
-    "protections = clean, lsp, strong\n"
-    "countermeasures = none, grey, staged\n"
-    "victims = resnet18      ; networks (default: resnet18)\n"
-    "seeds = 0, 1, 2         ; (default: 0)\n"
-    "[train]                 ; options of relearn train, for all cells\n"
-    "epochs = 20\n"
-    "[protection strong]     ; method, and options of relearn protect with that method\n"
-    "method = lsp\n"
-    "eps = 12\n"
-    "[countermeasure staged] ; a purification profile, and/or options of relearn train\n"
-    "recipe = staged\n"
-    "[preset quick]          ; keys of [bench] and [train] on top of these, with --preset quick\n"
-    "epochs = 2\n"
-    "\n"
-    "A protection without a section is a method (relearn protect --list), clean none; a countermeasure\n"
-    "without one is a profile (relearn profile ls), none nothing. A cell is known by all that decides it,\n"
-    "the pixels and this program's version included: what is changed makes another cell.\n"
-    "DIR has results/ (a JSON file for each cell), failed/, logs/ (of what ran), trees/ (images that cells\n"
-    "share, removed when no open cell needs them), runs/ (trainings under way), claims/ (who is at\n"
-    "what) and the purifier's cache/. All but results/ may be removed while nothing runs.";
+    "relearn-matrix(5) says what the file looks like, and what DIR then holds. Cells that are measured\n"
+    "are not measured again, and whatever ends it, the same command goes on. Several may run on one DIR,\n"
+    "on hosts that share it, too: they divide the cells. Exit status 1: a cell failed; the others are\n"
+    "done, and the same command tries it again.";
 /* clang-format on */
 
 static int parse(struct benching *a, int argc, char **argv)

@@ -76,6 +76,29 @@ static status out_folder(const struct train_bench_options *opt, struct train_ben
     return b->out ? STATUS_OK : STATUS_NOMEM;
 }
 
+static bool lies_in(const char *path, const char *dir)
+{
+    size_t n = strlen(dir);
+    return strncmp(path, dir, n) == 0 && (path[n] == '/' || path[n] == 0 || n == 1);
+}
+
+/* The source of images is never written. */
+static status check_out(const struct train_bench *b, struct errmsg *e)
+{
+    AUTO(mem_free) char *there = mem_strdup(b->out); /* the part of it that exists */
+    char *real = NULL;
+    while (there && !(real = realpath(there, NULL)) && strrchr(there, '/') > there)
+        *strrchr(there, '/') = 0;
+    const char *in = !real                    ? NULL
+                     : lies_in(real, b->data) ? b->data
+                     : lies_in(real, b->test) ? b->test
+                                              : NULL;
+    free(real);
+    return in ? errmsg_set(e, STATUS_INVALID, "%s lies in %s, which is never written (--out DIR)",
+                           b->out, in)
+              : STATUS_OK;
+}
+
 static status digest_of(const struct train_bench *b, const char *dir, int limit,
                         char out[DIGEST_HEX_LEN + 1], struct errmsg *e)
 {
@@ -102,6 +125,8 @@ static status open_data(const struct train_bench_options *opt, struct train_benc
     status st = data_folder(m, opt->data_dir, m->data, "data", &b->data, e);
     if (!st)
         st = data_folder(m, opt->test_dir, m->test, "test", &b->test, e);
+    if (!st)
+        st = check_out(b, e);
     if (!st)
         st = digest_of(b, b->data, m->images, b->data_digest, e);
     return st ? st : digest_of(b, b->test, 0, b->test_digest, e);

@@ -100,16 +100,6 @@ static void last_line(const struct work *w, const struct job *j, int code, struc
         errmsg_set(e, STATUS_IO, "relearn ended with status %d and said nothing", code);
 }
 
-static void remove_run(const struct work *w, const struct bench_cell *c)
-{
-    AUTO(mem_free) char *run = bench_path(w->b, "runs", c->id, "");
-    AUTO(mem_free) char *out = bench_path(w->b, "runs", c->id, ".out");
-    if (run)
-        tree_remove_folder(run);
-    if (out)
-        (void)unlink(out);
-}
-
 static status end_cell(struct work *w, struct job *j, double seconds, struct errmsg *e)
 {
     const struct bench_cell *c = &w->b->cell[j->cell];
@@ -121,8 +111,17 @@ static status end_cell(struct work *w, struct job *j, double seconds, struct err
     if (!st)
         st = bench_result_write(w->b, c, &f, e);
     if (!st)
-        remove_run(w, c);
+        work_remove_run(w, c);
     return st;
+}
+
+/* Of what went well, most often nothing was said. */
+static void drop_empty_log(const struct work *w, const struct job *j)
+{
+    struct stat sb;
+    AUTO(mem_free) char *path = bench_path(w->b, "logs", job_id(w, j), ".log");
+    if (path && stat(path, &sb) == 0 && sb.st_size == 0)
+        (void)unlink(path);
 }
 
 status job_end(struct work *w, struct job *j, int code, struct errmsg *e)
@@ -133,5 +132,6 @@ status job_end(struct work *w, struct job *j, int code, struct errmsg *e)
         last_line(w, j, code, e);
         return STATUS_IO;
     }
+    drop_empty_log(w, j);
     return j->cell >= 0 ? end_cell(w, j, seconds, e) : tree_finish(w->b, j->tree, seconds, e);
 }

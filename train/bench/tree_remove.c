@@ -34,22 +34,34 @@ static void remove_tree(const struct train_bench *b, int i)
 {
     static const char *const nothing[CLAIM_NEEDS_MAX];
     struct claim c;
+    const char *id = b->tree[i].id;
     AUTO(mem_free) char *claims = mem_printf("%s/claims", b->out);
-    AUTO(mem_free) char *path = bench_path(b, "trees", b->tree[i].id, "");
-    AUTO(mem_free) char *stamp = bench_path(b, "trees", b->tree[i].id, ".json");
-    AUTO(mem_free) char *aside = bench_path(b, "trees", b->tree[i].id, ".json.aside");
-    if (!claims || !path || !stamp || !aside ||
-        claim_take(claims, b->tree[i].id, nothing, CLAIM_STALE_S, &c, NULL))
+    AUTO(mem_free) char *path = bench_path(b, "trees", id, "");
+    AUTO(mem_free) char *part = bench_path(b, "trees", id, ".part");
+    AUTO(mem_free) char *stamp = bench_path(b, "trees", id, ".json");
+    AUTO(mem_free) char *aside = bench_path(b, "trees", id, ".aside");
+    if (!claims || !path || !part || !stamp || !aside ||
+        claim_take(claims, id, nothing, CLAIM_STALE_S, &c, NULL))
         return;
-    if (io_rename(AT_FDCWD, stamp, aside) == STATUS_OK) {
-        if (claim_needed(claims, b->tree[i].id, CLAIM_STALE_S)) {
-            status_ignore(io_rename(AT_FDCWD, aside, stamp), "it is made again");
-        } else {
-            tree_remove_folder(path);
-            (void)unlink(aside);
-        }
+    bool whole = io_rename(AT_FDCWD, stamp, aside) == STATUS_OK;
+    if (whole && claim_needed(claims, id, CLAIM_STALE_S)) {
+        status_ignore(io_rename(AT_FDCWD, aside, stamp), "it is made again");
+    } else {
+        tree_remove_folder(path);
+        tree_remove_folder(part);
+        (void)unlink(aside);
     }
     claim_release(&c);
+}
+
+/* Whole, or what an end in the midst of things left of it. */
+static bool is_there(const struct train_bench *b, int i)
+{
+    static const char *const tail[] = {".json", "", ".part", ".aside"};
+    for (size_t k = 0; k < ARRAY_LEN(tail); k++)
+        if (bench_there(b, "trees", b->tree[i].id, tail[k]))
+            return true;
+    return false;
 }
 
 void tree_remove_unneeded(const struct train_bench *b)
@@ -61,6 +73,6 @@ void tree_remove_unneeded(const struct train_bench *b)
         if (!bench_there(b, "results", b->cell[i].id, ".json"))
             need(b, b->cell[i].tree, needed);
     for (int i = 0; i < b->n_trees; i++)
-        if (!needed[i] && tree_ready(b, i))
+        if (!needed[i] && is_there(b, i))
             remove_tree(b, i);
 }

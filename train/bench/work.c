@@ -134,10 +134,11 @@ status train_bench_run(struct train_bench *b, struct train_bench_result *out, st
     if (!st) {
         struct train_bench_result now;
         work_look(w);
-        tree_remove_unneeded(b);
+        work_tidy(w);
         summarise(w, &now);
         progress_init(&w->bar, "bench", (uint64_t)now.done, (uint64_t)now.cells, b->quiet);
         st = course(w);
+        work_tidy(w);
         summarise(w, out);
         if (!st)
             progress_done(&w->bar, (uint64_t)out->done, NULL);

@@ -72,6 +72,10 @@ void work_collect(struct work *w);
 /* Touches claims; work whose claim somebody else has is given up. For any thread, one at a time. */
 void work_tick(void *work);
 
+void work_remove_run(const struct work *w, const struct bench_cell *c);
+/* Removes what a killed process left of cells that are done, and trees that nobody needs. */
+void work_tidy(struct work *w);
+
 /* ---- work_start.c ---- */
 /* Starts what can be started while there are free places. Returns whether something was. */
 bool work_start(struct work *w);

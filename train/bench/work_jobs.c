@@ -55,3 +55,32 @@ int work_running(const struct work *w)
         n += w->job[i].used;
     return n;
 }
+
+/* ---- what an end in the midst of things left behind ---- */
+
+void work_remove_run(const struct work *w, const struct bench_cell *c)
+{
+    AUTO(mem_free) char *run = bench_path(w->b, "runs", c->id, "");
+    AUTO(mem_free) char *out = bench_path(w->b, "runs", c->id, ".out");
+    if (run)
+        tree_remove_folder(run);
+    if (out)
+        (void)unlink(out);
+}
+
+void work_tidy(struct work *w)
+{
+    static const char *const nothing[CLAIM_NEEDS_MAX];
+    for (int i = 0; i < w->b->n_cells; i++) {
+        const struct bench_cell *c = &w->b->cell[i];
+        struct claim claim;
+        if (!w->done[i] ||
+            !(bench_there(w->b, "runs", c->id, "") || bench_there(w->b, "runs", c->id, ".out") ||
+              bench_there(w->b, "claims", c->id, "")) ||
+            claim_take(w->claims, c->id, nothing, CLAIM_STALE_S, &claim, NULL))
+            continue;
+        work_remove_run(w, c);
+        claim_release(&claim);
+    }
+    tree_remove_unneeded(w->b);
+}

@@ -1,0 +1,196 @@
+#!/usr/bin/env bats
+# relearn bench with its own commands as children, on toy images. (make bench, which measures speed, is another thing.)
+
+setup_file() {
+    cd "$BATS_TEST_DIRNAME/.." || return 1
+    export BUILD=${BUILD:-$PWD/build} DATA=$BATS_FILE_TMPDIR PY=/usr/bin/python3
+    [[ $BUILD = /* ]] || export BUILD=$PWD/$BUILD
+    export PATH=$BUILD/bin:$PATH
+    unset RELEARN_FAULT
+    # Three classes of 12x12 images: a bright block whose place says the class.
+    "$PY" - "$DATA" <<'PY' || return 1
+import random, struct, sys
+random.seed(1)
+n, side = 120, 12
+images, labels = bytearray(), bytearray()
+for i in range(n):
+    k = i % 3
+    labels.append(k)
+    for y in range(side):
+        for x in range(side):
+            lit = (y < 6) == (k != 2) and (x < 6) == (k == 0)
+            images.append(random.randrange(40, 90) + (120 if lit else 0))
+open(sys.argv[1] + "/images", "wb").write(struct.pack(">IIII", 0x803, n, side, side) + images)
+open(sys.argv[1] + "/labels", "wb").write(struct.pack(">II", 0x801, n) + labels)
+PY
+    relearn unpack -q --labels "$DATA/labels" --class-names ant,bee,cat "$DATA/images" "$DATA/data" >&2 || return 1
+    cp -r "$DATA/data" "$DATA/test"
+    printf '[purify]\nchain = median\n' >"$DATA/median.ini"
+    cat >"$DATA/toy.ini" <<'INI'
+[bench]
+data = data
+test = test
+images = 60
+protections = clean, lsp, weak
+countermeasures = none, median, st
+victims = resnet8
+[train]
+epochs = 3
+batch = 20
+pad = 1
+flip = no
+[protection lsp]
+patch = 4
+[protection weak]
+method = lsp
+patch = 4
+eps = 1
+[countermeasure median]
+profile = median.ini
+[countermeasure st]
+recipe = staged
+profile = median.ini
+[preset seeds]
+seeds = 0, 1
+countermeasures = none
+[preset long]
+epochs = 60
+countermeasures = none, median
+protections = lsp
+[preset unlucky]
+protections = clean, unlucky
+countermeasures = none
+[protection unlucky]
+method = emn-class
+surrogate = lenet
+INI
+    bench toy >"$DATA/toy.md" || return 1
+}
+
+setup() { cd "$BATS_TEST_TMPDIR" || return 1; }
+
+bench() { # OUT [OPTION...]; EXEC=exec: in place of the shell
+    local out=$1
+    shift
+    $EXEC relearn bench -q -j 1 --out "$DATA/$out" "$DATA/toy.ini" "$@"
+}
+
+json() { # EXPRESSION over j, read from stdin
+    "$PY" -c 'import json,sys; j=json.load(sys.stdin); print(eval(sys.argv[1]))' "$1"
+}
+
+figures() { # OUT: what was measured, of each cell
+    "$PY" - "$DATA/$1/results" <<'PY'
+import json, os, sys
+for name in sorted(os.listdir(sys.argv[1])):
+    r = json.load(open(sys.argv[1] + "/" + name))
+    print(name, r["protection"], r["countermeasure"], sorted(r["figures"].items()))
+PY
+}
+
+nothing_left() { # OUT
+    local left
+    left=$(cd "$DATA/$1" && find trees runs claims failed -mindepth 1 ! -name .lock)
+    [ -z "$left" ] || { echo "$left"; false; }
+}
+
+@test "bench: a table, and its cells for programs" {
+    cat "$DATA/toy.md"
+    [ "$(grep -c '^| ' "$DATA/toy.md")" -eq 5 ]
+    grep -q '^| | none | median | st |$' "$DATA/toy.md"
+    grep -qE '^\| lsp \| [0-9.]+ \| [0-9.]+ \| [0-9.]+ \|$' "$DATA/toy.md"
+    bench toy --table --json >all.json
+    [ "$(json 'len(j["cells"]), {c["state"] for c in j["cells"]}' <all.json)" = "(9, {'done'})" ]
+    # None where nothing was done to the images; more where less was added.
+    [ "$(json '[m["psnr"] for m in j["means"]][0]' <all.json)" = None ]
+    [ "$(json '20 < j["means"][3]["psnr"] < j["means"][6]["psnr"] < 60' <all.json)" = True ]
+    [ "$(json 'j["means"][3]["psnr"] != j["means"][4]["psnr"] == j["means"][5]["psnr"]' <all.json)" = True ]
+    [ "$(bench toy --table --csv | wc -l)" -eq 10 ]
+    bench toy --table --figure psnr | grep -q '^| clean | ∞ |'
+    [ "$(bench toy --list | tail -n 1)" = "9 cells: 9 done, 0 open, 0 claimed, 0 failed" ]
+    nothing_left toy
+}
+
+@test "bench: what is measured is not measured again, and is what train says of such images" {
+    local before
+    before=$(stat -c '%n %y' "$DATA"/toy/results/*)
+    run bench toy
+    [ "$status" -eq 0 ]
+    [ "$output" = "$(cat "$DATA/toy.md")" ]
+    [ "$before" = "$(stat -c '%n %y' "$DATA"/toy/results/*)" ]
+    relearn protect -q -j 1 --method lsp --patch 4 --limit 60 "$DATA/data" lsp
+    relearn train -q -j 1 --data lsp --test "$DATA/test" --arch resnet8 --epochs 3 --batch 20 --pad 1 --no-flip --out run --json >run.json
+    [ "$(json 'j["test_accuracy"]' <run.json)" = "$(bench toy --table --json | json 'j["means"][3]["last"]')" ]
+    run bench toy --preset seeds --list # seed 0 is known from before
+    [ "${lines[-1]%%;*}" = "6 cells: 3 done, 3 open, 0 claimed, 0 failed" ]
+}
+
+@test "bench: killed again and again it comes to the same figures" {
+    local i pid
+    bench whole --preset long
+    for i in 1 2 3 4 5 6 7 8 9 10; do
+        EXEC=exec bench killed --preset long &
+        pid=$!
+        sleep "0.$((i * 7 % 10))7"
+        kill -9 $pid 2>/dev/null || true
+        wait $pid || true
+    done
+    bench killed --preset long
+    diff <(figures whole) <(figures killed)
+    nothing_left killed
+}
+
+@test "bench: two at once divide the cells" {
+    bench two --cells '* none *' &
+    local other=$!
+    bench two
+    wait $other
+    diff <(figures toy) <(figures two)
+}
+
+@test "bench: Ctrl-C stops it within a second, and it goes on" {
+    EXEC=exec bench stopped --preset long 2>said &
+    local pid=$! began
+    until ls "$DATA"/stopped/runs/*/checkpoint.safetensors >/dev/null 2>&1; do
+        kill -0 $pid
+        sleep 0.02
+    done
+    [[ $(bench stopped --preset long --list) == *"claimed  lsp "* ]]
+    began=$(date +%s%N)
+    kill -TERM $pid # a shell without job control starts its children with SIGINT ignored
+    status=0
+    wait $pid || status=$?
+    [ "$status" -eq 130 ]
+    [ $((($(date +%s%N) - began) / 1000000)) -lt 1500 ]
+    grep -q 'the same command goes on' said
+    [ -z "$(ls "$DATA/stopped/claims")" ]
+    bench stopped --preset long
+    diff <(figures whole) <(figures stopped)
+    grep -q '"resumed": true' "$DATA"/stopped/results/*
+}
+
+@test "bench: a cell that fails says why, and the others are done" {
+    run bench unlucky --preset unlucky
+    [ "$status" -eq 1 ]
+    [[ $output == *"unlucky none resnet8 0 failed: "*lenet* ]]
+    [[ $output == *"1 of 2 cells failed"* ]]
+    run bench unlucky --preset unlucky --list
+    [[ $output == *"done     clean none"* && $output == *"failed   unlucky none resnet8 0: "*lenet* ]]
+    run bench toy --table --preset unlucky
+    [[ $output == *"| unlucky | - |"* ]]
+}
+
+@test "bench: mistakes are refused, and nothing is made" {
+    local args before
+    printf '[bench]\nprotections = clean\ncountermeasures = none\ndata = data\ntest = test\n' >"$DATA/near.ini"
+    before=$(cd "$DATA" && find . | sort | sha256sum)
+    for args in "$DATA/absent.ini" "--preset none $DATA/toy.ini" "--cells nothing $DATA/toy.ini" "--jobs 1000 $DATA/toy.ini" \
+        "--list --table $DATA/toy.ini" "--csv --json $DATA/toy.ini" "--data $DATA/absent $DATA/toy.ini" "--figure worst $DATA/toy.ini" \
+        "--nonsense $DATA/toy.ini" "" "--out $DATA/data/x $DATA/near.ini" "--out $DATA/test $DATA/near.ini"; do
+        # shellcheck disable=SC2086
+        run relearn bench -q $args
+        [ "$status" -ne 0 ] || { echo "not refused: $args"; false; }
+        [[ $output == "relearn: "* ]]
+    done
+    [ "$before" = "$(cd "$DATA" && find . | sort | sha256sum)" ]
+}
