@@ -81,7 +81,7 @@ help:
 	@echo 'make demo       the main job on Fashion-MNIST: protect, mount, train, compare (report in demo/report.html)'
 	@echo 'make check      build and run every test'
 	@echo 'make bench      speed against PyTorch and against the hardware; BENCH=profiles: what a profile costs and achieves'
-	@echo 'make study      STUDY=purifiers: accuracy for each protection and purifier; takes hours, goes on where it was'
+	@echo 'make study      STUDY_DATA=DIR STUDY=purifiers: accuracy for each protection and purifier; takes hours'
 	@echo 'make deps       install the Debian packages that are missing'
 	@echo 'make install    PREFIX=$(PREFIX) DESTDIR=$(DESTDIR); make uninstall undoes it'
 	@echo 'make ONEDNN=no  without the device onednn (it is built in for x86-64); ONEDNN=yes with it'
@@ -225,10 +225,13 @@ $(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c $(ARCHIVES)
 	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -I . -I cache -o $@ $< -Wl,--start-group $(ARCHIVES) -Wl,--end-group \
 	    $(shell $(PKG_CONFIG) --cflags --libs $(PKGS)) $(sort $(foreach f,$(FOLDERS),$(LIBS.$(f)))) -lm
 
-# Long: a classifier for each cell. What was measured is in tests/study/*.tsv; STUDY_SHOW=1 prints it.
+# Long: relearn bench with tests/study/STUDY.ini on STUDY_DATA, a folder with train/CLASS/IMAGE and test/. It goes on
+# where it was. STUDY_ARGS are options of relearn bench: --table prints what is measured.
 STUDY ?= purifiers
 study: all
-	@BUILD=$(CURDIR)/$(BUILD) tests/study/run $(STUDY)
+	@[ -n '$(STUDY_DATA)' ] || { echo 'study: STUDY_DATA=DIR says where train/ and test/ are' >&2; exit 1; }
+	@$(BUILD)/bin/relearn bench --data '$(STUDY_DATA)/train' --test '$(STUDY_DATA)/test' --out $(BUILD)/study/$(STUDY) \
+	    $(STUDY_ARGS) tests/study/$(STUDY).ini
 
 bench: all
 	@BUILD=$(CURDIR)/$(BUILD) NN_LIBS='$(LIBS.nn)' tests/bench/run $(BENCH)
