@@ -109,6 +109,8 @@ static int parse(struct benching *a, int argc, char **argv)
         {"test", 't', CLI_STRING, &a->o.test_dir, "DIR", "clean test images"},
         {"out", 'o', CLI_STRING, &a->o.out_dir, "DIR",
          "where all is kept; default bench-NAME of NAME.ini"},
+        {"cache", 'c', CLI_STRING, &a->o.cache_dir, "DIR",
+         "of the purifier, on a local file system; default cache in --out"},
         {"cells", 0, CLI_STRING, &a->o.cells, "PATTERN",
          "only those: a pattern of 'PROTECTION COUNTERMEASURE VICTIM SEED', such as 'lsp *'"},
         {"jobs", 0, CLI_INT, &a->o.jobs, "N", "cells at a time; default 1"},

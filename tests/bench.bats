@@ -141,11 +141,12 @@ nothing_left() { # OUT
 }
 
 @test "bench: two at once divide the cells" {
-    bench two --cells '* none *' &
+    bench two --cells '* none *' --cache "$DATA/other-cache" &
     local other=$!
-    bench two
+    bench two --jobs 2 --cache "$DATA/two-cache"
     wait $other
     diff <(figures toy) <(figures two)
+    [ -d "$DATA/two-cache" ] && [ ! -e "$DATA/two/cache" ]
 }
 
 @test "bench: Ctrl-C stops it within a second, and it goes on" {

@@ -556,7 +556,8 @@ status train_unpack(const struct train_unpack_options *opt, int *out_images,
  * - trees/ID: images that cells share (clean, protected, purified), removed when no open cell of the
  *   matrix needs them; whole when trees/ID.json is there;
  *
- * - runs/ID: a training under way; logs/ID.log: what the commands said; cache: of the purifier;
+ * - runs/ID: a training under way; logs/ID.log: what the commands said; cache: of the
+ *   purifier;
  *
  * - claims/ID: who works at a cell or a tree. Any number of calls, also on other hosts that share
  *   OUT, divide the cells. A claim is void when its process is gone, or after ten minutes without
@@ -570,6 +571,7 @@ struct train_bench_options {
     const char *preset;              /* NULL: none */
     const char *data_dir, *test_dir; /* NULL: the matrix says it */
     const char *out_dir;             /* NULL: bench-NAME, NAME the file's without .ini */
+    const char *cache_dir;           /* of the purifier, on a local file system; NULL: OUT/cache */
     const char *cells;   /* glob of "PROTECTION COUNTERMEASURE VICTIM SEED"; NULL: all */
     const char *program; /* path of relearn */
     int jobs;            /* cells at a time; 0: 1 */

@@ -146,6 +146,9 @@ static status open_all(const struct train_bench_options *opt, struct train_bench
     status st = b->program ? matrix_read(opt->matrix, opt->preset, &b->matrix, e) : STATUS_NOMEM;
     if (!st)
         st = out_folder(opt, b);
+    if (!st &&
+        !(b->cache = opt->cache_dir ? mem_strdup(opt->cache_dir) : mem_printf("%s/cache", b->out)))
+        st = STATUS_NOMEM;
     if (!st)
         st = open_data(opt, b, e);
     return st ? st : bench_plan(b, opt->cells, e);
@@ -174,6 +177,7 @@ void train_bench_free(struct train_bench *b)
     mem_free(b->data);
     mem_free(b->test);
     mem_free(b->out);
+    mem_free(b->cache);
     mem_free(b->program);
     matrix_done(&b->matrix);
     mem_free(b);

@@ -22,8 +22,8 @@ struct bench_cell {
 
 struct train_bench {
     struct matrix matrix;
-    char *data, *test, *out, *program; /* absolute, but for the program */
-    int jobs, threads;                 /* threads: of one job */
+    char *data, *test, *out, *cache, *program; /* absolute, but for the last two */
+    int jobs, threads;                         /* threads: of one job */
     bool keep, quiet;
     char data_digest[DIGEST_HEX_LEN + 1], test_digest[DIGEST_HEX_LEN + 1];
     struct bench_tree *tree; /* the first is the clean one */

@@ -69,7 +69,7 @@ void command_tree(struct command *c, const struct train_bench *b, int tree)
         word(c, "--profile");
         word(c, t->by->profile);
         word(c, "--cache");
-        own(c, mem_printf("%s/cache", b->out));
+        word(c, b->cache);
     }
     own(c, bench_path(b, "trees", b->tree[t->source].id, ""));
     own(c, bench_path(b, "trees", t->id, ".part"));
