@@ -93,12 +93,12 @@ static int run(const struct benching *a, struct train_bench *b)
 
 /* clang-format off */
 static const char about[] =
-    "Measures a table of experiments: each protection of a matrix file, each countermeasure against it,\n"
-    "each victim and each seed is a cell, the accuracy that a classifier reaches on clean test images.\n"
-    "relearn-matrix(5) says what the file looks like, and what DIR then holds. Cells that are measured\n"
-    "are not measured again, and whatever ends it, the same command goes on. Several may run on one DIR,\n"
-    "on hosts that share it, too: they divide the cells. Exit status 1: a cell failed; the others are\n"
-    "done, and the same command tries it again.";
+    "Measures a table of experiments: what a victim learns of each protection behind each countermeasure.\n"
+    "Each protection, countermeasure, victim and seed of a matrix file is a cell, whose figure is the\n"
+    "accuracy on clean test images. relearn-matrix(5) says what the file looks like, and what DIR then\n"
+    "holds. Cells that are measured are not measured again, and whatever ends it, the same command goes\n"
+    "on. Several may run on one DIR, also on hosts that share it: they divide the cells. Exit status 1: a\n"
+    "cell failed; the others are done, and the same command tries it again.";
 /* clang-format on */
 
 static int parse(struct benching *a, int argc, char **argv)
@@ -118,8 +118,9 @@ static int parse(struct benching *a, int argc, char **argv)
         {"list", 0, CLI_FLAG, &a->list, NULL,
          "only say which cells are done, open, claimed, failed"},
         {"table", 0, CLI_FLAG, &a->table, NULL, "only print the table of what is measured"},
-        {"figure", 0, CLI_CHOICE, &a->figure, "last|best|train|psnr",
-         "of the table: accuracy after the last epoch, the best, on training images; PSNR"},
+        {"figure", 0, CLI_CHOICE, &a->figure, "NAME",
+         "of the table: last (accuracy after the last epoch), best, train (on training images), "
+         "psnr"},
         {"csv", 0, CLI_FLAG, &a->csv, NULL, "print the table as CSV, with all figures"},
         {"json", 0, CLI_FLAG, &a->json, NULL, "print table and cells as JSON"},
         {"keep", 0, CLI_FLAG, &a->keep, NULL, "keep images that cells share"},

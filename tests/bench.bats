@@ -1,29 +1,13 @@
 #!/usr/bin/env bats
 # relearn bench with its own commands as children, on toy images. (make bench, which measures speed, is another thing.)
 
+load mounts
+load toy
+
 setup_file() {
-    cd "$BATS_TEST_DIRNAME/.." || return 1
-    export BUILD=${BUILD:-$PWD/build} DATA=$BATS_FILE_TMPDIR PY=/usr/bin/python3
-    [[ $BUILD = /* ]] || export BUILD=$PWD/$BUILD
-    export PATH=$BUILD/bin:$PATH
-    unset RELEARN_FAULT
-    # Three classes of 12x12 images: a bright block whose place says the class.
-    "$PY" - "$DATA" <<'PY' || return 1
-import random, struct, sys
-random.seed(1)
-n, side = 120, 12
-images, labels = bytearray(), bytearray()
-for i in range(n):
-    k = i % 3
-    labels.append(k)
-    for y in range(side):
-        for x in range(side):
-            lit = (y < 6) == (k != 2) and (x < 6) == (k == 0)
-            images.append(random.randrange(40, 90) + (120 if lit else 0))
-open(sys.argv[1] + "/images", "wb").write(struct.pack(">IIII", 0x803, n, side, side) + images)
-open(sys.argv[1] + "/labels", "wb").write(struct.pack(">II", 0x801, n) + labels)
-PY
-    relearn unpack -q --labels "$DATA/labels" --class-names ant,bee,cat "$DATA/images" "$DATA/data" >&2 || return 1
+    programs_setup_file
+    toy_images 120 "$DATA" || return 1
+    relearn unpack -q --labels "$DATA/labels" --class-names ant,bee,cat "$DATA/images.gz" "$DATA/data" >&2 || return 1
     cp -r "$DATA/data" "$DATA/test"
     printf '[purify]\nchain = median\n' >"$DATA/median.ini"
     cat >"$DATA/toy.ini" <<'INI'

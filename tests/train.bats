@@ -1,30 +1,15 @@
 #!/usr/bin/env bats
 # From an archive to a report by commands alone: unpack, protect, train, stop, resume, evaluate, diffusion, report.
 
+load toy
+
 setup_file() {
     cd "$BATS_TEST_DIRNAME/.." || return 1
     export BUILD=${BUILD:-$PWD/build} DATA=$BATS_FILE_TMPDIR PY=/usr/bin/python3
     [[ $BUILD = /* ]] || export BUILD=$PWD/$BUILD
     export PATH=$BUILD/bin:$PATH
     unset RELEARN_FAULT
-    # Three classes of 12x12 images: a bright block whose place says the class.
-    "$PY" - "$DATA" <<'PY' || return 1
-import gzip, random, struct, sys
-random.seed(1)
-n, side = 180, 12
-images, labels = bytearray(), bytearray()
-for i in range(n):
-    k = i % 3
-    labels.append(k)
-    for y in range(side):
-        for x in range(side):
-            lit = (y < 6) == (k != 2) and (x < 6) == (k == 0)
-            images.append(random.randrange(40, 90) + (120 if lit else 0))
-with gzip.open(sys.argv[1] + "/images.gz", "wb") as f:
-    f.write(struct.pack(">IIII", 0x803, n, side, side) + images)
-with open(sys.argv[1] + "/labels", "wb") as f:
-    f.write(struct.pack(">II", 0x801, n) + labels)
-PY
+    toy_images 180 "$DATA" || return 1
     relearn unpack -q --labels "$DATA/labels" --class-names ant,bee,cat "$DATA/images.gz" "$DATA/tree" >&2 || return 1
     train "$DATA/run" >&2
 }
