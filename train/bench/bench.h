@@ -3,7 +3,8 @@
 /* bench: the cells of a matrix, and the trees of images that they share, as its files see them. */
 #include "bench/matrix.h"
 
-enum bench_tree_kind { BENCH_CLEAN, BENCH_PROTECTED, BENCH_PURIFIED };
+enum bench_tree_kind { BENCH_CLEAN, BENCH_PROTECTED, BENCH_PURIFIED, BENCH_TREE_KINDS };
+extern const char *const bench_tree_verbs[BENCH_TREE_KINDS]; /* what makes one: "copy", ... */
 struct bench_tree {
     char id[DIGEST_HEX_LEN + 1];
     enum bench_tree_kind kind;

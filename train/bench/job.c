@@ -60,7 +60,7 @@ status job_start(struct work *w, struct job *j, struct errmsg *e)
 {
     j->began_ns = time_mono_ns();
     if (j->cell < 0 && w->b->tree[j->tree].kind == BENCH_CLEAN)
-        return tree_write_clean(w->b, work_tick, w, e);
+        return tree_write_clean(w->b, (struct tree_tick){work_tick, w}, e);
     struct command c = {.n = 0};
     status st = STATUS_OK;
     if (j->cell >= 0)
@@ -96,6 +96,8 @@ static void last_line(const struct work *w, const struct job *j, int code, struc
     line += strncmp(line, "relearn: ", 9) == 0 ? 9 : 0;
     if (*line)
         errmsg_set(e, STATUS_IO, "%s", line);
+    else if (code > 128)
+        errmsg_set(e, STATUS_IO, "relearn was ended by signal %d", code - 128);
     else
         errmsg_set(e, STATUS_IO, "relearn ended with status %d and said nothing", code);
 }
@@ -133,5 +135,6 @@ status job_end(struct work *w, struct job *j, int code, struct errmsg *e)
         return STATUS_IO;
     }
     drop_empty_log(w, j);
-    return j->cell >= 0 ? end_cell(w, j, seconds, e) : tree_finish(w->b, j->tree, seconds, e);
+    return j->cell >= 0 ? end_cell(w, j, seconds, e)
+                        : tree_finish(w->b, j->tree, seconds, (struct tree_tick){work_tick, w}, e);
 }

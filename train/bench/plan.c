@@ -11,6 +11,8 @@
 #include <fnmatch.h>
 #include <string.h>
 
+const char *const bench_tree_verbs[BENCH_TREE_KINDS] = {"copy", "protect", "purify"};
+
 static status name_it(const json_t *description, char id[DIGEST_HEX_LEN + 1])
 {
     char *text = description ? json_dumps(description, JSON_COMPACT | JSON_SORT_KEYS) : NULL;

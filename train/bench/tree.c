@@ -34,14 +34,15 @@ static status stamp(const struct train_bench *b, int i, double psnr_db, double s
     return st;
 }
 
-status tree_finish(const struct train_bench *b, int i, double seconds, struct errmsg *e)
+status tree_finish(const struct train_bench *b, int i, double seconds, struct tree_tick tick,
+                   struct errmsg *e)
 {
     AUTO(mem_free) char *part = bench_path(b, "trees", b->tree[i].id, ".part");
     AUTO(mem_free) char *path = bench_path(b, "trees", b->tree[i].id, "");
     double psnr_db = NAN;
     if (!part || !path)
         return STATUS_NOMEM;
-    status st = tree_measure(b, i, part, &psnr_db, e);
+    status st = tree_measure(b, i, part, tick, &psnr_db, e);
     if (st)
         return errmsg_prefix(e, st, "%s", part);
     tree_remove_folder(path); /* of one that was renamed and never stamped */

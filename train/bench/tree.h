@@ -7,20 +7,27 @@
  */
 #include "bench/bench.h"
 
+/* Called now and then in long work, by one thread at a time. */
+struct tree_tick {
+    void (*fn)(void *arg);
+    void *arg;
+};
+
 bool tree_ready(const struct train_bench *b, int i);
 /* Writes the clean tree's images, as PNG, to its place aside: the one tree that no command makes.
-   CANCELLED on a signal. `tick` is called now and then. */
-status tree_write_clean(const struct train_bench *b, void (*tick)(void *arg), void *arg,
+   CANCELLED on a signal. */
+status tree_write_clean(const struct train_bench *b, struct tree_tick tick,
                         struct errmsg *e) MUST_USE;
 /* What stands aside is whole: it gets its name and its stamp. */
-status tree_finish(const struct train_bench *b, int i, double seconds, struct errmsg *e) MUST_USE;
+status tree_finish(const struct train_bench *b, int i, double seconds, struct tree_tick tick,
+                   struct errmsg *e) MUST_USE;
 /* The images of a folder, as the matrix wants them; limit 0: all. */
 status tree_open(const struct train_bench *b, const char *dir, int limit, struct train_set **out,
                  struct errmsg *e) MUST_USE;
 /* PSNR in dB of tree i, which stands in dir, to the clean one (of which it is infinite). CORRUPT:
    the images are not those of the clean tree. */
-status tree_measure(const struct train_bench *b, int i, const char *dir, double *out,
-                    struct errmsg *e) MUST_USE;
+status tree_measure(const struct train_bench *b, int i, const char *dir, struct tree_tick tick,
+                    double *out, struct errmsg *e) MUST_USE;
 /* Removes trees that no cell without a result needs, and nobody else's work reads. */
 void tree_remove_unneeded(const struct train_bench *b);
 /* Removes a folder and what is in it. */

@@ -11,8 +11,7 @@ struct copying {
     struct train_set *set;
     const char *to;
     struct out_tree tree;
-    void (*tick)(void *arg);
-    void *arg;
+    struct tree_tick tick;
     pthread_mutex_t ticking;
 };
 
@@ -31,7 +30,7 @@ static status copy_one(void *arg, int i, struct errmsg *e)
     st = out_tree_png(&c->tree, i, path, &img, e);
     train_set_view_done(&v);
     if (pthread_mutex_trylock(&c->ticking) == 0) {
-        c->tick(c->arg);
+        c->tick.fn(c->tick.arg);
         pthread_mutex_unlock(&c->ticking);
     }
     return st;
@@ -53,12 +52,11 @@ static status copy_all(struct copying *c, struct errmsg *e)
     return st;
 }
 
-status tree_write_clean(const struct train_bench *b, void (*tick)(void *arg), void *arg,
-                        struct errmsg *e)
+status tree_write_clean(const struct train_bench *b, struct tree_tick tick, struct errmsg *e)
 {
     AUTO(train_set_free) struct train_set *set = NULL;
     AUTO(mem_free) char *to = bench_path(b, "trees", b->tree[0].id, ".part");
     status st = to ? tree_open(b, b->data, b->matrix.images, &set, e) : STATUS_NOMEM;
-    struct copying c = {.set = set, .to = to, .tick = tick, .arg = arg};
+    struct copying c = {.set = set, .to = to, .tick = tick};
     return st ? st : copy_all(&c, e);
 }

@@ -34,7 +34,8 @@ static status square_error(struct train_set *clean, struct train_set *other, int
 }
 
 /* Over PSNR_IMAGES_MAX images, evenly spaced. */
-static status psnr(struct train_set *clean, struct train_set *other, double *out, struct errmsg *e)
+static status psnr(struct train_set *clean, struct train_set *other, struct tree_tick tick,
+                   double *out, struct errmsg *e)
 {
     int n = train_set_info(clean).samples;
     int step = n > PSNR_IMAGES_MAX ? n / PSNR_IMAGES_MAX : 1;
@@ -42,8 +43,10 @@ static status psnr(struct train_set *clean, struct train_set *other, double *out
     status st = STATUS_OK;
     if (n != train_set_info(other).samples)
         return errmsg_set(e, STATUS_CORRUPT, "%d images, not %d", train_set_info(other).samples, n);
-    for (int i = 0; i < n && !st; i += step)
+    for (int i = 0; i < n && !st; i += step) {
+        tick.fn(tick.arg);
         st = stop_requested() ? STATUS_CANCELLED : square_error(clean, other, i, &sum, &count, e);
+    }
     *out = 10 * log10(255.0 * 255.0 * count / sum);
     return st;
 }
@@ -60,8 +63,8 @@ static status check_clean(const struct train_bench *b, const struct train_set *c
     return st;
 }
 
-status tree_measure(const struct train_bench *b, int i, const char *dir, double *out,
-                    struct errmsg *e)
+status tree_measure(const struct train_bench *b, int i, const char *dir, struct tree_tick tick,
+                    double *out, struct errmsg *e)
 {
     AUTO(train_set_free) struct train_set *clean = NULL;
     AUTO(train_set_free) struct train_set *other = NULL;
@@ -73,5 +76,5 @@ status tree_measure(const struct train_bench *b, int i, const char *dir, double 
     }
     if (!st)
         st = clean_dir ? tree_open(b, clean_dir, 0, &clean, e) : STATUS_NOMEM;
-    return st ? st : psnr(clean, other, out, e);
+    return st ? st : psnr(clean, other, tick, out, e);
 }

@@ -31,9 +31,8 @@ static void show(struct work *w)
         if (j->used && j->cell >= 0)
             work_cell_name(w->b, &w->b->cell[j->cell], name);
         else if (j->used)
-            snprintf(name, sizeof name, "%s %s",
-                     w->b->tree[j->tree].kind == BENCH_PROTECTED ? "protect" : "purify",
-                     w->b->tree[j->tree].by ? w->b->tree[j->tree].by->name : "");
+            snprintf(name, sizeof name, "%s %s", bench_tree_verbs[w->b->tree[j->tree].kind],
+                     w->b->tree[j->tree].by ? w->b->tree[j->tree].by->name : "images");
         if (j->used)
             snprintf(text + len, sizeof text - len, "%s%.60s", len ? "; " : "", name);
     }

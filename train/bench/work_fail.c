@@ -19,6 +19,8 @@ static void fail_cell(struct work *w, int i, const char *why)
         return;
     w->cell_why[i] = mem_strdup(why);
     work_cell_name(w->b, c, name);
+    if (w->bar.drawn && w->bar.tty)
+        fputc('\n', stderr);
     log_error("%s failed: %s", name, why);
     if (w->failed++ == 0)
         snprintf(w->first_why, sizeof w->first_why, "%s: %s", name, why);
