@@ -179,3 +179,14 @@ nothing_left() { # OUT
     done
     [ "$before" = "$(cd "$DATA" && find . | sort | sha256sum)" ]
 }
+
+@test "bench: the matrices that come with the source can be read" {
+    local m
+    for m in "$BATS_TEST_DIRNAME"/study/*.ini; do
+        grep -q '^\[bench\]' "$m" || continue
+        run relearn bench --data "$DATA/data" --test "$DATA/test" --list "$m"
+        [ "$status" -eq 0 ]
+        [ "${lines[-1]}" = "77 cells: 0 done, 77 open, 0 claimed, 0 failed" ]
+    done
+    [ -n "$output" ]
+}
