@@ -52,6 +52,12 @@ enum {
             .lo = 0, .hi = 1, .standard = "1",                                                     \
             .about = "1: ancestral sampling (DDPM), 0: deterministic (DDIM)"                       \
     }
+#define DIFFUSION_DETERMINISTIC                                                                    \
+    {                                                                                              \
+        "deterministic_steps", PARAM_INT, DIFFUSION_ROW(deterministic_steps),                      \
+            .lo = 0, .hi = PURIFY_TOTAL_MAX - 1, .standard = "0",                                  \
+            .about = "the last N of a round take eta = 0: they add no noise"                       \
+    }
 #define DIFFUSION_AVERAGE                                                                          \
     {                                                                                              \
         "average", PARAM_INT, DIFFUSION_ROW(average),                                              \

@@ -3,8 +3,8 @@
  *
  * In the canonical form numbers are %.9g and weights the SHA-256 of their file. What has no effect
  * is written as none or 0: a scale without guidance, the guidance without a scale, the perceptual
- * network when it is not used. A precision of f32 is left out: there was no other when the form was
- * fixed.
+ * network when it is not used. Left out are values that all profiles had when the form was fixed: a
+ * precision of f32, and deterministic_steps that change nothing.
  */
 #include "diffusion.h"
 #include "jcdp.h"
@@ -27,12 +27,19 @@ static status add_value(const struct param *row, const struct purify_jcdp *v, st
     return param_get(row, v, b);
 }
 
+static bool is_left_out(const struct param *row, const struct purify_jcdp *v)
+{
+    if (row->offset == DIFFUSION_ROW(deterministic_steps))
+        return v->deterministic_steps < 2 || v->eta == 0;
+    return row->offset == DIFFUSION_ROW(precision) && v->precision == NN_PREC_F32;
+}
+
 status diffusion_canonical(const struct param_table *t, const void *values, struct buf *out)
 {
     const struct purify_jcdp *v = values;
     status st = STATUS_OK;
     for (int i = 0; i < t->n && !st; i++) {
-        if (t->row[i].offset == DIFFUSION_ROW(precision) && v->precision == NN_PREC_F32)
+        if (is_left_out(&t->row[i], v))
             continue;
         st = buf_addf(out, "%s=", t->row[i].key);
         if (!st)
@@ -49,6 +56,11 @@ static status check(const struct purify_jcdp *v, const char **out_key, struct er
     if (v->steps > v->t_start)
         return errmsg_set(e, STATUS_INVALID, "steps is %d, more than t_start, %d", v->steps,
                           v->t_start);
+    *out_key = "deterministic_steps";
+    if (v->deterministic_steps >= v->steps)
+        return errmsg_set(e, STATUS_INVALID,
+                          "deterministic_steps is %d, not less than steps, %d (for all: eta = 0)",
+                          v->deterministic_steps, v->steps);
     *out_key = "model";
     if (!v->model[0])
         return errmsg_set(e, STATUS_INVALID, "model is missing");

@@ -38,7 +38,8 @@ static void plan_step(struct step *s, const struct purify_schedule *c, int i,
 {
     double abar = c->alpha_bar[i], before = i > 0 ? c->alpha_bar[i - 1] : 1;
     double posterior = c->beta[i] * (1 - before) / (1 - abar);
-    double eta = (double)p->eta, rest = 1 - before - eta * eta * posterior;
+    double eta = i < p->deterministic_steps ? 0 : (double)p->eta;
+    double rest = 1 - before - eta * eta * posterior;
     double a = sqrt((rest > 0 ? rest : 0) / (1 - abar));
     double guide = c->variance[i] * sqrt(1 - abar) / sqrt(abar);
     bool joint = p->guidance == PURIFY_GUIDE_JOINT;

@@ -14,6 +14,7 @@
  *         x <- sqrt(abar_{S-1}) z + sqrt(1 - abar_{S-1}) n1
  *         for i = S-1 .. 0:
  *             x0   <- clamp((x - sqrt(1-abar_i) eps(x, t_i)) / sqrt(abar_i), -1, 1)
+ *             eta  <- 0 for i < deterministic_steps, else the profile's
  *             mean <- a x + b x0,   a = sqrt((1 - p - eta^2 q_i) / (1 - abar_i)),
  *                                   b = sqrt(p) - a sqrt(abar_i)
  *             y    <- sqrt(abar_i) P + sqrt(1-abar_i) n2
@@ -23,6 +24,10 @@
  *
  * s_i = sqrt(1-abar_i)/sqrt(abar_i); D = elements. eta = 1 makes mean Ho et al.'s eq. 7 (ancestral
  * sampling), eta = 0 Song et al. 2021's DDIM, eq. 12. n1, n2, n3 are fresh each time.
+ *
+ * Steps that are to add no noise are steps of DDIM, not ancestral ones without their noise: these
+ * would arrive with less noise than the network is then told. (Karras et al. 2022, algorithm 2,
+ * also stop adding noise below a level, S_tmin.)
  */
 #include "purify/purify.h"
 

@@ -115,9 +115,9 @@ static double oracle_step(const struct purify_jcdp *p, int round, int i, int k, 
     double x0 = clamp((x - sqrt(1 - c.abar) * eps) / sqrt(c.abar));
     /* Song et al. 2021, eq. 12, with the noise direction taken from the clamped x0 */
     double direction = (x - sqrt(c.abar) * x0) / sqrt(1 - c.abar);
-    double sigma2 = (double)p->eta * (double)p->eta * c.posterior;
+    double eta = i < p->deterministic_steps ? 0 : (double)p->eta, sigma2 = eta * eta * c.posterior;
     double mean = sqrt(c.before) * x0 + sqrt(fmax(0, 1 - c.before - sigma2)) * direction;
-    if (p->eta == 1) { /* Ho et al. 2020, eq. 7: another way to the same number */
+    if (eta == 1) { /* Ho et al. 2020, eq. 7: another way to the same number */
         double ho = sqrt(c.before) * c.beta / (1 - c.abar) * x0 +
                     sqrt(1 - c.beta) * (1 - c.before) / (1 - c.abar) * x;
         if (fabs(ho - mean) > 1e-9)
@@ -132,7 +132,7 @@ static double oracle_step(const struct purify_jcdp *p, int round, int i, int k, 
         pull -= (double)p->perceptual_scale * fake_gradient(x, y, k);
     double next = mean + c.variance * sqrt(1 - c.abar) / sqrt(c.abar) * pull;
     if (i > 0)
-        next += (double)p->eta * sqrt(c.variance) * fake_noise(JCDP_STEP, round, i, k);
+        next += eta * sqrt(c.variance) * fake_noise(JCDP_STEP, round, i, k);
     return next;
 }
 
@@ -175,12 +175,14 @@ static void check(const struct purify_jcdp *p)
     assert_int_equal(jcdp_run(j, &env, z), STATUS_OK);
     for (int k = 0; k < N; k++)
         if (!(fabs((double)z[k] - expected[k]) < 2e-5))
-            fail_msg("t* %d, %d rounds of %d, eta %g, guidance %d, variance %d, [%d]: %.9g != %.9g",
-                     p->t_start, p->rounds, p->steps, (double)p->eta, (int)p->guidance,
-                     (int)p->variance, k, (double)z[k], expected[k]);
+            fail_msg("t* %d, %d rounds of %d, eta %g (0 in the last %d), guidance %d, variance %d, "
+                     "[%d]: %.9g != %.9g",
+                     p->t_start, p->rounds, p->steps, (double)p->eta, p->deterministic_steps,
+                     (int)p->guidance, (int)p->variance, k, (double)z[k], expected[k]);
     assert_int_equal(f.evaluations, p->rounds * p->steps);
     assert_int_equal(f.noises[JCDP_JUMP], p->rounds);
-    assert_int_equal(f.noises[JCDP_STEP], p->eta > 0 ? p->rounds * (p->steps - 1) : 0);
+    int quiet = p->deterministic_steps > 1 ? p->deterministic_steps : 1;
+    assert_int_equal(f.noises[JCDP_STEP], p->eta > 0 ? p->rounds * (p->steps - quiet) : 0);
     if (p->guidance == PURIFY_GUIDE_NONE)
         assert_int_equal(f.noises[JCDP_REFERENCE] + f.gradients, 0);
     else
@@ -193,8 +195,10 @@ static void test_formulas(void **state)
 {
     (void)state;
     static const struct {
-        int t_start, rounds, steps;
-    } runs[] = {{20, 4, 20}, {20, 4, 5}, {36, 2, 6}, {100, 1, 10}, {7, 3, 1}, {1, 2, 1}, {2, 1, 2}};
+        int t_start, rounds, steps, deterministic;
+    } runs[] = {{20, 4, 20, 0}, {20, 4, 5, 0}, {36, 2, 6, 0},  {100, 1, 10, 0},
+                {7, 3, 1, 0},   {1, 2, 1, 0},  {2, 1, 2, 0},   {20, 4, 5, 1},
+                {20, 4, 5, 2},  {36, 2, 6, 5}, {100, 1, 10, 3}};
     static const float etas[] = {1, 0, 0.5f};
     for (size_t r = 0; r < ARRAY_LEN(runs); r++)
         for (size_t n = 0; n < ARRAY_LEN(etas); n++)
@@ -206,12 +210,67 @@ static void test_formulas(void **state)
                     p.rounds = runs[r].rounds;
                     p.steps = runs[r].steps;
                     p.eta = etas[n];
+                    p.deterministic_steps = runs[r].deterministic;
                     p.guidance = (enum purify_guidance)guidance;
                     p.variance = (enum purify_variance)variance;
                     p.pixel_scale = 40;
                     p.perceptual_scale = 5;
                     check(&p);
                 }
+}
+
+/* Of a network that knows the clean image: the noise that it is shown, a row for each step. */
+struct knowing {
+    float clean[N], eps[8][N];
+    int calls;
+};
+
+static status knowing_eps(void *ctx, const float *x, int t, const float **out_eps)
+{
+    struct knowing *w = ctx;
+    double abar = purify_alpha_bar(PURIFY_BETA_LINEAR, 1000, t);
+    float *eps = w->eps[w->calls++];
+    for (int k = 0; k < N; k++)
+        eps[k] = (float)(((double)x[k] - sqrt(abar) * (double)w->clean[k]) / sqrt(1 - abar));
+    *out_eps = eps;
+    return STATUS_OK;
+}
+
+static void knowing_noise(void *ctx, enum jcdp_purpose purpose, int round, int step, float *out)
+{
+    (void)ctx;
+    for (int k = 0; k < N; k++)
+        out[k] = (float)fake_noise((int)purpose, round, step, k);
+}
+
+/* A deterministic step hands the noise on, at the level of the next one: only ancestral steps
+   change what the network is shown. */
+static void test_deterministic_steps_keep_the_noise(void **state)
+{
+    (void)state;
+    struct purify_jcdp p;
+    init(&p);
+    p.t_start = 60;
+    p.steps = 6;
+    p.rounds = 1;
+    p.deterministic_steps = 4;
+    struct knowing w = {.calls = 0};
+    struct jcdp_env env = {&w, knowing_eps, NULL, knowing_noise, NULL};
+    AUTO(jcdp_free) struct jcdp *j = NULL;
+    float z[N];
+    make_input(z);
+    make_input(w.clean);
+    assert_int_equal(jcdp_new(&p, &cfg, BATCH, ELEMENTS, &j), STATUS_OK);
+    assert_int_equal(jcdp_run(j, &env, z), STATUS_OK);
+    for (int i = 1; i < 6; i++) {
+        double most = 0;
+        for (int k = 0; k < N; k++)
+            most = fmax(most, fabs((double)w.eps[i][k] - (double)w.eps[i - 1][k]));
+        if (i < 3 ? most < .1 : most > 1e-3)
+            fail_msg("the noise changes by %g in step %d of 6", most, i);
+    }
+    for (int k = 0; k < N; k++)
+        assert_true(fabs((double)z[k] - (double)w.clean[k]) < 1e-5);
 }
 
 /* At the released code's batch of 500 its scale moves an image by 1.6e-4 of the gap at t = 19. */
@@ -263,6 +322,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_formulas),
+        cmocka_unit_test(test_deterministic_steps_keep_the_noise),
         cmocka_unit_test(test_released_scale),
         cmocka_unit_test(test_stops),
         cmocka_unit_test(test_no_memory),

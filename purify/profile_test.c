@@ -122,12 +122,14 @@ static void test_every_field_counts(void **state)
     (void)state;
     struct purify_profile base, other;
     test_profile(&dir, "unet", &base);
+    jcdp_of(&base)->steps = 4;
     assert_int_equal(purify_profile_finish(&base, NULL), STATUS_OK);
     static const char *const change[][2] = {{"model", "grey"},
                                             {"t_start", "11"},
                                             {"rounds", "3"},
                                             {"steps", "3"},
                                             {"eta", "0.999"},
+                                            {"deterministic_steps", "2"},
                                             {"average", "2"},
                                             {"variance", "fixedsmall"},
                                             {"guidance", "phased"},
@@ -184,6 +186,24 @@ static void test_without_effect(void **state)
     jcdp_of(&b)->pixel_scale = 1;
     assert_int_equal(purify_profile_finish(&b, NULL), STATUS_OK);
     assert_same_id(&a, &b, false);
+}
+
+/* A round's last step adds no noise in any case, and with eta 0 none does. */
+static void test_without_noise(void **state)
+{
+    (void)state;
+    struct purify_profile a, b;
+    test_profile(&dir, "unet", &a);
+    jcdp_of(&a)->steps = 4;
+    for (int k = 0; k < 4; k++) {
+        jcdp_of(&a)->eta = k & 1;
+        jcdp_of(&a)->deterministic_steps = 0;
+        b = a;
+        jcdp_of(&b)->deterministic_steps = k & 2 ? 3 : 1;
+        assert_int_equal(purify_profile_finish(&a, NULL), STATUS_OK);
+        assert_int_equal(purify_profile_finish(&b, NULL), STATUS_OK);
+        assert_same_id(&a, &b, k != 3);
+    }
 }
 
 static void test_round_trip(void **state)
@@ -244,6 +264,9 @@ static const struct {
     {GOOD "rounds = 65\n", "p.ini:3: ", "rounds"},
     {GOOD "rounds = -1\n", "p.ini:3: ", "rounds"},
     {GOOD "average = 0\n", "p.ini:3: ", "average"},
+    {GOOD "deterministic_steps = -1\n", "p.ini:3: ", "deterministic_steps"},
+    {GOOD "deterministic_steps = 5\n", "p.ini:3: ", "eta = 0"},
+    {GOOD "deterministic_steps = 2\nsteps = 2\n", "p.ini:3: ", "not less than steps, 2"},
     {GOOD "eta = 1.5\n", "p.ini:3: ", "eta"},
     {GOOD "eta = nan\n", "p.ini:3: ", "eta"},
     {GOOD "eta = 0x1\n", "p.ini:3: ", "eta"},
@@ -479,6 +502,7 @@ int main(void)
         cmocka_unit_test(test_shipped_ids),
         cmocka_unit_test(test_every_field_counts),
         cmocka_unit_test(test_without_effect),
+        cmocka_unit_test(test_without_noise),
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_refused),

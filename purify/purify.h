@@ -309,8 +309,10 @@ struct purify_jcdp {
     int t_start;                  /* t*: diffused to alpha_bar[t*-1], then t*-1 .. 0 */
     int rounds;                   /* K */
     int steps;                    /* evaluations of the network a round, <= t_start */
-    float eta;   /* 1: ancestral sampling (DDPM); 0: deterministic (DDIM, Song et al. 2021) */
-    int average; /* independent samples whose mean is the result, >= 1 */
+    float eta; /* 1: ancestral sampling (DDPM); 0: deterministic (DDIM, Song et al. 2021) */
+    int deterministic_steps; /* the last so many of a round take eta = 0; < steps. The very last
+                                adds no noise in any case, so 1 is as 0 */
+    int average;             /* independent samples whose mean is the result, >= 1 */
     enum purify_variance variance;
     enum purify_guidance guidance;
     /* Per image, independent of any batch: x += variance * scale_t * grad(D), with scale_t =

@@ -9,6 +9,7 @@ static const struct param rows[] = {
      .standard = "4", .about = "how often an image is diffused and brought back"},
     DIFFUSION_STEPS("5"),
     DIFFUSION_ETA,
+    DIFFUSION_DETERMINISTIC,
     DIFFUSION_AVERAGE,
     DIFFUSION_VARIANCE,
     {"guidance", PARAM_ENUM, DIFFUSION_ROW(guidance), .names = purify_guidance_names,
