@@ -1,9 +1,8 @@
 /* Opening a bench: the matrix, the folders, the data's digests. */
 #include "bench/work.h"
 
-#include <errno.h>
+#include <dirent.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum { JSON_FILE_MAX = 4 << 20 };
 
@@ -36,67 +35,17 @@ status bench_read(const struct train_bench *b, const char *folder, const char *i
     return STATUS_OK;
 }
 
-/* ---- folders ---- */
-
-static status absolute(const char *path, char **out, struct errmsg *e)
+void bench_remove_aside(const struct train_bench *b, const char *folder, const char *id)
 {
-    char *real = realpath(path, NULL);
-    if (!real) {
-        int err = errno;
-        return errmsg_set(e, status_from_errno(err), "cannot read %s: %s", path, strerror(err));
-    }
-    *out = mem_strdup(real);
-    free(real);
-    return *out ? STATUS_OK : STATUS_NOMEM;
-}
-
-/* given, or what the matrix says, seen from its file. */
-static status data_folder(const struct matrix *m, const char *given, const char *said,
-                          const char *what, char **out, struct errmsg *e)
-{
-    const char *slash = strrchr(m->path, '/');
-    if (!given && !said)
-        return errmsg_set(e, STATUS_INVALID, "%s does not say where the %s images are (--%s DIR)",
-                          m->path, strcmp(what, "data") == 0 ? "training" : "test", what);
-    if (given || said[0] == '/' || !slash)
-        return absolute(given ? given : said, out, e);
-    AUTO(mem_free) char *path = mem_printf("%.*s/%s", (int)(slash - m->path), m->path, said);
-    return path ? absolute(path, out, e) : STATUS_NOMEM;
-}
-
-/* It need not be there. */
-static status out_folder(const struct train_bench_options *opt, struct train_bench *b)
-{
-    AUTO(mem_free)
-    char *named = opt->out_dir ? mem_strdup(opt->out_dir) : mem_printf("bench-%s", b->matrix.name);
-    char *here = getcwd(NULL, 0);
-    if (named)
-        b->out = named[0] == '/' || !here ? mem_strdup(named) : mem_printf("%s/%s", here, named);
-    free(here);
-    return b->out ? STATUS_OK : STATUS_NOMEM;
-}
-
-static bool lies_in(const char *path, const char *dir)
-{
-    size_t n = strlen(dir);
-    return strncmp(path, dir, n) == 0 && (path[n] == '/' || path[n] == 0 || n == 1);
-}
-
-/* The source of images is never written. */
-static status check_out(const struct train_bench *b, struct errmsg *e)
-{
-    AUTO(mem_free) char *there = mem_strdup(b->out); /* the part of it that exists */
-    char *real = NULL;
-    while (there && !(real = realpath(there, NULL)) && strrchr(there, '/') > there)
-        *strrchr(there, '/') = 0;
-    const char *in = !real                    ? NULL
-                     : lies_in(real, b->data) ? b->data
-                     : lies_in(real, b->test) ? b->test
-                                              : NULL;
-    free(real);
-    return in ? errmsg_set(e, STATUS_INVALID, "%s lies in %s, which is never written (--out DIR)",
-                           b->out, in)
-              : STATUS_OK;
+    AUTO(mem_free) char *dir = mem_printf("%s/%s", b->out, folder);
+    DIR *d = dir ? opendir(dir) : NULL;
+    const struct dirent *entry;
+    size_t n = strlen(id);
+    while (d && (entry = readdir(d)))
+        if (strncmp(entry->d_name, id, n) == 0 && strncmp(entry->d_name + n, ".json.", 6) == 0)
+            (void)unlinkat(dirfd(d), entry->d_name, 0); /* it is in nobody's way */
+    if (d)
+        closedir(d);
 }
 
 static status digest_of(const struct train_bench *b, const char *dir, int limit,
@@ -122,11 +71,11 @@ static status open_data(const struct train_bench_options *opt, struct train_benc
                         struct errmsg *e)
 {
     const struct matrix *m = &b->matrix;
-    status st = data_folder(m, opt->data_dir, m->data, "data", &b->data, e);
+    status st = bench_data_folder(m, opt->data_dir, m->data, "data", &b->data, e);
     if (!st)
-        st = data_folder(m, opt->test_dir, m->test, "test", &b->test, e);
+        st = bench_data_folder(m, opt->test_dir, m->test, "test", &b->test, e);
     if (!st)
-        st = check_out(b, e);
+        st = bench_check_out(b, e);
     if (!st)
         st = digest_of(b, b->data, m->images, b->data_digest, e);
     return st ? st : digest_of(b, b->test, 0, b->test_digest, e);
@@ -145,7 +94,7 @@ static status open_all(const struct train_bench_options *opt, struct train_bench
     b->program = mem_strdup(opt->program);
     status st = b->program ? matrix_read(opt->matrix, opt->preset, &b->matrix, e) : STATUS_NOMEM;
     if (!st)
-        st = out_folder(opt, b);
+        st = bench_out_folder(opt, b);
     if (!st &&
         !(b->cache = opt->cache_dir ? mem_strdup(opt->cache_dir) : mem_printf("%s/cache", b->out)))
         st = STATUS_NOMEM;

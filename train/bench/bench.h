@@ -40,6 +40,18 @@ bool bench_there(const struct train_bench *b, const char *folder, const char *id
 status bench_read(const struct train_bench *b, const char *folder, const char *id, json_t **out,
                   struct errmsg *e) MUST_USE;
 
+/* Removes what a killed process had begun to write as FOLDER/ID.json. Who calls it has claimed ID. */
+void bench_remove_aside(const struct train_bench *b, const char *folder, const char *id);
+
+/* ---- folders.c ---- */
+/* `given`, or what the matrix has `said`, seen from its file. what: "data" or "test". */
+status bench_data_folder(const struct matrix *m, const char *given, const char *said,
+                         const char *what, char **out, struct errmsg *e) MUST_USE;
+/* Sets out, which need not be there. */
+status bench_out_folder(const struct train_bench_options *opt, struct train_bench *b) MUST_USE;
+/* INVALID: it lies in the data, which are never written. */
+status bench_check_out(const struct train_bench *b, struct errmsg *e) MUST_USE;
+
 /* ---- plan.c ---- */
 /* Makes trees and cells of the matrix. */
 status bench_plan(struct train_bench *b, const char *pattern, struct errmsg *e) MUST_USE;

@@ -156,12 +156,34 @@ static void a_damaged_result_is_named(void **state)
     assert_int_equal(toy_bad(train_bench_cell(b, 0, &c, &e), &e, b->cell[0].id), STATUS_CORRUPT);
 }
 
+static void without_memory_nothing_is_opened(void **state)
+{
+    (void)state;
+    struct train_bench_options o = {.matrix = toy_path("m.ini"),
+                                    .out_dir = toy_path("none"),
+                                    .program = "relearn",
+                                    .threads = 1};
+    for (unsigned long n = 1;; n += 1 + n / 16) {
+        struct train_bench *b = NULL;
+        struct errmsg e = {""};
+        fault_set(FAULT_MEM, n, 0, 0);
+        status st = train_bench_open(&o, &b, &e);
+        fault_clear();
+        train_bench_free(b);
+        if (!st)
+            return;
+        assert_int_equal(st, STATUS_NOMEM);
+        assert_null(b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_decides_a_cell_is_in_its_name),
         cmocka_unit_test(mistakes_are_refused_before_anything_is_made),
         cmocka_unit_test(tables_show_what_is_measured),
+        cmocka_unit_test(without_memory_nothing_is_opened),
         cmocka_unit_test(a_damaged_result_is_named),
     };
     return cmocka_run_group_tests_name("bench", tests, fixture_setup, toy_teardown);

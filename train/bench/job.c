@@ -113,6 +113,8 @@ static status end_cell(struct work *w, struct job *j, double seconds, struct err
     if (!st)
         st = bench_result_write(w->b, c, &f, e);
     if (!st)
+        bench_remove_aside(w->b, "results", c->id);
+    if (!st)
         work_remove_run(w, c);
     return st;
 }

@@ -46,81 +46,6 @@ static status apply_all(struct matrix *m, const char *preset, struct errmsg *e)
     return section ? apply(m, section, true, e) : STATUS_NOMEM;
 }
 
-static status take_number(const struct matrix *m, enum matrix_key key, uint64_t most, uint64_t *out,
-                          struct errmsg *e)
-{
-    const struct matrix_line *l = m->set[key];
-    if (!l)
-        return STATUS_OK;
-    char *end;
-    unsigned long long v = strtoull(l->value, &end, 10);
-    bool digits = l->value[0] && l->value[strspn(l->value, "0123456789")] == 0;
-    if (!digits || strlen(l->value) > 19 || v > most)
-        return matrix_fail(m, l->line,
-                           errmsg_set(e, STATUS_INVALID,
-                                      "%s must be a whole number from 0 to %llu, not '%.40s'",
-                                      l->key, (unsigned long long)most, l->value),
-                           e);
-    *out = v;
-    return STATUS_OK;
-}
-
-static status take_numbers(struct matrix *m, struct errmsg *e)
-{
-    uint64_t images = 0, size = 0, channels = 0;
-    status st = take_number(m, MATRIX_IMAGES, INT32_MAX, &images, e);
-    if (!st)
-        st = take_number(m, MATRIX_SIZE, 1 << 16, &size, e);
-    if (!st)
-        st = take_number(m, MATRIX_CHANNELS, 3, &channels, e);
-    if (!st && channels == 2)
-        st = matrix_fail(m, m->set[MATRIX_CHANNELS]->line,
-                         errmsg_set(e, STATUS_INVALID, "channels must be 1 or 3"), e);
-    m->images = (int)images;
-    m->size = (int)size;
-    m->channels = (int)channels;
-    return st;
-}
-
-static status take_victims(struct matrix *m, struct errmsg *e)
-{
-    if (!m->set[MATRIX_VICTIMS]) {
-        snprintf(m->victim[0], sizeof m->victim[0], "%s", train_options_default().arch);
-        m->n_victims = 1;
-        return STATUS_OK;
-    }
-    AUTO(buf_done) struct buf names = BUF_INIT(400);
-    const struct train_net *net;
-    status st = matrix_names(m, MATRIX_VICTIMS, m->victim, &m->n_victims, e);
-    for (int i = 0; !st && (net = train_net_at(i)); i++)
-        status_ignore(buf_addf(&names, "%s%s", names.len ? ", " : "", net->name), "cut there");
-    for (int i = 0; i < m->n_victims && !st; i++)
-        if (!train_net_find(m->victim[i]))
-            st = matrix_fail(m, m->set[MATRIX_VICTIMS]->line,
-                             errmsg_set(e, STATUS_INVALID, "there is no network '%s'; there are %s",
-                                        m->victim[i], names.data),
-                             e);
-    return st;
-}
-
-static status take_seeds(struct matrix *m, struct errmsg *e)
-{
-    if (!m->set[MATRIX_SEEDS]) {
-        m->n_seeds = 1; /* 0 */
-        return STATUS_OK;
-    }
-    char names[MATRIX_LIST_MAX][MATRIX_NAME_MAX];
-    status st = matrix_names(m, MATRIX_SEEDS, names, &m->n_seeds, e);
-    for (int i = 0; i < m->n_seeds && !st; i++) {
-        if (names[i][strspn(names[i], "0123456789")] || strlen(names[i]) > 18)
-            return matrix_fail(
-                m, m->set[MATRIX_SEEDS]->line,
-                errmsg_set(e, STATUS_INVALID, "'%s' is no seed (a whole number)", names[i]), e);
-        m->seed[i] = strtoull(names[i], NULL, 10);
-    }
-    return st;
-}
-
 static status resolve(struct matrix *m, const char *preset, struct errmsg *e)
 {
     status st = apply_all(m, preset, e);
@@ -131,11 +56,11 @@ static status resolve(struct matrix *m, const char *preset, struct errmsg *e)
                           "%s: [bench] must list protections and countermeasures", m->path);
     m->data = m->set[MATRIX_DATA] ? m->set[MATRIX_DATA]->value : NULL;
     m->test = m->set[MATRIX_TEST] ? m->set[MATRIX_TEST]->value : NULL;
-    st = take_numbers(m, e);
+    st = matrix_take_numbers(m, e);
     if (!st)
-        st = take_victims(m, e);
+        st = matrix_take_victims(m, e);
     if (!st)
-        st = take_seeds(m, e);
+        st = matrix_take_seeds(m, e);
     return st ? st : matrix_members(m, e);
 }
 

@@ -83,6 +83,11 @@ status matrix_names(const struct matrix *m, enum matrix_key key,
                     char out[MATRIX_LIST_MAX][MATRIX_NAME_MAX], int *out_n,
                     struct errmsg *e) MUST_USE;
 
+/* ---- matrix_values.c ---- */
+status matrix_take_numbers(struct matrix *m, struct errmsg *e) MUST_USE;
+status matrix_take_victims(struct matrix *m, struct errmsg *e) MUST_USE;
+status matrix_take_seeds(struct matrix *m, struct errmsg *e) MUST_USE;
+
 /* ---- matrix_members.c: protections and countermeasures ---- */
 status matrix_members(struct matrix *m, struct errmsg *e) MUST_USE;
 

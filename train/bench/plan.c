@@ -1,88 +1,8 @@
-/*
- * The cells of a matrix and the trees that they are trained on, named by what decides them:
- *
- *     clean     {"version", "data"}
- *     protected {"version", "source": {...}, "method", "options"}
- *     purified  {"version", "source": {...}, "profile"}
- *     cell      {"version", "images": {...}, "test", "train"}
- */
-#include "bench/bench.h"
+/* Which cells there are, and the trees that they need. */
+#include "bench/plan.h"
 
 #include <fnmatch.h>
 #include <string.h>
-
-const char *const bench_tree_verbs[BENCH_TREE_KINDS] = {"copy", "protect", "purify"};
-
-static status name_it(const json_t *description, char id[DIGEST_HEX_LEN + 1])
-{
-    char *text = description ? json_dumps(description, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
-    if (!text)
-        return STATUS_NOMEM;
-    const struct digest_part part = {text, strlen(text)};
-    struct digest d;
-    status st = digest_sha256(&part, 1, &d);
-    free(text);
-    if (!st)
-        digest_hex(&d, id);
-    return st;
-}
-
-/* ---- trees ---- */
-
-/* Takes the description, and adds the tree unless it is there already. */
-static status add_tree(struct train_bench *b, struct bench_tree t, int *out)
-{
-    status st = name_it(t.description, t.id);
-    int i = 0;
-    while (!st && i < b->n_trees && strcmp(b->tree[i].id, t.id) != 0)
-        i++;
-    if (!st && i == b->n_trees)
-        b->tree[b->n_trees++] = t;
-    else
-        json_decref(t.description);
-    if (!st)
-        *out = i;
-    return st;
-}
-
-static status add_clean(struct train_bench *b, int *out)
-{
-    const struct bench_tree t = {
-        .kind = BENCH_CLEAN,
-        .source = -1,
-        .description = json_pack("{s:s, s:s}", "version", RELEARN_VERSION, "data", b->data_digest)};
-    return add_tree(b, t, out);
-}
-
-static status add_protected(struct train_bench *b, const struct matrix_member *by, int *tree)
-{
-    if (!by->method)
-        return STATUS_OK;
-    const struct bench_tree t = {.kind = BENCH_PROTECTED,
-                                 .source = *tree,
-                                 .by = by,
-                                 .description =
-                                     json_pack("{s:s, s:O, s:s, s:o}", "version", RELEARN_VERSION,
-                                               "source", b->tree[*tree].description, "method",
-                                               by->method, "options", given_json(&by->given))};
-    return add_tree(b, t, tree);
-}
-
-static status add_purified(struct train_bench *b, const struct matrix_member *by,
-                           const char *profile_id, int *tree)
-{
-    if (!by->profile)
-        return STATUS_OK;
-    const struct bench_tree t = {
-        .kind = BENCH_PURIFIED,
-        .source = *tree,
-        .by = by,
-        .description = json_pack("{s:s, s:O, s:s}", "version", RELEARN_VERSION, "source",
-                                 b->tree[*tree].description, "profile", profile_id)};
-    return add_tree(b, t, tree);
-}
-
-/* ---- cells ---- */
 
 static status put_text(struct given *g, const char *key, const char *fmt, ...) PRINTF_LIKE(3, 4);
 static status put_text(struct given *g, const char *key, const char *fmt, ...)
@@ -135,7 +55,7 @@ static status add_cell(struct train_bench *b, struct bench_cell c, const char *p
     c.description = json_pack("{s:s, s:O, s:s, s:o}", "version", RELEARN_VERSION, "images",
                               b->tree[c.tree].description, "test", b->test_digest, "train",
                               given_json(options));
-    if ((st = name_it(c.description, c.id))) {
+    if ((st = plan_name(c.description, c.id))) {
         json_decref(c.description);
         return st;
     }
@@ -178,15 +98,15 @@ static status add_all(struct train_bench *b, char (*profile_id)[DIGEST_HEX_LEN +
     const struct matrix *m = &b->matrix;
     struct bench_cell c = {.seed = 0};
     int clean = 0, from = 0;
-    status st = add_clean(b, &clean);
+    status st = plan_add_clean(b, &clean);
     for (c.protection = 0; c.protection < m->n_protections && !st; c.protection++) {
         from = clean;
-        st = add_protected(b, &m->protection[c.protection], &from);
+        st = plan_add_protected(b, &m->protection[c.protection], &from);
         for (c.countermeasure = 0; c.countermeasure < m->n_countermeasures && !st;
              c.countermeasure++) {
             c.tree = from;
-            st = add_purified(b, &m->countermeasure[c.countermeasure], profile_id[c.countermeasure],
-                              &c.tree);
+            st = plan_add_purified(b, &m->countermeasure[c.countermeasure],
+                                   profile_id[c.countermeasure], &c.tree);
             if (!st)
                 st = add_cells_of(b, c, pattern, e);
         }

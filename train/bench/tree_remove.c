@@ -50,6 +50,7 @@ static void remove_tree(const struct train_bench *b, int i)
         tree_remove_folder(path);
         tree_remove_folder(part);
         (void)unlink(aside);
+        bench_remove_aside(b, "trees", id);
     }
     claim_release(&c);
 }

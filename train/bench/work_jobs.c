@@ -80,6 +80,7 @@ void work_tidy(struct work *w)
             claim_take(w->claims, c->id, nothing, CLAIM_STALE_S, &claim, NULL))
             continue;
         work_remove_run(w, c);
+        bench_remove_aside(w->b, "results", c->id);
         claim_release(&claim);
     }
     tree_remove_unneeded(w->b);

@@ -199,6 +199,38 @@ static void processes_divide_the_cells(void **state)
     assert_int_equal(count("shared/trees"), 0);
 }
 
+/* At each sync there is: before a result has its name, after it has, between a tree and its stamp. */
+static void ended_at_any_sync_it_goes_on(void **state)
+{
+    (void)state;
+    AUTO(train_bench_free) struct train_bench *whole = fixture_open("m.ini", "synced", plain);
+    run(whole);
+    int crashed = 0;
+    for (unsigned long n = 1; n < 1000; n = n < 8 ? n + 1 : n + n / 3) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            struct train_bench *b = fixture_open("m.ini", "crashed", plain);
+            struct train_bench_result r;
+            fault_set(FAULT_CRASH, n, 0, 0);
+            _exit(train_bench_run(b, &r, NULL) ? 1 : 0);
+        }
+        int code = end_of(pid);
+        assert_true(code == 0 || code == 99);
+        crashed += code == 99;
+        AUTO(train_bench_free) struct train_bench *b = fixture_open("m.ini", "crashed", plain);
+        assert_int_equal(run(b).done, FIXTURE_CELLS);
+        assert_same_results(whole, b);
+        assert_int_equal(count("crashed/trees"), 0);
+        assert_int_equal(count("crashed/runs"), 0);
+        assert_int_equal(count("crashed/claims"), 0);
+        assert_int_equal(count("crashed/results"), FIXTURE_CELLS);
+        tree_remove_folder(toy_path("crashed"));
+        if (code == 0)
+            break;
+    }
+    assert_true(crashed > 8);
+}
+
 /* A write that fails fails cells, and the next call does them. */
 static void a_full_disk_fails_what_it_meets(void **state)
 {
@@ -221,6 +253,7 @@ int main(void)
         cmocka_unit_test(killed_in_any_part_it_goes_on),
         cmocka_unit_test(a_signal_stops_it_within_a_second),
         cmocka_unit_test(processes_divide_the_cells),
+        cmocka_unit_test(ended_at_any_sync_it_goes_on),
         cmocka_unit_test(a_full_disk_fails_what_it_meets),
     };
     return cmocka_run_group_tests_name("bench work", tests, fixture_setup, toy_teardown);
