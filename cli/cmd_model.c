@@ -132,7 +132,8 @@ static void print_text(const char *path, const struct nn_file *f, const char *sh
         puts("metadata");
     for (int i = 0; i < nn_file_meta_count(f); i++) {
         struct nn_meta m = nn_file_meta_at(f, i);
-        printf("  %-20s %s\n", m.key, m.value);
+        printf("  %-20s ", TEXT_SHOWN(m.key));
+        puts(TEXT_SHOWN(m.value));
     }
     if (tensors)
         print_tensors(f);

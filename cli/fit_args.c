@@ -37,6 +37,7 @@ size_t fit_args_rows(struct fit_args *a, struct cli_option *out)
         {"seed", 's', CLI_U64, &o->seed, "N", "default 0"},
         {"save-every", 0, CLI_INT, &o->save_every, "N", "steps between checkpoints; default 1000"},
         {"log", 0, CLI_STRING, &o->log_file, "FILE", "JSON lines"},
+        {"note", 0, CLI_STRING, &o->note, "TEXT", "kept in FILE: relearn model info shows it"},
         {"half", 0, CLI_FLAG, &a->half, NULL, "save the weights as 16-bit floats"},
         {"resume", 0, CLI_FLAG, &a->resume, NULL, "go on from FILE.checkpoint"},
         {"force", 0, CLI_FLAG, &a->force, NULL, "replace FILE"},

@@ -39,7 +39,9 @@ json() { # EXPRESSION over j, read from stdin
 }
 
 @test "restore: trained, and said what was removed of each family" {
-    train --out r --steps 30 --families blocks:3,white:1 --log log --json >out
+    train --out r --steps 30 --families blocks:3,white:1 --log log --json --note "clean photographs" >out
+    relearn model info r | grep -Eq '^ +note +clean photographs$'
+    relearn model info r | grep -Eq '^ +data_name +clean$'
     [ "$(json 'j["steps"], sorted(j["families"]), j["precision"]' <out)" = "(30, ['blocks', 'white'], 'f32')" ]
     [ "$(json 'sum(f["images"] for f in j["families"].values())' <out)" = 240 ]
     [ "$(json 'j["families"]["blocks"]["coherent"] > -1' <out)" = True ]

@@ -168,7 +168,8 @@ PY
     local net="--size 8 --ch 8 --mult 1,1 --groups 4 --no-mid-attn"
     # shellcheck disable=SC2086
     relearn diffusion train -q --threads 1 --data "$DATA/tree" --out "$DATA/d.safetensors" $net --steps 8 --batch 8 \
-        --log "$DATA/d.jsonl"
+        --log "$DATA/d.jsonl" --note "of the test split"
+    relearn model info "$DATA/d.safetensors" | grep -Eq '^ +note +of the test split$'
     relearn diffusion finetune -q --threads 1 --from "$DATA/d.safetensors" --data "$DATA/tree" --out "$DATA/f.safetensors" \
         --steps 4 --batch 8 --t-max 50 --weighting min-snr --snr-gamma 4
     relearn model info "$DATA/d.safetensors" | grep -Eq '^ +train.weighting +constant$'

@@ -86,6 +86,8 @@ static void the_loss_falls_and_the_file_says_what_it_is(void **state)
     assert_string_equal(nn_file_meta(f, "train.weighting"), "constant");
     assert_null(nn_file_meta(f, "train.snr_gamma"));
     assert_int_equal(strlen(nn_file_meta(f, "data_digest")), DIGEST_HEX_LEN);
+    assert_string_equal(nn_file_meta(f, "data_name"), "data");
+    assert_null(nn_file_meta(f, "note"));
     nn_file_close(f);
     size_t len;
     char *log = toy_read(toy_path("log.jsonl"), &len);
@@ -98,13 +100,16 @@ static void the_loss_falls_and_the_file_says_what_it_is(void **state)
     assert_int_not_equal(stat(toy_path("model.safetensors.checkpoint"), &sb), 0);
 }
 
-/* Into files whose names begin with snr: with that weighting. */
+#define FIRST_NOTE "of the test split, without labels"
+/* Into files whose names begin with snr: with that weighting; with noted: with a note at first. */
 static status run(const char *out, bool resume, struct errmsg *e)
 {
     struct train_diffusion_options o = options(out);
     struct train_fit_result r;
     if (strncmp(out, "snr", 3) == 0)
         o.weighting = TRAIN_WEIGHT_MIN_SNR;
+    if (strncmp(out, "noted", 5) == 0 && !resume)
+        o.fit.note = FIRST_NOTE;
     o.fit.resume = resume;
     return train_diffusion_run(&o, &r, e);
 }
@@ -158,6 +163,29 @@ static void resuming_with_other_options_is_refused(void **state)
     o = options("none.safetensors");
     o.fit.resume = true;
     assert_int_equal(run_fails(o, "nothing to resume"), STATUS_NOT_FOUND);
+}
+
+static void assert_note(const char *file, const char *note)
+{
+    struct nn_file *f = NULL;
+    assert_int_equal(nn_file_open(toy_path(file), &f, NULL), STATUS_OK);
+    assert_string_equal(nn_file_meta(f, "note"), note);
+    nn_file_close(f);
+}
+
+/* A training that goes on keeps its note unless it is given another. */
+static void notes_are_kept(void **state)
+{
+    (void)state;
+    static const char *const then[] = {NULL, "another: \xc3\xbc"};
+    for (size_t i = 0; i < ARRAY_LEN(then); i++) {
+        assert_int_equal(toy_fit_spawn("noted.safetensors", "fresh", "crash:5"), 99);
+        struct train_diffusion_options o = options("noted.safetensors");
+        o.fit.resume = true;
+        o.fit.note = then[i];
+        run_ok(o);
+        assert_note("noted.safetensors", then[i] ? then[i] : FIRST_NOTE);
+    }
 }
 
 /* A checkpoint of old.safetensors as it was before it named this option; and the options that go on
@@ -342,6 +370,17 @@ static void refusals(void **state)
     o.fit.lr = 1e20f;
     o.fit.warmup = 0;
     assert_int_equal(run_fails(o, "not a number"), STATUS_CORRUPT);
+    static const char *const note[] = {"two\nlines", "\xff", "\x1b[2J"};
+    for (size_t i = 0; i < ARRAY_LEN(note); i++) {
+        o = options("x.safetensors");
+        o.fit.note = note[i];
+        assert_int_equal(run_fails(o, "one line of UTF-8"), STATUS_INVALID);
+    }
+    char longest[TRAIN_NOTE_MAX + 2];
+    memset(longest, 'x', sizeof longest);
+    longest[TRAIN_NOTE_MAX + 1] = 0;
+    o.fit.note = longest;
+    assert_int_equal(run_fails(o, "at most 1000 bytes"), STATUS_INVALID);
     static const float gamma[] = {0, -1, INFINITY, NAN};
     for (size_t i = 0; i < ARRAY_LEN(gamma); i++) {
         o = options("x.safetensors");
@@ -361,6 +400,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_crashed_run_resumes_to_the_same_bits),
         cmocka_unit_test(the_average_is_what_is_saved),
         cmocka_unit_test(resuming_with_other_options_is_refused),
+        cmocka_unit_test(notes_are_kept),
         cmocka_unit_test(checkpoints_that_name_no_weighting_are_constant),
         cmocka_unit_test(checkpoints_that_name_no_precision_are_f32),
         cmocka_unit_test(min_snr_weighs_as_published),

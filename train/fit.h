@@ -49,6 +49,7 @@ struct fit {
     struct train_loader *loader;
     struct nn_file *from; /* NULL: training starts from scratch */
     struct digest from_digest;
+    char *note; /* of the checkpoint; or NULL */
     struct nn_params *params;
     struct nn_graph *graph;
     struct nn_plan *plan;

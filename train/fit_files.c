@@ -2,7 +2,9 @@
 #include "fit.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void options_to_kv(const struct fit *f, struct kv_list *m)
@@ -25,6 +27,23 @@ static void options_to_kv(const struct fit *f, struct kv_list *m)
     }
 }
 
+/* What was trained on, and why, says the file to people. It is no option: a training may go on with
+   another note, and from another place. */
+static void note_to_kv(const struct fit *f, struct kv_list *m)
+{
+    const char *note = f->opt->note ? f->opt->note : f->note;
+    if (note)
+        train_kv_add(m, "note", "%s", note);
+}
+
+static void data_name_to_kv(const struct fit *f, struct kv_list *m)
+{
+    char full[PATH_MAX];
+    const char *path = realpath(f->opt->data_dir, full) ? full : f->opt->data_dir;
+    const char *slash = strrchr(path, '/');
+    train_kv_add(m, "data_name", "%s", TEXT_SHOWN(slash && slash[1] ? slash + 1 : path));
+}
+
 static char *checkpoint_path(const struct fit *f)
 {
     return mem_printf("%s.checkpoint", f->opt->out_file);
@@ -35,6 +54,7 @@ status train_fit_save(struct fit *f, struct errmsg *e)
     AUTO(mem_free) char *path = checkpoint_path(f);
     AUTO(train_kv_done) struct kv_list m = {.n = 0};
     options_to_kv(f, &m);
+    note_to_kv(f, &m);
     train_kv_add(&m, "run.step", "%d", f->step);
     train_kv_add(&m, "run.window", "%a", f->window);
     train_kv_add(&m, "run.last_mean", "%a", f->last_mean);
@@ -108,6 +128,9 @@ status train_fit_resume(struct fit *f, struct errmsg *e)
     f->last_mean = train_kv_double(file, "run.last_mean", NAN);
     if (f->step < 0)
         return errmsg_set(e, STATUS_CORRUPT, "%s holds no step number", path);
+    const char *note = nn_file_meta(file, "note");
+    if (note && !(f->note = mem_strdup(note)))
+        return STATUS_NOMEM;
     if (f->ops->resume)
         f->ops->resume(f->arg, file);
     return STATUS_OK;
@@ -153,6 +176,8 @@ status train_fit_finish(struct fit *f, struct errmsg *e)
     train_kv_add(&m, "train.steps", "%d", f->step);
     train_kv_add(&m, "train.loss", "%.6g", f->last_mean);
     train_kv_add(&m, "data_digest", "%s", hex);
+    data_name_to_kv(f, &m);
+    note_to_kv(f, &m);
     if (f->ops->finish)
         st = f->ops->finish(f->arg, &m, e);
     if (!st)

@@ -1,5 +1,7 @@
 #include "fit.h"
 
+#include <string.h>
+
 status train_fit_check(const struct train_fit_options *o, struct errmsg *e)
 {
     if (!o->data_dir || !o->out_file)
@@ -8,6 +10,11 @@ status train_fit_check(const struct train_fit_options *o, struct errmsg *e)
         return errmsg_set(e, STATUS_INVALID, "steps and batch must be positive");
     if (!(o->lr > 0) || !(o->ema >= 0 && o->ema < 1))
         return errmsg_set(e, STATUS_INVALID, "the learning rate must be positive, 0 <= ema < 1");
+    if (o->note && (strlen(o->note) > TRAIN_NOTE_MAX || strcmp(TEXT_SHOWN(o->note), o->note) != 0))
+        return errmsg_set(e, STATUS_INVALID,
+                          "a note is one line of UTF-8, of at most %d bytes and without control "
+                          "characters",
+                          TRAIN_NOTE_MAX);
     return train_precision_check(o->precision, e);
 }
 
@@ -102,6 +109,7 @@ void train_fit_done(struct fit *f)
     nn_graph_free(f->graph);
     nn_params_free(f->params);
     nn_file_close(f->from);
+    mem_free(f->note);
     train_loader_free(f->loader);
     train_set_free(f->set);
 }

@@ -312,14 +312,21 @@ status train_run(const struct train_options *opt, struct train_result *out,
  * a cosine (ours: for short runs); gradients are clipped to norm 1. What is saved is an exponential
  * moving average of the weights. Labels are not used, so any tree of images will do.
  *
+ * The file says what it was trained on, so that a table of what the network does can say it, too:
+ * its metadata have all options (train.*), the digest of the images and their directory's own name
+ * (data_digest, data_name), and the user's note.
+ *
  * Such a call shows progress unless quiet. STATUS_CANCELLED on SIGINT: out_file.checkpoint is what
  * `resume` goes on from, with the same options; INVALID names one that is another. CORRUPT with the
  * step when the loss is no longer a number.
  */
+enum { TRAIN_NOTE_MAX = 1000 };
 struct train_fit_options {
     const char *data_dir, *out_file;
     const char *from; /* weights to start from (fine-tuning), whose network it then is; or NULL */
     const char *log_file; /* JSON lines, appended; or NULL */
+    const char *note;     /* for people, a line of at most TRAIN_NOTE_MAX bytes; NULL: none, or when
+                         resumed the one that was given before */
     int steps, batch, warmup;
     float lr, ema;
     bool flip;
