@@ -256,7 +256,7 @@ install: all $(BUILD)/man/.made
 	ln -sfn ../bin/relearnfsd $(DESTDIR)$(PREFIX)/sbin/mount.fuse.relearnfs
 	ln -sfn relearnfsd $(DESTDIR)$(PREFIX)/bin/relearnfs # what mount.fuse runs when mount.fuse.relearnfs is not in /sbin
 	install -m 644 models/*.safetensors $(DESTDIR)$(PREFIX)/share/relearnfs/models/
-	install -m 644 profiles/*.ini $(DESTDIR)$(PREFIX)/share/relearnfs/profiles/
+	install -m 644 profiles/*.ini $(wildcard profiles/study.json) $(DESTDIR)$(PREFIX)/share/relearnfs/profiles/
 	sed 's|@PREFIX@|$(PREFIX)|g' systemd/relearnfs@.service.in > $(DESTDIR)$(PREFIX)/lib/systemd/system/relearnfs@.service
 	for m in $(MAN) $(BUILD)/man/*.1; do s=$${m##*.}; install -d $(DESTDIR)$(PREFIX)/share/man/man$$s; \
 	    install -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$$s/; done

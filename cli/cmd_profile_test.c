@@ -87,6 +87,54 @@ static void lists_shows_and_makes(void **state)
         fail_msg("measured without being asked");
 }
 
+static void write_study(const char *text)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/profiles/study.json", run_dir);
+    assert_int_equal(io_write_file(path, text, strlen(text), NULL), STATUS_OK);
+}
+
+/* Figures of the profile `default` by its id. */
+static void lists_figures(void **state)
+{
+    (void)state;
+    char out[RUN_OUT_MAX], text[1024];
+    assert_int_equal(run_cmd(cmd_profile, "profile show --json default", out), 0);
+    json_t *one = json_loads(out, 0, NULL);
+    snprintf(text, sizeof text,
+             "{\"means\":["
+             "{\"protection\":\"clean\",\"countermeasure\":\"none\",\"victim\":\"v\",\"last\":0.8},"
+             "{\"protection\":\"lsp\",\"victim\":\"v\",\"profile\":\"%s\",\"last\":0.6,"
+             "\"psnr\":26.54},"
+             "{\"protection\":\"ar\",\"victim\":\"v\",\"profile\":\"%s\",\"last\":0.4}]}",
+             json_string_value(json_object_get(one, "id")),
+             json_string_value(json_object_get(one, "id")));
+    json_decref(one);
+    write_study(text);
+    assert_int_equal(run_cmd(cmd_profile, "profile ls", out), 0);
+    assert_has(out, " For tests. More of it\n                 lsp 0.75 (26.5 dB)  ar 0.50\n");
+    assert_int_equal(run_cmd(cmd_profile, "profile ls --json", out), 0);
+    assert_has(out, "\"psnr_db\": 26.5");
+    assert_int_equal(run_cmd(cmd_profile, "profile new --set t_start=19 changed", out), 0);
+    assert_int_equal(run_cmd(cmd_profile, "profile ls --json", out), 0);
+    json_t *list = json_loads(out, 0, NULL);
+    json_t *changed = json_object_get(json_array_get(list, 0), "study");
+    assert_string_equal(json_string_value(json_object_get(json_array_get(list, 0), "name")),
+                        "changed");
+    assert_int_equal(json_object_size(changed), 0);
+    json_decref(list);
+    assert_int_equal(run_cmd(cmd_profile, "profile rm changed", out), 0);
+    write_study("{");
+    assert_int_equal(run_cmd(cmd_profile, "profile ls", out), 0);
+    if (strstr(out, " dB"))
+        fail_msg("figures of a broken table");
+    snprintf(text, sizeof text, "%s/profiles/study.json", run_dir);
+    assert_int_equal(unlink(text), 0);
+    assert_int_equal(run_cmd(cmd_profile, "profile ls --json", out), 0);
+    if (strstr(out, "study"))
+        fail_msg("figures without a table");
+}
+
 static void refuses(void **state)
 {
     (void)state;
@@ -152,6 +200,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lists_shows_and_makes),
+        cmocka_unit_test(lists_figures),
         cmocka_unit_test(refuses),
         cmocka_unit_test(prints_json),
         cmocka_unit_test(tells_about_a_model),

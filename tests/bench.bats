@@ -95,6 +95,19 @@ nothing_left() { # OUT
     nothing_left toy
 }
 
+# Of `st`, which does more than to purify, no profile has figures.
+@test "bench: its table beside the shipped profiles is what profile ls shows" {
+    mkdir -p share/profiles
+    cp "$DATA/median.ini" share/profiles
+    bench toy --table --json >share/profiles/study.json
+    [ "$(json '[m["countermeasure"] for m in j["means"] if m["profile"]]' <share/profiles/study.json)" = \
+        "['median', 'median', 'median']" ]
+    RELEARN_DATA_DIR=$PWD/share run relearn profile ls
+    [ "${#lines[@]}" -eq 2 ]
+    local figure='[0-9]\.[0-9]{2} \([0-9.]+ dB\)'
+    [[ ${lines[1]} =~ ^\ +clean\ $figure\ \ lsp\ $figure\ \ weak\ $figure$ ]]
+}
+
 @test "bench: what is measured is not measured again, and is what train says of such images" {
     local before
     before=$(stat -c '%n %y' "$DATA"/toy/results/*)

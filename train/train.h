@@ -640,7 +640,7 @@ status train_bench_run(struct train_bench *b, struct train_bench_result *out,
 enum train_bench_format {
     TRAIN_BENCH_MARKDOWN, /* a table for each victim: mean ± deviation over seeds, of one figure */
     TRAIN_BENCH_CSV,      /* a line for each mean, of all figures */
-    TRAIN_BENCH_JSON      /* the same, with all cells */
+    TRAIN_BENCH_JSON      /* the same, with all cells, and the ids of profiles */
 };
 /* Appends what is measured so far. Deviations are those of a sample (n-1). */
 status train_bench_table(const struct train_bench *b, enum train_bench_format format,

@@ -138,6 +138,9 @@ static void tables_show_what_is_measured(void **state)
                      STATUS_OK);
     json_t *j = json_loads(out.data, 0, NULL);
     const json_t *mean = json_array_get(json_object_get(j, "means"), 0);
+    const json_t *own = json_array_get(json_object_get(j, "means"), 1);
+    assert_true(json_is_null(json_object_get(mean, "profile")));
+    assert_int_equal(json_string_length(json_object_get(own, "profile")), DIGEST_HEX_LEN);
     assert_true(fabs(json_number_value(json_object_get(mean, "last")) - .6) < 1e-9);
     assert_int_equal(json_array_size(json_object_get(j, "cells")), FIXTURE_CELLS);
     json_decref(j);

@@ -59,6 +59,20 @@ static status cells_json(const struct table *t, json_t *cells, struct errmsg *e)
     return STATUS_OK;
 }
 
+/* The id of the profile that a countermeasure is; null: it is none, or is more than that. */
+static json_t *profile_json(const struct table *t, int countermeasure)
+{
+    const struct train_bench *b = t->b;
+    if (b->matrix.countermeasure[countermeasure].given.n)
+        return json_null();
+    for (int i = 0; i < b->n_cells; i++) {
+        const struct bench_tree *tree = &b->tree[b->cell[i].tree];
+        if (b->cell[i].countermeasure == countermeasure && tree->kind == BENCH_PURIFIED)
+            return json_incref(json_object_get(tree->description, "profile"));
+    }
+    return json_null();
+}
+
 status table_json(struct table *t, struct errmsg *e)
 {
     const struct matrix *m = &t->b->matrix;
@@ -68,10 +82,10 @@ status table_json(struct table *t, struct errmsg *e)
         const struct group *g = &t->group[i];
         if (!g->n)
             continue;
-        json_t *j =
-            json_pack("{s:s, s:s, s:s, s:i, s:i}", "victim", m->victim[g->victim], "protection",
-                      m->protection[g->protection].name, "countermeasure",
-                      m->countermeasure[g->countermeasure].name, "cells", g->n, "done", g->done);
+        json_t *j = json_pack("{s:s, s:s, s:s, s:o, s:i, s:i}", "victim", m->victim[g->victim],
+                              "protection", m->protection[g->protection].name, "countermeasure",
+                              m->countermeasure[g->countermeasure].name, "profile",
+                              profile_json(t, g->countermeasure), "cells", g->n, "done", g->done);
         set_figures(j, g->mean, "");
         set_figures(j, g->deviation, "_deviation");
         json_array_append_new(means, j);
