@@ -29,7 +29,8 @@ static void print_count(const int count[TRAIN_BENCH_STATE_COUNT], int cells, dou
     printf("%d cells: %d done, %d open, %d claimed, %d failed", cells, count[TRAIN_BENCH_DONE],
            count[TRAIN_BENCH_OPEN], count[TRAIN_BENCH_CLAIMED], count[TRAIN_BENCH_FAILED]);
     if (isfinite(left) && left > 0)
-        printf("; about %.0f min of training left", left / 60);
+        printf(left < 120 ? "; about %.0f s of training left" : "; about %.0f min of training left",
+               left < 120 ? left : left / 60);
     printf("\n");
 }
 
