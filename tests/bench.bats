@@ -193,6 +193,26 @@ nothing_left() { # OUT
     [ "$before" = "$(cd "$DATA" && find . | sort | sha256sum)" ]
 }
 
+@test "bench: what a matrix may say of training and protecting are options of these commands" {
+    local key
+    cd "$DATA" || return 1
+    printf '[bench]\nprotections = clean\ncountermeasures = none\n[train]\nnonsense = 1\n' >wrong.ini
+    run relearn bench --data data --test test wrong.ini
+    [ "$status" -eq 2 ]
+    [[ $output == "relearn: wrong.ini:5: training has no 'nonsense'; it has acm, "*", and RECIPE-KEY of the recipes" ]]
+    output=${output#*it has } output=${output%, and RECIPE*}
+    for key in ${output//, / }; do
+        relearn train --help | grep -q -e "--${key//_/-} " || { echo "relearn train has no --${key//_/-}"; false; }
+    done
+    printf '[bench]\nprotections = lsp\ncountermeasures = none\n[protection lsp]\nnonsense = 1\n' >wrong.ini
+    run relearn bench --data data --test test wrong.ini
+    [[ $output == "relearn: wrong.ini:5: lsp has no 'nonsense'; it has method, "* ]]
+    output=${output#*it has }
+    for key in ${output//, / }; do
+        relearn protect --help | grep -q -e "--${key//_/-} " || { echo "relearn protect has no --${key//_/-}"; false; }
+    done
+}
+
 @test "bench: the matrices that come with the source can be read" {
     local m
     for m in "$BATS_TEST_DIRNAME"/study/*.ini; do

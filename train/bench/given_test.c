@@ -42,6 +42,10 @@ static void mistakes_say_what_there_is(void **state)
     toy_bad(given_protect(&g, "lsp", "surrogate", "resnet8", 1, &e), &e, "patch");
     toy_bad(given_protect(&g, "lsp", "quantise", "up", 1, &e), &e, "truncate");
     assert_int_equal(g.n, 0);
+    for (int q = 0; q < TRAIN_QUANTISE_COUNT; q++)
+        toy_good(given_protect(&g, "lsp", "quantise", train_quantise_name((enum train_quantise)q),
+                               1, &e),
+                 &e);
     toy_good(given_protect(&g, "emn-class", "surrogate", "resnet8", 1, &e), &e);
 }
 
