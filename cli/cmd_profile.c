@@ -51,7 +51,7 @@ static void print_figures(const struct study *s, const char *id)
         putchar('\n');
 }
 
-/* {"lsp": {"of_clean": 0.71, "psnr_db": 26.5}}, of what was measured. */
+/* {PROTECTION: {"of_clean": 0.71, "psnr_db": 26.5}}, of what was measured. */
 static json_t *figures_json(const struct study *s, const char *id)
 {
     json_t *all = json_object();
