@@ -95,7 +95,7 @@ json() { # EXPRESSION over j, read from stdin
     [ "$status" -eq 0 ]
     [[ $output == *"blocks           22  squares"* && $output == *"none              8  nothing"* ]]
     relearn restore train --list --json >out
-    [ "$(json 'len(j["families"]), j["families"][0]["name"], j["families"][0]["share"]' <out)" = "(9, 'blocks', 22.0)" ]
+    [ "$(json 'len(j["families"]), j["families"][0]["name"], j["families"][0]["share"]' <out)" = "(10, 'blocks', 22.0)" ]
     run train --out x --families blocks
     [ "$status" -eq 2 ]
     [[ $output == *'"blocks" is not NAME:SHARE'* ]]

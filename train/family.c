@@ -86,12 +86,17 @@ status family_mix_parse(const char *text, struct family_mix *out, struct errmsg 
     return STATUS_OK;
 }
 
-status family_mix_begin(struct family_mix *m, struct family_frame f, struct errmsg *e)
+status family_mix_begin(struct family_mix *m, const struct family_source *s, struct family_frame f,
+                        struct errmsg *e)
 {
     status st = STATUS_OK;
-    for (int i = 0; i < m->n && !st; i++)
-        if (m->entry[i].ops->begin)
-            st = m->entry[i].ops->begin(f, &m->entry[i].state, e);
+    for (int i = 0; i < m->n && !st; i++) {
+        const struct family_ops *ops = m->entry[i].ops;
+        if (ops->begin_on)
+            st = ops->begin_on(s, f, &m->entry[i].state, e);
+        else if (ops->begin)
+            st = ops->begin(f, &m->entry[i].state, e);
+    }
     return st;
 }
 

@@ -6,7 +6,9 @@
  * who protects has drawn is never what is drawn here, only of its kind.
  *
  * What a row makes is a pure function of (its stream, the frame, the amplitude) and, where it is
- * `of_image`, of the image; never of what was made before.
+ * `of_image`, of the image; never of what was made before. A row with `make_step` makes what all its
+ * groups of one training step carry in one call: a pure function of the source, the step's number,
+ * its batch, and the groups.
  *
  * A choice of them with weights is written NAME:SHARE[,NAME:SHARE...]: "blocks:22,waves:8". Shares
  * are relative to their sum.
@@ -21,6 +23,29 @@ struct family_draw {
     float amplitude; /* grey levels of 255, over 0 */
 };
 
+/* The training that a mix is used in, for rows that work with its images. */
+struct family_source {
+    struct train_set
+        *set; /* of images at least as large as the frame, which is square; outlives the mix */
+    uint64_t seed;
+    int group; /* images that carry one perturbation */
+    bool flip; /* images are shown mirrored as well */
+    int threads;
+    enum nn_precision precision;
+};
+/* Of one step: its batch, and those of its groups that are to carry something of the row. */
+struct family_group {
+    int first; /* row of its first image in the batch; the others follow */
+    struct family_draw draw;
+    float *out; /* (H,W,C): as `make` does it */
+};
+struct family_step {
+    uint64_t number;
+    const struct train_batch *batch; /* images in [0,1], of the frame's size */
+    const struct family_group *group;
+    int groups;
+};
+
 struct family_ops {
     struct train_family is;
     /* What is made depends on the image: `make` is called for each image of a group. With one draw it
@@ -30,6 +55,12 @@ struct family_ops {
        After a failure `end` is given what *out_state was set to. */
     status (*begin)(struct family_frame f, void **out_state, struct errmsg *e);
     void (*end)(void *state);
+    /* (optional) In place of `begin`: for a row that works with the training's images. */
+    status (*begin_on)(const struct family_source *s, struct family_frame f, void **out_state,
+                       struct errmsg *e);
+    /* (optional) In place of `make`: for a row that makes a step's perturbations at once. CANCELLED
+       when asked to stop. */
+    status (*make_step)(void *state, const struct family_step *s, struct errmsg *e);
     /* out (H,W,C): what is added, in grey levels, none beyond the amplitude unless the summary says
        so. image (H,W,C): what it is added to; NULL unless of_image. */
     status (*make)(void *state, struct family_frame f, struct family_draw d, const uint8_t *image,
@@ -46,6 +77,7 @@ struct family_ops {
     X(white)                                                                                       \
     X(colour)                                                                                      \
     X(blur)                                                                                        \
+    X(gradients)                                                                                   \
     X(none)
 #define FAMILY_DECLARE(name) extern const struct family_ops family_##name;
 FAMILIES(FAMILY_DECLARE)
@@ -64,7 +96,8 @@ struct family_mix {
 /* NULL: all, with the shares of their rows. INVALID names what is wrong, with the families that
    there are. */
 status family_mix_parse(const char *text, struct family_mix *out, struct errmsg *e) MUST_USE;
-status family_mix_begin(struct family_mix *m, struct family_frame f, struct errmsg *e) MUST_USE;
+status family_mix_begin(struct family_mix *m, const struct family_source *s, struct family_frame f,
+                        struct errmsg *e) MUST_USE;
 void family_mix_done(struct family_mix *m); /* begun or not, or half */
 /* Which entry a random number of 0..1 falls to. */
 int family_mix_pick(const struct family_mix *m, double number);

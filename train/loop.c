@@ -23,14 +23,14 @@ static status one_step(struct train_loop *l, const struct train_batch *b, struct
 
 status train_loop_run(struct train_loop *l, int64_t end, struct errmsg *e)
 {
-    int batches = train_loader_batches(l->loader);
+    int batches = l->loader ? train_loader_batches(l->loader) : 0;
     status st = STATUS_OK;
     for (bool first = true; !st && l->step < end; first = false) {
         const struct train_batch *b = NULL;
-        int at = (int)(l->step % batches);
-        if (first || at == 0)
+        int at = batches ? (int)(l->step % batches) : 0;
+        if (batches && (first || at == 0))
             st = train_loader_start(l->loader, (uint64_t)(l->step / batches), at);
-        if (!st)
+        if (!st && batches)
             st = train_loader_next(l->loader, &b, e);
         if (!st && stop_requested())
             st = STATUS_CANCELLED;

@@ -11,7 +11,7 @@
 #include "train.h"
 
 struct train_loop {
-    struct train_loader *loader;
+    struct train_loader *loader; /* NULL: `load` finds images itself, and is given no batch */
     struct nn_params *params;
     struct nn_plan *plan; /* of a loss and the parameters' gradients */
     const float *loss;    /* one number of the plan */

@@ -1,7 +1,5 @@
 #include "pairs.h"
 
-#include "stream.h"
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -139,17 +137,6 @@ void pairs_done(struct pairs *p)
     *p = (struct pairs){.n = 0};
 }
 
-static void cut(const struct set_view *v, struct augment_placing at, int size, int channels,
-                uint8_t *out)
-{
-    size_t c = (size_t)channels;
-    for (int y = 0; y < size; y++) {
-        const uint8_t *row = v->pixels + ((size_t)(at.y + y) * (size_t)v->width + (size_t)at.x) * c;
-        for (int x = 0; x < size; x++, out += c)
-            memcpy(out, row + (size_t)(at.mirror ? size - 1 - x : x) * c, c);
-    }
-}
-
 status pairs_cut(const struct pairs *p, int i, struct nn_rng place, uint64_t at, bool flip,
                  int size, uint8_t *clean, uint8_t *protected, struct errmsg *e)
 {
@@ -159,17 +146,14 @@ status pairs_cut(const struct pairs *p, int i, struct nn_rng place, uint64_t at,
         return st;
     st = train_set_view(p->protected, p->protected_at[i], &b, e);
     if (!st) {
-        struct augment_placing where = {
-            .x = stream_below(nn_rng_u32(place, at), a.width - size + 1),
-            .y = stream_below(nn_rng_u32(place, at + 1), a.height - size + 1),
-            .mirror = flip && nn_rng_u32(place, at + 2) & 1};
+        struct augment_placing where = set_view_place(&a, size, flip, place, at);
         int channels = train_set_info(p->clean).channels;
         if (a.width != b.width || a.height != b.height)
             st = errmsg_set(e, STATUS_INVALID, "the pair of %s changed its size meanwhile",
                             train_set_path(p->clean, p->clean_at[i]));
         else {
-            cut(&a, where, size, channels, clean);
-            cut(&b, where, size, channels, protected);
+            set_view_cut(&a, where, size, channels, clean);
+            set_view_cut(&b, where, size, channels, protected);
         }
         train_set_view_done(&b);
     }

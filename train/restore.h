@@ -16,8 +16,9 @@ struct restore_sum {
 
 /* What a group of the step at hand carries. */
 struct restore_group {
-    int kind;    /* which sum it belongs to */
-    bool shared; /* all of its images carry one delta */
+    int kind;                /* which sum it belongs to */
+    bool shared;             /* all of its images carry one delta */
+    struct family_draw draw; /* not of pairs */
 };
 
 struct restore {
@@ -30,10 +31,12 @@ struct restore {
     size_t row;         /* values of one image */
     float *x, *target;  /* inputs: (batch,size/2,size/2,4C) */
     const float *predicted;
-    struct restore_group *group; /* (groups) of the step at hand */
-    uint8_t *clean, *carrying;   /* (size,size,C) */
-    float *delta, *unfolded;     /* the same */
-    int kinds;                   /* of sums in use */
+    struct restore_group *group;     /* (groups) of the step at hand */
+    struct family_group *crafted_of; /* (groups): those of one family, which makes them at once */
+    float *crafted;                  /* (groups,size,size,C): what it made */
+    uint8_t *clean, *carrying;       /* (size,size,C) */
+    float *delta, *unfolded;         /* the same */
+    int kinds;                       /* of sums in use */
     struct restore_sum sum[TRAIN_FAMILIES_MAX],
         last[TRAIN_FAMILIES_MAX]; /* this window, the last */
 };

@@ -47,26 +47,59 @@ static void put_on(const struct restore *r, int i, const uint8_t *clean)
     put(r, i, clean, r->carrying);
 }
 
-static status load_family(struct restore *r, const struct train_batch *b, int g, struct nn_rng rng,
-                          struct errmsg *e)
+/* What group g is to carry. */
+static void draw_group(struct restore *r, int g)
 {
-    int kind = family_mix_pick(&r->mix, (double)nn_rng_uniform(rng, WORD_FAMILY));
+    struct nn_rng rng = group_stream(r, STREAM_FAMILY, g);
+    if (r->pairs.n && nn_rng_uniform(rng, WORD_IS_PAIR) < r->opt->pair_share) {
+        bool shared =
+            r->opt->group > 1 && nn_rng_uniform(rng, WORD_TRANSFER) < r->opt->pair_transfer;
+        r->group[g] = (struct restore_group){.kind = r->mix.n, .shared = shared};
+        return;
+    }
+    r->group[g] = (struct restore_group){
+        .kind = family_mix_pick(&r->mix, (double)nn_rng_uniform(rng, WORD_FAMILY)),
+        .shared = true,
+        .draw = {.r = group_stream(r, STREAM_DELTA, g),
+                 .amplitude =
+                     stream_uniform(rng, WORD_AMPLITUDE, least_amplitude, most_amplitude)}};
+}
+
+static float *crafted(const struct restore *r, int g)
+{
+    return r->crafted + (size_t)g * r->row;
+}
+
+/* All groups of a family that makes them at once. */
+static status craft(struct restore *r, const struct train_batch *b, int kind, struct errmsg *e)
+{
     const struct family_entry *family = &r->mix.entry[kind];
-    const struct family_draw d = {
-        .r = group_stream(r, STREAM_DELTA, g),
-        .amplitude = stream_uniform(rng, WORD_AMPLITUDE, least_amplitude, most_amplitude)};
+    struct family_step step = {.number = (uint64_t)r->fit.step, .batch = b, .group = r->crafted_of};
+    for (int g = 0; g < restore_groups(r); g++)
+        if (r->group[g].kind == kind)
+            r->crafted_of[step.groups++] = (struct family_group){
+                .first = g * r->opt->group, .draw = r->group[g].draw, .out = crafted(r, g)};
+    status st = step.groups ? family->ops->make_step(family->state, &step, e) : STATUS_OK;
+    return st ? errmsg_prefix(e, st, "family %s", family->ops->is.name) : st;
+}
+
+static status load_family(struct restore *r, const struct train_batch *b, int g, struct errmsg *e)
+{
+    const struct family_entry *family = &r->mix.entry[r->group[g].kind];
+    const struct family_ops *ops = family->ops;
     status st = STATUS_OK;
-    r->group[g] = (struct restore_group){.kind = kind, .shared = true};
+    if (ops->make_step)
+        memcpy(r->delta, crafted(r, g), r->row * sizeof *r->delta);
     for (int k = 0; k < r->opt->group && !st; k++) {
         int i = g * r->opt->group + k;
         grey_levels(r, b->x + (size_t)i * r->row, r->clean);
-        if (k == 0 || family->ops->of_image)
-            st = family->ops->make(family->state, r->frame, d,
-                                   family->ops->of_image ? r->clean : NULL, r->delta);
+        if (ops->make && (k == 0 || ops->of_image))
+            st = ops->make(family->state, r->frame, r->group[g].draw,
+                           ops->of_image ? r->clean : NULL, r->delta);
         if (!st)
             put_on(r, i, r->clean);
     }
-    return st ? errmsg_prefix(e, st, "family %s", family->ops->is.name) : st;
+    return st ? errmsg_prefix(e, st, "family %s", ops->is.name) : st;
 }
 
 /* Cuts out of a pair what image k of a group is to be. */
@@ -79,15 +112,12 @@ static status cut_pair(struct restore *r, int g, int k, struct errmsg *e)
                      r->clean, r->carrying, e);
 }
 
-static status load_pairs(struct restore *r, const struct train_batch *b, int g, struct nn_rng rng,
-                         struct errmsg *e)
+static status load_pairs(struct restore *r, const struct train_batch *b, int g, struct errmsg *e)
 {
     int first = g * r->opt->group;
-    bool shared = r->opt->group > 1 && nn_rng_uniform(rng, WORD_TRANSFER) < r->opt->pair_transfer;
     status st = STATUS_OK;
-    r->group[g] = (struct restore_group){.kind = r->mix.n, .shared = shared};
     for (int k = 0; k < r->opt->group && !st; k++) {
-        if (k > 0 && shared) {
+        if (k > 0 && r->group[g].shared) {
             grey_levels(r, b->x + (size_t)(first + k) * r->row, r->clean);
             put_on(r, first + k, r->clean);
             continue;
@@ -106,10 +136,12 @@ status train_restore_load(void *arg, const struct train_batch *b, struct errmsg 
 {
     struct restore *r = arg;
     status st = STATUS_OK;
-    for (int g = 0; g < restore_groups(r) && !st; g++) {
-        struct nn_rng rng = group_stream(r, STREAM_FAMILY, g);
-        bool pair = r->pairs.n && nn_rng_uniform(rng, WORD_IS_PAIR) < r->opt->pair_share;
-        st = pair ? load_pairs(r, b, g, rng, e) : load_family(r, b, g, rng, e);
-    }
+    for (int g = 0; g < restore_groups(r); g++)
+        draw_group(r, g);
+    for (int kind = 0; kind < r->mix.n && !st; kind++)
+        if (r->mix.entry[kind].ops->make_step)
+            st = craft(r, b, kind, e);
+    for (int g = 0; g < restore_groups(r) && !st; g++)
+        st = r->group[g].kind == r->mix.n ? load_pairs(r, b, g, e) : load_family(r, b, g, e);
     return st;
 }

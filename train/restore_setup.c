@@ -83,7 +83,13 @@ static status open_data(struct restore *r, struct errmsg *e)
     int c = r->cfg.in_channels = train_set_info(r->fit.set).channels;
     r->frame = (struct family_frame){o->size, o->size, c};
     r->row = family_count(r->frame);
-    st = family_mix_begin(&r->mix, r->frame, e);
+    const struct family_source source = {.set = r->fit.set,
+                                         .seed = o->fit.seed,
+                                         .group = o->group,
+                                         .flip = o->fit.flip,
+                                         .threads = r->fit.threads,
+                                         .precision = o->fit.precision};
+    st = family_mix_begin(&r->mix, &source, r->frame, e);
     if (st || !o->pairs_clean)
         return st;
     const struct pairs_options pairs = {.clean_dir = o->pairs_clean,
@@ -133,14 +139,18 @@ static status build(struct restore *r, struct errmsg *e)
 
 static status alloc(struct restore *r)
 {
-    r->group = mem_zalloc((size_t)restore_groups(r), sizeof *r->group);
+    size_t groups = (size_t)restore_groups(r);
+    r->group = mem_zalloc(groups, sizeof *r->group);
+    r->crafted_of = mem_zalloc(groups, sizeof *r->crafted_of);
+    r->crafted = mem_alloc(groups * r->row * sizeof *r->crafted);
     r->clean = mem_alloc(r->row);
     r->carrying = mem_alloc(r->row);
     r->delta = mem_alloc(r->row * sizeof *r->delta);
     r->unfolded = mem_alloc(r->row * sizeof *r->unfolded);
     r->kinds = r->mix.n + (r->pairs.n ? 1 : 0);
-    return r->group && r->clean && r->carrying && r->delta && r->unfolded ? STATUS_OK
-                                                                          : STATUS_NOMEM;
+    bool all = r->group && r->crafted_of && r->crafted && r->clean && r->carrying && r->delta &&
+               r->unfolded;
+    return all ? STATUS_OK : STATUS_NOMEM;
 }
 
 status train_restore_setup(struct restore *r, struct errmsg *e)
@@ -162,6 +172,8 @@ status train_restore_setup(struct restore *r, struct errmsg *e)
 void train_restore_done(struct restore *r)
 {
     mem_free(r->group);
+    mem_free(r->crafted_of);
+    mem_free(r->crafted);
     mem_free(r->clean);
     mem_free(r->carrying);
     mem_free(r->delta);

@@ -1,7 +1,7 @@
 #ifndef TRAIN_SET_H
 #define TRAIN_SET_H
 /* set: what the loader and other code of train/ need of an image set, from several threads. */
-#include "train.h"
+#include "augment.h"
 
 #include <string.h>
 
@@ -23,6 +23,12 @@ __attribute__((unused)) static inline void train_set_view_done(struct set_view *
     mem_free(v->owned);
     *v = (struct set_view){0};
 }
+/* Where a square of `size` pixels is cut out at random: by the three words from `at` on. */
+struct augment_placing set_view_place(const struct set_view *v, int size, bool flip,
+                                      struct nn_rng r, uint64_t at);
+/* The square of `size` pixels at (at.x,at.y), mirrored if it says so, which lies in the view. */
+void set_view_cut(const struct set_view *v, struct augment_placing at, int size, int channels,
+                  uint8_t *out);
 /* Decodes sample i unless its pixels are kept. Any thread. */
 status train_set_view(struct train_set *s, int i, struct set_view *out, struct errmsg *e) MUST_USE;
 /* Whether train_set_view(i) would only look up. Any thread. */
@@ -34,5 +40,9 @@ status train_set_size(const struct train_set *s, int i, int *out_w, int *out_h,
    that failed. */
 status train_set_for_each(struct train_set *s, status (*fn)(void *arg, int i, struct errmsg *e),
                           void *arg, struct errmsg *e) MUST_USE;
+
+/* The folder that each sample lies in, numbered in bytewise order; -1 for those in the directory
+   itself. out (samples); *out_n: how many folders there are. */
+status train_set_folders(const struct train_set *s, int *out, int *out_n) MUST_USE;
 
 #endif

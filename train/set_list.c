@@ -105,3 +105,38 @@ status set_apply_limit(struct train_set *s)
     s->n = kept;
     return STATUS_OK;
 }
+
+/* The folder's path with the last slash; 0: the directory itself. */
+static size_t folder_length(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? (size_t)(slash - path) + 1 : 0;
+}
+
+static int compare_folders(const void *a, const void *b, void *arg)
+{
+    const struct train_set *s = arg;
+    const char *pa = s->sample[*(const int *)a].path, *pb = s->sample[*(const int *)b].path;
+    size_t na = folder_length(pa), nb = folder_length(pb);
+    int order = memcmp(pa, pb, na < nb ? na : nb);
+    return order ? order : (na > nb) - (na < nb);
+}
+
+status train_set_folders(const struct train_set *s, int *out, int *out_n)
+{
+    AUTO(mem_free) int *order = mem_alloc((size_t)s->n * sizeof *order);
+    int n = 0;
+    if (!order)
+        return STATUS_NOMEM;
+    for (int i = 0; i < s->n; i++)
+        order[i] = i;
+    /* The folder of some images may stand between others, as the list goes down into each. */
+    qsort_r(order, (size_t)s->n, sizeof *order, compare_folders, (void *)s);
+    for (int i = 0; i < s->n; i++) {
+        bool same = i > 0 && compare_folders(&order[i - 1], &order[i], (void *)s) == 0;
+        bool in_root = folder_length(s->sample[order[i]].path) == 0;
+        out[order[i]] = in_root ? -1 : same ? n - 1 : n++;
+    }
+    *out_n = n;
+    return STATUS_OK;
+}

@@ -2,6 +2,7 @@
 #include "set_state.h"
 
 #include "pixels.h"
+#include "stream.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -156,4 +157,23 @@ status train_set_pixels(struct train_set *s, int i, uint8_t *out, struct errmsg 
         memcpy(out, v.pixels, (size_t)v.width * (size_t)v.height * (size_t)s->channels);
     train_set_view_done(&v);
     return st;
+}
+
+struct augment_placing set_view_place(const struct set_view *v, int size, bool flip,
+                                      struct nn_rng r, uint64_t at)
+{
+    return (struct augment_placing){.x = stream_below(nn_rng_u32(r, at), v->width - size + 1),
+                                    .y = stream_below(nn_rng_u32(r, at + 1), v->height - size + 1),
+                                    .mirror = flip && nn_rng_u32(r, at + 2) & 1};
+}
+
+void set_view_cut(const struct set_view *v, struct augment_placing at, int size, int channels,
+                  uint8_t *out)
+{
+    size_t c = (size_t)channels;
+    for (int y = 0; y < size; y++) {
+        const uint8_t *row = v->pixels + ((size_t)(at.y + y) * (size_t)v->width + (size_t)at.x) * c;
+        for (int x = 0; x < size; x++, out += c)
+            memcpy(out, row + (size_t)(at.mirror ? size - 1 - x : x) * c, c);
+    }
 }

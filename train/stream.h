@@ -24,7 +24,10 @@ enum stream {
     STREAM_ATTACK,      /* number: step */
     STREAM_FAMILY,      /* number: step and group; what happens to it */
     STREAM_DELTA,       /* number: step and group; the perturbation */
-    STREAM_PAIR         /* number: step; which pairs, and where they are cut out */
+    STREAM_PAIR,        /* number: step; which pairs, and where they are cut out */
+    STREAM_CRAFT,       /* number: step; by which network, and how */
+    STREAM_NETWORK,     /* number: generation and network; its weights, labels and batches */
+    STREAM_POOL         /* number: generation; what its networks are trained on */
 };
 
 static inline struct nn_rng stream(uint64_t seed, enum stream purpose, uint64_t number)

@@ -10,30 +10,6 @@ static struct nn_plan_options plan_options(const struct surrogate *s)
     return (struct nn_plan_options){.threads = s->job->threads, .precision = s->param->precision};
 }
 
-static status make_step(struct surrogate *s, struct errmsg *e)
-{
-    const struct nn_plan_options po = plan_options(s);
-    struct train_net_shape in = s->model->shape;
-    status st = nn_graph_new(s->model->params, &s->graph);
-    if (st)
-        return st;
-    struct nn_graph *g = s->graph;
-    struct nn_val x =
-        nn_input(g, "x", NN_F32, nn_shape4(s->batch, in.height, in.width, in.channels));
-    struct nn_val label = nn_input(g, "label", NN_I32, nn_shape1(s->batch));
-    struct nn_val logits = s->model->net->build(g, in, x, true, NULL);
-    struct nn_val loss = nn_mean(g, nn_softmax_xent(g, logits, label));
-    nn_param_gradients(g, loss, NULL, 0, NULL);
-    nn_output(g, loss, "loss");
-    st = nn_plan_new(g, &po, &s->plan, e);
-    if (st)
-        return st;
-    s->step_x = nn_plan_data(s->plan, x);
-    s->step_label = nn_plan_data(s->plan, label);
-    s->loss = nn_plan_data(s->plan, loss);
-    return STATUS_OK;
-}
-
 static status make_surrogate(struct surrogate *s, struct errmsg *e)
 {
     const struct protect_job *j = s->job;
@@ -47,7 +23,7 @@ static status make_surrogate(struct surrogate *s, struct errmsg *e)
     if (!st)
         st = nn_params_init(s->model->params, j->opt->seed);
     if (!st)
-        st = make_step(s, e);
+        st = train_class_step_new(s->model, s->batch, &po, &s->learning, e);
     if (!st)
         st = train_attack_new(s->model, ATTACK_RUNNING, s->batch, &po, &s->attack, e);
     if (!st)
@@ -93,8 +69,7 @@ void surrogate_free(struct surrogate *s)
     nn_optim_free(s->optim);
     train_forward_free(s->forward);
     train_attack_free(s->attack);
-    nn_plan_free(s->plan);
-    nn_graph_free(s->graph);
+    train_class_step_done(&s->learning);
     train_model_free(s->model);
     mem_free(s->x);
     mem_free(s->label);

@@ -13,6 +13,7 @@
 #include "protect/protect.h"
 
 #include "attack.h"
+#include "class_step.h"
 
 /* The first member of such a method's parameters, and the first rows of its table. */
 struct surrogate_param {
@@ -55,11 +56,7 @@ struct surrogate {
     surrogate_delta_fn *delta;
     const void *arg;
     struct train_model *model;
-    struct nn_graph *graph; /* of a training step, with its inputs */
-    struct nn_plan *plan;
-    float *step_x;
-    int32_t *step_label;
-    const float *loss;
+    struct class_step learning;
     struct attack *attack;   /* gradients, in evaluation mode */
     struct forward *forward; /* measures the error */
     float *x;                /* (batch,H,W,C) and (batch): what the method asks gradients of */

@@ -23,10 +23,10 @@ static status load_perturbed(void *arg, const struct train_batch *b, struct errm
     for (int i = 0; i < s->batch; i++) {
         const float *d = s->delta(s->arg, b->index[i], b->label[i]), *x = b->x + (size_t)i * s->row;
         for (size_t p = 0; p < s->row; p++)
-            s->step_x[(size_t)i * s->row + p] = x[p] + d[p];
-        s->step_label[i] = b->label[i];
+            s->learning.x[(size_t)i * s->row + p] = x[p] + d[p];
+        s->learning.label[i] = b->label[i];
     }
-    surrogate_scale(s, s->step_x, (size_t)s->batch * s->row);
+    surrogate_scale(s, s->learning.x, (size_t)s->batch * s->row);
     return STATUS_OK;
 }
 
@@ -51,8 +51,8 @@ static status learn(struct surrogate *s, struct errmsg *e)
 {
     struct train_loop l = {.loader = s->loader,
                            .params = s->model->params,
-                           .plan = s->plan,
-                           .loss = s->loss,
+                           .plan = s->learning.plan,
+                           .loss = s->learning.loss,
                            .optim = s->optim,
                            .clip = sgd_clip,
                            .threads = s->job->threads,
