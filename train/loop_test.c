@@ -117,6 +117,45 @@ static void it_may_be_left_between_any_two_steps(void **state)
     free_owner(&whole);
 }
 
+static status load_own(void *arg, const struct train_batch *b, struct errmsg *e)
+{
+    struct owner *o = arg;
+    (void)e;
+    assert_null(b);
+    for (int i = 0; i < BATCH * ROW; i++)
+        o->x[i] = (float)o->loop.step;
+    o->loads++;
+    return STATUS_OK;
+}
+
+static status count(void *arg, const struct train_batch *b, double loss, struct errmsg *e)
+{
+    struct owner *o = arg;
+    (void)e;
+    assert_null(b);
+    assert_true(isfinite(loss));
+    o->afters++;
+    return STATUS_OK;
+}
+
+static void without_a_loader_images_are_found_by_load(void **state)
+{
+    (void)state;
+    struct owner o;
+    new_owner(&o);
+    struct train_loader *loader = o.loop.loader;
+    o.loop.loader = NULL;
+    o.loop.load = load_own;
+    o.loop.after = count;
+    o.loop.step = 2;
+    assert_int_equal(train_loop_run(&o.loop, STEPS, NULL), STATUS_OK);
+    assert_int_equal(o.loop.step, STEPS);
+    assert_int_equal(o.loads, STEPS - 2);
+    assert_int_equal(o.afters, STEPS - 2);
+    o.loop.loader = loader;
+    free_owner(&o);
+}
+
 static void what_failed_was_not_done(void **state)
 {
     (void)state;
@@ -146,6 +185,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_may_be_left_between_any_two_steps),
+        cmocka_unit_test(without_a_loader_images_are_found_by_load),
         cmocka_unit_test(what_failed_was_not_done),
     };
     return cmocka_run_group_tests_name("loop", tests, make_set, toy_teardown);

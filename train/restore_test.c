@@ -119,6 +119,33 @@ static void load_step(struct restore *r, int step)
     toy_good(train_restore_load(r, b, &e), &e);
 }
 
+/* Every group's, with the perturbations of a family that makes a step's at once: at the border of two
+   generations of its networks, and after it. */
+static void a_step_is_the_same_after_a_resume(void **state)
+{
+    (void)state;
+    static const int steps[] = {1999, 2000, 2001};
+    struct train_restore_options o = with_pairs("x");
+    o.families = "gradients:3,waves:1";
+    o.pair_share = .2f;
+    struct restore whole, again;
+    set_up(&whole, &o);
+    int made = 0;
+    for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+        load_step(&whole, steps[i]);
+        set_up(&again, &o); /* another process */
+        load_step(&again, steps[i]);
+        size_t bytes = 16 * whole.row * sizeof *whole.x;
+        assert_memory_equal(whole.x, again.x, bytes);
+        assert_memory_equal(whole.target, again.target, bytes);
+        for (int g = 0; g < 4; g++)
+            made += whole.group[g].kind == 0;
+        train_restore_done(&again);
+    }
+    assert_true(made >= 4);
+    train_restore_done(&whole);
+}
+
 /* The whole number that v must be. */
 static int whole(float v)
 {
@@ -539,6 +566,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(groups_carry_one_perturbation_in_8_bits),
         cmocka_unit_test(what_is_shown_is_rounded_and_clipped),
         cmocka_unit_test(pairs_are_shown_as_they_are),
+        cmocka_unit_test(a_step_is_the_same_after_a_resume),
         cmocka_unit_test(the_loss_is_the_one_derived),
         cmocka_unit_test(what_is_left_alike_is_told_from_what_is_not),
         cmocka_unit_test(squares_are_learned_and_the_file_says_how),

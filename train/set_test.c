@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "pixels.h"
+#include "set.h"
 #include "toy.h"
 
 /* ---- pixels ---- */
@@ -228,6 +229,33 @@ static void flat_trees_have_no_labels(void **state)
                "smaller than 13");
 }
 
+static void folders_are_numbered(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"folders/a-b/0.png", "folders/a/0.png", "folders/a/1/0.png",
+                                        "folders/a/1/1.png", "folders/a/2.png", "folders/b.png"};
+    static const int want[] = {0, 1, 2, 2, 1, -1}; /* in the order of the set, as listed */
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        char folder[64];
+        snprintf(folder, sizeof folder, "%.*s", (int)(strrchr(files[i], '/') - files[i]), files[i]);
+        toy_mkdir(folder);
+        toy_class_image(files[i], 8, 1, 0, i);
+    }
+    struct train_set *s =
+        open_ok((struct train_data_options){.dir = toy_path("folders"), .flat = true});
+    int folder[ARRAY_LEN(files)], n = 0;
+    assert_int_equal(train_set_info(s).samples, ARRAY_LEN(files));
+    assert_int_equal(train_set_folders(s, folder, &n), STATUS_OK);
+    assert_int_equal(n, 3);
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        size_t k = 0;
+        while (strcmp(train_set_path(s, (int)i), files[k] + strlen("folders/")) != 0)
+            assert_true(++k < ARRAY_LEN(files));
+        assert_int_equal(folder[i], want[k]);
+    }
+    train_set_free(s);
+}
+
 static void digest(const char *dir, size_t memory, struct digest *out)
 {
     struct train_set *s =
@@ -274,6 +302,7 @@ int main(void)
         cmocka_unit_test(skips_damaged_files_only_when_told),
         cmocka_unit_test(channels_follow_the_first_image_or_the_option),
         cmocka_unit_test(flat_trees_have_no_labels),
+        cmocka_unit_test(folders_are_numbered),
         cmocka_unit_test(digest_says_what_was_read),
     };
     return cmocka_run_group_tests_name("set", tests, toy_setup, toy_teardown);

@@ -9,6 +9,10 @@
  *
  * A step's perturbations are made with one network, in the same number of steps, so that their
  * gradients are evaluated together.
+ *
+ * The default share is near that of `filtered`, which imitates such textures and gave it up: what is
+ * imitated is of more kinds than six networks can be, what networks make has the places and the
+ * phases of real images in it. Each alone leaves out what the other has.
  */
 #include "families/gradients.h"
 

@@ -149,7 +149,7 @@ static double loss_of(const struct bench *b, const struct gradients_network *n,
     return sum;
 }
 
-/* Of one group alone, by its place in the rows: made in one step and in several, for one image and
+/* Measured plainly, on the images that each was made for: made in one step and in several, for one image and
    for many, towards and away from labels. Where a network learned its labels all but perfectly there
    is next to no loss to take away. */
 static void the_loss_moves_the_way_it_should(void **state)
@@ -186,7 +186,7 @@ static void a_step_does_not_depend_on_those_before(void **state)
 {
     (void)state;
     enum { BORDER = GRADIENTS_GENERATION };
-    static const uint64_t steps[] = {BORDER - 2, BORDER - 1, BORDER, BORDER + 1, BORDER + 2};
+    static const uint64_t steps[] = {BORDER - 1, BORDER, BORDER + 1};
     struct bench whole, fresh;
     bench_open(&whole, "classes", BATCH);
     for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
