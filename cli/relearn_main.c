@@ -1,6 +1,7 @@
 #include "cli.h"
 
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "base/banned.h"
 
@@ -44,6 +45,7 @@ int main(int argc, char **argv)
     if (rc)
         return rc;
     spin_less(argv);
+    (void)prctl(PR_SET_NAME, "relearn"); /* started again it would be called "exe" */
     log_init("relearn");
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
         puts("relearn " RELEARN_VERSION);

@@ -11,7 +11,7 @@
  * kernel, all of them read the same pixel of the other image. So there is nothing to gather and
  * nothing to pad, and what the kernel would read of the padding is left out, which at 4x4 pixels is
  * nearly a third of all. Images lie apart in memory; they are packed into tiles first, a block of them
- * at a time. Channels are multiples of 32, so that tiles are multiplied two by two.
+ * at a time. Channels go in blocks of 32, too, so that tiles are multiplied two by two.
  *
  * Each element of a result is one sum in an order that depends on shapes only.
  *
@@ -145,20 +145,23 @@ static inline struct nn_amx_images nn_amx_images(const struct nn_tensor *t)
     const int *d = t->shape.dim;
     return (struct nn_amx_images){t->data, d[0], d[1], d[2], d[3]};
 }
-/* 32 channels from c on of image n's pixel; zeros for an image beyond the last. */
+/* 32 channels from c on of image n's pixel; zeros for channels and images beyond the last. */
 static inline __m512i nn_amx_pixel(const struct nn_amx_images *t, int n, int64_t pixel, int c)
 {
     if (n >= t->n)
         return _mm512_setzero_si512();
-    return _mm512_loadu_si512(t->data + ((int64_t)n * t->h * t->w + pixel) * t->c + c);
+    const uint16_t *from = t->data + ((int64_t)n * t->h * t->w + pixel) * t->c + c;
+    if (c + NN_AMX_BLOCK <= t->c)
+        return _mm512_loadu_si512(from);
+    return _mm512_maskz_loadu_epi16((1u << (t->c - c)) - 1, from);
 }
-/* Blocks of images, the last of which may be filled up with zeros. */
-static inline int nn_amx_groups(int n)
+/* Blocks of images or channels, the last of which may be filled up with zeros. */
+static inline int nn_amx_blocks(int n)
 {
     return (n + NN_AMX_BLOCK - 1) / NN_AMX_BLOCK;
 }
 
-/* Whether the tensors of a convolution between x and y suit. */
+/* Whether the tensors of a convolution between x and y suit: any channels. */
 bool nn_amx_fits(const struct nn_step *s, const struct nn_tensor *x, const struct nn_tensor *y);
 
 extern const struct nn_kernel nn_amx_conv2d, nn_amx_conv2d_data, nn_amx_conv2d_weights;

@@ -40,7 +40,6 @@ struct job {
 bool nn_amx_fits(const struct nn_step *s, const struct nn_tensor *x, const struct nn_tensor *y)
 {
     return x->store == NN_STORE_BF16 && y->store == NN_STORE_BF16 && s->attr.conv.groups == 1 &&
-           x->shape.dim[3] % NN_AMX_BLOCK == 0 && y->shape.dim[3] % NN_AMX_BLOCK == 0 &&
            x->shape.dim[0] >= NN_AMX_SIDE;
 }
 
@@ -234,7 +233,7 @@ static NN_AMX void convolve_items(const void *ctx, int64_t first, int64_t last, 
 static status run_job(struct job *j)
 {
     const struct conv *g = j->g;
-    int all = nn_amx_groups(g->from.dim[0]), threads = j->s->threads;
+    int all = nn_amx_blocks(g->from.dim[0]), threads = j->s->threads;
     if (!j->s->in[W].constant)
         nn_for_range(threads, (int64_t)blocks(g->to.dim[3]) * blocks(g->from.dim[3]), pack_filters,
                      j->s);
@@ -290,7 +289,7 @@ static status prepare(struct nn_step *s, bool transposed)
         g->column[i] = source_of(g, i / g->kw, i % g->kw, v->stride, v->pad_left, g->from.dim[2]);
     int64_t group = (int64_t)g->from.dim[1] * g->from.dim[2] * g->from.dim[3] * NN_AMX_BLOCK *
                     (int64_t)sizeof(uint16_t);
-    int64_t fit = IMAGES_BYTES / group, all = nn_amx_groups(g->from.dim[0]);
+    int64_t fit = IMAGES_BYTES / group, all = nn_amx_blocks(g->from.dim[0]);
     g->groups = (int)(fit < 1 ? 1 : fit < all ? fit : all);
     s->scratch_bytes = (size_t)(g->groups * group);
     s->packed_bytes = (size_t)nn_shape_count(s->in[W].shape) * sizeof(uint16_t);
@@ -300,8 +299,9 @@ static status prepare(struct nn_step *s, bool transposed)
 
 static bool supports(const struct nn_step *s, const struct nn_tensor *res)
 {
-    return !s->apart && nn_amx_fits(s, &s->in[X], &s->out[0]) &&
-           (!nn_has(res) || res->store == NN_STORE_BF16);
+    const struct nn_tensor *x = &s->in[X], *y = &s->out[0];
+    return !s->apart && nn_amx_fits(s, x, y) && x->shape.dim[3] % NN_AMX_BLOCK == 0 &&
+           y->shape.dim[3] % NN_AMX_BLOCK == 0 && (!nn_has(res) || res->store == NN_STORE_BF16);
 }
 
 /* So few that oneDNN's tiles, which are rows of one image, stay half empty. */

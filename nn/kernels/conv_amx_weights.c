@@ -42,7 +42,7 @@ static int64_t taps(const struct weights *g)
 /* Pairs of 32 inputs and 32 outputs. */
 static int64_t slices_of(const struct weights *g)
 {
-    return (int64_t)(g->x.dim[3] / NN_AMX_BLOCK) * (g->y.dim[3] / NN_AMX_BLOCK);
+    return (int64_t)nn_amx_blocks(g->x.dim[3]) * nn_amx_blocks(g->y.dim[3]);
 }
 
 /* ---- blocks ---- */
@@ -62,7 +62,7 @@ static int64_t slice_bytes(const struct nn_step *s, const struct weights *g, int
 /* As many images as fit; where a group's are too large, as many rows. */
 static void choose_block(const struct nn_step *s, struct weights *g)
 {
-    int groups = nn_amx_groups(g->x.dim[0]), rows = g->y.dim[1];
+    int groups = nn_amx_blocks(g->x.dim[0]), rows = g->y.dim[1];
     while (groups > 1 && slice_bytes(s, g, groups, rows) > SLICE_BYTES)
         groups--;
     while (rows > 1 && slice_bytes(s, g, groups, rows) > SLICE_BYTES)
@@ -75,7 +75,7 @@ static void choose_block(const struct nn_step *s, struct weights *g)
 static struct block block_at(const struct nn_step *s, const struct weights *g, int group, int row)
 {
     const struct nn_conv *v = &s->attr.conv;
-    int groups = nn_amx_groups(g->x.dim[0]) - group, rows = g->y.dim[1] - row;
+    int groups = nn_amx_blocks(g->x.dim[0]) - group, rows = g->y.dim[1] - row;
     struct block b = {.group = group, .row = row};
     b.groups = groups < g->groups ? groups : g->groups;
     b.rows = rows < g->rows ? rows : g->rows;
@@ -210,8 +210,8 @@ static float *sums_of(const struct job *j, int64_t slices, int thread)
     return sums + (j->g->in_passing ? thread : slices) * taps(j->g) * NN_AMX_SUMS;
 }
 
-/* The sums of one output and 16 inputs, tap after tap, to (I,Kh,Kw). */
-static void write_inputs(const float *from, int n, float *to)
+/* The sums of one output and up to 16 inputs, tap after tap, to (I,Kh,Kw). */
+static void write_inputs(const float *from, int inputs, int n, float *to)
 {
     for (int t = 0; t < n; t += NN_AMX_SIDE) {
         __m512i rows[NN_AMX_SIDE] = {0};
@@ -219,21 +219,21 @@ static void write_inputs(const float *from, int n, float *to)
         for (int i = 0; i < NN_AMX_SIDE && t + i < n; i++)
             rows[i] = _mm512_loadu_si512(from + (int64_t)(t + i) * NN_AMX_SUMS);
         nn_amx_transpose(rows);
-        for (int i = 0; i < NN_AMX_SIDE; i++)
+        for (int i = 0; i < NN_AMX_SIDE && i < inputs; i++)
             _mm512_mask_storeu_epi32(to + i * n + t, some, rows[i]);
     }
 }
 
-/* Of 32 outputs of 32 inputs, to (O,I,Kh,Kw). */
+/* Of 32 outputs of 32 inputs, as far as there are that many, to (O,I,Kh,Kw). */
 static void write_filters(const struct job *j, const float *from, int64_t slices)
 {
     int inputs = j->g->x.dim[3], outputs = j->g->y.dim[3], n = (int)taps(j->g);
-    int64_t c = slices / (outputs / NN_AMX_BLOCK) * NN_AMX_BLOCK;
-    int64_t o = slices % (outputs / NN_AMX_BLOCK) * NN_AMX_BLOCK;
-    for (int i = 0; i < NN_AMX_BLOCK; i++)
-        for (int k = 0; k < NN_AMX_BLOCK; k += NN_AMX_SIDE)
-            write_inputs(from + i * NN_AMX_BLOCK + k, n,
-                         nn_f32(&j->s->out[0]) + ((o + i) * inputs + c + k) * n);
+    int c = (int)(slices / nn_amx_blocks(outputs)) * NN_AMX_BLOCK;
+    int o = (int)(slices % nn_amx_blocks(outputs)) * NN_AMX_BLOCK;
+    for (int i = 0; i < NN_AMX_BLOCK && o + i < outputs; i++)
+        for (int k = 0; k < NN_AMX_BLOCK && c + k < inputs; k += NN_AMX_SIDE)
+            write_inputs(from + i * NN_AMX_BLOCK + k, inputs - c - k, n,
+                         nn_f32(&j->s->out[0]) + ((int64_t)(o + i) * inputs + c + k) * n);
 }
 
 /* Items are some taps, or all, of 32 outputs of 32 inputs: a slice of x, which is the larger where
@@ -242,7 +242,7 @@ static NN_AMX void correlate_items(const void *ctx, int64_t first, int64_t last,
 {
     const struct job *j = ctx;
     const struct weights *g = j->g;
-    int outputs = g->y.dim[3] / NN_AMX_BLOCK, n = g->taps_at_once;
+    int outputs = nn_amx_blocks(g->y.dim[3]), n = g->taps_at_once;
     bool add = j->block.group || j->block.row;
     nn_amx_begin();
     for (int64_t item = first; item < last; item++) {
@@ -285,10 +285,10 @@ static status prepare(struct nn_step *s, struct errmsg *e)
     choose_block(s, g);
     g->taps_at_once = slices_of(g) < (int64_t)SHARES * s->threads ? 1 : (int)taps(g);
     g->in_passing = g->taps_at_once == taps(g) && g->rows == g->y.dim[1] &&
-                    g->groups == nn_amx_groups(g->x.dim[0]);
+                    g->groups == nn_amx_blocks(g->x.dim[0]);
     size_t pair = NN_AMX_PAIR * sizeof(uint16_t), groups = (size_t)g->groups;
-    size_t inputs = (size_t)g->x.dim[3] / NN_AMX_BLOCK,
-           outputs = (size_t)g->y.dim[3] / NN_AMX_BLOCK;
+    size_t inputs = (size_t)nn_amx_blocks(g->x.dim[3]);
+    size_t outputs = (size_t)nn_amx_blocks(g->y.dim[3]);
     g->dy_at = inputs * groups * (size_t)(g->x_rows * g->x.dim[2]) * pair;
     g->sums_at = g->dy_at + outputs * groups * (size_t)(g->rows * g->y.dim[2]) * pair;
     int64_t sums = g->in_passing ? s->threads : slices_of(g);
@@ -307,7 +307,7 @@ static status run(const struct nn_step *s)
     const struct weights *g = s->state;
     struct job j = {.s = s, .g = g, .x = nn_amx_images(&s->in[0]), .dy = nn_amx_images(&s->in[1])};
     int64_t items = slices_of(g) * taps(g) / g->taps_at_once;
-    for (int group = 0; group < nn_amx_groups(g->x.dim[0]); group += g->groups)
+    for (int group = 0; group < nn_amx_blocks(g->x.dim[0]); group += g->groups)
         for (int row = 0; row < g->y.dim[1]; row += g->rows) {
             j.block = block_at(s, g, group, row);
             nn_for_range(s->threads, (int64_t)j.block.groups * (j.block.x_rows + j.block.rows),

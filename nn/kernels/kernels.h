@@ -252,7 +252,7 @@ struct nn_kernel_set {
    bf16 (Makefile), with the same bits. */
 extern const struct nn_kernel_set nn_kernels, nn_kernels_avx512, nn_kernels_bf16;
 const struct nn_kernel_set *nn_kernels_here(void);
-/* db = dy summed over pixels; channels are a multiple of 16. */
+/* db = dy summed over pixels. */
 void nn_bias_gradient(const struct nn_step *s, const struct nn_tensor *dy,
                       const struct nn_tensor *db);
 /* sum (floats) += the parts that follow it in memory, 1 to parts - 1 in that order. */

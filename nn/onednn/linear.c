@@ -16,11 +16,6 @@ struct linear {
     nn_to_bf16_fn *to_bf16;
 };
 
-static bool weights_supports(const struct nn_step *s)
-{
-    return nn_linear_pays(s) && s->out[0].shape.dim[0] % 16 == 0; /* nn_bias_gradient's */
-}
-
 static dnnl_data_type_t operand_type(const struct nn_step *s)
 {
     return s->precision == NN_PREC_BF16 ? dnnl_bf16 : dnnl_f32;
@@ -215,7 +210,7 @@ const struct nn_kernel nn_onednn_linear_data = {
 const struct nn_kernel nn_onednn_linear_weights = {
     .op = NN_OP_LINEAR_WEIGHTS,
     .name = "onednn.linear_weights",
-    .supports = weights_supports,
+    .supports = nn_linear_pays,
     .prepare = weights_prepare,
     .bind = weights_bind,
     .run = weights_run,
