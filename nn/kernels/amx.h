@@ -54,8 +54,8 @@ static inline NN_AMX void nn_amx_end(void)
     _tile_release();
 }
 
-/* The 2 x 2 sums, tiles 0 to 3 in rows: to zero; from, to (rows of `stride` floats); and one product of
-   two tiles of A with two of B added. */
+/* The 2 x 2 sums, tiles 0 to 3 in rows: to zero; from and to memory, 32 rows of 32 floats; and one product
+   of two tiles of A with two of B added. */
 static inline NN_AMX void nn_amx_zero(void)
 {
     _tile_zero(0);
@@ -63,23 +63,22 @@ static inline NN_AMX void nn_amx_zero(void)
     _tile_zero(2);
     _tile_zero(3);
 }
-static inline NN_AMX void nn_amx_load(const float *from, int stride)
+enum { NN_AMX_SUMS_ROW = NN_AMX_BLOCK * 4 }; /* bytes */
+static inline NN_AMX void nn_amx_load(const float *from)
 {
-    const float *low = from + NN_AMX_SIDE * stride;
-    size_t bytes = (size_t)stride * sizeof *from;
-    _tile_loadd(0, from, bytes);
-    _tile_loadd(1, from + NN_AMX_SIDE, bytes);
-    _tile_loadd(2, low, bytes);
-    _tile_loadd(3, low + NN_AMX_SIDE, bytes);
+    const float *low = from + NN_AMX_SUMS / 2;
+    _tile_loadd(0, from, NN_AMX_SUMS_ROW);
+    _tile_loadd(1, from + NN_AMX_SIDE, NN_AMX_SUMS_ROW);
+    _tile_loadd(2, low, NN_AMX_SUMS_ROW);
+    _tile_loadd(3, low + NN_AMX_SIDE, NN_AMX_SUMS_ROW);
 }
-static inline NN_AMX void nn_amx_store(float *to, int stride)
+static inline NN_AMX void nn_amx_store(float *to)
 {
-    float *low = to + NN_AMX_SIDE * stride;
-    size_t bytes = (size_t)stride * sizeof *to;
-    _tile_stored(0, to, bytes);
-    _tile_stored(1, to + NN_AMX_SIDE, bytes);
-    _tile_stored(2, low, bytes);
-    _tile_stored(3, low + NN_AMX_SIDE, bytes);
+    float *low = to + NN_AMX_SUMS / 2;
+    _tile_stored(0, to, NN_AMX_SUMS_ROW);
+    _tile_stored(1, to + NN_AMX_SIDE, NN_AMX_SUMS_ROW);
+    _tile_stored(2, low, NN_AMX_SUMS_ROW);
+    _tile_stored(3, low + NN_AMX_SIDE, NN_AMX_SUMS_ROW);
 }
 static inline NN_AMX void nn_amx_add(const uint16_t *a, const uint16_t *b)
 {

@@ -43,17 +43,12 @@ bool nn_amx_fits(const struct nn_step *s, const struct nn_tensor *x, const struc
            x->shape.dim[0] >= NN_AMX_SIDE;
 }
 
-static int blocks(int channels)
-{
-    return channels / NN_AMX_BLOCK;
-}
-
 /* ---- filters ---- */
 
 static uint16_t *filter_tiles(const struct nn_step *s, int output, int tap, int input)
 {
     const struct conv *g = s->state;
-    int64_t at = ((int64_t)output * g->kh * g->kw + tap) * blocks(g->from.dim[3]) + input;
+    int64_t at = ((int64_t)output * g->kh * g->kw + tap) * nn_amx_blocks(g->from.dim[3]) + input;
     return (uint16_t *)s->packed + at * NN_AMX_PAIR;
 }
 
@@ -101,7 +96,7 @@ static void pack_filters(const void *ctx, int64_t first, int64_t last, int threa
 {
     const struct nn_step *s = ctx;
     const struct conv *g = s->state;
-    int inputs = blocks(g->from.dim[3]);
+    int inputs = nn_amx_blocks(g->from.dim[3]);
     (void)thread;
     for (int64_t item = first; item < last; item++)
         for (int row = 0; row < 2 * NN_AMX_SIDE; row++)
@@ -111,8 +106,8 @@ static void pack_filters(const void *ctx, int64_t first, int64_t last, int threa
 static status pack(struct nn_step *s)
 {
     const struct conv *g = s->state;
-    nn_for_range(s->threads, (int64_t)blocks(g->to.dim[3]) * blocks(g->from.dim[3]), pack_filters,
-                 s);
+    nn_for_range(s->threads, (int64_t)nn_amx_blocks(g->to.dim[3]) * nn_amx_blocks(g->from.dim[3]),
+                 pack_filters, s);
     return STATUS_OK;
 }
 
@@ -122,7 +117,7 @@ static status pack(struct nn_step *s)
 static uint16_t *image_tiles(const struct job *j, int64_t group, int64_t pixel, int input)
 {
     const struct nn_amx_images *t = &j->source;
-    int64_t at = ((group * t->h * t->w + pixel) * blocks(t->c)) + input;
+    int64_t at = ((group * t->h * t->w + pixel) * nn_amx_blocks(t->c)) + input;
     return (uint16_t *)j->s->scratch + at * NN_AMX_PAIR;
 }
 
@@ -134,7 +129,7 @@ static void pack_images(const void *ctx, int64_t first, int64_t last, int thread
     int64_t pixels = (int64_t)t->h * t->w;
     (void)thread;
     for (int64_t item = first; item < last; item++)
-        for (int c = 0; c < blocks(t->c); c++) {
+        for (int c = 0; c < nn_amx_blocks(t->c); c++) {
             uint16_t *tile = image_tiles(j, item / pixels, item % pixels, c);
             int n = (j->group + (int)(item / pixels)) * NN_AMX_BLOCK;
             for (int i = 0; i < NN_AMX_BLOCK; i++)
@@ -155,7 +150,7 @@ static NN_AMX void convolve(const struct job *j, int64_t group, int output, int 
             continue;
         const uint16_t *a = image_tiles(j, group, (int64_t)row * j->source.w + column, 0);
         const uint16_t *b = filter_tiles(j->s, output, tap, 0);
-        for (int i = 0; i < blocks(j->source.c); i++)
+        for (int i = 0; i < nn_amx_blocks(j->source.c); i++)
             nn_amx_add(a + (int64_t)i * NN_AMX_PAIR, b + (int64_t)i * NN_AMX_PAIR);
     }
 }
@@ -204,7 +199,7 @@ struct item {
 };
 static struct item item_at(const struct job *j, int64_t i)
 {
-    int64_t rows = j->g->to.dim[1], outputs = blocks(j->g->to.dim[3]);
+    int64_t rows = j->g->to.dim[1], outputs = nn_amx_blocks(j->g->to.dim[3]);
     if (j->g->rows_first)
         return (struct item){(int)(i / outputs / rows), (int)(i % outputs),
                              (int)(i / outputs % rows)};
@@ -222,7 +217,7 @@ static NN_AMX void convolve_items(const void *ctx, int64_t first, int64_t last, 
         for (int q = 0; q < columns; q++) {
             _Alignas(64) float sums[NN_AMX_SUMS];
             convolve(j, at.group, at.output, at.row, q);
-            nn_amx_store(sums, NN_AMX_BLOCK);
+            nn_amx_store(sums);
             write_pixel(j, sums, (j->group + at.group) * NN_AMX_BLOCK,
                         (int64_t)at.row * columns + q, at.output * NN_AMX_BLOCK);
         }
@@ -235,12 +230,12 @@ static status run_job(struct job *j)
     const struct conv *g = j->g;
     int all = nn_amx_blocks(g->from.dim[0]), threads = j->s->threads;
     if (!j->s->in[W].constant)
-        nn_for_range(threads, (int64_t)blocks(g->to.dim[3]) * blocks(g->from.dim[3]), pack_filters,
-                     j->s);
+        nn_for_range(threads, (int64_t)nn_amx_blocks(g->to.dim[3]) * nn_amx_blocks(g->from.dim[3]),
+                     pack_filters, j->s);
     for (j->group = 0; j->group < all; j->group += g->groups) {
         j->groups = g->groups < all - j->group ? g->groups : all - j->group;
         nn_for_range(threads, (int64_t)j->groups * g->from.dim[1] * g->from.dim[2], pack_images, j);
-        nn_for_range(threads, (int64_t)j->groups * blocks(g->to.dim[3]) * g->to.dim[1],
+        nn_for_range(threads, (int64_t)j->groups * nn_amx_blocks(g->to.dim[3]) * g->to.dim[1],
                      convolve_items, j);
     }
     return STATUS_OK;

@@ -250,11 +250,11 @@ static NN_AMX void correlate_items(const void *ctx, int64_t first, int64_t last,
         float *sums = sums_of(j, slices, thread);
         for (int64_t t = tap; t < tap + n; t++) {
             if (add)
-                nn_amx_load(sums + t * NN_AMX_SUMS, NN_AMX_BLOCK);
+                nn_amx_load(sums + t * NN_AMX_SUMS);
             else
                 nn_amx_zero();
             correlate(j, (int)(slices % outputs), (int)(slices / outputs), (int)t);
-            nn_amx_store(sums + t * NN_AMX_SUMS, NN_AMX_BLOCK);
+            nn_amx_store(sums + t * NN_AMX_SUMS);
         }
         if (g->in_passing)
             write_filters(j, sums, slices);

@@ -51,15 +51,9 @@ void bench_remove_aside(const struct train_bench *b, const char *folder, const c
 static status digest_of(const struct train_bench *b, const char *dir, int limit,
                         char out[DIGEST_HEX_LEN + 1], struct errmsg *e)
 {
-    const struct train_data_options data = {.dir = dir,
-                                            .limit = limit,
-                                            .size = b->matrix.size,
-                                            .channels = b->matrix.channels,
-                                            .threads = b->threads * b->jobs,
-                                            .memory_bytes = 1};
     AUTO(train_set_free) struct train_set *set = NULL;
     struct digest digest;
-    status st = train_set_open(&data, &set, e);
+    status st = tree_open(b, dir, limit, &set, e);
     if (!st)
         st = train_set_digest(set, &digest, e);
     if (!st)
