@@ -8,6 +8,7 @@ enum stream {
     /* of protections */
     STREAM_FILTER = 64, /* number: class and channel */
     STREAM_KERNEL,      /* number: class */
+    STREAM_START,       /* number: sample; where its perturbation begins */
     /* of the rest */
     STREAM_SHUFFLE = 1, /* number: epoch */
     STREAM_AUGMENT,     /* number: epoch; four words a sample */

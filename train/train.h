@@ -500,7 +500,7 @@ struct train_protect_result {
     int images;
     double mean_l2, max_abs;     /* of the deltas before quantisation, images in [0,1] */
     double psnr_db;              /* of what was written against the source */
-    int rounds;                  /* of a method with a surrogate; 0: there was none */
+    int rounds;                  /* of a method with a surrogate, or its epochs; 0: there was none */
     double surrogate_error;      /* last measured */
     enum nn_precision precision; /* of the surrogate */
 };

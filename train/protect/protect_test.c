@@ -339,7 +339,7 @@ static void what_fails_leaves_nothing(void **state)
 static void short_memory_leaves_nothing(void **state)
 {
     (void)state;
-    static const char *const quick[] = {"lsp", "ops", "ar", "cuda"};
+    static const char *const quick[] = {"lsp", "ops", "ar", "cuda", "pil"};
     toy_tree("tiny", 2, 2, 8, 3, 7);
     for (size_t m = 0; m < ARRAY_LEN(quick); m++) {
         struct train_protect_options o = options(quick[m], "tiny", "short/out");
