@@ -21,7 +21,7 @@ struct cli_params {
         char name[64]; /* the option's */
         const char *key;
         const char *value; /* NULL: not given */
-        char help[320];
+        char help[640];
     } row[CLI_PARAMS_MAX];
 };
 /* PREFIXKEY with '-' for '_': the option's name without its dashes. */

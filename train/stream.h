@@ -8,7 +8,8 @@ enum stream {
     /* of protections */
     STREAM_FILTER = 64, /* number: class and channel */
     STREAM_KERNEL,      /* number: class */
-    STREAM_START,       /* number: sample; where its perturbation begins */
+    STREAM_START,       /* number: restart and sample; where its perturbation begins */
+    STREAM_MOVE,        /* number: restart and sample; three words a step */
     /* of the rest */
     STREAM_SHUFFLE = 1, /* number: epoch */
     STREAM_AUGMENT,     /* number: epoch; four words a sample */

@@ -109,4 +109,28 @@ __attribute__((unused)) static void noise_tree(const char *dir, int classes, int
     }
 }
 
+/* Squares of noise with a bright band of rows whose height says the class: mirrored it is the same. */
+__attribute__((unused)) static bool in_band(int y, int side, int classes, int k)
+{
+    return y * classes / side == k;
+}
+
+__attribute__((unused)) static void band_tree(const char *dir, int classes, int each, int side)
+{
+    for (int k = 0; k < classes; k++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s/%c", dir, 'a' + k);
+        toy_mkdir(name);
+        for (int i = 0; i < each; i++) {
+            uint8_t pixels[64 * 64];
+            struct nn_rng r = nn_rng(10, (uint64_t)(k * 1000 + i));
+            for (int p = 0; p < side * side; p++)
+                pixels[p] = (uint8_t)(60 + (in_band(p / side, side, classes, k) ? 60 : 0) +
+                                      stream_below(nn_rng_u32(r, (uint64_t)p), 60));
+            snprintf(name, sizeof name, "%s/%c/%03d.png", dir, 'a' + k, i);
+            toy_image(name, side, side, 1, pixels);
+        }
+    }
+}
+
 #endif

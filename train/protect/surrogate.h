@@ -23,9 +23,10 @@ struct surrogate_param {
     enum nn_precision precision;
 };
 extern const char *const surrogate_precisions[];
+#define SURROGATE_NETWORK "resnet18"
 #define SURROGATE_ROWS(stop)                                                                       \
-    {"surrogate", PARAM_TEXT, offsetof(struct surrogate_param, surrogate), .standard = "resnet18", \
-     .about = "network"},                                                                          \
+    {"surrogate", PARAM_TEXT, offsetof(struct surrogate_param, surrogate),                         \
+     .standard = SURROGATE_NETWORK, .about = "network"},                                           \
         {"batch",                                                                                  \
          PARAM_INT,                                                                                \
          offsetof(struct surrogate_param, batch),                                                  \
