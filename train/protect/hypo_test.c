@@ -1,0 +1,117 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "protect/fixture.h"
+
+#include <math.h>
+
+enum { SIDE = 9, CLASSES = 3, EACH = 12, VALUES = SIDE * SIDE, N = CLASSES * EACH };
+
+static struct train_protect_options hypo(const char *dst, const char *steps)
+{
+    struct train_protect_options o = options("hypo", "src", dst);
+    set(&o, "surrogate", "resnet8");
+    set(&o, "batch", "12");
+    set(&o, "epochs", "4"); /* so few that something is left to make clearer */
+    set(&o, "steps", steps);
+    o.eps = 24;
+    o.threads = 1;
+    return o;
+}
+
+static int make_data(void **state)
+{
+    if (toy_setup(state))
+        return -1;
+    band_tree("src", CLASSES, EACH, SIDE);
+    protect_ok(hypo("hypo", "20"));
+    return 0;
+}
+
+static double number(const char *dir, const char *key)
+{
+    json_t *r = read_record(dir), *v = json_object_get(r, key);
+    assert_true(json_is_number(v));
+    double n = json_number_value(v);
+    json_decref(r);
+    return n;
+}
+
+static void it_is_bounded(void **state)
+{
+    (void)state;
+    struct nn_shape s;
+    int patch;
+    float *d = read_delta("hypo.perturbation.safetensors", &s, &patch);
+    assert_true(nn_shape_equal(s, nn_shape4(N, SIDE, SIDE, 1)));
+    for (int i = 0; i < N; i++) {
+        float most = 0;
+        for (int p = 0; p < VALUES; p++)
+            most = fmaxf(most, fabsf(d[i * VALUES + p]));
+        assert_true(most > 0 && most <= 24.0f / 255 + 1e-6f);
+    }
+    mem_free(d);
+}
+
+/* Steps go down the loss of the images' own labels: one of them some way, many much further. */
+static void the_surrogate_is_surer_of_its_own_class(void **state)
+{
+    (void)state;
+    protect_ok(hypo("one", "1"));
+    double one = number("one", "target_loss"), many = number("hypo", "target_loss");
+    if (!(many < one / 2))
+        fail_msg("loss %g after one step, %g after twenty", one, many);
+    assert_true(number("hypo", "target_error") <= number("hypo", "surrogate_error"));
+}
+
+/* In the mean over a class what is added is brighter where the class is bright than elsewhere. */
+static void what_is_added_looks_like_the_class(void **state)
+{
+    (void)state;
+    struct nn_shape s;
+    int patch;
+    float *d = read_delta("hypo.perturbation.safetensors", &s, &patch);
+    for (int k = 0; k < CLASSES; k++) {
+        double own = 0, all = 0;
+        for (int p = 0; p < EACH * VALUES; p++) {
+            double v = (double)d[k * EACH * VALUES + p];
+            own += in_band(p % VALUES / SIDE, SIDE, CLASSES, k) ? v : 0;
+            all += v;
+        }
+        if (!(own > all / CLASSES))
+            fail_msg("class %d: %g where it is bright, %g in the mean", k, own, all / CLASSES);
+    }
+    mem_free(d);
+}
+
+static void it_repeats_itself(void **state)
+{
+    (void)state;
+    protect_ok(hypo("again", "20"));
+    toy_assert_same_file(toy_path("hypo.perturbation.safetensors"),
+                         toy_path("again.perturbation.safetensors"));
+    struct train_protect_options o = hypo("other", "20");
+    o.seed = 5;
+    protect_ok(o);
+    size_t na, nb;
+    void *a = toy_read(toy_path("hypo.perturbation.safetensors"), &na);
+    void *b = toy_read(toy_path("other.perturbation.safetensors"), &nb);
+    assert_true(na != nb || memcmp(a, b, na) != 0);
+    mem_free(a);
+    mem_free(b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(it_is_bounded),
+        cmocka_unit_test(the_surrogate_is_surer_of_its_own_class),
+        cmocka_unit_test(what_is_added_looks_like_the_class),
+        cmocka_unit_test(it_repeats_itself),
+    };
+    return cmocka_run_group_tests_name("hypo", tests, make_data, toy_teardown);
+}
