@@ -46,7 +46,9 @@ LIBS.image  := -lgif
 LIBS.nn     := $(if $(WITH_ONEDNN),-ldnnl) -lgomp
 PKGS        := $(sort $(foreach f,$(FOLDERS),$(PKGS.$(f))))
 
-WARN := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wimplicit-fallthrough -Werror
+# WERROR= builds with a compiler that warns of more than gcc 12 to 14 do.
+WERROR   ?= -Werror
+WARN = -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wimplicit-fallthrough $(WERROR)
 ifneq ($(findstring clang,$(shell $(CC) --version 2>/dev/null)),)
 OMP  := -fopenmp=libgomp
 else
@@ -198,9 +200,9 @@ FUZZ_SEEDS.image   := $(BUILD)/fuzz/image.seeds/src
 FUZZ_SEEDS.arrays  := $(BUILD)/fuzz/arrays.seeds
 FUZZ_FLAGS.import  := -max_len=1024 -len_control=0
 fuzz:
-	@$(MAKE) CC=clang SAN=fuzzer-no-link,address,undefined fuzz-built
+	@$(MAKE) CC=clang WERROR= SAN=fuzzer-no-link,address,undefined fuzz-built
 fuzz-corpora:
-	@$(MAKE) CC=clang SAN=fuzzer-no-link,address,undefined fuzz-packed
+	@$(MAKE) CC=clang WERROR= SAN=fuzzer-no-link,address,undefined fuzz-packed
 fuzz-packed: $(FUZZ:%=$(BUILD)/fuzz/%) $(BUILD)/fuzz/.corpora
 	@rm -rf $(BUILD)/fuzz/least
 	@$(foreach f,$(FUZZ),mkdir -p $(BUILD)/fuzz/least/$f.corpus && $(BUILD)/fuzz/$f -merge=1 -max_len=8192 $(FUZZ_FLAGS.$f) \

@@ -12,7 +12,7 @@
 enum { LAYERS_MAX = 5 };
 struct layer {
     int out, kernel, stride;
-    bool skip; /* adds its input, which is of the same shape */
+    int skip; /* 1: adds its input, which is of the same shape */
 };
 struct small {
     struct layer layer[LAYERS_MAX]; /* ended by zeros */
@@ -43,12 +43,12 @@ static struct nn_val build(const struct small *small, struct net n, struct train
 }
 
 static const struct small small[GRADIENTS_NETS] = {
-    {.layer = {{16, 3, 1}, {32, 3, 2}, {48, 3, 2}}, .act = NN_RELU},
-    {.layer = {{16, 3, 1}, {32, 3, 2}, {48, 3, 2}}, .act = NN_RELU, .norm = true},
-    {.layer = {{24, 5, 2}, {48, 5, 2}}, .act = NN_RELU, .flat = true},
-    {.layer = {{16, 5, 2}, {32, 3, 2}}, .act = NN_SILU, .flat = true},
-    {.layer = {{16, 7, 2}, {16, 3, 1, true}, {48, 3, 2}}, .act = NN_RELU6, .norm = true},
-    {.layer = {{16, 3, 1}, {16, 3, 1, true}, {32, 3, 2}, {32, 3, 1, true}, {64, 3, 2}},
+    {.layer = {{16, 3, 1, 0}, {32, 3, 2, 0}, {48, 3, 2, 0}}, .act = NN_RELU},
+    {.layer = {{16, 3, 1, 0}, {32, 3, 2, 0}, {48, 3, 2, 0}}, .act = NN_RELU, .norm = true},
+    {.layer = {{24, 5, 2, 0}, {48, 5, 2, 0}}, .act = NN_RELU, .flat = true},
+    {.layer = {{16, 5, 2, 0}, {32, 3, 2, 0}}, .act = NN_SILU, .flat = true},
+    {.layer = {{16, 7, 2, 0}, {16, 3, 1, 1}, {48, 3, 2, 0}}, .act = NN_RELU6, .norm = true},
+    {.layer = {{16, 3, 1, 0}, {16, 3, 1, 1}, {32, 3, 2, 0}, {32, 3, 1, 1}, {64, 3, 2, 0}},
      .act = NN_RELU,
      .norm = true},
 };
