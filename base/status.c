@@ -106,3 +106,16 @@ const char *errmsg_text(const struct errmsg *e, status st)
 {
     return e && e->text[0] ? e->text : status_text(st);
 }
+
+status errmsg_unknown(struct errmsg *e, const char *what, const char *name,
+                      const char *(*at)(int i))
+{
+    char list[ERRMSG_MAX];
+    const char *other;
+    size_t len = 0;
+    list[0] = 0;
+    for (int i = 0; (other = at(i)) && len < sizeof list; i++)
+        len += (size_t)snprintf(list + len, sizeof list - len, "%s%s", i ? ", " : "", other);
+    return errmsg_set(e, STATUS_INVALID, "no %s is called \"%.64s\"; there are %s", what, name,
+                      list);
+}

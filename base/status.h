@@ -74,6 +74,10 @@ struct errmsg {
 status errmsg_set(struct errmsg *e, status st, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* Puts "prefix: " before what e already says; leaves e alone when NULL. Returns st. */
 status errmsg_prefix(struct errmsg *e, status st, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* STATUS_INVALID, with "no WHAT is called "NAME"; there are A, B, C". at(i) is the ith name, NULL
+ * after the last. */
+status errmsg_unknown(struct errmsg *e, const char *what, const char *name,
+                      const char *(*at)(int i));
 /* What e says, or the text of st when it says nothing. */
 const char *errmsg_text(const struct errmsg *e, status st);
 

@@ -42,7 +42,15 @@ static void print_row(const char *left, const char *help)
     int columns = 0;
     for (const char *c = left; *c; c++)
         columns += ((unsigned char)*c & 0xc0) != 0x80;
-    printf("  %s%*s %s\n", left, columns < 30 ? 30 - columns : 0, "", help);
+    printf("  %s%*s", left, columns < 30 ? 30 - columns : 0, "");
+    for (const char *line = help;; line++) {
+        size_t len = strcspn(line, "\n");
+        printf(" %.*s\n", (int)len, line);
+        line += len;
+        if (!*line)
+            return;
+        printf("%*s", 32, "");
+    }
 }
 
 static void print_help(const struct cli_spec *spec)

@@ -237,9 +237,12 @@ static void parameters_of_members_are_options(void **state)
     struct cli_params p = {0};
     cli_params_add(&p, "lsp", &tables[0], "");
     cli_params_add(&p, "emn", &tables[1], "");
+    cli_params_add(&p, "aue", &tables[1], "");
+    cli_params_add(&p, "tap", &tables[0], "");
     assert_int_equal(p.n, 2);
-    assert_string_equal(p.row[1].help,
-                        "lsp: strength, 0 to 255; default 6. emn: strength, 0 to 255; default 8");
+    assert_string_equal(p.row[0].help, "lsp, tap: of a block, 1 to 64; default 8");
+    assert_string_equal(p.row[1].help, "lsp, tap: strength, 0 to 255; default 6\n"
+                                       "emn, aue: strength, 0 to 255; default 8");
     int flag = 0, first;
     const struct cli_option own[] = {{"flag", 'f', CLI_FLAG, &flag, NULL, "a flag"}};
     struct cli_option all[ARRAY_LEN(own) + CLI_PARAMS_MAX];

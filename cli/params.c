@@ -22,6 +22,30 @@ static struct cli_param *row_for(struct cli_params *p, const char *name, const c
     return r;
 }
 
+/* Help is a line for each meaning: "MEMBER, MEMBER: what it is there". */
+static void add_meaning(struct cli_param *r, const char *member, const char *meaning)
+{
+    size_t used = strlen(r->help), n = strlen(meaning);
+    for (char *line = r->help; *line;) {
+        size_t len = strcspn(line, "\n");
+        bool same = len > n + 2 && strncmp(line + len - n - 2, ": ", 2) == 0 &&
+                    strncmp(line + len - n, meaning, n) == 0;
+        if (same) {
+            char *colon = line + len - n - 2;
+            size_t more = strlen(member) + 2;
+            CHECK(used + more < sizeof r->help);
+            memmove(colon + more, colon, strlen(colon) + 1);
+            memcpy(colon, ", ", 2);
+            memcpy(colon + 2, member, more - 2);
+            return;
+        }
+        line += len + (line[len] == '\n');
+    }
+    int added = snprintf(r->help + used, sizeof r->help - used, "%s%s: %s", used ? "\n" : "",
+                         member, meaning);
+    CHECK(added > 0 && (size_t)added < sizeof r->help - used);
+}
+
 void cli_params_add(struct cli_params *p, const char *member, const struct param_table *t,
                     const char *prefix)
 {
@@ -30,10 +54,8 @@ void cli_params_add(struct cli_params *p, const char *member, const struct param
         AUTO(buf_done) struct buf help = BUF_INIT(1024);
         cli_params_name(t->row[i].key, prefix, name);
         struct cli_param *r = row_for(p, name, t->row[i].key);
-        size_t used = strlen(r->help);
         if (param_help(&t->row[i], &help) == STATUS_OK)
-            snprintf(r->help + used, sizeof r->help - used, "%s%s: %s", used ? ". " : "", member,
-                     help.data);
+            add_meaning(r, member, help.data);
     }
 }
 

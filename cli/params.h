@@ -21,13 +21,13 @@ struct cli_params {
         char name[64]; /* the option's */
         const char *key;
         const char *value; /* NULL: not given */
-        char help[640];
+        char help[1024];
     } row[CLI_PARAMS_MAX];
 };
 /* PREFIXKEY with '-' for '_': the option's name without its dashes. */
 void cli_params_name(const char *key, const char *prefix, char out[64]);
 /* Adds --PREFIXKEY for each row, '_' as '-'. Members that share a key share the option: its help
-   names each with what it means there. */
+   has a line for each meaning, which names those that it has it for. */
 void cli_params_add(struct cli_params *p, const char *member, const struct param_table *t,
                     const char *prefix);
 /* Writes own options, then those of p, to all[max]; returns how many. */

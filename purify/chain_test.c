@@ -275,9 +275,9 @@ static void test_refused(void **state)
         const char *text, *what;
     } bad[] = {
         {"[purify]\nchain =\n",
-         ":2: no purifier is named \"\"; there are jcdp, avatar, restore, grey, depth"},
-        {"[purify]\nchain = grey,\n", ":2: no purifier is named \"\""},
-        {"[purify]\nchain = gray\n", ":2: no purifier is named \"gray\""},
+         ":2: no purifier is called \"\"; there are jcdp, avatar, restore, grey, depth"},
+        {"[purify]\nchain = grey,\n", ":2: no purifier is called \"\""},
+        {"[purify]\nchain = gray\n", ":2: no purifier is called \"gray\""},
         {"[purify]\nchain = grey, grey\n", ":2: the chain has grey twice"},
         {"[purify]\nchain = grey\nchain = depth\n", ":3: the chain is given twice"},
         {"[purify]\nrounds = 2\nchain = jcdp\n", ":3: the chain is to be given before"},

@@ -55,15 +55,9 @@ struct purify_jcdp *purify_profile_jcdp(struct purify_profile *p)
 
 /* ---- setting ---- */
 
-static status no_purifier(const char *name, struct errmsg *e)
+static const char *name_at(int i)
 {
-    AUTO(buf_done) struct buf names = BUF_INIT(4096);
-    status st = STATUS_OK;
-    for (int i = 0; purifier_table[i] && !st; i++)
-        st = buf_addf(&names, "%s%s", i ? ", " : "", purifier_table[i]->name);
-    return st ? st
-              : errmsg_set(e, STATUS_INVALID, "no purifier is named \"%.40s\"; there are %s", name,
-                           names.data);
+    return purifier_table[i] ? purifier_table[i]->name : NULL;
 }
 
 /* Appends the link named by n characters of text to q's chain, with its values in old if it was
@@ -75,7 +69,7 @@ static status add_link(struct purify_profile *q, const struct purify_profile *ol
     snprintf(name, sizeof name, "%.*s", (int)(n < sizeof name ? n : sizeof name), text);
     const struct purifier_ops *ops = purifier_find(name);
     if (!ops)
-        return no_purifier(name, e);
+        return errmsg_unknown(e, "purifier", name, name_at);
     if (profile_find(q, name) >= 0)
         return errmsg_set(e, STATUS_INVALID, "the chain has %s twice", name);
     if (q->n == PURIFY_CHAIN_MAX)

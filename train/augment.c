@@ -22,16 +22,10 @@ const struct train_augment *train_augment_at(int i)
     return row ? &row->is : NULL;
 }
 
-static status unknown(const char *name, struct errmsg *e)
+static const char *name_at(int i)
 {
-    AUTO(buf_done) struct buf list = BUF_INIT(4096);
-    const struct augment_ops *row;
-    status st = STATUS_OK;
-    for (int i = 0; (row = row_at(i)) && !st; i++)
-        st = buf_addf(&list, "%s%s", i ? ", " : "", row->is.name);
-    return st ? st
-              : errmsg_set(e, STATUS_INVALID, "no augmentation is called \"%s\"; there are %s",
-                           name, list.data);
+    const struct train_augment *is = train_augment_at(i);
+    return is ? is->name : NULL;
 }
 
 /* ---- lists ---- */
@@ -43,7 +37,7 @@ status augment_list_add(struct augment_list *l, const char *name, const struct p
     for (int i = 0; (row = row_at(i)) && strcmp(row->is.name, name) != 0;)
         i++;
     if (!row)
-        return unknown(name, e);
+        return errmsg_unknown(e, "augmentation", name, name_at);
     if (l->n == AUGMENT_LIST_MAX)
         return errmsg_set(e, STATUS_LIMIT, "more than %d augmentations", AUGMENT_LIST_MAX);
     AUTO(mem_free) void *params = mem_zalloc(1, row->is.params.size ? row->is.params.size : 1);

@@ -23,15 +23,10 @@ static const struct family_ops *find(const char *name)
     return NULL;
 }
 
-static status unknown(const char *name, struct errmsg *e)
+static const char *name_at(int i)
 {
-    AUTO(buf_done) struct buf list = BUF_INIT(4096);
-    status st = STATUS_OK;
-    for (size_t i = 0; i < ARRAY_LEN(families) && !st; i++)
-        st = buf_addf(&list, "%s%s", i ? ", " : "", families[i]->is.name);
-    return st ? st
-              : errmsg_set(e, STATUS_INVALID, "no family is called \"%s\"; there are %s", name,
-                           list.data);
+    const struct train_family *is = train_family_at(i);
+    return is ? is->name : NULL;
 }
 
 static status add(struct family_mix *m, const struct family_ops *ops, double share,
@@ -54,7 +49,7 @@ static status add_text(struct family_mix *m, char *text, struct errmsg *e)
                           "\"%s\" is not NAME:SHARE, a family and a number over 0", text);
     *colon = 0;
     const struct family_ops *ops = find(text);
-    return ops ? add(m, ops, share, e) : unknown(text, e);
+    return ops ? add(m, ops, share, e) : errmsg_unknown(e, "family", text, name_at);
 }
 
 static status add_all(struct family_mix *m, const char *text, struct errmsg *e)

@@ -10,14 +10,15 @@ status train_precision_check(enum nn_precision p, struct errmsg *e)
     return nn_precision_check(p, "use --precision f32", e);
 }
 
+static const char *net_name_at(int i)
+{
+    const struct train_net *net = train_net_at(i);
+    return net ? net->name : NULL;
+}
+
 status train_net_unknown(const char *name, struct errmsg *e)
 {
-    char list[256];
-    const struct train_net *net;
-    size_t len = 0;
-    for (int i = 0; (net = train_net_at(i)) && len < sizeof list; i++)
-        len += (size_t)snprintf(list + len, sizeof list - len, "%s%s", i ? ", " : "", net->name);
-    return errmsg_set(e, STATUS_INVALID, "no network is called \"%s\"; there are %s", name, list);
+    return errmsg_unknown(e, "network", name, net_name_at);
 }
 
 /* ---- life ---- */

@@ -39,15 +39,15 @@ const struct recipe_loss *recipe_loss_of(const struct recipe_ops *ops)
     return ops->loss ? ops->loss : &recipe_label_loss;
 }
 
+static const char *name_at(int i)
+{
+    const struct train_recipe *is = train_recipe_at(i);
+    return is ? is->name : NULL;
+}
+
 status recipe_unknown(const char *name, struct errmsg *e)
 {
-    AUTO(buf_done) struct buf list = BUF_INIT(4096);
-    status st = STATUS_OK;
-    for (size_t i = 0; i < ARRAY_LEN(recipes) && !st; i++)
-        st = buf_addf(&list, "%s%s", i ? ", " : "", recipes[i]->is.name);
-    return st ? st
-              : errmsg_set(e, STATUS_INVALID, "no recipe is called \"%s\"; there are %s", name,
-                           list.data);
+    return errmsg_unknown(e, "recipe", name, name_at);
 }
 
 status recipe_params_new(const struct recipe_ops *ops, const struct param_arg *arg, int n,

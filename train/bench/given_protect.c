@@ -1,6 +1,8 @@
 /* Options of `relearn protect`. */
 #include "bench/given.h"
 
+#include "protect/protect.h"
+
 #include <stddef.h>
 #include <string.h>
 
@@ -35,13 +37,8 @@ status given_protect(struct given *g, const char *method, const char *key, const
 {
     const struct param_table *own = protect_params(method);
     AUTO(buf_done) struct buf names = BUF_INIT(400);
-    if (!own) {
-        const char *name;
-        for (int i = 0; (name = train_protect_method(i, NULL)); i++)
-            status_ignore(buf_addf(&names, "%s%s", names.len ? ", " : "", name), "cut there");
-        return errmsg_set(e, STATUS_INVALID, "there is no protection '%.48s'; there are %s", method,
-                          names.data ? names.data : "none");
-    }
+    if (!own)
+        return protect_unknown(method, e);
     const struct param *row = param_find(&protect_table, key);
     row = row ? row : param_find(own, key);
     if (row)

@@ -2,6 +2,7 @@
 #include "bench/given.h"
 
 #include "augment.h"
+#include "recipe.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -68,15 +69,7 @@ static status check_names(const char *key, const char *value, struct errmsg *e)
     }
     if (strcmp(key, "recipe") != 0)
         return STATUS_OK;
-    const struct train_recipe *r;
-    AUTO(buf_done) struct buf names = BUF_INIT(400);
-    for (int i = 0; (r = train_recipe_at(i)); i++) {
-        if (strcmp(r->name, value) == 0)
-            return STATUS_OK;
-        status_ignore(buf_addf(&names, "%s%s", names.len ? ", " : "", r->name), "cut there");
-    }
-    return errmsg_set(e, STATUS_INVALID, "there is no recipe '%.48s'; there are %s", value,
-                      names.data);
+    return recipe_find(value) ? STATUS_OK : recipe_unknown(value, e);
 }
 
 status given_train(struct given *g, const char *key, const char *value, int line, struct errmsg *e)

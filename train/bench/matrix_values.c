@@ -1,6 +1,8 @@
 /* Values of [bench] that are not just text. */
 #include "bench/matrix.h"
 
+#include "model.h"
+
 #include <string.h>
 
 static status take_number(const struct matrix *m, enum matrix_key key, uint64_t most, uint64_t *out,
@@ -46,17 +48,11 @@ status matrix_take_victims(struct matrix *m, struct errmsg *e)
         m->n_victims = 1;
         return STATUS_OK;
     }
-    AUTO(buf_done) struct buf names = BUF_INIT(400);
-    const struct train_net *net;
     status st = matrix_names(m, MATRIX_VICTIMS, m->victim, &m->n_victims, e);
-    for (int i = 0; !st && (net = train_net_at(i)); i++)
-        status_ignore(buf_addf(&names, "%s%s", names.len ? ", " : "", net->name), "cut there");
     for (int i = 0; i < m->n_victims && !st; i++)
         if (!train_net_find(m->victim[i]))
-            st = matrix_fail(m, m->set[MATRIX_VICTIMS]->line,
-                             errmsg_set(e, STATUS_INVALID, "there is no network '%s'; there are %s",
-                                        m->victim[i], names.data),
-                             e);
+            st =
+                matrix_fail(m, m->set[MATRIX_VICTIMS]->line, train_net_unknown(m->victim[i], e), e);
     return st;
 }
 

@@ -84,15 +84,14 @@ static status measure_sizes(struct protect_job *j, struct errmsg *e)
 
 /* ---- run ---- */
 
-static status unknown_method(const char *name, struct errmsg *e)
+static const char *name_at(int i)
 {
-    char list[256];
-    size_t len = 0;
-    for (size_t i = 0; i < ARRAY_LEN(methods) && len < sizeof list; i++)
-        len += (size_t)snprintf(list + len, sizeof list - len, "%s%s", i ? ", " : "",
-                                methods[i]->name);
-    return errmsg_set(e, STATUS_INVALID, "no protection is called \"%s\"; there are %s", name,
-                      list);
+    return train_protect_method(i, NULL);
+}
+
+status protect_unknown(const char *name, struct errmsg *e)
+{
+    return errmsg_unknown(e, "protection", name, name_at);
 }
 
 static status choose_method(struct protect_job *j, struct errmsg *e)
@@ -104,7 +103,7 @@ static status choose_method(struct protect_job *j, struct errmsg *e)
         if (strcmp(methods[i]->name, o->method) == 0)
             j->method = methods[i];
     if (!j->method)
-        return unknown_method(o->method, e);
+        return protect_unknown(o->method, e);
     if (!(o->eps >= 0) || o->eps > 255 || o->quantise >= TRAIN_QUANTISE_COUNT)
         return errmsg_set(e, STATUS_INVALID, "eps must be 0..255");
     if (o->eps > 0 && !(j->method->eps > 0))

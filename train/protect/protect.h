@@ -57,10 +57,14 @@ struct protect_method {
 };
 
 /* Every protection, in the order of --list: one row here, one file that defines protect_NAME. */
-#define PROTECT_METHODS(X) X(lsp) X(emn_class) X(emn) X(ops) X(ar) X(cuda) X(pil) X(tap) X(hypo) X(apply)
+#define PROTECT_METHODS(X)                                                                         \
+    X(lsp) X(emn_class) X(emn) X(ops) X(ar) X(cuda) X(pil) X(tap) X(hypo) X(apply)
 #define PROTECT_DECLARE(name) extern const struct protect_method protect_##name;
 PROTECT_METHODS(PROTECT_DECLARE)
 #undef PROTECT_DECLARE
+
+/* Says which protections there are. */
+status protect_unknown(const char *name, struct errmsg *e);
 
 /* ---- place.c ---- */
 /* "class/x.jpg" -> "DST/class/x.png"; NULL when memory is short. */
