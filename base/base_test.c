@@ -120,6 +120,12 @@ static void write_file_is_all_or_nothing(void **state)
     void *data = NULL;
     size_t len = 0;
     assert_int_equal(io_read_file(path, 2, &data, &len, &e), STATUS_LIMIT);
+    /* Its size is 0 by its own account. */
+    assert_int_equal(io_read_file("/proc/self/status", 1 << 20, &data, &len, &e), STATUS_OK);
+    assert_true(len > 5 && strlen(data) == len && strncmp(data, "Name:", 5) == 0);
+    mem_free(data);
+    data = NULL;
+    assert_int_equal(io_read_file("/proc/self/status", 5, &data, &len, &e), STATUS_LIMIT);
     assert_int_equal(io_read_file(dir, 100, &data, &len, &e), STATUS_INVALID);
     assert_int_equal(io_read_file(in_dir("absent"), 100, &data, &len, &e), STATUS_NOT_FOUND);
     assert_null(data);

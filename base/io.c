@@ -116,6 +116,29 @@ status io_sync_dir(const char *dir)
     return fsync(fd) < 0 && errno != EINVAL ? status_from_errno(errno) : STATUS_OK;
 }
 
+/* To the end, of a file that says no size: those of /proc, and of a mount's .relearn. */
+static status read_unsized(int fd, size_t max, char **out, size_t *out_n)
+{
+    enum { FIRST_BYTES = 1 << 16 };
+    AUTO(mem_free) char *data = NULL;
+    size_t n = 0, cap = 0;
+    while (n == cap) {
+        cap = cap ? 2 * cap : FIRST_BYTES;
+        char *more = mem_realloc(data, cap + 1);
+        if (!more)
+            return STATUS_NOMEM;
+        data = more;
+        size_t got = 0;
+        status st = io_pread(fd, data + n, cap - n, (off_t)n, &got);
+        n += got;
+        if (st || n > max)
+            return st ? st : STATUS_LIMIT;
+    }
+    *out = TAKE(data);
+    *out_n = n;
+    return STATUS_OK;
+}
+
 status io_read_file_at(int dirfd, const char *path, size_t max, void **out_data, size_t *out_len,
                        struct errmsg *e)
 {
@@ -131,11 +154,12 @@ status io_read_file_at(int dirfd, const char *path, size_t max, void **out_data,
     if ((uint64_t)sb.st_size > max)
         return errmsg_set(e, STATUS_LIMIT, "%s is %lld bytes, more than the limit of %zu", path,
                           (long long)sb.st_size, max);
-    AUTO(mem_free) char *data = mem_alloc((size_t)sb.st_size + 1);
-    if (!data)
-        return errmsg_set(e, STATUS_NOMEM, "out of memory for %s", path);
     size_t n = 0;
-    st = io_pread(fd, data, (size_t)sb.st_size, 0, &n);
+    AUTO(mem_free) char *data = sb.st_size ? mem_alloc((size_t)sb.st_size + 1) : NULL;
+    if (sb.st_size && !data)
+        return errmsg_set(e, STATUS_NOMEM, "out of memory for %s", path);
+    st = sb.st_size ? io_pread(fd, data, (size_t)sb.st_size, 0, &n)
+                    : read_unsized(fd, max, &data, &n);
     if (st)
         return errmsg_set(e, st, "cannot read %s: %s", path, status_text(st));
     data[n] = 0;

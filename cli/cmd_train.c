@@ -137,8 +137,8 @@ static int parse(struct args *a, int argc, char **argv, int known)
         "relearn train",
         "--data DIR [--test DIR] --out RUNDIR [OPTION…] | --resume RUNDIR",
         "Trains a classifier on an ImageFolder tree, mounted or plain. RUNDIR gets config.json, "
-        "log.jsonl,\na checkpoint after each epoch and on Ctrl-C, and weights.safetensors at the "
-        "end. A run that was\nstopped goes on with --resume RUNDIR alone: its options are in "
+        "log.jsonl,\ntest.json (what test images were taken for), a checkpoint after each epoch and on "
+        "Ctrl-C, and\nweights.safetensors at the end. A run that was stopped goes on with --resume RUNDIR alone: its options are in "
         "config.json, and any that are given\nagain must be the same.\n" CLI_PRECISION_ABOUT,
         options,
         list_options(a, options),

@@ -229,8 +229,8 @@ PY
     relearn eval -q --data "$DATA/tree" --weights "$weights" | grep -q 'images/s, f32)' # weights have no precision
     train "$DATA/staged16" --recipe staged --precision bf16
     relearn report --out "$DATA/r16.html" "$DATA/run" "$DATA/run16"
-    grep -q '<td>f32</td>' "$DATA/r16.html"
-    grep -q '<td>bf16</td>' "$DATA/r16.html"
+    grep -q '<td class="left">f32</td>' "$DATA/r16.html"
+    grep -q '<td class="left">bf16</td>' "$DATA/r16.html"
     # shellcheck disable=SC2086
     relearn diffusion train -q --threads 1 --data "$DATA/tree" --out "$DATA/d16.safetensors" $net --steps 8 --batch 8 \
         --precision bf16 --log "$DATA/d16.jsonl" --json | grep -q '"precision": "bf16"'

@@ -1,15 +1,18 @@
 #ifndef TRAIN_ORIGIN_H
 #define TRAIN_ORIGIN_H
-/* origin: the relearnfs mount that a data set is read from. Private to train. */
+/* origin: what was done to the images of a data set before they were trained on. Private to train. */
 #include "base/base.h"
 
 #include <jansson.h>
 
 /*
- * {"mountpoint", "source", "profile", "profile_id", "version"} of the mount that dir is in, from
- * .relearn/status.json in its root; what is not there is left out. NULL: dir is in no such mount.
- * For json_decref.
+ * {"mountpoint", "source", "profile", "profile_id", "chain", "weights", "profile_text", "version"} of
+ * the mount that dir is in, from .relearn/status.json and profile.ini in its root; what is not there
+ * is left out. NULL: dir is in no such mount. For json_decref.
  */
 json_t *train_origin(const char *dir);
+/* The numbers and texts of dir/protection.json, which `relearn protect` writes and a mount shows as
+   it is; NULL: there is none. For json_decref. */
+json_t *train_origin_protection(const char *dir);
 
 #endif

@@ -56,6 +56,7 @@ static status test(struct run *r, struct epoch_report *rep, struct errmsg *e)
             r->at.best_test = r->at.test_accuracy;
             r->at.best_epoch = r->at.epoch;
         }
+        st = train_run_write_test(r, &ev, e);
     }
     train_eval_done(&ev);
     return st;

@@ -104,6 +104,9 @@ void train_run_drop_replaced(struct run *r);
 /* ---- run_log.c ---- */
 status train_run_append_log(struct run *r, const struct epoch_report *rep,
                             struct errmsg *e) MUST_USE;
+/* What the network took the test images for: test.json. */
+status train_run_write_test(const struct run *r, const struct train_eval *ev,
+                            struct errmsg *e) MUST_USE;
 /* Cuts the log back to what the position says. */
 status train_run_cut_log(struct run *r, struct errmsg *e) MUST_USE;
 

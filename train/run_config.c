@@ -2,6 +2,7 @@
    from it. */
 #include "run.h"
 
+#include "machine.h"
 #include "origin.h"
 #include "param_json.h"
 
@@ -63,9 +64,15 @@ static json_t *config_json(const struct run *r, const char *digest)
         json_object_set_new(j, "parameters",
                             json_integer(nn_params_elements(r->model->params, true)));
         json_object_set_new(j, "version", json_string(RELEARN_VERSION));
+        AUTO(mem_free) char *machine = train_machine();
+        if (machine)
+            json_object_set_new(j, "machine", json_string(machine));
         json_t *origin = train_origin(o->data_dir);
+        json_t *protection = train_origin_protection(o->data_dir);
         if (origin)
             json_object_set_new(j, "purified_by", origin);
+        if (protection)
+            json_object_set_new(j, "protected_by", protection);
         if (digest)
             json_object_set_new(j, "data_digest", json_string(digest));
     }

@@ -29,7 +29,8 @@ static status remove_file(const struct run *r, const char *name, struct errmsg *
 }
 
 static const char *const files[] = {"checkpoint.safetensors", "weights.safetensors",
-                                    "good.safetensors", "log.jsonl", "config.json"};
+                                    "good.safetensors", "log.jsonl", "config.json",
+                                    "test.json"};
 #define ASIDE                                                                                      \
     ".replaced" /* what the files of a run are called until the new one has a checkpoint */
 

@@ -1,5 +1,7 @@
 #include "run.h"
 
+#include "machine.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -17,8 +19,11 @@ json_t *train_run_reals(const double *v, int n)
 static json_t *log_json(const struct run *r, const struct epoch_report *rep)
 {
     int stages = r->model->net->stages;
-    json_t *j = json_pack("{s:i, s:I, s:s}", "epoch", r->at.epoch, "step", (json_int_t)r->at.step,
-                          "precision", nn_precision_names[r->opt->precision]);
+    char date[TRAIN_DATE_LEN + 1];
+    train_date(date);
+    json_t *j =
+        json_pack("{s:i, s:I, s:s, s:s}", "epoch", r->at.epoch, "step", (json_int_t)r->at.step,
+                  "precision", nn_precision_names[r->opt->precision], "ended", date);
     if (j && rep->trained) {
         json_object_set_new(j, "lr", json_real(rep->lr));
         json_object_set_new(j, "train_loss", json_real(r->at.last_loss));
@@ -58,6 +63,33 @@ status train_run_append_log(struct run *r, const struct epoch_report *rep, struc
         return errmsg_set(e, st, "cannot write %s: %s", path, status_text(st));
     r->at.log_bytes += (int64_t)strlen(line);
     return STATUS_OK;
+}
+
+static json_t *matrix_json(const struct train_eval *ev)
+{
+    json_t *rows = json_array();
+    for (int k = 0; k < ev->classes; k++) {
+        json_t *row = json_array();
+        for (int j = 0; j < ev->classes; j++)
+            json_array_append_new(
+                row, json_integer(ev->confusion[(size_t)k * (size_t)ev->classes + (size_t)j]));
+        json_array_append_new(rows, row);
+    }
+    return rows;
+}
+
+status train_run_write_test(const struct run *r, const struct train_eval *ev, struct errmsg *e)
+{
+    AUTO(mem_free) char *path = train_run_path(r, "test.json");
+    json_t *j = json_pack("{s:i, s:I, s:I, s:f, s:o}", "epoch", r->at.epoch, "images",
+                          (json_int_t)ev->samples, "correct", (json_int_t)ev->correct, "accuracy",
+                          train_eval_accuracy(ev), "confusion", matrix_json(ev));
+    char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+    json_decref(j);
+    status st = path && text ? io_write_file(path, text, strlen(text), e)
+                             : errmsg_set(e, STATUS_NOMEM, "cannot write test.json");
+    free(text);
+    return st;
 }
 
 status train_run_cut_log(struct run *r, struct errmsg *e)

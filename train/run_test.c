@@ -218,6 +218,7 @@ static char *log_text(const char *out)
     json_t *j;
     for (int line = 0; (j = log_line(out, line)); line++) {
         json_object_del(j, "seconds");
+        json_object_del(j, "ended");
         json_object_del(j, "images_per_s");
         char *one = json_dumps(j, JSON_SORT_KEYS);
         assert_int_equal(buf_addf(&text, "%s\n", one), STATUS_OK);
@@ -621,10 +622,15 @@ static void a_run_records_what_purified_its_images(void **state)
     (void)state;
     static const char said[] =
         "{\"mountpoint\":\"/m\",\"source\":\"/s\",\"version\":\"7.7\",\"pid\":1,"
-        "\"profile\":{\"name\":\"mine\",\"id\":\"abc\"}}";
+        "\"profile\":{\"name\":\"mine\",\"id\":\"abc\",\"chain\":\"jcdp\",\"weights\":"
+        "[{\"file\":\"m\",\"sha256\":\"ff\"}]}}";
+    static const char protection[] =
+        "{\"method\":\"lsp\",\"eps\":8.0,\"filters\":[[1,2],[3,4]],\"seed\":3}";
     toy_tree("mount/sub/train", 4, 6, 12, 1, 1);
     toy_mkdir("mount/.relearn");
     toy_write("mount/.relearn/status.json", said, sizeof said - 1);
+    toy_write("mount/.relearn/profile.ini", "[purify]\n", 9);
+    toy_write("mount/sub/train/protection.json", protection, sizeof protection - 1);
     struct train_options o = options("origin");
     o.data_dir = toy_path("mount/sub/train");
     o.epochs = 1;
@@ -634,11 +640,50 @@ static void a_run_records_what_purified_its_images(void **state)
     assert_string_equal(json_string_value(json_object_get(by, "profile")), "mine");
     assert_string_equal(json_string_value(json_object_get(by, "profile_id")), "abc");
     assert_string_equal(json_string_value(json_object_get(by, "version")), "7.7");
+    assert_string_equal(json_string_value(json_object_get(by, "chain")), "jcdp");
+    assert_string_equal(json_string_value(json_object_get(by, "profile_text")), "[purify]\n");
+    assert_int_equal(json_array_size(json_object_get(by, "weights")), 1);
+    const json_t *protected_by = json_object_get(c, "protected_by");
+    assert_string_equal(json_string_value(json_object_get(protected_by, "method")), "lsp");
+    assert_int_equal(json_integer_value(json_object_get(protected_by, "seed")), 3);
+    assert_null(json_object_get(protected_by, "filters"));
+    assert_non_null(strstr(json_string_value(json_object_get(c, "machine")), "CPU"));
     json_decref(c);
     c = json_load_file(toy_path("whole/config.json"), 0, NULL);
     assert_null(json_object_get(c, "purified_by"));
+    assert_null(json_object_get(c, "protected_by"));
     assert_string_equal(json_string_value(json_object_get(c, "version")), RELEARN_VERSION);
     json_decref(c);
+}
+
+/* The matrix of the last test: its rows are the test images of each class, its diagonal those that
+   the log counts as right. */
+static void a_run_keeps_what_its_test_images_were_taken_for(void **state)
+{
+    (void)state;
+    struct train_options o = options("matrix");
+    o.test_dir = toy_path("five");
+    o.epochs = 2;
+    toy_tree("five", 4, 5, 12, 1, 9);
+    run_ok(o);
+    json_t *t = json_load_file(toy_path("matrix/test.json"), 0, NULL);
+    json_t *line = log_line("matrix", 1);
+    const json_t *m = json_object_get(t, "confusion");
+    json_int_t right = 0;
+    assert_int_equal(json_integer_value(json_object_get(t, "epoch")), 2);
+    assert_int_equal(json_integer_value(json_object_get(t, "images")), 20);
+    assert_int_equal(json_array_size(m), 4);
+    for (size_t k = 0; k < 4; k++) {
+        json_int_t sum = 0;
+        for (size_t j = 0; j < 4; j++)
+            sum += json_integer_value(json_array_get(json_array_get(m, k), j));
+        assert_int_equal(sum, 5);
+        right += json_integer_value(json_array_get(json_array_get(m, k), k));
+    }
+    assert_true(fabs(json_real_value(json_object_get(line, "test_accuracy")) - (double)right / 20) <
+                1e-9);
+    json_decref(line);
+    json_decref(t);
 }
 
 /* A precision other than that of the tests at present. */
@@ -789,6 +834,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(runs_of_before_recipes_had_tables_resume),
         cmocka_unit_test(the_optimiser_does_what_it_is_told),
         cmocka_unit_test(a_run_records_what_purified_its_images),
+        cmocka_unit_test(a_run_keeps_what_its_test_images_were_taken_for),
         cmocka_unit_test(diverging_training_stops),
         cmocka_unit_test(the_precision_is_recorded_and_kept),
         cmocka_unit_test(runs_that_name_no_precision_were_f32),

@@ -244,11 +244,15 @@ const struct train_recipe *train_recipe_at(int i); /* NULL past the end */
 /*
  * What a run keeps in RUNDIR:
  *
- * - config.json: every option, and classes, shape and digest of the data; of images in a relearnfs
- *   mount also the profile and version that purified them;
+ * - config.json: every option, and classes, shape and digest of the data; the version and the
+ *   machine; of images that `relearn protect` made what their protection.json says, and of images in
+ *   a relearnfs mount profile, models and version that purified them;
  *
  * - log.jsonl: one line per epoch, in order; epoch 0 is the ACM of the random network, where the
  *   ACM is measured;
+ *
+ * - test.json: of the last evaluation on test images, what they were taken for: "confusion" (K,K),
+ *   row = label, column = prediction, in the order of config.json's class_names;
  *
  * - checkpoint.safetensors, after each epoch and on interruption: weights, momentum, position;
  *
@@ -656,23 +660,35 @@ status train_bench_table(const struct train_bench *b, enum train_bench_format fo
 
 /* ================================ report ================================ */
 
+/* Trees of a contact sheet; they hold the same paths up to the extension. */
+struct train_report_sheet {
+    const char *clean_dir, *protected_dir, *purified_dir;
+};
+/* Of run_dirs, those whose images were protected, purified or clean, whatever their records say. */
+struct train_report_roles {
+    const char *const *protected_dirs, *const *purified_dirs, *const *clean_dirs;
+    int n_protected, n_purified, n_clean;
+};
+/*
+ * Runs that differ in nothing but the seed are shown as one, with mean and deviation. What their
+ * images were is taken from their records: purified by a mount; protected, where `relearn protect`
+ * wrote them or they are the source of such a mount; else clean. `roles` says otherwise.
+ */
 struct train_report_options {
     const char *out_file;        /* one self-contained HTML file */
     const char *title;           /* NULL: "relearn report" */
-    const char *const *run_dirs; /* their log.jsonl and config.json */
+    const char *const *run_dirs; /* their config.json, log.jsonl and test.json */
     int n_runs;
+    struct train_report_roles roles;
     const char *const *facts; /* "key=value", shown as a table */
     int n_facts;
-    const char *clean_dir, *protected_dir, *purified_dir; /* contact sheet; NULL: none */
-    int sheet_columns;                                    /* 0: 10 */
+    const struct train_report_sheet *sheets; /* contact sheets */
+    int n_sheets;
+    int sheet_columns;      /* 0: 10 */
+    const char *lpips_file; /* weights of a perceptual distance (`relearn model import --lpips`) that
+                               sheets are measured by, too; NULL: none */
 };
 /* STATUS_CORRUPT names the run and line that cannot be read. */
 status train_report(const struct train_report_options *opt, struct errmsg *e) MUST_USE;
-/* PNG bytes: rows clean | protected | purified | 8 x (protected - clean) around grey | the same for
-   purified; one column per image, the first of each class in turn, each enlarged to about 64 px.
-   The three trees must hold the same paths up to the extension. */
-status train_contact_sheet(const char *clean_dir, const char *protected_dir,
-                           const char *purified_dir, int columns, struct buf *out_png,
-                           struct errmsg *e) MUST_USE;
 
 #endif
