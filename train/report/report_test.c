@@ -434,6 +434,10 @@ static void sheets_match_images_by_name(void **state)
     assert_int_equal(img.height, 60);
     for (int y = 0; y < 60; y++) /* protected equals clean, so grey everywhere */
         assert_int_equal(img.pixels[y * img.width * img.channels], 128);
+    for (int c = 0; c < 3; c++) /* between cells there is nothing */
+        assert_int_equal(img.pixels[62 * img.channels + c % img.channels], 0);
+    assert_int_equal(img.alpha[62], 0);
+    assert_int_equal(img.alpha[64], 255);
     image_done(&img);
     train_sheet_done(&s);
 
@@ -443,6 +447,11 @@ static void sheets_match_images_by_name(void **state)
     assert_has(page, has, ARRAY_LEN(has));
     assert_int_equal(count(page, "<img alt="), TRAIN_SHEET_ROWS);
     mem_free(page);
+
+    toy_write("pure/b/000.png", "junk", 4);
+    s = (struct train_sheet){.columns = 0};
+    toy_bad(train_sheet_make(&trees, 4, NULL, &s, &e), &e, "pure");
+    train_sheet_done(&s);
 
     assert_int_equal(remove(toy_path("pure/b/000.png")), 0);
     s = (struct train_sheet){.columns = 0};

@@ -48,8 +48,11 @@ static status lay_out(struct sheet *s, struct errmsg *e)
     for (int row = 0; row < TRAIN_SHEET_ROWS && !st; row++) {
         st = image_alloc(s->columns * (s->cell_w + GAP_PX) - GAP_PX, s->cell_h, 3, true,
                          &s->out[row]);
-        if (!st) /* gaps are clear, whatever the page's colour */
-            memset(s->out[row].alpha, 0, (size_t)s->out[row].width * (size_t)s->out[row].height);
+        if (st)
+            break;
+        /* Gaps are clear, whatever the page's colour. */
+        memset(s->out[row].pixels, 0, image_pixel_bytes(&s->out[row]));
+        memset(s->out[row].alpha, 0, (size_t)s->out[row].width * (size_t)s->out[row].height);
     }
     return st;
 }
@@ -68,7 +71,7 @@ static int find_same(const struct train_set *s, const char *path)
 
 static status read_same(struct train_set *s, const char *path, struct image *out, struct errmsg *e)
 {
-    struct set_view v;
+    struct set_view v = {0};
     int i = find_same(s, path);
     if (i < 0)
         return errmsg_set(e, STATUS_NOT_FOUND, "one of the trees has no %.*s.*",
@@ -85,7 +88,7 @@ static status read_same(struct train_set *s, const char *path, struct image *out
 static status measure(struct sheet *s, int tree, const struct image *img, const struct image *clean,
                       struct errmsg *e)
 {
-    double n, ssim, distance = NAN;
+    double n, ssim = NAN, distance = NAN;
     s->error[tree] += train_square_error(img, clean, &n);
     s->values[tree] += n;
     status st = train_ssim(img, clean, &ssim);
