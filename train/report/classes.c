@@ -83,13 +83,15 @@ static status put_picture(struct html *h, const struct report_matrix *m, struct 
     status st = image_alloc(m->classes, m->classes, 3, false, &img);
     if (st)
         return st;
-    for (int k = 0; k < m->classes; k++)
+    for (int k = 0; k < m->classes; k++) {
+        double sum = (double)report_matrix_row(m, k);
         for (int j = 0; j < m->classes; j++) {
-            double v = report_matrix_share(m, k, j);
+            double v = sum > 0 ? (double)report_matrix_at(m, k, j) / sum : 0;
             for (int c = 0; c < 3; c++)
                 img.pixels[((size_t)k * (size_t)m->classes + (size_t)j) * 3 + (size_t)c] =
-                    (uint8_t)(255 - (isfinite(v) ? sqrt(v) : 0) * (255 - full[c]));
+                    (uint8_t)(255 - sqrt(v) * (255 - full[c]));
         }
+    }
     st = train_png_bytes(&img, &png, e);
     if (st)
         return st;

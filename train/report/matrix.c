@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-enum { CLASSES_MAX = 10000 };
+enum { CLASSES_MAX = 2000 }; /* a page with more would hold a picture of many megabytes */
 
 /* K, or 0 for what is no square of numbers. */
 static int classes_of(const json_t *rows)
@@ -16,7 +16,8 @@ static int classes_of(const json_t *rows)
             return 0;
         for (size_t j = 0; j < k; j++)
             if (!json_is_integer(json_array_get(row, j)) ||
-                json_integer_value(json_array_get(row, j)) < 0)
+                json_integer_value(json_array_get(row, j)) < 0 ||
+                json_integer_value(json_array_get(row, j)) > (json_int_t)1 << 40) /* sums fit */
                 return 0;
     }
     return (int)k;
