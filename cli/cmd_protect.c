@@ -68,8 +68,9 @@ static int print_result(const struct train_protect_options *o, const struct trai
                         int json)
 {
     if (json) {
-        json_t *j = json_pack("{s:s, s:i, s:f, s:f, s:o, s:i, s:f}", "method", o->method, "images",
-                              r->images, "mean_l2", r->mean_l2, "max_abs", r->max_abs, "psnr_db",
+        json_t *j = json_pack("{s:s, s:i, s:i, s:f, s:f, s:o, s:i, s:f}", "method", o->method,
+                              "images", r->images, "protected", r->protected_images, "mean_l2",
+                              r->mean_l2, "max_abs", r->max_abs, "psnr_db",
                               isfinite(r->psnr_db) ? json_real(r->psnr_db) : json_null(), "rounds",
                               r->rounds, "surrogate_error", r->surrogate_error);
         if (r->rounds)
@@ -77,6 +78,8 @@ static int print_result(const struct train_protect_options *o, const struct trai
         cli_print_json(j);
         return 0;
     }
+    if (r->protected_images < r->images)
+        printf("%d of ", r->protected_images);
     printf("%d images protected with %s: mean L2 %.3f, largest %.1f/255, PSNR %.1f dB\n", r->images,
            o->method, r->mean_l2, 255 * r->max_abs, r->psnr_db);
     if (r->rounds)
@@ -110,6 +113,8 @@ static int choose(const struct cli_spec *spec, struct train_protect_options *o,
     o->method = o->delta_file ? "apply" : o->method;
     if (!o->method || places != 2)
         return cli_usage_error(spec, "--method or --apply, SRC and DST are needed");
+    if (!(o->fraction > 0) || o->fraction > 1)
+        return cli_usage_error(spec, "--fraction must be above 0 and at most 1");
     enum train_quantise q;
     if (quantise && train_quantise_parse(quantise, &q))
         return cli_usage_error(
@@ -121,7 +126,7 @@ static int choose(const struct cli_spec *spec, struct train_protect_options *o,
 
 int cmd_protect(int argc, char **argv)
 {
-    struct train_protect_options o = {.quantise = -1};
+    struct train_protect_options o = {.quantise = -1, .fraction = 1};
     struct cli_params params = {.n = 0};
     const char *quantise = NULL;
     int force = 0, skip_bad = 0, quiet = 0, json = 0, list = 0, kept = 1;
@@ -133,6 +138,10 @@ int cmd_protect(int argc, char **argv)
         {"seed", 's', CLI_U64, &o.seed, "N", "default 0"},
         {"eps", 0, CLI_DOUBLE, &o.eps, "X", "strength in grey levels; default the method's own"},
         {"quantise", 0, CLI_STRING, &quantise, "RULE", "round, truncate or positive-half"},
+        {"fraction", 0, CLI_DOUBLE, &o.fraction, "X",
+         "protect this part of each class's images; the others stay as they are (default 1)"},
+        {"classes", 0, CLI_STRING, &o.classes, "LIST",
+         "protect images of these classes alone (names parted by commas)"},
         {"limit", 'n', CLI_INT, &o.limit, "N", "at most N images, balanced over classes"},
         {"size", 0, CLI_INT, &o.size, "N", "resize every image to NxN"},
         {"channels", 0, CLI_INT, &o.channels, "N", "convert to 1 (grey) or 3 (colour) channels"},

@@ -140,6 +140,7 @@ protect/place.c:protect
 protect/ops.c:protect
 protect/cuda.c:protect
 protect/apply.c:protect
+protect/part.c:protect
 protect/delta_file.c:protect
 TABLE
     [ -z "$bad" ] || { echo "$bad"; false; }
@@ -203,6 +204,8 @@ protect -q --method magic @/tree new/dst
 protect -q --method lsp @/tree full
 protect -q --method lsp @/tree file
 protect -q --method lsp --quantise up @/tree new/dst
+protect -q --method lsp --patch 4 --fraction 0 @/tree new/dst
+protect -q --method lsp --patch 4 --classes cow @/tree new/dst
 unpack -q @/images new/tree
 unpack -q --labels @/labels --class-names a,a @/images new/tree
 unpack -q --labels @/images @/images new/tree
@@ -302,6 +305,7 @@ eval --data @/tree --weights @/run/weights.safetensors --arch lenet|resnet18, re
 protect --method magic @/tree x|lsp, emn-class, emn, ops, ar, cuda, pil, tap, hypo, apply
 protect --method emn-class --surrogate lenet @/tree x|resnet18, resnet20
 protect --method lsp --quantise up @/tree x|round, truncate or positive-half
+protect --method lsp --patch 4 --classes cow @/tree x|it has cat, dog
 protect --method lsp --rounds 3 @/tree x|--patch
 protect --method emn-class --rounds none @/tree x|a whole number from 1
 restore train --data @/tree --out x --families stripes:1|blocks, filtered, autoregressive, waves, pixels, white

@@ -8,8 +8,9 @@ enum stream {
     /* of protections */
     STREAM_FILTER = 64, /* number: class and channel */
     STREAM_KERNEL,      /* number: class */
-    STREAM_START,       /* number: restart and sample; where its perturbation begins */
-    STREAM_MOVE,        /* number: restart and sample; three words a step */
+    STREAM_START,       /* number: restart and sample, or step; where perturbations begin */
+    STREAM_MOVE,        /* number: restart and sample, or step; three words a move */
+    STREAM_PART,        /* number: 0; which images are protected */
     /* of the rest */
     STREAM_SHUFFLE = 1, /* number: epoch */
     STREAM_AUGMENT,     /* number: epoch; four words a sample */

@@ -474,6 +474,9 @@ status train_restore_run(const struct train_restore_options *opt, struct train_r
  * the side of the square of pixels that each value covers. Of images that differ in size h and w
  * cover the largest; an image has its part from the top left corner on.
  *
+ * Of a set that is protected in part (fraction, classes), protection.json lists the protected images
+ * (part.paths), and a perturbation by samples is zero for the others.
+ *
  * Method "apply" takes such a file, or what others published: see its parameters.
  */
 enum train_quantise {
@@ -490,6 +493,8 @@ struct train_protect_options {
     const char *method; /* of train_protect_method */
     const char *src_dir, *dst_dir;
     const char *delta_file; /* of method "apply" alone */
+    double fraction;     /* of the images, balanced over classes; the rest is as it was. 0: all */
+    const char *classes; /* only of these: names parted by commas; NULL: all */
     uint64_t seed;
     int quantise;                  /* enum train_quantise; -1: the method's own */
     double eps;                    /* in grey levels; 0: the method's own */
@@ -501,11 +506,11 @@ struct train_protect_options {
     int threads;
 };
 struct train_protect_result {
-    int images;
-    double mean_l2, max_abs;     /* of the deltas before quantisation, images in [0,1] */
-    double psnr_db;              /* of what was written against the source */
-    int rounds;                  /* of a method with a surrogate, or its epochs; 0: there was none */
-    double surrogate_error;      /* last measured */
+    int images, protected_images;
+    double mean_l2, max_abs; /* of the deltas before quantisation, images in [0,1] */
+    double psnr_db;          /* of the protected images against the source */
+    int rounds;              /* of a method with a surrogate, or its epochs; 0: there was none */
+    double surrogate_error;  /* last measured */
     enum nn_precision precision; /* of the surrogate */
 };
 /* Name and one-line summary of method i; NULL past the end. */

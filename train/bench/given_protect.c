@@ -11,12 +11,16 @@ static const char *const quantises[] = {"round", "truncate", "positive-half", NU
 /* Only their kinds and limits are asked for: the command has the defaults. */
 struct protecting {
     uint64_t seed;
-    double eps;
+    double eps, fraction;
+    char classes[PARAM_TEXT_MAX];
     int quantise;
 };
 static const struct param protect_rows[] = {
+    {"classes", PARAM_TEXT, offsetof(struct protecting, classes), .standard = "", .about = ""},
     {"eps", PARAM_DOUBLE, offsetof(struct protecting, eps), .lo = 0, .hi = 255, .standard = "0",
      .about = ""},
+    {"fraction", PARAM_DOUBLE, offsetof(struct protecting, fraction), .lo = 1e-6, .hi = 1,
+     .standard = "1", .about = ""},
     {"quantise", PARAM_ENUM, offsetof(struct protecting, quantise), .names = quantises,
      .standard = "round", .about = ""},
     {"seed", PARAM_U64, offsetof(struct protecting, seed), .standard = "0", .about = ""},

@@ -47,6 +47,10 @@ static void mistakes_say_what_there_is(void **state)
                                1, &e),
                  &e);
     toy_good(given_protect(&g, "emn-class", "surrogate", "resnet8", 1, &e), &e);
+    toy_good(given_protect(&g, "lsp", "fraction", ".50", 1, &e), &e);
+    assert_string_equal(given_value(&g, "fraction"), "0.5");
+    toy_bad(given_protect(&g, "lsp", "fraction", "0", 1, &e), &e, "to 1");
+    toy_good(given_protect(&g, "lsp", "classes", "cat,dog", 1, &e), &e);
 }
 
 static void parameters_of_another_recipe_are_found(void **state)

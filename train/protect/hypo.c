@@ -1,8 +1,8 @@
 /*
- * HYPO, hypocritical perturbations (Tao et al., "Better Safe Than Sorry: Preventing Delusive Adversaries
- * with Adversarial Training", NeurIPS 2021, P2). Each image is made to look more like its own class
- * to a network that was trained on all: 100 signed steps down its loss, from zero, on the image as
- * it is. The authors bound the L2 norm by .5 and take steps of eps/5; this is the variant bound by
+ * HYPO, hypocritical perturbations (Tao et al., "Better Safe Than Sorry: Preventing Delusive
+ * Adversaries with Adversarial Training", NeurIPS 2021, P2). Each image is made to look more like its
+ * own class to a network that was trained on all: 100 signed steps down its loss, from zero, on the
+ * image as it is. The authors bound the L2 norm by .5 and take steps of eps/5; this is the variant bound by
  * eps for each value, with steps of eps/10, that tables of protections have.
  *
  * Their surrogate is trained for 150 epochs, learning rate .1, a tenth of it after 2/3 and 5/6 of

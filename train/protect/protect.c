@@ -152,6 +152,8 @@ static status run(struct protect_job *j, struct errmsg *e)
     if (!st)
         st = measure_sizes(j, e);
     if (!st)
+        st = protect_choose(j, e);
+    if (!st)
         st = j->method->prepare(j, e);
     return st ? st : protect_write(j, e);
 }
@@ -172,6 +174,7 @@ status train_protect(const struct train_protect_options *opt, struct train_prote
     mem_free(j.param);
     mem_free(j.width);
     mem_free(j.height);
+    mem_free(j.chosen);
     train_set_free(j.set);
     if (!st)
         *out = j.result;

@@ -25,6 +25,8 @@ struct protect_job {
     int threads;
     void *param; /* the struct of the method's table */
     void *state; /* the method's own */
+    bool *chosen; /* (n) the images to protect; NULL: all */
+    int n_chosen;
     struct train_protect_result result;
 };
 
@@ -77,6 +79,13 @@ char *protect_folder(const struct protect_job *j);
    check_collisions: no two images become one file. */
 status protect_check_target(const struct protect_job *j, struct errmsg *e) MUST_USE;
 status protect_check_collisions(const struct protect_job *j, struct errmsg *e) MUST_USE;
+
+/* ---- part.c ---- */
+/* Which images are protected, by the options: fills chosen and n_chosen. */
+status protect_choose(struct protect_job *j, struct errmsg *e) MUST_USE;
+bool protect_is_chosen(const struct protect_job *j, int i);
+/* Adds to protection.json which they are, unless they are all. */
+status protect_record_part(const struct protect_job *j, json_t *out) MUST_USE;
 
 /* ---- write.c ---- */
 /* Everything that DST and the file beside it are; nothing is left of it on failure. */

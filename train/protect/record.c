@@ -29,6 +29,8 @@ static json_t *record(const struct protect_job *j)
     }
     if (good && isfinite(j->result.psnr_db))
         json_object_set_new(r, "psnr_db", json_real(j->result.psnr_db));
+    if (good)
+        good = protect_record_part(j, r) == STATUS_OK;
     if (good && j->method->describe)
         j->method->describe(j, r);
     json_t *params = good ? train_param_json(&j->method->params, j->param) : NULL;

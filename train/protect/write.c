@@ -39,9 +39,10 @@ static void summarise(struct protect_job *j, const struct measured *m)
         l2 += m[i].l2;
         most = m[i].max_abs > most ? m[i].max_abs : most;
     }
-    error /= j->info.samples;
+    error /= j->n_chosen;
     j->result.images = j->info.samples;
-    j->result.mean_l2 = l2 / j->info.samples;
+    j->result.protected_images = j->n_chosen;
+    j->result.mean_l2 = l2 / j->n_chosen;
     j->result.max_abs = most;
     j->result.psnr_db = 10 * log10(255.0 * 255.0 / error);
 }

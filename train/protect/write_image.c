@@ -86,14 +86,18 @@ status protect_write_image(struct writer *w, int i, const struct set_view *v, st
     status st = image_alloc(v->width, v->height, j->info.channels, false, &img);
     if (st)
         return st;
-    AUTO(mem_free) float *delta = mem_alloc(image_pixel_bytes(&img) * sizeof *delta);
+    size_t bytes = image_pixel_bytes(&img);
+    AUTO(mem_free) float *delta = mem_zalloc(bytes, sizeof *delta);
     AUTO(mem_free) char *path = protect_target(j, i);
     if (!delta || !path)
         return STATUS_NOMEM;
-    st = j->method->pixels ? make_pixels(w, i, v->pixels, &img, delta, e)
-                           : add_row(w, i, v->pixels, &img, delta, e);
+    if (!protect_is_chosen(j, i))
+        memcpy(img.pixels, v->pixels, bytes);
+    else
+        st = j->method->pixels ? make_pixels(w, i, v->pixels, &img, delta, e)
+                               : add_row(w, i, v->pixels, &img, delta, e);
     if (st)
         return st;
-    measure(v->pixels, img.pixels, delta, image_pixel_bytes(&img), &w->measured[i]);
+    measure(v->pixels, img.pixels, delta, bytes, &w->measured[i]);
     return out_tree_png(&w->tree, i, path, &img, e);
 }
