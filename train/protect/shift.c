@@ -12,6 +12,13 @@ struct shift shift_draw(struct nn_rng r, uint64_t at, float most)
                           .mirror = nn_rng_u32(r, at + 2) & 1};
 }
 
+struct shift shift_draw_whole(struct nn_rng r, uint64_t at, int most)
+{
+    return (struct shift){.x = (float)(stream_below(nn_rng_u32(r, at), 2 * most + 1) - most),
+                          .y = (float)(stream_below(nn_rng_u32(r, at + 1), 2 * most + 1) - most),
+                          .mirror = nn_rng_u32(r, at + 2) & 1};
+}
+
 /* Where a value of the moved image lies in the other: the first of two, and the part of the second.
  */
 static int place(int i, float by, float *out_part)

@@ -16,6 +16,8 @@ struct shift_frame {
 };
 /* Uniform within `most` pixels either way, mirrored half of the time: by three words from `at` on. */
 struct shift shift_draw(struct nn_rng r, uint64_t at, float most);
+/* The same in whole pixels. */
+struct shift shift_draw_whole(struct nn_rng r, uint64_t at, int most);
 /* in, out: (H,W,C), two places. */
 void shift_image(struct shift s, struct shift_frame f, const float *in, float *out);
 /* The transpose: gradients with respect to out -> with respect to in. */

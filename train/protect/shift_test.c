@@ -73,11 +73,27 @@ static void the_gradient_is_the_transpose(void **state)
     assert_in_range(mirrored, 8, 32);
 }
 
+static void draws_cover_what_they_may(void **state)
+{
+    (void)state;
+    int count[5][5] = {{0}};
+    for (uint64_t i = 0; i < 500; i++) {
+        struct shift s = shift_draw_whole(nn_rng(4, 1), 3 * i, 2);
+        int x = (int)s.x + 2, y = (int)s.y + 2;
+        assert_true(s.x == (float)(x - 2) && s.y == (float)(y - 2));
+        assert_true(x >= 0 && x < 5 && y >= 0 && y < 5);
+        count[y][x]++;
+    }
+    for (int i = 0; i < 25; i++)
+        assert_in_range(count[i / 5][i % 5], 5, 40); /* 20 each on average */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole_and_half_pixels_have_known_answers),
         cmocka_unit_test(the_gradient_is_the_transpose),
+        cmocka_unit_test(draws_cover_what_they_may),
     };
     return cmocka_run_group_tests_name("shift", tests, NULL, NULL);
 }

@@ -1,8 +1,8 @@
 #ifndef TRAIN_PROTECT_SURROGATE_H
 #define TRAIN_PROTECT_SURROGATE_H
 /*
- * surrogate: the network that error-minimising noise is crafted with, and the rounds in which both
- * are trained:
+ * surrogate: the network that error-minimising noise is crafted with, and the rounds in which most
+ * methods train both:
  *   1. 10 SGD steps of the surrogate on x + delta, not clipped (lr .1, momentum .9, weight decay
  *      5e-4, norm 5), over batches that go on from round to round;
  *   2. the method changes its deltas, the surrogate in evaluation mode;
@@ -80,6 +80,9 @@ status surrogate_load(struct surrogate *s, const int *sample, int n, float *inpu
                       struct errmsg *e) MUST_USE;
 /* n values in [0,1] -> what the network sees */
 void surrogate_scale(const struct surrogate *s, float *x, size_t n);
+/* The error on n samples with their perturbations, not clipped, by weights as they are. */
+status surrogate_measure(struct surrogate *s, const int *sample, int n, double *out_error,
+                         struct errmsg *e) MUST_USE;
 typedef status surrogate_noise_fn(struct protect_job *j, struct errmsg *e);
 /* Rounds until the error of the n samples is low enough, or enough of them; fills j->result and
    shows progress. make_noise finds s->attack refreshed. */

@@ -88,7 +88,8 @@ status surrogate_load(struct surrogate *s, const int *sample, int n, float *inpu
     return STATUS_OK;
 }
 
-static status measure(struct surrogate *s, const int *sample, int n, double *out, struct errmsg *e)
+status surrogate_measure(struct surrogate *s, const int *sample, int n, double *out,
+                         struct errmsg *e)
 {
     struct train_eval ev;
     status st = train_eval_init(&ev, s->job->info.classes);
@@ -125,7 +126,7 @@ status surrogate_rounds(struct surrogate *s, struct protect_job *j, surrogate_no
         if (!st)
             st = make_noise(j, e);
         if (!st)
-            st = measure(s, sample, n, &error, e);
+            st = surrogate_measure(s, sample, n, &error, e);
         char extra[48];
         snprintf(extra, sizeof extra, "surrogate error %.3f", error);
         progress_update(&p, (uint64_t)++done, extra);

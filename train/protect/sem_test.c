@@ -1,0 +1,89 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "protect/fixture.h"
+
+#include <math.h>
+
+enum { SIDE = 8, CLASSES = 3, EACH = 9, VALUES = SIDE * SIDE, N = CLASSES * EACH };
+static const int size[1][2] = {{SIDE, SIDE}};
+
+/* Images that say nothing about their class: only the perturbation can lower the error. */
+static int make_data(void **state)
+{
+    if (toy_setup(state))
+        return -1;
+    noise_tree("src", CLASSES, EACH, size, 1, 1);
+    return 0;
+}
+
+static struct train_protect_options sem(const char *dst)
+{
+    struct train_protect_options o = options("sem", "src", dst);
+    set(&o, "surrogate", "resnet8");
+    set(&o, "batch", "8"); /* does not divide 27 */
+    set(&o, "rounds", "80");
+    set(&o, "steps", "10");
+    set(&o, "draws", "2");
+    o.eps = 32;
+    o.threads = 1;
+    return o;
+}
+
+/* Eighty steps on images that are cropped, mirrored and made adversarial are not enough to learn noise
+   by heart, as next to no perturbation shows: that the surrogate is right is the perturbation's doing. */
+static void its_noise_leads_the_surrogate(void **state)
+{
+    (void)state;
+    struct train_protect_options o = sem("weak");
+    o.eps = .01;
+    struct train_protect_result r = protect_ok(sem("sem")), weak = protect_ok(o);
+    if (!(r.surrogate_error <= .1 && weak.surrogate_error >= .25))
+        fail_msg("error %g, and %g without noise", r.surrogate_error, weak.surrogate_error);
+    assert_int_equal(r.rounds, 80);
+    json_t *record = read_record("sem");
+    assert_int_equal(json_integer_value(json_object_get(record, "draws")), 2);
+    assert_true(json_number_value(json_object_get(record, "radius")) == 4);
+    json_decref(record);
+}
+
+static void it_is_bounded_and_each_image_has_its_own(void **state)
+{
+    (void)state;
+    struct nn_shape s;
+    int patch;
+    float *d = read_delta("sem.perturbation.safetensors", &s, &patch);
+    assert_true(nn_shape_equal(s, nn_shape4(N, SIDE, SIDE, 1)));
+    for (int i = 0; i < N; i++) {
+        float most = 0;
+        for (int p = 0; p < VALUES; p++)
+            most = fmaxf(most, fabsf(d[i * VALUES + p]));
+        assert_true(most > 0 && most <= 32.0f / 255 + 1e-6f);
+        for (int o = 0; o < i; o++)
+            assert_memory_not_equal(d + i * VALUES, d + o * VALUES, VALUES * sizeof *d);
+    }
+    mem_free(d);
+}
+
+static void it_repeats_itself(void **state)
+{
+    (void)state;
+    protect_ok(sem("again"));
+    toy_assert_same_file(toy_path("sem.perturbation.safetensors"),
+                         toy_path("again.perturbation.safetensors"));
+    toy_assert_same_file(toy_path("sem/protection.json"), toy_path("again/protection.json"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(its_noise_leads_the_surrogate),
+        cmocka_unit_test(it_is_bounded_and_each_image_has_its_own),
+        cmocka_unit_test(it_repeats_itself),
+    };
+    return cmocka_run_group_tests_name("sem", tests, make_data, toy_teardown);
+}
