@@ -181,6 +181,21 @@ static void mkdirs_makes_parents_and_refuses_files(void **state)
     assert_int_equal(io_mkdirs("/", 0, &e), STATUS_OK);
 }
 
+/* The name aside can be told beforehand: a link there is not written through. */
+static void write_file_follows_no_link(void **state)
+{
+    (void)state;
+    char aside[PATH_MAX];
+    AUTO(mem_free) void *data = NULL;
+    size_t len = 0;
+    assert_int_equal(io_write_file(in_dir("victim"), "its own", 7, NULL), STATUS_OK);
+    snprintf(aside, sizeof aside, "%s.tmp.%ld", in_dir("written"), (long)getpid());
+    assert_int_equal(symlink("victim", aside), 0);
+    assert_int_equal(io_write_file(in_dir("written"), "new", 3, NULL), STATUS_OK);
+    assert_int_equal(io_read_file(in_dir("victim"), 100, &data, &len, NULL), STATUS_OK);
+    assert_string_equal(data, "its own");
+}
+
 /* ---- digest ---- */
 
 static void digests_match_published_values(void **state)
@@ -491,6 +506,7 @@ int main(void)
         cmocka_unit_test(buf_grows_to_its_maximum_and_no_further),
         cmocka_unit_test(memory_fails_when_told),
         cmocka_unit_test(write_file_is_all_or_nothing),
+        cmocka_unit_test(write_file_follows_no_link),
         cmocka_unit_test(a_torn_write_leaves_a_part),
         cmocka_unit_test(crash_fault_ends_the_process_at_a_sync),
         cmocka_unit_test(mkdirs_makes_parents_and_refuses_files),

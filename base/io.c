@@ -177,7 +177,8 @@ status io_read_file(const char *path, size_t max, void **out_data, size_t *out_l
 static status write_aside(const char *tmp, const char *path, const void *data, size_t len)
 {
     AUTO(fd_close) int fd = -1;
-    status st = io_open(AT_FDCWD, tmp, O_WRONLY | O_CREAT | O_TRUNC, 0666, &fd);
+    unlink(tmp); /* of a process that ended; O_EXCL: no link that somebody puts there is followed */
+    status st = io_open(AT_FDCWD, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666, &fd);
     if (!st)
         st = io_write(fd, data, len);
     if (!st)

@@ -37,6 +37,16 @@ static void say_stopped(const struct purifying *p, const struct fused_copy_resul
             p->tree.bar.drawn && p->tree.bar.tty ? "\n" : "", r->done);
 }
 
+/* The copy is whole without it. */
+static void record(const struct purifying *p, const struct purify_profile *profile,
+                   const struct fused_copy_result *r)
+{
+    struct errmsg e = {""};
+    if (fused_purification_write(&p->copy, profile, r, &e))
+        fprintf(stderr, "relearn: %s (who trains on %s is not told what purified it)\n", e.text,
+                p->copy.dst);
+}
+
 static status purify(struct purifying *p, struct fused_copy_result *out, struct errmsg *e)
 {
     const struct fused_stack_options options = {.profile = p->tree.profile,
@@ -51,7 +61,11 @@ static status purify(struct purifying *p, struct fused_copy_result *out, struct 
     if (st)
         return st;
     p->copy.model = stack.model;
-    st = fused_copy_tree(stack.pipeline, &p->copy, out, e);
+    st = fused_purification_remove(&p->copy, e);
+    if (!st)
+        st = fused_copy_tree(stack.pipeline, &p->copy, out, e);
+    if (!st)
+        record(p, &stack.profile, out);
     if (st == STATUS_CANCELLED)
         say_stopped(p, out);
     else if (!st)
@@ -93,8 +107,9 @@ static const char about[] =
     "become files of their own. Links into SRC lead into DST; those that leave it are copied as they are\n"
     "and count as not purified, unless --follow. A file is one version of its source, or named as one\n"
     "that changed while it was read; each is written aside and renamed, and no link that stands in DST\n"
-    "is followed. A run that was interrupted is repeated with --force: it writes all files again, and\n"
-    "purifies only what it had not. Exit status 1: some image was not purified, or a file failed.";
+    "is followed. Beside a tree, DST.purification.json says what purified it, for those who train on it.\n"
+    "A run that was interrupted is repeated with --force: it writes all files again, and purifies only\n"
+    "what it had not. Exit status 1: some image was not purified, or a file failed.";
 /* clang-format on */
 
 int cmd_purify(int argc, char **argv)

@@ -115,10 +115,9 @@ static const char about[] =
     "protected, purified and clean images and how much of what a protection took is recovered, the\n"
     "curves, what test images were taken for, a table of the runs, also as CSV, and what exactly was\n"
     "done. Runs that differ in nothing but the seed are shown as one, with mean and standard deviation.\n\n"
-    "A run says itself whether a mount purified its images or relearn protect made them; images of a\n"
-    "run are protected, too, when another run's mount purified them, and otherwise count as clean.\n"
-    "--protected, --purified and --clean say it of runs that do not, such as those on the output of\n"
-    "relearn purify. What runs of older versions took test images for,\n"
+    "A run says itself whether a mount or relearn purify purified its images or relearn protect made\n"
+    "them; images of a run are protected, too, when another run's were purified from them, and otherwise\n"
+    "count as clean. --protected, --purified and --clean say it of runs that do not. What runs of older versions took test images for,\n"
     "relearn eval --json --confusion --data TEST --weights RUNDIR/weights.safetensors > RUNDIR/test.json\n"
     "tells.";
 /* clang-format on */

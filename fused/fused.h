@@ -293,6 +293,16 @@ status fused_copy_check(const char *src, const char *dst, const char *cache_dir,
 status fused_copy_tree(struct fused_pipeline *p, const struct fused_copy *copy,
                        struct fused_copy_result *out, struct errmsg *e) MUST_USE;
 
+/*
+ * DST.purification.json, beside the tree dst that a copy wrote, says what was done to it, for those who
+ * train on it (train/origin.h): {"version", "source", "profile" (as in status.json), "profile_text",
+ * "images", "not_purified", "failed"}. What is of no Unicode is left out.
+ */
+status fused_purification_write(const struct fused_copy *copy, const struct purify_profile *profile,
+                                const struct fused_copy_result *r, struct errmsg *e) MUST_USE;
+/* Before a copy of a tree: what was said of dst is no longer so. */
+status fused_purification_remove(const struct fused_copy *copy, struct errmsg *e) MUST_USE;
+
 /* ==== what would be purified of a tree ==== */
 
 struct fused_scan_result {

@@ -3,6 +3,7 @@
 #include "fs.h"
 
 #include "json_name.h"
+#include "profile_json.h"
 #include "sweep.h"
 #include <inttypes.h>
 #include <string.h>
@@ -79,30 +80,6 @@ static json_t *json_freeze(const struct fs *fs)
     return j;
 }
 
-static json_t *json_weights(const struct purify_profile *p)
-{
-    json_t *list = json_array();
-    struct purify_weights w;
-    char hex[DIGEST_HEX_LEN + 1];
-    for (int i = 0; purify_profile_weights(p, i, &w); i++) {
-        digest_hex(w.digest, hex);
-        json_t *one = json_pack("{s:s,s:s}", "key", w.key, "sha256", hex);
-        status_ignore(json_name_set(one, "file", w.file), "without memory it is left out");
-        json_array_append_new(list, one);
-    }
-    return list;
-}
-
-static json_t *json_profile(const struct purify_profile *p)
-{
-    AUTO(buf_done) struct buf chain = BUF_INIT(1 << 12);
-    char id[DIGEST_HEX_LEN + 1];
-    digest_hex(&p->id, id);
-    status_ignore(purify_profile_chain(p, &chain), "without memory it is left out");
-    return json_pack("{s:s,s:s,s:s,s:o}", "name", p->name, "id", id, "chain",
-                     chain.data ? chain.data : "", "weights", json_weights(p));
-}
-
 static json_t *json_mount(struct fs *fs)
 {
     const struct {
@@ -113,7 +90,7 @@ static json_t *json_mount(struct fs *fs)
                 {"log", fs->path.log},
                 {"socket", fs->path.socket}};
     json_t *j = json_pack(
-        "{s:o,s:I,s:I,s:s,s:b,s:b,s:b,s:o}", "profile", json_profile(&fs->stack.profile), "pid",
+        "{s:o,s:I,s:I,s:s,s:b,s:b,s:b,s:o}", "profile", profile_json(&fs->stack.profile), "pid",
         N(getpid()), "uptime_seconds", N((time_real_ns() - fs->started_ns) / 1000000000u), "view",
         "ready", "watching", atomic_load(&fs->watching.all), "sweep_enabled", fs->opt.sweeping,
         "frozen", atomic_load(&fs->freezing.state) == FREEZE_DONE, "freeze", json_freeze(fs));

@@ -86,6 +86,37 @@ image() { cp "$DATA/images/cat/1.png" "$1"; }
     [ -s out/cat/1.png ] && [ "$(cat out/there)" = text ]
 }
 
+@test "purify: beside a tree is said what purified it, and only while that is so" {
+    image src/1.png
+    echo text >src/b.txt
+    purify src out/
+    r=out.purification.json
+    [ "$(in_json $r 'j["images"], j["not_purified"], j["failed"]')" = "(1, 0, 0)" ]
+    [ "$(in_json $r 'j["source"]')" = "$(realpath src)" ]
+    relearn profile show --json "$DATA/p.ini" >shown
+    [ "$(in_json $r 'j["profile"]["id"]')" = "$(in_json shown 'j["id"]')" ]
+    [ "$(in_json $r 'j["profile_text"]')" = "$(in_json shown 'j["ini"]')" ]
+    [ "$(in_json $r 'j["profile"]["weights"][0]["sha256"]')" = "$(sha256sum "$DATA/m.safetensors" | cut -d' ' -f1)" ]
+    [ "$(ls out)" = $'1.png\nb.txt' ]
+    # one that cannot come to its end
+    mkdir out/2.png
+    image src/2.png
+    purify --force src out || [ $? -eq 1 ]
+    [ "$(in_json $r 'j["images"], j["failed"]')" = "(1, 1)" ]
+    relearn purify -q --profile "$DATA/slow.ini" --cache "$PWD/slow" --force src out 2>err &
+    wait_until [ ! -e $r ]
+    kill -INT $!
+    ! wait $!
+    [ ! -e $r ]
+    # a file has none, and a planted link is not followed
+    purify src/1.png one.png
+    [ ! -e one.png.purification.json ]
+    echo mine >mine
+    ln -s mine $r
+    purify --force src out || [ $? -eq 1 ]
+    [ "$(cat mine)" = mine ] && [ ! -L $r ] && [ -s $r ]
+}
+
 @test "purify: a bind mount of the source is the source" {
     image src/1.png
     mkdir src/sub mnt

@@ -643,6 +643,7 @@ static void a_run_records_what_purified_its_images(void **state)
     assert_string_equal(json_string_value(json_object_get(by, "chain")), "jcdp");
     assert_string_equal(json_string_value(json_object_get(by, "profile_text")), "[purify]\n");
     assert_int_equal(json_array_size(json_object_get(by, "weights")), 1);
+    assert_string_equal(json_string_value(json_object_get(by, "mountpoint")), "/m");
     const json_t *protected_by = json_object_get(c, "protected_by");
     assert_string_equal(json_string_value(json_object_get(protected_by, "method")), "lsp");
     assert_int_equal(json_integer_value(json_object_get(protected_by, "seed")), 3);
@@ -653,6 +654,26 @@ static void a_run_records_what_purified_its_images(void **state)
     assert_null(json_object_get(c, "purified_by"));
     assert_null(json_object_get(c, "protected_by"));
     assert_string_equal(json_string_value(json_object_get(c, "version")), RELEARN_VERSION);
+    json_decref(c);
+}
+
+static void a_run_records_what_purified_a_tree(void **state)
+{
+    (void)state;
+    static const char said[] = "{\"source\":\"/s\",\"version\":\"7.8\",\"profile_text\":\"[x]\\n\","
+                               "\"profile\":{\"name\":\"mine\",\"id\":\"abc\",\"chain\":\"grey\"}}";
+    toy_tree("pure/train", 4, 6, 12, 1, 1);
+    toy_write("pure.purification.json", said, sizeof said - 1);
+    struct train_options o = options("pure-origin");
+    o.data_dir = toy_path("pure/train");
+    o.epochs = 1;
+    run_ok(o);
+    json_t *c = json_load_file(toy_path("pure-origin/config.json"), 0, NULL);
+    const json_t *by = json_object_get(c, "purified_by");
+    assert_string_equal(json_string_value(json_object_get(by, "source")), "/s");
+    assert_string_equal(json_string_value(json_object_get(by, "profile")), "mine");
+    assert_string_equal(json_string_value(json_object_get(by, "version")), "7.8");
+    assert_string_equal(json_string_value(json_object_get(by, "profile_text")), "[x]\n");
     json_decref(c);
 }
 
@@ -834,6 +855,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(runs_of_before_recipes_had_tables_resume),
         cmocka_unit_test(the_optimiser_does_what_it_is_told),
         cmocka_unit_test(a_run_records_what_purified_its_images),
+        cmocka_unit_test(a_run_records_what_purified_a_tree),
         cmocka_unit_test(a_run_keeps_what_its_test_images_were_taken_for),
         cmocka_unit_test(diverging_training_stops),
         cmocka_unit_test(the_precision_is_recorded_and_kept),
