@@ -168,6 +168,6 @@ void surrogate_describe(const struct protect_job *j, json_t *out)
     json_object_set_new(out, "surrogate", json_string(s->model->net->name));
     json_object_set_new(out, "batch", json_integer(s->batch));
     json_object_set_new(out, "precision", json_string(nn_precision_names[r->precision]));
-    json_object_set_new(out, "rounds", json_integer(r->rounds));
+    json_object_set_new(out, "rounds_run", json_integer(r->rounds));
     json_object_set_new(out, "surrogate_error", json_real(r->surrogate_error));
 }

@@ -64,7 +64,7 @@ static enum report_role role_of(const struct report *r, const struct report_run 
 static bool is_no_fact(const char *key)
 {
     static const char *const none[] = {"seed",    "threads", "images",          "mean_l2",
-                                       "max_abs", "psnr_db", "surrogate_error", "rounds"};
+                                       "max_abs", "psnr_db", "surrogate_error", "rounds_run"};
     for (size_t i = 0; i < ARRAY_LEN(none); i++)
         if (strcmp(key, none[i]) == 0)
             return true;
