@@ -108,6 +108,8 @@ void nn_dnnl_layout_read(const struct nn_dnnl_layout *l, const void *packed, flo
 
 /* Whether this step's stores are ones the device may compute with. */
 bool nn_dnnl_stores_ok(const struct nn_step *s);
+/* Whether the library takes this CPU's caches for a byte each (caches.c). */
+bool nn_dnnl_misreads_caches(void);
 /* The same for a convolution, and that the library computes it right. */
 bool nn_dnnl_conv_ok(const struct nn_step *s, const struct nn_tensor *w);
 
