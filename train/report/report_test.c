@@ -397,7 +397,8 @@ static void damaged_runs_are_named(void **state)
 {
     (void)state;
     write_run(&(struct toy_run){"bad", "", 0, .5, NULL});
-    toy_write("bad/log.jsonl", "{\"epoch\":1}\n{\"epoch\":", 23);
+    static const char cut[] = "{\"epoch\":1}\n{\"epoch\":";
+    toy_write("bad/log.jsonl", cut, sizeof cut - 1);
     const char *runs[] = {toy_path("bad")};
     struct train_report_options o = {.run_dirs = runs, .n_runs = 1};
     assert_int_equal(report(o, "line 2"), STATUS_CORRUPT);
