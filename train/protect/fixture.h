@@ -133,4 +133,14 @@ __attribute__((unused)) static void band_tree(const char *dir, int classes, int 
     }
 }
 
+/* A number in protection.json of a tree. */
+__attribute__((unused)) static double record_number(const char *dir, const char *key)
+{
+    json_t *r = read_record(dir), *v = json_object_get(r, key);
+    assert_true(json_is_number(v));
+    double n = json_number_value(v);
+    json_decref(r);
+    return n;
+}
+
 #endif

@@ -32,15 +32,6 @@ static int make_data(void **state)
     return 0;
 }
 
-static double number(const char *dir, const char *key)
-{
-    json_t *r = read_record(dir), *v = json_object_get(r, key);
-    assert_true(json_is_number(v));
-    double n = json_number_value(v);
-    json_decref(r);
-    return n;
-}
-
 static void it_is_bounded(void **state)
 {
     (void)state;
@@ -62,10 +53,10 @@ static void the_surrogate_is_surer_of_its_own_class(void **state)
 {
     (void)state;
     protect_ok(hypo("one", "1"));
-    double one = number("one", "target_loss"), many = number("hypo", "target_loss");
+    double one = record_number("one", "target_loss"), many = record_number("hypo", "target_loss");
     if (!(many < one / 2))
         fail_msg("loss %g after one step, %g after twenty", one, many);
-    assert_true(number("hypo", "target_error") <= number("hypo", "surrogate_error"));
+    assert_true(record_number("hypo", "target_error") <= record_number("hypo", "surrogate_error"));
 }
 
 /* In the mean over a class what is added is brighter where the class is bright than elsewhere. */

@@ -33,15 +33,6 @@ static int make_data(void **state)
     return 0;
 }
 
-static double number(const char *dir, const char *key)
-{
-    json_t *r = read_record(dir), *v = json_object_get(r, key);
-    assert_true(json_is_number(v));
-    double n = json_number_value(v);
-    json_decref(r);
-    return n;
-}
-
 static void it_is_bounded_and_stays_an_image(void **state)
 {
     (void)state;
@@ -69,7 +60,8 @@ static void it_is_bounded_and_stays_an_image(void **state)
 static void images_pass_for_the_next_class(void **state)
 {
     (void)state;
-    double learned = number("tap", "surrogate_error"), missed = number("tap", "target_error");
+    double learned = record_number("tap", "surrogate_error"),
+           missed = record_number("tap", "target_error");
     if (!(learned <= .05 && missed <= .05))
         fail_msg("surrogate error %g, %g not taken for the next class", learned, missed);
 }
@@ -100,10 +92,10 @@ static void of_several_restarts_the_best_counts(void **state)
 {
     (void)state;
     protect_ok(tap("three", "3"));
-    double one = number("tap", "target_loss"), three = number("three", "target_loss");
+    double one = record_number("tap", "target_loss"), three = record_number("three", "target_loss");
     if (!(three <= one))
         fail_msg("loss %g, and %g of one restart", three, one);
-    assert_int_equal((int)number("three", "restarts"), 3);
+    assert_int_equal((int)record_number("three", "restarts"), 3);
 }
 
 static void it_repeats_itself(void **state)
