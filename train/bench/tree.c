@@ -45,6 +45,10 @@ status tree_finish(const struct train_bench *b, int i, double seconds, struct tr
     status st = tree_measure(b, i, part, tick, &psnr_db, e);
     if (st)
         return errmsg_prefix(e, st, "%s", part);
+    AUTO(mem_free) char *said = bench_path(b, "trees", b->tree[i].id, ".part.purification.json");
+    AUTO(mem_free) char *says = bench_path(b, "trees", b->tree[i].id, ".purification.json");
+    if (said && says) /* of a purified tree: its runs record it */
+        status_ignore(io_rename(AT_FDCWD, said, says), "a protected tree has none");
     tree_remove_folder(path); /* of one that was renamed and never stamped */
     st = io_rename(AT_FDCWD, part, path);
     if (st)

@@ -26,6 +26,13 @@ static void need(const struct train_bench *b, int i, bool *needed)
         needed[b->tree[i].source] = needed[0] = true;
 }
 
+static void remove_record(const struct train_bench *b, const char *id, const char *tail)
+{
+    AUTO(mem_free) char *path = bench_path(b, "trees", id, tail);
+    if (path)
+        (void)unlink(path);
+}
+
 /*
  * Who begins work writes its claim, then looks whether the tree has its stamp. Who removes takes the
  * stamp away, then looks for claims. So at least one of two sees the other.
@@ -50,6 +57,8 @@ static void remove_tree(const struct train_bench *b, int i)
         tree_remove_folder(path);
         tree_remove_folder(part);
         (void)unlink(aside);
+        remove_record(b, id, ".purification.json");
+        remove_record(b, id, ".part.purification.json");
         bench_remove_aside(b, "trees", id);
     }
     claim_release(&c);
@@ -58,7 +67,8 @@ static void remove_tree(const struct train_bench *b, int i)
 /* Whole, or what an end in the midst of things left of it. */
 static bool is_there(const struct train_bench *b, int i)
 {
-    static const char *const tail[] = {".json", "", ".part", ".aside"};
+    static const char *const tail[] = {
+        ".json", "", ".part", ".aside", ".purification.json", ".part.purification.json"};
     for (size_t k = 0; k < ARRAY_LEN(tail); k++)
         if (bench_there(b, "trees", b->tree[i].id, tail[k]))
             return true;
