@@ -68,7 +68,8 @@ status fused_purification_write(const struct fused_copy *copy, const struct puri
 status fused_purification_remove(const struct fused_copy *copy, struct errmsg *e)
 {
     AUTO(mem_free) char *path = is_tree(copy->src) ? record_path(copy->dst) : NULL;
-    if (!path || unlink(path) == 0 || errno == ENOENT)
+    struct stat sb; /* on a read-only file system unlink does not say that nothing is there */
+    if (!path || lstat(path, &sb) < 0 || unlink(path) == 0)
         return STATUS_OK;
     int err = errno;
     return errmsg_set(e, status_from_errno(err), "%s: %s (it tells what was done to %s)", path,
