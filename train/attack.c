@@ -1,5 +1,7 @@
 #include "attack.h"
 
+#include "clamp.h"
+
 #include <string.h>
 
 struct attack {
@@ -84,11 +86,6 @@ status train_attack_gradient(struct attack *a, const float *x, const int32_t *la
     if (!st)
         *out_grad = a->grad;
     return st;
-}
-
-static float clamp(float v, float lo, float hi)
-{
-    return v < lo ? lo : v > hi ? hi : v;
 }
 
 /* Within eps of where it began, and an image. */

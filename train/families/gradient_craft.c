@@ -8,6 +8,8 @@
  */
 #include "families/gradients.h"
 
+#include "clamp.h"
+
 #include "stream.h"
 
 #include <string.h>
@@ -49,11 +51,6 @@ struct gradients_craft gradients_place(struct gradients *s, const struct gradien
                values * sizeof *s->clean);
     }
     return c;
-}
-
-static float clamp(float v, float lo, float hi)
-{
-    return v < lo ? lo : v > hi ? hi : v;
 }
 
 /* From a random place within the bound, or from nothing; a single step always from nothing. */

@@ -151,13 +151,6 @@ static status prepare(struct protect_job *j, struct errmsg *e)
 
 /* ---- the perturbation ---- */
 
-static struct protect_shape shape(const struct protect_job *j)
-{
-    return (struct protect_shape){
-        .shape = nn_shape4(j->info.samples, j->info.height, j->info.width, j->info.channels),
-        .patch = 1};
-}
-
 static status row(const struct protect_job *j, int i, float *out, struct errmsg *e)
 {
     const struct ar *a = j->state;
@@ -215,7 +208,7 @@ const struct protect_method protect_ar = {
     .any_size = true,
     .params = PARAM_NONE,
     .prepare = prepare,
-    .shape = shape,
+    .shape = protect_sample_shape,
     .row = row,
     .describe = describe,
     .done = done,

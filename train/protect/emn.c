@@ -11,6 +11,8 @@
  * positive-half). Images are drawn in a random order: class folders are sorted, their data was not.
  */
 #include "protect/emn.h"
+
+#include "clamp.h"
 #include "protect/floats.h"
 #include "protect/surrogate.h"
 
@@ -37,11 +39,6 @@ struct emn {
     float *x;                    /* (batch,H,W,C) in [0,1] */
     int *sample;                 /* (N) 0, 1, ... */
 };
-
-static float clamp(float v, float lo, float hi)
-{
-    return v < lo ? lo : v > hi ? hi : v;
-}
 
 static const float *delta_of(const void *arg, int sample, int label)
 {
@@ -137,13 +134,6 @@ static status prepare(struct protect_job *j, struct errmsg *e)
 
 /* ---- results ---- */
 
-static struct protect_shape shape(const struct protect_job *j)
-{
-    return (struct protect_shape){
-        .shape = nn_shape4(j->info.samples, j->info.height, j->info.width, j->info.channels),
-        .patch = 1};
-}
-
 static void done(struct protect_job *j)
 {
     struct emn *m = j->state;
@@ -163,7 +153,7 @@ const struct protect_method protect_emn = {
     .quantise = TRAIN_ROUND,
     .params = PARAM_TABLE(params, struct emn_param),
     .prepare = prepare,
-    .shape = shape,
+    .shape = protect_sample_shape,
     .row = surrogate_delta_row,
     .describe = surrogate_describe,
     .done = done,

@@ -10,6 +10,8 @@
  */
 #include "protect/surrogate.h"
 
+#include "clamp.h"
+
 #include "set.h"
 #include "stream.h"
 
@@ -49,11 +51,6 @@ static status choose_subset(const struct protect_job *j, struct emn *m)
         if (taken[order[i]])
             m->subset[m->subset_n++] = order[i];
     return STATUS_OK;
-}
-
-static float clamp(float v, float lo, float hi)
-{
-    return v < lo ? lo : v > hi ? hi : v;
 }
 
 /* The eta of each image of the batch, summed per class; then the classes' new deltas. */

@@ -15,6 +15,8 @@
  * data was not.
  */
 #include "protect/pil.h"
+
+#include "clamp.h"
 #include "protect/clean_surrogate.h"
 
 #include "set.h"
@@ -157,11 +159,6 @@ double protect_pil_loss(const struct pil_model *m, float balance, int label, con
 
 /* ---- the perturbation ---- */
 
-static float clamp(float v, float lo, float hi)
-{
-    return v < lo ? lo : v > hi ? hi : v;
-}
-
 /* noise holds the image at first; clean, scratch: (K), (3 K) */
 static status descend(const struct protect_job *j, int i, float *noise, float *grad, float *clean,
                       float *scratch)
@@ -204,13 +201,6 @@ static status row(const struct protect_job *j, int i, float *out, struct errmsg 
     return st;
 }
 
-static struct protect_shape shape(const struct protect_job *j)
-{
-    return (struct protect_shape){
-        .shape = nn_shape4(j->info.samples, j->info.height, j->info.width, j->info.channels),
-        .patch = 1};
-}
-
 static void describe(const struct protect_job *j, json_t *out)
 {
     clean_surrogate_describe(j, ((const struct pil_param *)j->param)->batch, out);
@@ -234,7 +224,7 @@ const struct protect_method protect_pil = {
     .quantise = TRAIN_ROUND,
     .params = PARAM_TABLE(params, struct pil_param),
     .prepare = prepare,
-    .shape = shape,
+    .shape = protect_sample_shape,
     .row = row,
     .describe = describe,
     .done = done,

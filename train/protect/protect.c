@@ -82,6 +82,13 @@ static status measure_sizes(struct protect_job *j, struct errmsg *e)
     return STATUS_OK;
 }
 
+struct protect_shape protect_sample_shape(const struct protect_job *j)
+{
+    return (struct protect_shape){
+        .shape = nn_shape4(j->info.samples, j->info.height, j->info.width, j->info.channels),
+        .patch = 1};
+}
+
 /* ---- run ---- */
 
 static const char *name_at(int i)

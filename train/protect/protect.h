@@ -23,8 +23,8 @@ struct protect_job {
     double eps;      /* grey levels, as used */
     enum train_quantise quantise;
     int threads;
-    void *param; /* the struct of the method's table */
-    void *state; /* the method's own */
+    void *param;  /* the struct of the method's table */
+    void *state;  /* the method's own */
     bool *chosen; /* (n) the images to protect; NULL: all */
     int n_chosen;
     struct train_protect_result result;
@@ -65,6 +65,8 @@ struct protect_method {
 PROTECT_METHODS(PROTECT_DECLARE)
 #undef PROTECT_DECLARE
 
+/* A shape: one for each sample, a value for each of its pixels' channels. */
+struct protect_shape protect_sample_shape(const struct protect_job *j);
 /* Says which protections there are. */
 status protect_unknown(const char *name, struct errmsg *e);
 

@@ -182,13 +182,6 @@ static status prepare(struct protect_job *j, struct errmsg *e)
     return st;
 }
 
-static struct protect_shape shape(const struct protect_job *j)
-{
-    return (struct protect_shape){
-        .shape = nn_shape4(j->info.samples, j->info.height, j->info.width, j->info.channels),
-        .patch = 1};
-}
-
 static void done(struct protect_job *j)
 {
     struct sem *m = j->state;
@@ -212,7 +205,7 @@ const struct protect_method protect_sem = {
     .quantise = TRAIN_ROUND,
     .params = PARAM_TABLE(params, struct sem_param),
     .prepare = prepare,
-    .shape = shape,
+    .shape = protect_sample_shape,
     .row = surrogate_delta_row,
     .describe = surrogate_describe,
     .done = done,

@@ -1,15 +1,12 @@
 #include "protect/sem.h"
 
+#include "clamp.h"
+
 #include "stream.h"
 
 #include <string.h>
 
 enum { BORDER_PART = 8 };
-
-static float clamp(float v, float lo, float hi)
-{
-    return v < lo ? lo : v > hi ? hi : v;
-}
 
 /* A shift is kept for each row. */
 void sem_move(const struct protect_job *j, struct sem *m, uint64_t number, uint64_t draw,

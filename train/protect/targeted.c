@@ -46,13 +46,6 @@ status targeted_prepare(struct protect_job *j, const struct targeted_recipe *rec
     return st ? st : targeted_descend(j, t, e);
 }
 
-struct protect_shape targeted_shape(const struct protect_job *j)
-{
-    return (struct protect_shape){
-        .shape = nn_shape4(j->info.samples, j->info.height, j->info.width, j->info.channels),
-        .patch = 1};
-}
-
 status targeted_row(const struct protect_job *j, int i, float *out, struct errmsg *e)
 {
     const struct targeted *t = j->state;

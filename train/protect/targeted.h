@@ -92,7 +92,6 @@ status targeted_prepare(struct protect_job *j, const struct targeted_recipe *rec
                         struct errmsg *e) MUST_USE;
 
 /* Hooks of such a method. */
-struct protect_shape targeted_shape(const struct protect_job *j);
 status targeted_row(const struct protect_job *j, int i, float *out, struct errmsg *e);
 void targeted_describe(const struct protect_job *j, json_t *out);
 void targeted_done(struct protect_job *j);

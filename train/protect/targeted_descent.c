@@ -1,5 +1,7 @@
 #include "protect/targeted.h"
 
+#include "clamp.h"
+
 #include "set.h"
 #include "stream.h"
 
@@ -7,11 +9,6 @@
 
 enum { SHIFT_PART = 8 };
 static const size_t memory_max = (size_t)2 << 30; /* 50,000 images of CIFAR-10 take 0.6 GB */
-
-static float clamp(float v, float lo, float hi)
-{
-    return v < lo ? lo : v > hi ? hi : v;
-}
 
 /* Images at .. at+n-1 and the labels wanted; rows past n are zero with label -1. */
 static status load(const struct protect_job *j, struct targeted *t, int at, int n, struct errmsg *e)

@@ -5,12 +5,6 @@
 
 #include <math.h>
 
-static const char *text_in(const json_t *j, const char *key)
-{
-    const char *s = json_string_value(json_object_get(j, key));
-    return s ? s : "";
-}
-
 static double samples(const struct report_run *r)
 {
     return report_number(json_object_get(r->config, "options"), "samples");
@@ -57,19 +51,19 @@ static const char *is(const struct report_run *r)
 }
 static const char *protection(const struct report_run *r)
 {
-    return text_in(report_protected_by(r), "method");
+    return report_text(report_protected_by(r), "method");
 }
 static const char *profile(const struct report_run *r)
 {
-    return text_in(report_purified_by(r), "profile");
+    return report_text(report_purified_by(r), "profile");
 }
 static const char *profile_id(const struct report_run *r)
 {
-    return text_in(report_purified_by(r), "profile_id");
+    return report_text(report_purified_by(r), "profile_id");
 }
 static const char *purifier_version(const struct report_run *r)
 {
-    return text_in(report_purified_by(r), "version");
+    return report_text(report_purified_by(r), "version");
 }
 static const char *arch(const struct report_run *r)
 {
@@ -86,15 +80,15 @@ static const char *precision(const struct report_run *r)
 }
 static const char *digest(const struct report_run *r)
 {
-    return text_in(r->config, "data_digest");
+    return report_text(r->config, "data_digest");
 }
 static const char *version(const struct report_run *r)
 {
-    return text_in(r->config, "version");
+    return report_text(r->config, "version");
 }
 static const char *machine(const struct report_run *r)
 {
-    return text_in(r->config, "machine");
+    return report_text(r->config, "machine");
 }
 static const char *ended(const struct report_run *r)
 {

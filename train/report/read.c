@@ -35,10 +35,15 @@ double report_number(const json_t *j, const char *key)
     return json_is_number(v) ? json_number_value(v) : NAN;
 }
 
+const char *report_text(const json_t *j, const char *key)
+{
+    const char *s = json_string_value(json_object_get(j, key));
+    return s ? s : "";
+}
+
 const char *report_option(const struct report_run *r, const char *key)
 {
-    const char *s = json_string_value(json_object_get(json_object_get(r->config, "options"), key));
-    return s ? s : "";
+    return report_text(json_object_get(r->config, "options"), key);
 }
 
 double report_last(const struct report_run *r, enum report_series s)

@@ -50,6 +50,7 @@ struct report_run {
 status report_read_run(const char *dir, struct report_run *r, struct errmsg *e) MUST_USE;
 void report_run_done(struct report_run *r);
 double report_number(const json_t *j, const char *key);                 /* NAN: there is none */
+const char *report_text(const json_t *j, const char *key);              /* "": there is none */
 const char *report_option(const struct report_run *r, const char *key); /* "": there is none */
 /* Of the last epoch that says it; NAN: none does. */
 double report_last(const struct report_run *r, enum report_series s);

@@ -10,12 +10,6 @@
 
 const char *const report_role_names[REPORT_ROLE_COUNT] = {"protected", "purified", "clean"};
 
-static const char *text_of(const json_t *j, const char *key)
-{
-    const char *s = json_string_value(json_object_get(j, key));
-    return s ? s : "";
-}
-
 static bool named(const struct train_report_roles *as, const char *dir, enum report_role *out)
 {
     const struct {
@@ -36,10 +30,10 @@ static bool named(const struct train_report_roles *as, const char *dir, enum rep
 /* Whether another run's images were purified from this one's. */
 static bool is_source(const struct report *r, const struct report_run *run)
 {
-    const char *data = text_of(run->config, "data");
+    const char *data = report_text(run->config, "data");
     size_t n = strlen(data);
     for (int i = 0; i < r->n && n; i++) {
-        const char *source = text_of(report_purified_by(&r->run[i]), "source");
+        const char *source = report_text(report_purified_by(&r->run[i]), "source");
         size_t m = strlen(source);
         /* Runs are often trained on a folder of what is mounted, such as its train/. */
         if (m && m <= n && strncmp(source, data, m) == 0 && (!data[m] || data[m] == '/'))
@@ -112,11 +106,13 @@ static status find_facts(struct report_run *r)
         return st;
     int bad = json_object_set_new(r->facts, "is", json_string(report_role_names[r->role]));
     if (by)
-        bad |= json_object_set_new(r->facts, "profile id", json_string(text_of(by, "profile_id")));
+        bad |=
+            json_object_set_new(r->facts, "profile id", json_string(report_text(by, "profile_id")));
     /* Images of which no record tells may differ from folder to folder. */
     if (!protection)
         bad |= json_object_set_new(
-            r->facts, "data", json_string(text_of(by ? by : r->config, by ? "source" : "data")));
+            r->facts, "data",
+            json_string(report_text(by ? by : r->config, by ? "source" : "data")));
     return bad ? STATUS_NOMEM : STATUS_OK;
 }
 
