@@ -263,10 +263,12 @@ static void answer_cpuid(greg_t *g)
         }
         break;
     }
-    case 7: /* AMX-BF16, TILE, INT8; also AVX512-FP16, without which version 3 has no AMX, and which
-               it uses for f16 images only */
+    case 7: /* AMX-BF16, TILE, INT8; also AVX512-FP16 and AVX-VNNI, without which version 3 has no AMX,
+               and which it uses for f16 images only, and not where there is AVX-512 */
         if (sub == 0)
             d |= 1u << 22 | 1u << 24 | 1u << 25 | 1u << 23;
+        else if (sub == 1)
+            a |= 1u << 4;
         break;
     case 0xb: /* two cores of one thread each */
     case 0x1f:
