@@ -3,10 +3,11 @@
 
 #include <math.h>
 
-/* Rec. 601. */
+const float augment_luma[3] = {.299f, .587f, .114f};
+
 static float luma(const float *rgb)
 {
-    return .299f * rgb[0] + .587f * rgb[1] + .114f * rgb[2];
+    return augment_luma[0] * rgb[0] + augment_luma[1] * rgb[1] + augment_luma[2] * rgb[2];
 }
 
 /* ---- grey ---- */
@@ -19,12 +20,16 @@ static const struct param grey_rows[] = {
      .about = "probability"},
 };
 
-static status grey(const void *params, struct nn_rng r, struct augment_pixels *p)
+void augment_grey(struct augment_pixels *p)
 {
-    if (p->channels != 3 || !augment_acts(r, ((const struct grey *)params)->p))
-        return STATUS_OK;
     for (size_t i = 0; i < augment_count(p); i += 3)
         p->x[i] = p->x[i + 1] = p->x[i + 2] = luma(p->x + i);
+}
+
+static status grey(const void *params, struct nn_rng r, struct augment_pixels *p)
+{
+    if (p->channels == 3 && augment_acts(r, ((const struct grey *)params)->p))
+        augment_grey(p);
     return STATUS_OK;
 }
 
@@ -91,7 +96,7 @@ void augment_blend(struct augment_pixels *p, float factor, float towards)
         p->x[i] = augment_clamp01(towards + factor * (p->x[i] - towards));
 }
 
-static float mean_grey(const struct augment_pixels *p)
+float augment_mean_grey(const struct augment_pixels *p)
 {
     double sum = 0;
     size_t c = (size_t)p->channels, n = augment_count(p);
@@ -100,8 +105,7 @@ static float mean_grey(const struct augment_pixels *p)
     return (float)(sum / (double)(n / c));
 }
 
-/* Towards each pixel's own grey; three channels. */
-static void saturate(struct augment_pixels *p, float factor)
+void augment_saturate(struct augment_pixels *p, float factor)
 {
     for (size_t i = 0; i < augment_count(p); i += 3) {
         float grey_value = luma(p->x + i);
@@ -110,8 +114,7 @@ static void saturate(struct augment_pixels *p, float factor)
     }
 }
 
-/* Hue of HSV in sixths of the circle, [0,6). */
-static float hue_of(const float *rgb, float max, float span)
+float augment_hue(const float *rgb, float max, float span)
 {
     float h;
     if (max == rgb[0])
@@ -123,8 +126,7 @@ static float hue_of(const float *rgb, float max, float span)
     return h < 0 ? h + 6 : h;
 }
 
-/* Value and chroma of HSV stay, the hue moves by `shift` of the circle. */
-static void turn_hue(struct augment_pixels *p, float shift)
+void augment_turn_hue(struct augment_pixels *p, float shift)
 {
     static const float offset[3] = {5, 3, 1}; /* of red, green, blue on the circle */
     for (size_t i = 0; i < augment_count(p); i += 3) {
@@ -133,7 +135,7 @@ static void turn_hue(struct augment_pixels *p, float shift)
         float span = max - fminf(rgb[0], fminf(rgb[1], rgb[2]));
         if (!(span > 0))
             continue;
-        float h = hue_of(rgb, max, span) + 6 * shift + 6;
+        float h = augment_hue(rgb, max, span) + 6 * shift + 6;
         for (int k = 0; k < 3; k++) {
             float at = fmodf(h + offset[k], 6), up = fminf(at, 4 - at);
             rgb[k] = max - span * augment_clamp01(up);
@@ -148,11 +150,11 @@ static status jitter(const void *params, struct nn_rng r, struct augment_pixels 
     if (!augment_acts(r, j->p))
         return STATUS_OK;
     augment_blend(p, augment_uniform(r, 1, 1 - j->brightness, 1 + j->brightness), 0);
-    augment_blend(p, augment_uniform(r, 2, 1 - j->contrast, 1 + j->contrast), mean_grey(p));
+    augment_blend(p, augment_uniform(r, 2, 1 - j->contrast, 1 + j->contrast), augment_mean_grey(p));
     if (p->channels != 3)
         return STATUS_OK;
-    saturate(p, augment_uniform(r, 3, 1 - j->saturation, 1 + j->saturation));
-    turn_hue(p, augment_uniform(r, 4, -j->hue, j->hue));
+    augment_saturate(p, augment_uniform(r, 3, 1 - j->saturation, 1 + j->saturation));
+    augment_turn_hue(p, augment_uniform(r, 4, -j->hue, j->hue));
     return STATUS_OK;
 }
 

@@ -184,21 +184,24 @@ static const struct param resized_rows[] = {
      .about = "probability"},
 };
 
-/* A window of a uniform part of the area and sides in a ratio of 3:4 to 4:3, uniform in its
-   logarithm, cut to the image; enlarged to the image's size. */
+struct augment_map augment_window(int width, int height, float least, struct nn_rng r, uint64_t at)
+{
+    float w = (float)width, h = (float)height;
+    float area = augment_uniform(r, at, least, 1);
+    float ratio = expf(augment_uniform(r, at + 1, logf(.75f), logf(1 / .75f)));
+    float cw = fminf(w * sqrtf(area * ratio), w), ch = fminf(h * sqrtf(area / ratio), h);
+    float left = augment_uniform(r, at + 2, 0, w - cw), top = augment_uniform(r, at + 3, 0, h - ch);
+    float sx = cw / w, sy = ch / h;
+    return (struct augment_map){sx, 0, left + (sx - 1) / 2, 0, sy, top + (sy - 1) / 2, false};
+}
+
 static status resized(const void *params, struct nn_rng r, struct augment_pixels *p)
 {
     const struct resized *c = params;
     if (!augment_acts(r, c->p))
         return STATUS_OK;
-    float w = (float)p->width, h = (float)p->height;
-    float area = augment_uniform(r, 1, c->least, 1);
-    float ratio = expf(augment_uniform(r, 2, logf(.75f), logf(1 / .75f)));
-    float cw = fminf(w * sqrtf(area * ratio), w), ch = fminf(h * sqrtf(area / ratio), h);
-    float left = augment_uniform(r, 3, 0, w - cw), top = augment_uniform(r, 4, 0, h - ch);
-    float sx = cw / w, sy = ch / h;
-    augment_warp(
-        p, &(struct augment_map){sx, 0, left + (sx - 1) / 2, 0, sy, top + (sy - 1) / 2, false});
+    struct augment_map m = augment_window(p->width, p->height, c->least, r, 1);
+    augment_warp(p, &m);
     return STATUS_OK;
 }
 

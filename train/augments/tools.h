@@ -13,8 +13,18 @@ static inline size_t augment_count(const struct augment_pixels *p)
 }
 
 /* ---- colours.c ---- */
+extern const float augment_luma[3]; /* Rec. 601 */
+/* The mean over the pixels, of luma. */
+float augment_mean_grey(const struct augment_pixels *p);
 /* towards + factor (x - towards), of every value. */
 void augment_blend(struct augment_pixels *p, float factor, float towards);
+/* Of three channels. The same towards each pixel's own luma; luma in every channel; value and chroma
+   of HSV stay, and the hue moves by `shift` of the circle. */
+void augment_saturate(struct augment_pixels *p, float factor);
+void augment_grey(struct augment_pixels *p);
+void augment_turn_hue(struct augment_pixels *p, float shift);
+/* Hue of HSV in sixths of the circle, [0,6); span is max - min, above 0. */
+float augment_hue(const float *rgb, float max, float span);
 
 /* ---- shapes.c ---- */
 /* Pixel (x,y) of the result is the image at (ax x + bx y + cx, ay x + by y + cy), bilinear between
@@ -27,5 +37,8 @@ void augment_warp(struct augment_pixels *p, const struct augment_map *m);
 /* A linear map about the image's centre. */
 struct augment_map augment_about_centre(const struct augment_pixels *p, float ax, float bx,
                                         float ay, float by);
+/* A window of a uniform part (least or more) of the area and sides in a ratio of 3:4 to 4:3, uniform
+   in its logarithm, cut to the image, and enlarged to its size: by four words from `at` on. */
+struct augment_map augment_window(int width, int height, float least, struct nn_rng r, uint64_t at);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "class_step.h"
 #include "loop.h"
+#include "protect/strong.h"
 
 #include <string.h>
 
@@ -44,8 +45,11 @@ static status begin(struct protect_job *j, struct lessons *l, struct errmsg *e)
     int side = j->info.width < j->info.height ? j->info.width : j->info.height;
     struct train_loader_options lo = train_forward_loader(l->model, l->batch, l->threads);
     lo.shuffle = lo.drop_last = true;
-    lo.pad = r->moved ? side / BORDER_PART : 0;
-    lo.flip = r->moved;
+    lo.pad = r->sight == SIGHT_SHIFTED ? side / BORDER_PART : 0;
+    lo.flip = r->sight != SIGHT_PLAIN;
+    char strong[STRONG_TEXT_MAX];
+    strong_text(r->strength, strong);
+    lo.augment = r->sight == SIGHT_STRONG ? strong : NULL;
     lo.seed = j->opt->seed;
     struct nn_optim_options o = {
         .kind = NN_SGD, .momentum = momentum, .weight_decay = r->decay, .threads = l->threads};

@@ -12,11 +12,18 @@
 
 #include "model.h"
 
+/* How a network is shown images. */
+enum sight {
+    SIGHT_PLAIN,   /* as they are */
+    SIGHT_SHIFTED, /* by up to an eighth of their side, half of the time mirrored */
+    SIGHT_STRONG   /* strong.h */
+};
 struct clean_recipe {
     const struct train_net *net;
-    int epochs, batch; /* of fewer images a batch is all of them */
-    float decay;       /* of weights */
-    bool moved;        /* images shifted by up to an eighth of their side, half of them mirrored */
+    int epochs, batch;          /* of fewer images a batch is all of them */
+    float decay;                /* of weights */
+    enum sight sight;           /* of images, in training */
+    double strength;            /* of SIGHT_STRONG */
     float (*rate)(double part); /* a factor, 1 at first, after this part of the epochs */
     enum nn_precision precision;
 };

@@ -16,8 +16,6 @@
 #include "protect/floats.h"
 #include "protect/surrogate.h"
 
-#include "set.h"
-
 #include <string.h>
 
 /* 50,000 images of CIFAR-10 take 0.6 GB. */
@@ -56,26 +54,6 @@ void protect_emn_descend(const float *x, const float *grad, float step, float ep
     }
 }
 
-static status load_images(const struct protect_job *j, struct emn *m, int at, int n,
-                          struct errmsg *e)
-{
-    struct surrogate *s = m->surrogate;
-    for (int i = 0; i < s->batch; i++) {
-        s->label[i] = -1;
-        if (i >= n)
-            continue;
-        struct set_view v;
-        status st = train_set_view(j->set, at + i, &v, e);
-        if (st)
-            return st;
-        for (size_t p = 0; p < s->row; p++)
-            m->x[(size_t)i * s->row + p] = (float)v.pixels[p] / 255;
-        s->label[i] = train_set_label(j->set, at + i);
-        train_set_view_done(&v);
-    }
-    return STATUS_OK;
-}
-
 /* All steps of images at .. at+n-1. */
 static status craft(const struct protect_job *j, struct emn *m, int at, int n, struct errmsg *e)
 {
@@ -83,7 +61,7 @@ static status craft(const struct protect_job *j, struct emn *m, int at, int n, s
     struct surrogate *s = m->surrogate;
     float eps = (float)(j->eps / 255), *delta = m->delta.v + (size_t)at * s->row;
     size_t used = (size_t)n * s->row;
-    status st = load_images(j, m, at, n, e);
+    status st = surrogate_images(s, at, n, m->x, e);
     memset(s->x + used, 0, ((size_t)s->batch * s->row - used) * sizeof *s->x);
     for (int step = 0; step < param->steps && !st; step++) {
         if (stop_requested())
@@ -115,7 +93,7 @@ static status prepare(struct protect_job *j, struct errmsg *e)
     struct emn *m = j->state = mem_zalloc(1, sizeof *m);
     if (!m)
         return STATUS_NOMEM;
-    status st = surrogate_new(j, &param->surrogate, delta_of, m, &m->surrogate, e);
+    status st = surrogate_new(j, &param->surrogate, SURROGATE_DECAY, delta_of, m, &m->surrogate, e);
     if (st)
         return st;
     size_t n = (size_t)j->info.samples, row = m->surrogate->row;

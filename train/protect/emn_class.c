@@ -111,7 +111,7 @@ static status prepare(struct protect_job *j, struct errmsg *e)
     struct emn *m = j->state = mem_zalloc(1, sizeof *m);
     if (!m)
         return STATUS_NOMEM;
-    status st = surrogate_new(j, j->param, delta_of, m, &m->surrogate, e);
+    status st = surrogate_new(j, j->param, SURROGATE_DECAY, delta_of, m, &m->surrogate, e);
     if (st)
         return st;
     size_t k = (size_t)j->info.classes, row = m->surrogate->row;

@@ -68,6 +68,27 @@ __attribute__((unused)) static float *read_delta(const char *name, struct nn_sha
     return out;
 }
 
+/* A file's perturbations: one for each of n squares, none of them nothing or above eps grey levels, and
+   no two the same. */
+__attribute__((unused)) static void assert_bounded(const char *name, int n, int side, float eps)
+{
+    struct nn_shape s;
+    int patch;
+    float *d = read_delta(name, &s, &patch);
+    size_t values = (size_t)(side * side);
+    assert_true(nn_shape_equal(s, nn_shape4(n, side, side, 1)));
+    for (int i = 0; i < n; i++) {
+        const float *of = d + (size_t)i * values;
+        float most = 0;
+        for (size_t p = 0; p < values; p++)
+            most = of[p] > most ? of[p] : -of[p] > most ? -of[p] : most;
+        assert_true(most > 0 && most <= eps / 255 + 1e-6f);
+        for (int o = 0; o < i; o++)
+            assert_memory_not_equal(of, d + (size_t)o * values, values * sizeof *d);
+    }
+    mem_free(d);
+}
+
 /* protection.json of a tree, for json_decref. */
 __attribute__((unused)) static json_t *read_record(const char *dir)
 {

@@ -19,7 +19,8 @@ static float rate(double part)
 
 static status prepare(struct protect_job *j, struct errmsg *e)
 {
-    static const struct targeted_recipe recipe = {.rate = rate};
+    static const struct targeted_recipe recipe = {
+        .taught = SIGHT_SHIFTED, .sight = SIGHT_PLAIN, .decay = 5e-4f, .rate = rate};
     return targeted_prepare(j, &recipe, e);
 }
 

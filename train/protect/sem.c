@@ -167,7 +167,7 @@ static status prepare(struct protect_job *j, struct errmsg *e)
     struct sem *m = j->state = mem_zalloc(1, sizeof *m);
     if (!m)
         return STATUS_NOMEM;
-    status st = surrogate_new(j, &param->surrogate, delta_of, m, &m->surrogate, e);
+    status st = surrogate_new(j, &param->surrogate, SURROGATE_DECAY, delta_of, m, &m->surrogate, e);
     if (!st)
         st = allocate(j, m, e);
     if (!st)

@@ -1,6 +1,6 @@
 #include "protect/surrogate.h"
 
-static const float sgd_momentum = .9f, sgd_decay = 5e-4f;
+static const float sgd_momentum = .9f;
 
 const char *const surrogate_precisions[NN_PREC_COUNT + 1] = {
     [NN_PREC_F32] = "f32", [NN_PREC_BF16] = "bf16"};
@@ -10,7 +10,7 @@ static struct nn_plan_options plan_options(const struct surrogate *s)
     return (struct nn_plan_options){.threads = s->job->threads, .precision = s->param->precision};
 }
 
-static status make_surrogate(struct surrogate *s, struct errmsg *e)
+static status make_surrogate(struct surrogate *s, float decay, struct errmsg *e)
 {
     const struct protect_job *j = s->job;
     const struct nn_plan_options po = plan_options(s);
@@ -29,11 +29,11 @@ static status make_surrogate(struct surrogate *s, struct errmsg *e)
     if (!st)
         st = train_forward_new(s->model, s->batch, &po, false, &s->forward, e);
     struct nn_optim_options o = {
-        .kind = NN_SGD, .momentum = sgd_momentum, .weight_decay = sgd_decay, .threads = j->threads};
+        .kind = NN_SGD, .momentum = sgd_momentum, .weight_decay = decay, .threads = j->threads};
     return st ? st : nn_optim_new(s->model->params, &o, &s->optim);
 }
 
-status surrogate_new(const struct protect_job *j, const struct surrogate_param *p,
+status surrogate_new(const struct protect_job *j, const struct surrogate_param *p, float decay,
                      surrogate_delta_fn *delta, const void *arg, struct surrogate **out,
                      struct errmsg *e)
 {
@@ -50,7 +50,7 @@ status surrogate_new(const struct protect_job *j, const struct surrogate_param *
     s->label = mem_zalloc((size_t)s->batch, sizeof *s->label);
     status st = s->x && s->label ? train_precision_check(p->precision, e) : STATUS_NOMEM;
     if (!st)
-        st = make_surrogate(s, e);
+        st = make_surrogate(s, decay, e);
     struct train_loader_options lo = {.batch = s->batch,
                                       .shuffle = true,
                                       .drop_last = true,

@@ -3,8 +3,8 @@
 /*
  * surrogate: the network that error-minimising noise is crafted with, and the rounds in which most
  * methods train both:
- *   1. 10 SGD steps of the surrogate on x + delta, not clipped (lr .1, momentum .9, weight decay
- *      5e-4, norm 5), over batches that go on from round to round;
+ *   1. 10 SGD steps of the surrogate on x + delta, not clipped (lr .1, momentum .9, norm 5), over
+ *      batches that go on from round to round;
  *   2. the method changes its deltas, the surrogate in evaluation mode;
  *   3. the error on x + delta of the images that the method names; done when it is low enough.
  *
@@ -68,8 +68,10 @@ struct surrogate {
     size_t row; /* floats of an image */
     int64_t step;
 };
-/* *out is set, possibly half-built, on failure as well: it is the method's to free. */
-status surrogate_new(const struct protect_job *j, const struct surrogate_param *p,
+#define SURROGATE_DECAY 5e-4f
+/* *out is set, possibly half-built, on failure as well: it is the method's to free. decay: of weights,
+   a step. */
+status surrogate_new(const struct protect_job *j, const struct surrogate_param *p, float decay,
                      surrogate_delta_fn *delta, const void *arg, struct surrogate **out,
                      struct errmsg *e) MUST_USE;
 void surrogate_free(struct surrogate *s);
@@ -78,6 +80,9 @@ void surrogate_free(struct surrogate *s);
    labels in s->label; rows past n are zero with label -1. */
 status surrogate_load(struct surrogate *s, const int *sample, int n, float *input,
                       struct errmsg *e) MUST_USE;
+/* Images at .. at+n-1 as they are, in [0,1], into x (batch,H,W,C); labels as above, and rows past n
+   are left alone. */
+status surrogate_images(struct surrogate *s, int at, int n, float *x, struct errmsg *e) MUST_USE;
 /* n values in [0,1] -> what the network sees */
 void surrogate_scale(const struct surrogate *s, float *x, size_t n);
 /* The error on n samples with their perturbations, not clipped, by weights as they are. */

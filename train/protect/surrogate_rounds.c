@@ -88,6 +88,24 @@ status surrogate_load(struct surrogate *s, const int *sample, int n, float *inpu
     return STATUS_OK;
 }
 
+status surrogate_images(struct surrogate *s, int at, int n, float *x, struct errmsg *e)
+{
+    for (int i = 0; i < s->batch; i++) {
+        s->label[i] = -1;
+        if (i >= n)
+            continue;
+        struct set_view v;
+        status st = train_set_view(s->job->set, at + i, &v, e);
+        if (st)
+            return st;
+        for (size_t p = 0; p < s->row; p++)
+            x[(size_t)i * s->row + p] = (float)v.pixels[p] / 255;
+        s->label[i] = train_set_label(s->job->set, at + i);
+        train_set_view_done(&v);
+    }
+    return STATUS_OK;
+}
+
 status surrogate_measure(struct surrogate *s, const int *sample, int n, double *out,
                          struct errmsg *e)
 {

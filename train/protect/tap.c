@@ -25,8 +25,12 @@ static float rate(double part)
 
 static status prepare(struct protect_job *j, struct errmsg *e)
 {
-    static const struct targeted_recipe recipe = {
-        .ahead = 1, .normal_start = true, .moved = true, .rate = rate};
+    static const struct targeted_recipe recipe = {.ahead = 1,
+                                                  .normal_start = true,
+                                                  .taught = SIGHT_SHIFTED,
+                                                  .sight = SIGHT_SHIFTED,
+                                                  .decay = 5e-4f,
+                                                  .rate = rate};
     return targeted_prepare(j, &recipe, e);
 }
 

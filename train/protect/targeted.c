@@ -1,9 +1,6 @@
 #include "protect/targeted.h"
-#include "protect/clean_surrogate.h"
 
 #include <string.h>
-
-static const float decay = 5e-4f;
 
 static status make_surrogate(struct protect_job *j, struct targeted *t, struct errmsg *e)
 {
@@ -12,8 +9,9 @@ static status make_surrogate(struct protect_job *j, struct targeted *t, struct e
     const struct clean_recipe recipe = {.net = train_net_find(p->surrogate),
                                         .epochs = p->epochs,
                                         .batch = p->batch,
-                                        .decay = decay,
-                                        .moved = true,
+                                        .decay = t->recipe->decay,
+                                        .sight = t->recipe->taught,
+                                        .strength = p->strength,
                                         .rate = t->recipe->rate,
                                         .precision = p->precision};
     if (!recipe.net)
@@ -37,10 +35,10 @@ status targeted_prepare(struct protect_job *j, const struct targeted_recipe *rec
     t->row = (size_t)j->info.width * (size_t)j->info.height * (size_t)j->info.channels;
     t->x = mem_alloc((size_t)t->batch * t->row * sizeof *t->x);
     t->seen = mem_alloc((size_t)t->batch * t->row * sizeof *t->seen);
-    t->spare = mem_alloc(t->row * sizeof *t->spare);
+    t->spare = mem_alloc((2 + STRONG_WORK) * t->row * sizeof *t->spare);
     t->label = mem_alloc((size_t)t->batch * sizeof *t->label);
-    t->shift = mem_alloc((size_t)t->batch * sizeof *t->shift);
-    if (!t->x || !t->seen || !t->spare || !t->label || !t->shift)
+    t->view = mem_zalloc((size_t)t->batch, sizeof *t->view);
+    if (!t->x || !t->seen || !t->spare || !t->label || !t->view)
         return STATUS_NOMEM;
     status st = make_surrogate(j, t, e);
     return st ? st : targeted_descend(j, t, e);
@@ -76,6 +74,6 @@ void targeted_done(struct protect_job *j)
     mem_free(t->seen);
     mem_free(t->spare);
     mem_free(t->label);
-    mem_free(t->shift);
+    mem_free(t->view);
     mem_free(t);
 }

@@ -8,16 +8,19 @@
  *
  * An image's steps depend on the surrogate, the seed and its number, and on no other image.
  */
+#include "protect/clean_surrogate.h"
 #include "protect/floats.h"
 #include "protect/shift.h"
+#include "protect/strong.h"
 #include "protect/surrogate.h"
 
 struct targeted_recipe {
     int ahead;         /* the label is the image's class and so many more: 0 is its own */
     bool normal_start; /* N(0, eps^2), cut off at eps; otherwise zero */
-    bool moved;        /* a step sees the image shifted by up to an eighth of its side, half of the
-                          time mirrored: as surrogates are trained */
-    float (*rate)(double part); /* of clean_recipe */
+    enum sight taught; /* the surrogate */
+    enum sight sight;  /* of a step of descent */
+    float decay;       /* of clean_recipe, as is rate */
+    float (*rate)(double part);
 };
 
 /* A method's parameters, with these rows of its table. */
@@ -25,7 +28,8 @@ struct targeted_param {
     char surrogate[PARAM_TEXT_MAX];
     int batch, epochs, steps;
     double step;
-    int restarts; /* the best of so many; a method without that row has 0, which is 1 */
+    double strength; /* of strong.h, of methods that have that row */
+    int restarts;    /* the best of so many; a method without that row has 0, which is 1 */
     enum nn_precision precision;
 };
 #define TARGETED_ROWS(lessons, descents, part)                                                     \
@@ -64,6 +68,12 @@ struct targeted_found {
     double loss, error;
 };
 
+/* How a step sees an image. */
+struct targeted_view {
+    struct shift shift;
+    struct strong strong;
+};
+
 struct targeted {
     const struct targeted_recipe *recipe;
     struct train_model *model;
@@ -72,15 +82,28 @@ struct targeted {
     struct floats made, kept;   /* (N,H,W,C): the restart under way; the best of those before */
     struct targeted_found best; /* of kept */
     float *x, *seen;            /* (batch,H,W,C): images in [0,1]; what the network sees */
-    float *spare;               /* (H,W,C) */
+    float *spare;               /* (2 + STRONG_WORK,H,W,C) */
     int32_t *label;             /* (batch) */
-    struct shift *shift;        /* (batch), of a step */
+    struct targeted_view *view; /* (batch), of a step */
     struct shift_frame frame;
     size_t row;
     int batch;
     struct progress progress;
     uint64_t steps_done;
 };
+
+/* ---- targeted_view.c ---- */
+/* x + delta (H,W,C) in [0,1] as the network sees it: as it is, or in a view. */
+void targeted_show(const struct targeted *t, const float *x, const float *delta, float *out);
+/* Draws a view from `at` on: the step's number. */
+void targeted_draw_view(const struct targeted *t, double strength, struct nn_rng r, uint64_t step,
+                        struct targeted_view *out);
+void targeted_show_view(const struct targeted *t, const struct targeted_view *v, const float *x,
+                        const float *delta, float *out);
+/* The gradient with respect to what that gave -> one whose signs are those with respect to delta; it
+   is `gradient` or t->spare. */
+const float *targeted_view_gradient(const struct targeted *t, const struct targeted_view *v,
+                                    const float *x, const float *delta, const float *gradient);
 
 /* ---- targeted_descent.c ---- */
 /* All restarts of all images; kept and best are what came of it. CANCELLED when asked to stop. */

@@ -7,7 +7,6 @@
 
 #include <string.h>
 
-enum { SHIFT_PART = 8 };
 static const size_t memory_max = (size_t)2 << 30; /* 50,000 images of CIFAR-10 take 0.6 GB */
 
 /* Images at .. at+n-1 and the labels wanted; rows past n are zero with label -1. */
@@ -30,27 +29,11 @@ static status load(const struct protect_job *j, struct targeted *t, int at, int 
     return STATUS_OK;
 }
 
-/* (H,W,C) in [0,1] with its perturbation, as the network sees it. */
-static void show(const struct targeted *t, const float *x, const float *delta, float *out)
-{
-    float mean = t->model->net->mean, std = t->model->net->std;
-    for (size_t p = 0; p < t->row; p++)
-        out[p] = (x[p] + delta[p] - mean) / std;
-}
-
 /* ---- descent ---- */
 
 static struct nn_rng stream_of(const struct protect_job *j, enum stream purpose, int restart, int i)
 {
     return stream(j->opt->seed, purpose, (uint64_t)restart << 32 | (uint64_t)(uint32_t)i);
-}
-
-static struct shift shift_at(const struct protect_job *j, const struct targeted *t, int restart,
-                             int i, int step)
-{
-    int side = t->frame.width < t->frame.height ? t->frame.width : t->frame.height;
-    return shift_draw(stream_of(j, STREAM_MOVE, restart, i), 3 * (uint64_t)step,
-                      (float)side / SHIFT_PART);
 }
 
 /* Within eps, and the image within [0,1]. */
@@ -82,20 +65,15 @@ static status step_batch(const struct protect_job *j, struct targeted *t, int re
     float *delta = t->made.v + (size_t)at * t->row;
     for (int i = 0; i < n; i++) {
         size_t to = (size_t)i * t->row;
-        show(t, t->x + to, delta + to, t->recipe->moved ? t->spare : t->seen + to);
-        t->shift[i] = shift_at(j, t, restart, at + i, step);
-        if (t->recipe->moved)
-            shift_image(t->shift[i], t->frame, t->spare, t->seen + to);
+        targeted_draw_view(t, param->strength, stream_of(j, STREAM_MOVE, restart, at + i),
+                           (uint64_t)step, &t->view[i]);
+        targeted_show_view(t, &t->view[i], t->x + to, delta + to, t->seen + to);
     }
     const float *grad;
     status st = train_attack_gradient(t->attack, t->seen, t->label, &grad);
     for (int i = 0; i < n && !st; i++) {
         size_t to = (size_t)i * t->row;
-        const float *g = grad + to;
-        if (t->recipe->moved) {
-            shift_gradient(t->shift[i], t->frame, g, t->spare);
-            g = t->spare;
-        }
+        const float *g = targeted_view_gradient(t, &t->view[i], t->x + to, delta + to, grad + to);
         for (size_t p = 0; p < t->row; p++)
             delta[to + p] -= far * (float)((g[p] > 0) - (g[p] < 0));
         project(t->x + to, eps, delta + to, t->row);
@@ -136,7 +114,7 @@ static status measure(struct protect_job *j, struct targeted *t, struct targeted
         st = stop_requested() ? STATUS_CANCELLED : load(j, t, at, n, e);
         for (int i = 0; i < n && !st; i++) {
             size_t to = (size_t)i * t->row;
-            show(t, t->x + to, t->made.v + (size_t)at * t->row + to, t->forward->in + to);
+            targeted_show(t, t->x + to, t->made.v + (size_t)at * t->row + to, t->forward->in + to);
         }
         if (!st)
             st = nn_plan_run(t->forward->plan);
