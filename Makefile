@@ -168,10 +168,11 @@ $(BUILD)/bin/relearnfsd: $(BUILD)/fused/relearnfsd_main.o $(ARCHIVES)
 	@mkdir -p $(@D)
 	@echo "  LD $@"
 	$(Q)$(LINK)
-$(BUILD)/share/relearnfs:
+$(BUILD)/share/relearnfs: Makefile
 	@mkdir -p $@
 	@ln -sfn $(CURDIR)/models $@/models
 	@ln -sfn $(CURDIR)/profiles $@/profiles
+	@ln -sfn $(CURDIR)/matrices $@/matrices
 
 # ---- tests ----
 ALL_TESTS := $(foreach f,$(FOLDERS),$(TESTS.$(f)))
@@ -253,12 +254,14 @@ $(BUILD)/man/.made: man/make-pages $(BUILD)/bin/relearn
 	@touch $@
 install: all $(BUILD)/man/.made
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/relearnfs/models \
-	    $(DESTDIR)$(PREFIX)/share/relearnfs/profiles $(DESTDIR)$(PREFIX)/lib/systemd/system
+	    $(DESTDIR)$(PREFIX)/share/relearnfs/profiles $(DESTDIR)$(PREFIX)/share/relearnfs/matrices \
+	    $(DESTDIR)$(PREFIX)/lib/systemd/system
 	install -m 755 $(BUILD)/bin/relearn $(BUILD)/bin/relearnfsd $(DESTDIR)$(PREFIX)/bin/
 	ln -sfn ../bin/relearnfsd $(DESTDIR)$(PREFIX)/sbin/mount.fuse.relearnfs
 	ln -sfn relearnfsd $(DESTDIR)$(PREFIX)/bin/relearnfs # what mount.fuse runs when mount.fuse.relearnfs is not in /sbin
 	install -m 644 models/*.safetensors $(DESTDIR)$(PREFIX)/share/relearnfs/models/
 	install -m 644 profiles/*.ini $(wildcard profiles/study.json) $(DESTDIR)$(PREFIX)/share/relearnfs/profiles/
+	install -m 644 matrices/*.ini $(DESTDIR)$(PREFIX)/share/relearnfs/matrices/
 	sed 's|@PREFIX@|$(PREFIX)|g' systemd/relearnfs@.service.in > $(DESTDIR)$(PREFIX)/lib/systemd/system/relearnfs@.service
 	for m in $(MAN) $(BUILD)/man/*.1; do s=$${m##*.}; install -d $(DESTDIR)$(PREFIX)/share/man/man$$s; \
 	    install -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$$s/; done

@@ -2,7 +2,7 @@
 #define BASE_PATHS_H
 /*
  * Where things live (XDG): cache ~/.cache/relearnfs (/var/cache/relearnfs for root without HOME),
- * configuration ~/.config/relearnfs, shipped data (models/, profiles/) in
+ * configuration ~/.config/relearnfs, shipped data (models/, profiles/, matrices/) in
  * $RELEARN_DATA_DIR, else <directory of the executable>/../share/relearnfs.
  * Every call returns a new string for mem_free.
  */

@@ -1,5 +1,6 @@
 /* relearn bench: a table of experiments. */
 #include "cli.h"
+#include "shipped.h"
 #include "train/train.h"
 
 #include <inttypes.h>
@@ -10,6 +11,7 @@
 
 struct benching {
     struct train_bench_options o;
+    char *matrix; /* its path */
     struct cli_choice figure;
     int keep, quiet, list, table, csv, json;
 };
@@ -97,7 +99,7 @@ static const char about[] =
     "Measures a table of experiments: what a victim learns of each protection behind each countermeasure.\n"
     "Each protection, countermeasure, victim and seed of a matrix file is a cell, whose figure is the\n"
     "accuracy on clean test images. relearn-matrix(5) says what the file looks like, and what DIR then\n"
-    "holds. Cells that are measured are not measured again, and whatever ends it, the same command goes\n"
+    "holds; table1, table2 and table3 are files that come with the program, after published tables. Cells that are measured are not measured again, and whatever ends it, the same command goes\n"
     "on. Several may run on one DIR, also on hosts that share it: they divide the cells. Exit status 1: a\n"
     "cell failed; the others are done, and the same command tries it again.";
 /* clang-format on */
@@ -128,7 +130,7 @@ static int parse(struct benching *a, int argc, char **argv)
         CLI_ROW_QUIET(a->quiet),
     };
     const struct cli_spec spec = {
-        "relearn bench", "[OPTION]… MATRIX.ini", about, options, ARRAY_LEN(options), 1, 1};
+        "relearn bench", "[OPTION]… MATRIX.ini|NAME", about, options, ARRAY_LEN(options), 1, 1};
     int first, rc = cli_parse(&spec, argc, argv, &first);
     if (rc != CLI_GO)
         return rc;
@@ -136,10 +138,28 @@ static int parse(struct benching *a, int argc, char **argv)
         return cli_usage_error(&spec, "--list or --table, not both");
     if (a->csv && (a->json || a->list))
         return cli_usage_error(&spec, "--csv is of the table, and in place of --json");
-    a->o.matrix = argv[first];
+    struct errmsg e = {""};
+    status st = shipped_file(argv[first], "matrices", "ini", &a->matrix, &e);
+    if (st)
+        return cli_fail(st, &e);
+    a->o.matrix = a->matrix;
     a->o.keep = a->keep;
     a->o.quiet = a->quiet;
     return CLI_GO;
+}
+
+static int bench(struct benching *a)
+{
+    stop_install();
+    stop_waits_for("what runs has been told to stop");
+    struct errmsg e = {""};
+    AUTO(train_bench_free) struct train_bench *b = NULL;
+    status st = train_bench_open(&a->o, &b, &e);
+    if (st)
+        return cli_fail(st, &e);
+    if (a->list)
+        return print_list(b, a->json);
+    return a->table ? print_table(a, b) : run(a, b);
 }
 
 int cmd_bench(int argc, char **argv)
@@ -147,16 +167,8 @@ int cmd_bench(int argc, char **argv)
     struct benching a = {.figure = {train_bench_figures, TRAIN_BENCH_FIGURE_COUNT, 0},
                          .o = {.program = "/proc/self/exe"}};
     int rc = parse(&a, argc, argv);
-    if (rc != CLI_GO)
-        return rc;
-    stop_install();
-    stop_waits_for("what runs has been told to stop");
-    struct errmsg e = {""};
-    AUTO(train_bench_free) struct train_bench *b = NULL;
-    status st = train_bench_open(&a.o, &b, &e);
-    if (st)
-        return cli_fail(st, &e);
-    if (a.list)
-        return print_list(b, a.json);
-    return a.table ? print_table(&a, b) : run(&a, b);
+    if (rc == CLI_GO)
+        rc = bench(&a);
+    mem_free(a.matrix);
+    return rc;
 }

@@ -1,5 +1,6 @@
 #include "cli.h"
 #include "purify/purify.h" /* brings the calls that read weights files */
+#include "shipped.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -54,21 +55,6 @@ static void summary_of(const struct nn_file *f, char out[160])
                  size);
     else
         snprintf(out, 160, "nothing that it says of itself");
-}
-
-/* FILE as it is given, or the weights that came with the program under that name. */
-static status find_file(const char *name, char **out, struct errmsg *e)
-{
-    AUTO(mem_free) char *dir = NULL;
-    AUTO(mem_free) char *path = NULL;
-    if (!strchr(name, '/') && access(name, F_OK) != 0 && !path_data_dir(&dir)) {
-        if (!(path = mem_printf("%s/models/%s.safetensors", dir, name)))
-            return errmsg_set(e, STATUS_NOMEM, "out of memory");
-        if (access(path, F_OK) != 0)
-            mem_free(TAKE(path));
-    }
-    *out = path ? TAKE(path) : mem_strdup(name);
-    return *out ? STATUS_OK : errmsg_set(e, STATUS_NOMEM, "out of memory");
 }
 
 static json_t *tensor_list(const struct nn_file *f)
@@ -163,7 +149,7 @@ static int model_info(int argc, char **argv)
     char hex[DIGEST_HEX_LEN + 1];
     AUTO(nn_file_close) struct nn_file *f = NULL;
     AUTO(mem_free) char *path = NULL;
-    status st = find_file(argv[first], &path, &e);
+    status st = shipped_file(argv[first], "models", "safetensors", &path, &e);
     if (!st)
         st = nn_file_open_any(path, &f, &e);
     if (!st)

@@ -213,8 +213,8 @@ nothing_left() { # OUT
     done
 }
 
-@test "bench: the matrices that come with the source can be read" {
-    local m
+@test "bench: the matrices that come with the source and the program can be read" {
+    local m preset
     for m in "$BATS_TEST_DIRNAME"/study/*.ini; do
         grep -q '^\[bench\]' "$m" || continue
         run relearn bench --data "$DATA/data" --test "$DATA/test" --list "$m"
@@ -222,4 +222,16 @@ nothing_left() { # OUT
         [ "${lines[-1]}" = "77 cells: 0 done, 77 open, 0 claimed, 0 failed" ]
     done
     [ -n "$output" ]
+    for m in table1:99 table2:42 table3:66; do
+        for preset in quick:1 paper:3; do
+            run relearn bench --data "$DATA/data" --test "$DATA/test" --preset ${preset%:*} --list "${m%:*}"
+            [ "$status" -eq 0 ]
+            [ ${#lines[@]} -eq $((${m#*:} * ${preset#*:} + 1)) ]
+        done
+    done
+    cp "$DATA/toy.ini" "$DATA/table1" # a file of that name is meant first
+    cd "$DATA"
+    run relearn bench --list table1
+    [[ $output == *"weak st resnet8 0"* ]]
+    rm table1
 }
