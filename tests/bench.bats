@@ -222,7 +222,7 @@ nothing_left() { # OUT
         [ "${lines[-1]}" = "77 cells: 0 done, 77 open, 0 claimed, 0 failed" ]
     done
     [ -n "$output" ]
-    for m in table1:99 table2:42 table3:66; do
+    for m in table1:99 table2:63 table3:66; do
         for preset in quick:1 paper:3; do
             run relearn bench --data "$DATA/data" --test "$DATA/test" --preset ${preset%:*} --list "${m%:*}"
             [ "$status" -eq 0 ]

@@ -5,7 +5,8 @@
 #include <string.h>
 
 static const struct augment_ops *const families[] = {augment_moves, augment_colours, augment_shapes,
-                                                     augment_plasma, augment_trivial};
+                                                     augment_plasma, augment_trivial,
+                                                     augment_filters};
 
 static const struct augment_ops *row_at(int i)
 {

@@ -75,6 +75,6 @@ bool augment_acts(struct nn_rng r, float p);
 
 /* Ended by a row without a name. */
 extern const struct augment_ops augment_moves[], augment_colours[], augment_shapes[],
-    augment_plasma[], augment_trivial[];
+    augment_plasma[], augment_trivial[], augment_filters[];
 
 #endif

@@ -71,7 +71,7 @@ static void rows_are_functions_of_epoch_and_sample(void **state)
             rows++;
         }
     }
-    assert_true(rows >= 16);
+    assert_true(rows >= 20);
     assert_true(random >= 10);
 }
 
@@ -106,6 +106,9 @@ static void known_answers(void **state)
                                           "gaussian:side=1",
                                           "jitter:brightness=0:contrast=0:saturation=0:hue=0:p=1",
                                           "cutout:p=0",
+                                          "scatter:most=0",
+                                          "sharpen:centre=1:spread=0",
+                                          "lowpass:part=1",
                                           "grey:p=0"};
     for (size_t k = 0; k < ARRAY_LEN(nothing); k++) {
         memcpy(x, was, sizeof x);
@@ -195,6 +198,45 @@ static void rotation_turns_about_the_centre(void **state)
     assert_in_range(below, 8, 32);
 }
 
+/* Filters have the answers of their definitions: a spot in the middle sharpened, a step without high
+   frequencies, and a ramp whose pixels come from at most so far away. */
+static void filters_have_known_answers(void **state)
+{
+    (void)state;
+    const int centre = H / 2 * W + W / 2;
+    float x[W * H];
+    for (int i = 0; i < W * H; i++)
+        x[i] = .2f;
+    x[centre] = .4f;
+    apply("sharpen:centre=2:spread=0", 0, 0, 1, x);
+    for (int i = 0; i < W * H; i++) {
+        int off = abs(i % W - W / 2) + abs(i / W - H / 2);
+        assert_true(fabsf(x[i] - (off == 0 ? .6f : off == 1 ? .15f : .2f)) < 1e-6f);
+    }
+    for (int i = 0; i < W * H; i++)
+        x[i] = .5f + .25f * cosf(3.14159265f * ((float)(i % W) + .5f) / W) +
+               .2f * cosf(3.14159265f * ((float)(i / W) + .5f) * (H - 1) / H);
+    apply("lowpass:part=.5", 0, 0, 1, x);
+    for (int i = 0; i < W * H; i++)
+        assert_true(fabsf(x[i] - .5f - .25f * cosf(3.14159265f * ((float)(i % W) + .5f) / W)) <
+                    1e-5f);
+    double sum = 0, most = 0;
+    for (int sample = 0; sample < 50; sample++) {
+        for (int i = 0; i < W * H; i++)
+            x[i] = (float)(i % W) / W;
+        apply("scatter:most=1.5", 0, sample, 1, x);
+        for (int i = 0; i < W * H; i++) {
+            if (i % W < 2 || i % W >= W - 3)
+                continue; /* goes on at the other side */
+            double by = (double)x[i] * W - i % W;
+            sum += by;
+            most = fabs(by) > most ? fabs(by) : most;
+        }
+    }
+    assert_true(most > 1.4 && most < 1.5001);
+    assert_true(fabs(sum / (50 * (W - 5) * H)) < .1);
+}
+
 static void lists_are_checked(void **state)
 {
     (void)state;
@@ -254,6 +296,7 @@ int main(void)
         cmocka_unit_test(cutout_cuts_a_square),
         cmocka_unit_test(noise_has_its_deviation),
         cmocka_unit_test(rotation_turns_about_the_centre),
+        cmocka_unit_test(filters_have_known_answers),
         cmocka_unit_test(lists_are_checked),
         cmocka_unit_test(no_memory_leaves_nothing),
     };
