@@ -21,6 +21,7 @@ static const struct cli_command commands[] = {
     {"eval", cmd_eval, "evaluate a classifier"},
     {"protect", cmd_protect, "write an unlearnable version of a tree"},
     {"unpack", cmd_unpack, "turn IDX and CIFAR files into an ImageFolder tree"},
+    {"audit", cmd_audit, "whether the images of a directory are protected"},
     {"bench", cmd_bench, "measure protections and countermeasures: a table of experiments"},
     {"report", cmd_report, "an HTML page about training runs"},
 };

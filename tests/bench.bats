@@ -59,10 +59,6 @@ bench() { # OUT [OPTION...]; EXEC=exec: in place of the shell
     $EXEC relearn bench -q -j 1 --out "$DATA/$out" "$DATA/toy.ini" "$@"
 }
 
-json() { # EXPRESSION over j, read from stdin
-    "$PY" -c 'import json,sys; j=json.load(sys.stdin); print(eval(sys.argv[1]))' "$1"
-}
-
 figures() { # OUT: what was measured, of each cell
     "$PY" - "$DATA/$1/results" <<'PY'
 import json, os, sys

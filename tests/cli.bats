@@ -96,7 +96,7 @@ is_json() { "$PY" -c 'import json,sys; json.load(sys.stdin)'; }
             ;;
         esac
         case $c in
-        mount | umount | status | warm | purify | scan | exec | bench | cache*) continue ;; # theirs is tested with what they do
+        mount | umount | status | warm | purify | scan | exec | bench | audit | cache*) continue ;; # theirs is tested with what they do
         esac
         [ -n "${how[$c]:-}" ] || { echo "no example for: relearn $c"; false; }
     done < <(commands)

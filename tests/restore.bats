@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # Restorers: training, going on after a crash and on pairs, and what is refused.
 
+load toy
+
 setup_file() {
     cd "$BATS_TEST_DIRNAME/.." || return 1
     export BUILD=${BUILD:-$PWD/build} DATA=$BATS_FILE_TMPDIR PY=/usr/bin/python3
@@ -32,10 +34,6 @@ setup() { cd "$BATS_TEST_TMPDIR" || return 1; }
 train() { # OPTION...
     # shellcheck disable=SC2086
     relearn restore train -q --data "$DATA/clean" $NET "$@"
-}
-
-json() { # EXPRESSION over j, read from stdin
-    "$PY" -c 'import json,sys; j=json.load(sys.stdin); print(eval(sys.argv[1]))' "$1"
 }
 
 @test "restore: trained, and said what was removed of each family" {

@@ -1,4 +1,4 @@
-# For tests that train: sourced by .bats files.
+# For tests that train, and that read JSON: sourced by .bats files.
 
 # toy_images N DIR: DIR/images.gz and DIR/labels, IDX files of N images in three classes, 12x12: a bright block whose
 # place says the class.
@@ -20,4 +20,8 @@ with gzip.open(sys.argv[2] + "/images.gz", "wb") as f:
 with open(sys.argv[2] + "/labels", "wb") as f:
     f.write(struct.pack(">II", 0x801, n) + labels)
 PY
+}
+
+json() { # EXPRESSION over j, read from stdin
+    "$PY" -c 'import json,sys; j=json.load(sys.stdin); print(eval(sys.argv[1]))' "$1"
 }

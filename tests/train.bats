@@ -19,10 +19,6 @@ train() { # RUNDIR [OPTION...]; EXEC=exec: in place of the shell
         --pad 1 --no-flip --out "$@"
 }
 
-json() { # EXPRESSION over j, read from stdin
-    "$PY" -c 'import json,sys; j=json.load(sys.stdin); print(eval(sys.argv[1]))' "$1"
-}
-
 @test "every command explains itself and refuses nonsense with status 2" {
     local c
     for c in train eval protect unpack report "diffusion train" "diffusion finetune" "diffusion sample" "restore train"; do

@@ -12,6 +12,7 @@ enum stream {
     STREAM_MOVE,        /* number: restart and sample, or step; three words a move */
     STREAM_PART,        /* number: 0; which images are protected */
     STREAM_SIGHT,       /* number: sample; how crafting sees it */
+    STREAM_AUDIT,       /* number: view; which half learns */
     /* of the rest */
     STREAM_SHUFFLE = 1, /* number: epoch */
     STREAM_AUGMENT,     /* number: epoch; four words a sample */

@@ -205,6 +205,50 @@ struct train_eval_options {
 status train_evaluate(const struct train_model *m, const struct train_eval_options *opt,
                       struct train_eval *out, struct errmsg *e) MUST_USE;
 
+/* ================================ audit ================================ */
+/*
+ * Whether the images of a directory carry a protection. In images as they were taken, the class shows
+ * in what they depict, and hardly in faint noise, its texture where the image is smooth, or in one odd
+ * pixel. A protection that works is read from just there (Yu et al., "Availability Attacks Create
+ * Shortcuts", KDD 2022: perturbations are almost linearly separable). So a linear classifier is trained
+ * to read the class from each of these on one half of the images and tested on the other
+ * (audit/views.h, audit/ridge.h). Nothing is known of any protection's key, and nothing is purified.
+ *
+ * An agreement is the accuracy over chance, (accuracy - 1/K) / (1 - 1/K). From TRAIN_AUDIT_SURE on, of
+ * any of the three, the verdict is "protected"; from TRAIN_AUDIT_DOUBT on "unclear".
+ */
+enum train_audit_sign {
+    TRAIN_AUDIT_PATTERN, /* faint noise at its place: EMN, LSP, PIL and such */
+    TRAIN_AUDIT_TEXTURE, /* filters, autoregressive noise: CUDA, AR; and most of the above */
+    TRAIN_AUDIT_SPOT,    /* one pixel: OPS */
+    TRAIN_AUDIT_SIGN_COUNT
+};
+extern const char *const train_audit_signs[TRAIN_AUDIT_SIGN_COUNT + 1]; /* then NULL */
+enum train_audit_verdict { TRAIN_AUDIT_CLEAR, TRAIN_AUDIT_UNCLEAR, TRAIN_AUDIT_PROTECTED };
+extern const char *const train_audit_verdicts[];
+#define TRAIN_AUDIT_DOUBT .4
+#define TRAIN_AUDIT_SURE .5
+struct train_audit_options {
+    struct train_data_options data; /* limit 0: TRAIN_AUDIT_LIMIT; any_size is set */
+    uint64_t seed;
+    bool quiet;
+};
+enum { TRAIN_AUDIT_LIMIT = 2000, TRAIN_AUDIT_LIMIT_MAX = 10000, TRAIN_AUDIT_EACH_MIN = 8 };
+struct train_audit_result {
+    int samples, classes, held_out;
+    int width, height; /* of the middle of each image, which is what was looked at */
+    struct {
+        double accuracy, deviation; /* of held-out images; of one parting of three */
+        double agreement;
+    } sign[TRAIN_AUDIT_SIGN_COUNT];
+    enum train_audit_verdict verdict;
+    enum train_audit_sign strongest; /* by agreement */
+};
+/* INVALID: fewer than two classes, or fewer than TRAIN_AUDIT_EACH_MIN images of one, or images too
+   small. CANCELLED when asked to stop. */
+status train_audit(const struct train_audit_options *opt, struct train_audit_result *out,
+                   struct errmsg *e) MUST_USE;
+
 /* ================================ activation clusters ================================ */
 /*
  * What ST-style staged training (recipes/staged.h) watches, and any recipe can log. Published about
