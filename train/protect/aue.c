@@ -14,10 +14,8 @@
 #include "protect/emn.h"
 
 #include "clamp.h"
-#include "loop.h"
-#include "protect/floats.h"
+#include "protect/samplewise.h"
 #include "protect/strong.h"
-#include "protect/surrogate.h"
 
 #include "stream.h"
 
@@ -25,7 +23,6 @@
 #include <string.h>
 
 static const float rate_first = .1f, decay = 1e-4f;
-static const size_t memory_max = (size_t)2 << 30; /* 50,000 images of CIFAR-10 take 0.6 GB */
 
 struct aue_param {
     struct surrogate_param surrogate; /* first */
@@ -48,26 +45,15 @@ static const struct param params[] = {
 };
 
 struct aue {
-    struct surrogate *surrogate; /* first */
-    struct floats delta;         /* (N,H,W,C) */
-    float *x, *seen;             /* (batch,H,W,C) in [0,1]: images; with their perturbations */
-    float *spare, *work;         /* (H,W,C); STRONG_WORK of it */
-    struct strong *strong;       /* (batch), of a step */
-    struct shift_frame frame;
-    int *sample; /* (N) 0, 1, ... */
-    struct progress progress;
+    struct samplewise of;  /* first */
+    float *x, *seen;       /* (batch,H,W,C) in [0,1]: images; with their perturbations */
+    float *spare, *work;   /* (H,W,C); STRONG_WORK of it */
+    struct strong *strong; /* (batch), of a step */
 };
-
-static const float *delta_of(const void *arg, int sample, int label)
-{
-    const struct aue *m = arg;
-    (void)label;
-    return m->delta.v + (size_t)sample * m->surrogate->row;
-}
 
 static void perturb(const struct aue *m, const float *x, const float *delta, float *out)
 {
-    for (size_t p = 0; p < m->surrogate->row; p++)
+    for (size_t p = 0; p < m->of.surrogate->row; p++)
         out[p] = clamp(x[p] + delta[p], 0, 1);
 }
 
@@ -76,15 +62,15 @@ static void perturb(const struct aue *m, const float *x, const float *delta, flo
 static status load(void *arg, const struct train_batch *b, struct errmsg *e)
 {
     struct aue *m = arg;
-    struct surrogate *s = m->surrogate;
+    struct surrogate *s = m->of.surrogate;
     const struct aue_param *param = s->job->param;
     const struct nn_rng r = stream(s->job->opt->seed, STREAM_MOVE, (uint64_t)s->step);
     (void)e;
     for (int i = 0; i < s->batch; i++) {
         size_t to = (size_t)i * s->row;
-        struct strong d = strong_draw(r, STRONG_WORDS * (uint64_t)i, param->strength, m->frame);
-        perturb(m, b->x + to, delta_of(m, b->index[i], 0), m->spare);
-        strong_image(&d, m->frame, m->spare, s->learning.x + to, m->work);
+        struct strong d = strong_draw(r, STRONG_WORDS * (uint64_t)i, param->strength, m->of.frame);
+        perturb(m, b->x + to, samplewise_delta(&m->of, b->index[i]), m->spare);
+        strong_image(&d, m->of.frame, m->spare, s->learning.x + to, m->work);
         s->learning.label[i] = b->label[i];
     }
     surrogate_scale(s, s->learning.x, (size_t)s->batch * s->row);
@@ -93,20 +79,9 @@ static status load(void *arg, const struct train_batch *b, struct errmsg *e)
 
 static float rate(const void *arg, int64_t step)
 {
-    const struct surrogate *s = ((const struct aue *)arg)->surrogate;
+    const struct surrogate *s = ((const struct aue *)arg)->of.surrogate;
     double part = (double)(step / train_loader_batches(s->loader)) / s->param->rounds;
     return rate_first * (float)(.5 * (1 + cos(3.14159265358979 * part)));
-}
-
-static status after(void *arg, const struct train_batch *b, double loss, struct errmsg *e)
-{
-    struct aue *m = arg;
-    char extra[32];
-    (void)b;
-    (void)e;
-    snprintf(extra, sizeof extra, "loss %.3f", loss);
-    progress_update(&m->progress, (uint64_t)++m->surrogate->step, extra);
-    return STATUS_OK;
 }
 
 /* ---- crafting ---- */
@@ -114,22 +89,22 @@ static status after(void *arg, const struct train_batch *b, double loss, struct 
 /* Step `number` of images at .. at+n-1, which are in m->x. */
 static status descend(struct aue *m, uint64_t number, int at, int n)
 {
-    struct surrogate *s = m->surrogate;
+    struct surrogate *s = m->of.surrogate;
     const struct aue_param *param = s->job->param;
-    float eps = (float)(s->job->eps / 255), *delta = m->delta.v + (size_t)at * s->row;
+    float eps = (float)(s->job->eps / 255), *delta = samplewise_delta(&m->of, at);
     for (int i = 0; i < n; i++) {
         size_t to = (size_t)i * s->row;
         m->strong[i] = strong_draw(stream(s->job->opt->seed, STREAM_SIGHT, (uint64_t)(at + i)),
-                                   STRONG_WORDS * number, param->strength, m->frame);
+                                   STRONG_WORDS * number, param->strength, m->of.frame);
         perturb(m, m->x + to, delta + to, m->seen + to);
-        strong_image(&m->strong[i], m->frame, m->seen + to, s->x + to, m->work);
+        strong_image(&m->strong[i], m->of.frame, m->seen + to, s->x + to, m->work);
     }
     surrogate_scale(s, s->x, (size_t)n * s->row);
     const float *grad;
     status st = train_attack_gradient(s->attack, s->x, s->label, &grad);
     for (int i = 0; i < n && !st; i++) {
         size_t to = (size_t)i * s->row;
-        strong_gradient(&m->strong[i], m->frame, m->seen + to, grad + to, m->spare, m->work);
+        strong_gradient(&m->strong[i], m->of.frame, m->seen + to, grad + to, m->spare, m->work);
         protect_emn_descend(m->x + to, m->spare, eps / 10, eps, delta + to, s->row);
     }
     return st;
@@ -137,7 +112,7 @@ static status descend(struct aue *m, uint64_t number, int at, int n)
 
 static status craft(struct aue *m, int round, struct errmsg *e)
 {
-    struct surrogate *s = m->surrogate;
+    struct surrogate *s = m->of.surrogate;
     const struct aue_param *param = s->job->param;
     int all = s->job->info.samples;
     for (int at = 0; at < all; at += s->batch) {
@@ -152,55 +127,23 @@ static status craft(struct aue *m, int round, struct errmsg *e)
     return STATUS_OK;
 }
 
-static status rounds(struct protect_job *j, struct aue *m, struct errmsg *e)
+static status rounds(struct aue *m, struct errmsg *e)
 {
-    struct surrogate *s = m->surrogate;
+    const struct surrogate *s = m->of.surrogate;
     int64_t batches = train_loader_batches(s->loader);
-    struct train_loop l = {.loader = s->loader,
-                           .params = s->model->params,
-                           .plan = s->learning.plan,
-                           .loss = s->learning.loss,
-                           .optim = s->optim,
-                           .threads = j->threads,
-                           .arg = m,
-                           .load = load,
-                           .rate = rate,
-                           .after = after};
     status st = STATUS_OK;
-    progress_init(&m->progress, "crafting", 0, (uint64_t)(s->param->rounds * batches),
-                  j->opt->quiet);
+    samplewise_teach(&m->of, "crafting", s->param->rounds * batches, load, rate);
     for (int round = 0; round < s->param->rounds && !st; round++) {
-        st = train_loop_run(&l, (round + 1) * batches, e);
-        if (!st)
-            st = train_attack_refresh(s->attack);
+        st = samplewise_learn(&m->of, (round + 1) * batches, e);
         if (!st)
             st = craft(m, round, e);
     }
     if (!st)
-        progress_done(&m->progress, (uint64_t)s->step, NULL);
+        progress_done(&m->of.progress, (uint64_t)s->step, NULL);
     return st;
 }
 
 /* ---- the method ---- */
-
-static status allocate(struct protect_job *j, struct aue *m, struct errmsg *e)
-{
-    size_t batch = (size_t)m->surrogate->batch, row = m->surrogate->row;
-    size_t samples = (size_t)j->info.samples;
-    AUTO(mem_free) char *folder = protect_folder(j);
-    m->frame = (struct shift_frame){j->info.width, j->info.height, j->info.channels};
-    m->x = mem_alloc(batch * row * sizeof *m->x);
-    m->seen = mem_alloc(batch * row * sizeof *m->seen);
-    m->spare = mem_alloc(row * sizeof *m->spare);
-    m->work = mem_alloc(STRONG_WORK * row * sizeof *m->work);
-    m->strong = mem_alloc(batch * sizeof *m->strong);
-    m->sample = mem_alloc(samples * sizeof *m->sample);
-    if (!folder || !m->x || !m->seen || !m->spare || !m->work || !m->strong || !m->sample)
-        return STATUS_NOMEM;
-    for (int i = 0; i < j->info.samples; i++)
-        m->sample[i] = i;
-    return floats_init(&m->delta, samples * row, memory_max, folder, e);
-}
 
 static status prepare(struct protect_job *j, struct errmsg *e)
 {
@@ -208,17 +151,19 @@ static status prepare(struct protect_job *j, struct errmsg *e)
     struct aue *m = j->state = mem_zalloc(1, sizeof *m);
     if (!m)
         return STATUS_NOMEM;
-    status st = surrogate_new(j, &param->surrogate, decay, delta_of, m, &m->surrogate, e);
-    if (!st)
-        st = allocate(j, m, e);
-    if (!st)
-        st = rounds(j, m, e);
-    if (!st)
-        st = surrogate_measure(m->surrogate, m->sample, j->info.samples, &j->result.surrogate_error,
-                               e);
-    j->result.rounds = param->surrogate.rounds;
-    j->result.precision = param->surrogate.precision;
-    return st;
+    status st = samplewise_init(j, &param->surrogate, decay, &m->of, e);
+    if (st)
+        return st;
+    size_t batch = (size_t)m->of.surrogate->batch, row = m->of.surrogate->row;
+    m->x = mem_alloc(batch * row * sizeof *m->x);
+    m->seen = mem_alloc(batch * row * sizeof *m->seen);
+    m->spare = mem_alloc(row * sizeof *m->spare);
+    m->work = mem_alloc(STRONG_WORK * row * sizeof *m->work);
+    m->strong = mem_alloc(batch * sizeof *m->strong);
+    if (!m->x || !m->seen || !m->spare || !m->work || !m->strong)
+        return STATUS_NOMEM;
+    st = rounds(m, e);
+    return st ? st : samplewise_measure(j, &m->of, e);
 }
 
 static void done(struct protect_job *j)
@@ -226,14 +171,12 @@ static void done(struct protect_job *j)
     struct aue *m = j->state;
     if (!m)
         return;
-    surrogate_free(m->surrogate);
-    floats_done(&m->delta);
+    samplewise_done(&m->of);
     mem_free(m->x);
     mem_free(m->seen);
     mem_free(m->spare);
     mem_free(m->work);
     mem_free(m->strong);
-    mem_free(m->sample);
     mem_free(m);
 }
 

@@ -13,13 +13,9 @@
 #include "protect/emn.h"
 
 #include "clamp.h"
-#include "protect/floats.h"
-#include "protect/surrogate.h"
+#include "protect/samplewise.h"
 
 #include <string.h>
-
-/* 50,000 images of CIFAR-10 take 0.6 GB. */
-static const size_t memory_max = (size_t)2 << 30;
 
 struct emn_param {
     struct surrogate_param surrogate; /* first */
@@ -32,18 +28,9 @@ static const struct param params[] = {
 };
 
 struct emn {
-    struct surrogate *surrogate; /* first */
-    struct floats delta;         /* (N,H,W,C) */
-    float *x;                    /* (batch,H,W,C) in [0,1] */
-    int *sample;                 /* (N) 0, 1, ... */
+    struct samplewise of; /* first */
+    float *x;             /* (batch,H,W,C) in [0,1] */
 };
-
-static const float *delta_of(const void *arg, int sample, int label)
-{
-    const struct emn *m = arg;
-    (void)label;
-    return m->delta.v + (size_t)sample * m->surrogate->row;
-}
 
 void protect_emn_descend(const float *x, const float *grad, float step, float eps, float *delta,
                          size_t n)
@@ -58,8 +45,8 @@ void protect_emn_descend(const float *x, const float *grad, float step, float ep
 static status craft(const struct protect_job *j, struct emn *m, int at, int n, struct errmsg *e)
 {
     const struct emn_param *param = j->param;
-    struct surrogate *s = m->surrogate;
-    float eps = (float)(j->eps / 255), *delta = m->delta.v + (size_t)at * s->row;
+    struct surrogate *s = m->of.surrogate;
+    float eps = (float)(j->eps / 255), *delta = samplewise_delta(&m->of, at);
     size_t used = (size_t)n * s->row;
     status st = surrogate_images(s, at, n, m->x, e);
     memset(s->x + used, 0, ((size_t)s->batch * s->row - used) * sizeof *s->x);
@@ -80,7 +67,7 @@ static status craft(const struct protect_job *j, struct emn *m, int at, int n, s
 static status make_noise(struct protect_job *j, struct errmsg *e)
 {
     struct emn *m = j->state;
-    int batch = m->surrogate->batch, n = j->info.samples;
+    int batch = m->of.surrogate->batch, n = j->info.samples;
     status st = STATUS_OK;
     for (int at = 0; at < n && !st; at += batch)
         st = craft(j, m, at, n - at < batch ? n - at : batch, e);
@@ -93,21 +80,14 @@ static status prepare(struct protect_job *j, struct errmsg *e)
     struct emn *m = j->state = mem_zalloc(1, sizeof *m);
     if (!m)
         return STATUS_NOMEM;
-    status st = surrogate_new(j, &param->surrogate, SURROGATE_DECAY, delta_of, m, &m->surrogate, e);
+    status st = samplewise_init(j, &param->surrogate, SURROGATE_DECAY, &m->of, e);
     if (st)
         return st;
-    size_t n = (size_t)j->info.samples, row = m->surrogate->row;
-    AUTO(mem_free) char *folder = protect_folder(j);
-    m->x = mem_alloc((size_t)m->surrogate->batch * row * sizeof *m->x);
-    m->sample = mem_alloc(n * sizeof *m->sample);
-    if (!folder || !m->x || !m->sample)
+    const struct surrogate *s = m->of.surrogate;
+    m->x = mem_alloc((size_t)s->batch * s->row * sizeof *m->x);
+    if (!m->x)
         return STATUS_NOMEM;
-    st = floats_init(&m->delta, n * row, memory_max, folder, e);
-    if (st)
-        return st;
-    for (int i = 0; i < j->info.samples; i++)
-        m->sample[i] = i;
-    return surrogate_rounds(m->surrogate, j, make_noise, m->sample, j->info.samples, e);
+    return surrogate_rounds(m->of.surrogate, j, make_noise, m->of.sample, j->info.samples, e);
 }
 
 /* ---- results ---- */
@@ -117,10 +97,8 @@ static void done(struct protect_job *j)
     struct emn *m = j->state;
     if (!m)
         return;
-    surrogate_free(m->surrogate);
-    floats_done(&m->delta);
+    samplewise_done(&m->of);
     mem_free(m->x);
-    mem_free(m->sample);
     mem_free(m);
 }
 

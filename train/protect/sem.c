@@ -16,14 +16,12 @@
  */
 #include "protect/sem.h"
 
-#include "loop.h"
 #include "stream.h"
 
 #include <string.h>
 
 enum { ATTACK_STEPS = 10 };
 static const float rate_first = .1f;
-static const size_t memory_max = (size_t)2 << 30; /* 50,000 images of CIFAR-10 take 0.6 GB */
 
 static const struct param params[] = {
     {"surrogate", PARAM_TEXT, offsetof(struct sem_param, surrogate.surrogate),
@@ -42,19 +40,12 @@ static const struct param params[] = {
      .standard = "4", .unit = "grey levels", .about = "of the noise it is to withstand"},
 };
 
-static const float *delta_of(const void *arg, int sample, int label)
-{
-    const struct sem *m = arg;
-    (void)label;
-    return m->kept.v + (size_t)sample * m->surrogate->row;
-}
-
 /* ---- training ---- */
 
 static status load(void *arg, const struct train_batch *b, struct errmsg *e)
 {
     struct sem *m = arg;
-    struct surrogate *s = m->surrogate;
+    struct surrogate *s = m->of.surrogate;
     const struct protect_job *j = s->job;
     const struct sem_param *param = j->param;
     size_t n = (size_t)s->batch * s->row;
@@ -81,84 +72,43 @@ static status load(void *arg, const struct train_batch *b, struct errmsg *e)
 static float rate(const void *arg, int64_t step)
 {
     const struct sem *m = arg;
-    double part = (double)step / m->surrogate->param->rounds;
+    double part = (double)step / m->of.surrogate->param->rounds;
     return rate_first * (part < 2. / 5 ? 1 : part < 4. / 5 ? .1f : .01f);
 }
 
-static status after(void *arg, const struct train_batch *b, double loss, struct errmsg *e)
+static status learn(struct sem *m, struct errmsg *e)
 {
-    struct sem *m = arg;
-    char extra[32];
-    (void)b;
-    (void)e;
-    snprintf(extra, sizeof extra, "loss %.3f", loss);
-    progress_update(&m->progress, (uint64_t)++m->surrogate->step, extra);
-    return STATUS_OK;
-}
-
-static status learn(struct protect_job *j, struct sem *m, struct errmsg *e)
-{
-    struct surrogate *s = m->surrogate;
-    struct train_loop l = {.loader = s->loader,
-                           .params = s->model->params,
-                           .plan = s->learning.plan,
-                           .loss = s->learning.loss,
-                           .optim = s->optim,
-                           .threads = j->threads,
-                           .arg = m,
-                           .load = load,
-                           .rate = rate,
-                           .after = after};
-    progress_init(&m->progress, "training a surrogate", 0, (uint64_t)s->param->rounds,
-                  j->opt->quiet);
-    status st = train_loop_run(&l, s->param->rounds, e);
+    int rounds = m->of.surrogate->param->rounds;
+    samplewise_teach(&m->of, "training a surrogate", rounds, load, rate);
+    status st = samplewise_learn(&m->of, rounds, e);
     if (!st)
-        progress_done(&m->progress, (uint64_t)s->step, NULL);
-    return st ? st : train_attack_refresh(s->attack);
+        progress_done(&m->of.progress, (uint64_t)rounds, NULL);
+    return st;
 }
 
 /* ---- what is kept ---- */
 
-/* m->kept is zero before: surrogate_load gives the images as they are, scaled. */
+/* The deltas are zero before: surrogate_load gives the images as they are, scaled. */
 static status keep_all(struct protect_job *j, struct sem *m, struct errmsg *e)
 {
-    struct surrogate *s = m->surrogate;
+    struct surrogate *s = m->of.surrogate;
     float mean = s->model->net->mean, std = s->model->net->std;
     uint64_t number = (uint64_t)s->param->rounds;
-    progress_init(&m->progress, "crafting", 0, (uint64_t)j->info.samples, j->opt->quiet);
+    progress_init(&m->of.progress, "crafting", 0, (uint64_t)j->info.samples, j->opt->quiet);
     for (int at = 0; at < j->info.samples; at += s->batch, number++) {
         int left = j->info.samples - at, n = left < s->batch ? left : s->batch;
-        status st = surrogate_load(s, m->sample + at, n, m->x, e);
+        status st = surrogate_load(s, m->of.sample + at, n, m->x, e);
         for (size_t p = 0; p < (size_t)s->batch * s->row && !st; p++)
             m->x[p] = m->x[p] * std + mean;
         if (!st)
             st = sem_make_noise(j, m, number);
         if (st)
             return st;
-        memcpy(m->kept.v + (size_t)at * s->row, m->delta, (size_t)n * s->row * sizeof *m->delta);
-        progress_update(&m->progress, (uint64_t)(at + n), NULL);
+        memcpy(samplewise_delta(&m->of, at), m->delta, (size_t)n * s->row * sizeof *m->delta);
+        progress_update(&m->of.progress, (uint64_t)(at + n), NULL);
     }
-    progress_done(&m->progress, (uint64_t)j->info.samples, NULL);
+    progress_done(&m->of.progress, (uint64_t)j->info.samples, NULL);
     return STATUS_OK;
-}
-
-static status allocate(struct protect_job *j, struct sem *m, struct errmsg *e)
-{
-    size_t batch = (size_t)m->surrogate->batch, row = m->surrogate->row;
-    size_t samples = (size_t)j->info.samples;
-    AUTO(mem_free) char *folder = protect_folder(j);
-    m->frame = (struct shift_frame){j->info.width, j->info.height, j->info.channels};
-    m->x = mem_alloc(batch * row * sizeof *m->x);
-    m->delta = mem_alloc(batch * row * sizeof *m->delta);
-    m->sum = mem_alloc(batch * row * sizeof *m->sum);
-    m->spare = mem_alloc(row * sizeof *m->spare);
-    m->shift = mem_alloc(batch * sizeof *m->shift);
-    m->sample = mem_alloc(samples * sizeof *m->sample);
-    if (!folder || !m->x || !m->delta || !m->sum || !m->spare || !m->shift || !m->sample)
-        return STATUS_NOMEM;
-    for (int i = 0; i < j->info.samples; i++)
-        m->sample[i] = i;
-    return floats_init(&m->kept, samples * row, memory_max, folder, e);
 }
 
 static status prepare(struct protect_job *j, struct errmsg *e)
@@ -167,19 +117,21 @@ static status prepare(struct protect_job *j, struct errmsg *e)
     struct sem *m = j->state = mem_zalloc(1, sizeof *m);
     if (!m)
         return STATUS_NOMEM;
-    status st = surrogate_new(j, &param->surrogate, SURROGATE_DECAY, delta_of, m, &m->surrogate, e);
-    if (!st)
-        st = allocate(j, m, e);
-    if (!st)
-        st = learn(j, m, e);
+    status st = samplewise_init(j, &param->surrogate, SURROGATE_DECAY, &m->of, e);
+    if (st)
+        return st;
+    size_t batch = (size_t)m->of.surrogate->batch, row = m->of.surrogate->row;
+    m->x = mem_alloc(batch * row * sizeof *m->x);
+    m->delta = mem_alloc(batch * row * sizeof *m->delta);
+    m->sum = mem_alloc(batch * row * sizeof *m->sum);
+    m->spare = mem_alloc(row * sizeof *m->spare);
+    m->shift = mem_alloc(batch * sizeof *m->shift);
+    if (!m->x || !m->delta || !m->sum || !m->spare || !m->shift)
+        return STATUS_NOMEM;
+    st = learn(m, e);
     if (!st)
         st = keep_all(j, m, e);
-    if (!st)
-        st = surrogate_measure(m->surrogate, m->sample, j->info.samples, &j->result.surrogate_error,
-                               e);
-    j->result.rounds = param->surrogate.rounds;
-    j->result.precision = param->surrogate.precision;
-    return st;
+    return st ? st : samplewise_measure(j, &m->of, e);
 }
 
 static void done(struct protect_job *j)
@@ -187,14 +139,12 @@ static void done(struct protect_job *j)
     struct sem *m = j->state;
     if (!m)
         return;
-    surrogate_free(m->surrogate);
-    floats_done(&m->kept);
+    samplewise_done(&m->of);
     mem_free(m->x);
     mem_free(m->delta);
     mem_free(m->sum);
     mem_free(m->spare);
     mem_free(m->shift);
-    mem_free(m->sample);
     mem_free(m);
 }
 

@@ -1,9 +1,7 @@
 #ifndef TRAIN_PROTECT_SEM_H
 #define TRAIN_PROTECT_SEM_H
 /* sem: what its training (sem.c) and the making of its noise (sem_noise.c) share. */
-#include "protect/floats.h"
-#include "protect/shift.h"
-#include "protect/surrogate.h"
+#include "protect/samplewise.h"
 
 struct sem_param {
     struct surrogate_param surrogate; /* first */
@@ -12,14 +10,10 @@ struct sem_param {
 };
 
 struct sem {
-    struct surrogate *surrogate; /* first */
-    struct floats kept;          /* (N,H,W,C) */
-    float *x, *delta, *sum;      /* (batch,H,W,C): images in [0,1]; theirs; its gradient */
-    float *spare;                /* (H,W,C) */
-    struct shift *shift;         /* (batch), of a draw */
-    int *sample;                 /* (N) 0, 1, ... */
-    struct shift_frame frame;
-    struct progress progress;
+    struct samplewise of;   /* first; its deltas are those kept at the end */
+    float *x, *delta, *sum; /* (batch,H,W,C): images in [0,1]; theirs; its gradient */
+    float *spare;           /* (H,W,C) */
+    struct shift *shift;    /* (batch), of a draw */
 };
 
 /* ---- sem_noise.c ---- */

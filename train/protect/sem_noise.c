@@ -12,8 +12,8 @@ enum { BORDER_PART = 8 };
 void sem_move(const struct protect_job *j, struct sem *m, uint64_t number, uint64_t draw,
               float *out)
 {
-    const struct surrogate *s = m->surrogate;
-    int side = m->frame.width < m->frame.height ? m->frame.width : m->frame.height;
+    const struct surrogate *s = m->of.surrogate;
+    int side = m->of.frame.width < m->of.frame.height ? m->of.frame.width : m->of.frame.height;
     const struct nn_rng r = stream(j->opt->seed, STREAM_MOVE, number);
     for (int i = 0; i < s->batch; i++) {
         size_t to = (size_t)i * s->row;
@@ -21,7 +21,7 @@ void sem_move(const struct protect_job *j, struct sem *m, uint64_t number, uint6
             m->spare[p] = clamp(m->x[to + p] + m->delta[to + p], 0, 1);
         m->shift[i] =
             shift_draw_whole(r, 3 * (draw * (uint64_t)s->batch + (uint64_t)i), side / BORDER_PART);
-        shift_image(m->shift[i], m->frame, m->spare, out + to);
+        shift_image(m->shift[i], m->of.frame, m->spare, out + to);
     }
 }
 
@@ -29,7 +29,7 @@ void sem_move(const struct protect_job *j, struct sem *m, uint64_t number, uint6
 static status add_draw(const struct protect_job *j, struct sem *m, uint64_t number, uint64_t draw)
 {
     const struct sem_param *param = j->param;
-    const struct surrogate *s = m->surrogate;
+    const struct surrogate *s = m->of.surrogate;
     size_t n = (size_t)s->batch * s->row;
     const struct nn_rng r = stream(j->opt->seed, STREAM_NOISE, number);
     float far = (float)(param->radius / 255);
@@ -41,7 +41,7 @@ static status add_draw(const struct protect_job *j, struct sem *m, uint64_t numb
     status st = train_attack_gradient(s->attack, s->x, s->label, &grad);
     for (int i = 0; i < s->batch && !st; i++) {
         size_t to = (size_t)i * s->row;
-        shift_gradient(m->shift[i], m->frame, grad + to, m->spare);
+        shift_gradient(m->shift[i], m->of.frame, grad + to, m->spare);
         for (size_t p = 0; p < s->row; p++) {
             float v = m->x[to + p] + m->delta[to + p];
             m->sum[to + p] += v < 0 || v > 1 ? 0 : m->spare[p]; /* it was clipped */
@@ -53,7 +53,7 @@ static status add_draw(const struct protect_job *j, struct sem *m, uint64_t numb
 status sem_make_noise(const struct protect_job *j, struct sem *m, uint64_t number)
 {
     const struct sem_param *param = j->param;
-    size_t n = (size_t)m->surrogate->batch * m->surrogate->row;
+    size_t n = (size_t)m->of.surrogate->batch * m->of.surrogate->row;
     float eps = (float)(j->eps / 255), far = eps / 5;
     const struct nn_rng r = stream(j->opt->seed, STREAM_START, number);
     for (size_t p = 0; p < n; p++)
