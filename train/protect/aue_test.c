@@ -7,7 +7,7 @@
 
 #include "protect/fixture.h"
 
-enum { SIDE = 8, CLASSES = 3, EACH = 9, N = CLASSES * EACH };
+enum { SIDE = 8, CLASSES = 3, EACH = 30, N = CLASSES * EACH };
 static const int size[1][2] = {{SIDE, SIDE}};
 
 /* Images that say nothing about their class: only the perturbation can lower the error. */
@@ -23,15 +23,15 @@ static struct train_protect_options aue(const char *dst)
 {
     struct train_protect_options o = options("aue", "src", dst);
     set(&o, "surrogate", "resnet8");
-    set(&o, "batch", "8"); /* does not divide 27 */
-    set(&o, "rounds", "12");
+    set(&o, "batch", "8"); /* does not divide 90 */
+    set(&o, "rounds", "5");
     set(&o, "steps", "10");
     o.eps = 32;
     o.threads = 1;
     return o;
 }
 
-/* A dozen epochs of images that are cut, mirrored, brighter and darker are not enough to learn noise by
+/* Five epochs of images that are cut, mirrored, brighter and darker are not enough to learn noise by
    heart, as next to no perturbation shows: that the surrogate is right is the perturbation's doing. */
 static void its_noise_leads_the_surrogate(void **state)
 {
@@ -39,9 +39,9 @@ static void its_noise_leads_the_surrogate(void **state)
     struct train_protect_options o = aue("weak");
     o.eps = .01;
     struct train_protect_result r = protect_ok(aue("aue")), weak = protect_ok(o);
-    if (!(r.surrogate_error <= .1 && weak.surrogate_error >= .2))
+    if (!(r.surrogate_error <= .15 && weak.surrogate_error >= .3))
         fail_msg("error %g, and %g without noise", r.surrogate_error, weak.surrogate_error);
-    assert_int_equal(r.rounds, 12);
+    assert_int_equal(r.rounds, 5);
     assert_true(record_number("aue", "strength") == .6);
 }
 
