@@ -104,10 +104,27 @@ static bool recall(struct fs *fs, struct node *n, const struct stat *sb, struct 
 
 /* ---- judging ---- */
 
+/* What a file is and the version that it was belong together, and somebody may write to it between the
+   look at its times and that at its bytes. A file that never rests is taken as it was last seen. */
+static status examine_version(struct fs *fs, struct fused_file *io, struct errmsg *e)
+{
+    enum { TRIES = 8 };
+    for (int i = 0;; i++) {
+        struct stat sb;
+        status st = fused_examine(fs->pipeline, io, e);
+        if (st || i == TRIES || fstat(io->fd, &sb) < 0)
+            return st;
+        struct cache_file_id now = fused_file_id(&sb);
+        if (fused_same_file(&now, &io->id))
+            return STATUS_OK;
+        io->id = now;
+    }
+}
+
 int fs_judge_file(struct fs *fs, struct node *n, struct fused_file *io, bool *out_stored)
 {
     struct errmsg e = {""};
-    status st = fused_examine(fs->pipeline, io, &e);
+    status st = examine_version(fs, io, &e);
     if (st) {
         log_warn("%s: cannot be examined: %s", io->name, errmsg_text(&e, st));
         return fs_errno(st);
@@ -169,6 +186,8 @@ int fs_judge(struct fs *fs, struct node *n, int base_fd, const char *name, struc
     struct fused_file file = fused_file_of(fd, path, &now);
     bool stored;
     err = fs_judge_file(fs, n, &file, &stored);
+    if (!err && file.id.ctime_ns != id.ctime_ns && fstat(fd, &now) < 0)
+        err = errno;
     if (err)
         return err;
     *sb = now;

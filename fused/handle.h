@@ -55,6 +55,14 @@ void handle_note_fetch(struct handle *h, const struct fused_fetch *f, status st)
 /* The path for rules by name and for the log; "" when there is none any more. */
 void handle_path(const struct handle *h, char out[PATH_MAX]);
 
+/* ---- read_original.c: the READ of a HANDLE_ORIGINAL ---- */
+void read_original(fuse_req_t req, struct handle *h, size_t size, off_t off);
+/* Bytes that were there while the file was what it was opened as, or nothing that is purified: it may
+   become an image between a look at it and the reading. A file that never rests, as a log, is believed
+   after the last look. 0 or an errno value; *out is for mem_free. */
+int read_original_bytes(const struct handle *h, size_t size, off_t off, uint8_t **out,
+                        size_t *out_n);
+
 /* ---- read_list.c: the READ of a HANDLE_LIST ---- */
 void read_list(fuse_req_t req, struct handle *h, size_t size, off_t off);
 

@@ -23,6 +23,7 @@
  *                         other pages, nobody reads       -> drop them, then keep
  *                         they are being dropped for C    -> drop them, too
  *                         other pages, somebody reads     -> direct I/O for the new opener
+ *                         it is being written to          -> direct I/O (ops_open.c)
  *
  *   Content is the digest of an image's bytes, which a chmod or a new name leaves as it was; of
  *   what is served byte for byte, and of a file of many images, it is the version, and there an open
@@ -98,6 +99,10 @@ void table_remember(struct table *t, struct node *n, const struct node_version *
 /* NOT_FOUND: never judged, or unsettled. EXISTS: another version was. */
 status table_recall(struct table *t, struct node *n, const struct node_version *v,
                     struct node_known *out) MUST_USE;
+/* Whether more than one version of it was judged. */
+bool table_has_changed(struct table *t, struct node *n);
+/* Whether the last version that was judged is an image: the kernel may believe its size. */
+bool table_is_image(struct table *t, struct node *n);
 /* Says that this is the file's version now: 0, or a number for table_told when the kernel may
    believe an older one. */
 uint32_t table_stale(struct table *t, struct node *n, const struct node_version *v);

@@ -61,6 +61,19 @@ static void opening_invalidated(struct notice *notice)
     opening_answer(o, 0);
 }
 
+/* A file that is being written: empty, half an image, a whole one, another, all within moments. What the
+   kernel believes of its size may be that of any of these when a READ of this one is answered: it would
+   cut the answer short, or fill up with zeros what it is short of. Direct I/O takes an answer for what
+   it is. It does not allow shared mappings everywhere, so a file that has been seen once only is not
+   suspected, unless there is nothing to map. */
+static bool is_in_motion(const struct handle *h)
+{
+    const struct cache_file_id *id = &h->file.id;
+    bool suspect = h->kind != HANDLE_LIST && table_has_changed(h->fs->table, h->node);
+    return (suspect || id->size == 0) &&
+           fs_is_recent(id->mtime_ns > id->ctime_ns ? id->mtime_ns : id->ctime_ns);
+}
+
 static void opening_ready(struct opening *o)
 {
     struct handle *h = o->handle;
@@ -71,7 +84,7 @@ static void opening_ready(struct opening *o)
                                .source = h->file.verdict.source};
     o->content = node_content(&known, &v);
     o->stale = table_stale(t, h->node, &v);
-    enum open_mode mode = table_open(t, h->node, &o->content);
+    enum open_mode mode = is_in_motion(h) ? OPEN_DIRECT : table_open(t, h->node, &o->content);
     o->direct = mode == OPEN_DIRECT;
     h->counted = !o->direct;
     if (mode != OPEN_DROP && !o->stale) {

@@ -43,21 +43,6 @@ static void reading_answer(struct reading *r, int err, const struct fused_bytes 
     mem_free(r);
 }
 
-/* 0 or an errno value; *out is for mem_free. */
-static int read_padded(const struct handle *h, size_t size, off_t off, uint8_t **out, size_t *out_n)
-{
-    uint8_t *data = mem_alloc(size);
-    status st = data ? fused_read_original(h->file.fd, h->file.id.size, h->file.verdict.size, data,
-                                           size, off < 0 ? UINT64_MAX : (uint64_t)off, out_n)
-                     : STATUS_NOMEM;
-    if (st) {
-        mem_free(data);
-        return fs_errno(st);
-    }
-    *out = data;
-    return 0;
-}
-
 /* On a frozen mount, where no OPEN found out that the image is damaged. */
 static void reading_original(struct reading *r)
 {
@@ -65,7 +50,7 @@ static void reading_original(struct reading *r)
     size_t n = 0;
     int err = handle_refused(r->handle, &r->fetch.file.verdict, r->path);
     if (!err)
-        err = read_padded(r->handle, r->size, r->off, &data, &n);
+        err = read_original_bytes(r->handle, r->size, r->off, &data, &n);
     struct fused_bytes b = {.len = n, .data = data};
     r->off = 0; /* of what was read */
     reading_answer(r, err, &b);
@@ -168,50 +153,6 @@ static void read_image(fuse_req_t req, struct handle *h, size_t size, off_t off)
         read_by_fetch(req, h, size, off, f);
     if (b)
         fused_bytes_unref(b);
-}
-
-/* What is served as it is may grow while it is read, as a log does; but what has become an image
-   meanwhile is not shown as it is to who opened something else. 0 or an errno value. */
-static int check_original(const struct handle *h)
-{
-    struct stat sb;
-    char path[PATH_MAX];
-    struct errmsg e = {""};
-    const struct fused_verdict *was = &h->file.verdict;
-    if (fstat(h->file.fd, &sb) < 0)
-        return errno;
-    struct fused_file now = fused_file_of(h->file.fd, path, &sb);
-    if (fused_same_file(&now.id, &h->file.id))
-        return 0;
-    handle_path(h, path);
-    status st = fused_examine(h->fs->pipeline, &now, &e);
-    if (!st && now.verdict.group == FUSED_GROUP_IMAGE) { /* only if it is the damaged one */
-        st = was->has_source ? fused_identify(h->fs->pipeline, &now, &e) : STATUS_AGAIN;
-        if (!st && !digest_equal(&now.verdict.source, &was->source))
-            st = STATUS_AGAIN;
-    }
-    return fs_errno(st);
-}
-
-static void read_original(fuse_req_t req, struct handle *h, size_t size, off_t off)
-{
-    AUTO(mem_free) uint8_t *data = NULL;
-    size_t n = 0;
-    int err = check_original(h);
-    if (!err && h->file.verdict.size == h->file.id.size) {
-        struct fuse_bufvec from = FUSE_BUFVEC_INIT(size);
-        from.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK | FUSE_BUF_FD_RETRY;
-        from.buf[0].fd = h->file.fd;
-        from.buf[0].pos = off;
-        fuse_reply_data(req, &from, 0);
-        return;
-    }
-    if (!err)
-        err = read_padded(h, size, off, &data, &n);
-    if (err)
-        fuse_reply_err(req, err);
-    else
-        fuse_reply_buf(req, (const char *)data, n);
 }
 
 /* What an OPEN would have made. 0 or an errno value. */

@@ -63,6 +63,22 @@ status table_recall(struct table *t, struct node *n, const struct node_version *
     return st;
 }
 
+bool table_has_changed(struct table *t, struct node *n)
+{
+    pthread_mutex_lock(&t->lock);
+    bool has = n->versions > 0;
+    pthread_mutex_unlock(&t->lock);
+    return has;
+}
+
+bool table_is_image(struct table *t, struct node *n)
+{
+    pthread_mutex_lock(&t->lock);
+    bool is = n->is_known && n->group == FUSED_GROUP_IMAGE && !n->many;
+    pthread_mutex_unlock(&t->lock);
+    return is;
+}
+
 uint32_t table_stale(struct table *t, struct node *n, const struct node_version *v)
 {
     pthread_mutex_lock(&t->lock);

@@ -14,8 +14,13 @@ setup_file() {
     if [ -e "$shared/cifar10-jpeg.tar.xz" ]; then
         SHARED=1
         mkdir "$DATA/c" "$DATA/t"
-        tar xf "$shared/cifar10-jpeg.tar.xz" -C "$DATA/c" --wildcards '*/00*.jpg' || return 1
-        tar xf "$shared/tinyimagenet64-val10000.tar.xz" -C "$DATA/t" || return 1
+        # No xz on a minimal system; Python has its own.
+        "$PY" - "$shared/cifar10-jpeg.tar.xz" "$DATA/c" '/00' "$shared/tinyimagenet64-val10000.tar.xz" "$DATA/t" val/ <<'PY' || return 1
+import sys, tarfile
+for archive, to, part in (sys.argv[1:4], sys.argv[4:7]):
+    with tarfile.open(archive) as t:
+        t.extractall(to, [m for m in t if part in m.name])
+PY
     fi
 }
 

@@ -75,6 +75,8 @@ same() { cmp -s "$1" <(purified "$2"); }
     for with in nowatch watch; do
         cp "$w/versions/1.png" "$s/x.png"
         mnt $([ $with = watch ] || echo "-o nowatch")
+        "$PY" "$CLIENTS/changing.py" emptied "$m" "$s" "$w/versions/1"
+        "$PY" "$CLIENTS/changing.py" inplace "$m" "$s" "$w/versions" 4
         "$PY" "$CLIENTS/changing.py" race "$m" "$s" "$w/versions" 4 $([ $with = watch ] || echo xattr)
         relearn umount "$m"
     done
