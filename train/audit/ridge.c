@@ -72,12 +72,13 @@ static status make_gram(struct ridge *r)
 
 /* ---- equations ---- */
 
-/* a (m,classes) of the first m samples in order: (G + lambda I) a = Y. */
+/* a (m,classes) of the first m samples in order: (G + lambda I) a = Y. Ends early, with nothing of use,
+   when asked to stop. */
 static void solve(const struct ridge *r, int m, double lambda)
 {
     const struct ridge_data *d = r->d;
     size_t n = (size_t)d->n, k = (size_t)d->classes, all = (size_t)m;
-    for (size_t i = 0; i < all; i++) {
+    for (size_t i = 0; i < all && !stop_requested(); i++) {
         const float *g = r->gram + (size_t)r->order[i] * n;
         for (size_t j = 0; j <= i; j++) {
             double sum = (double)g[r->order[j]] + (i == j ? lambda : 0);
@@ -174,8 +175,6 @@ static status read_rounds(struct ridge *r, struct nn_rng rng, int rounds, struct
         int quarter = part(r, rng, (uint64_t)k, shuffled, &half);
         double best = -1, with = 1;
         for (size_t l = 0; l < ARRAY_LEN(lambdas); l++) {
-            if (stop_requested())
-                return STATUS_CANCELLED;
             double a = accuracy(r, quarter, lambdas[l] * trace, quarter, half);
             if (a > best) {
                 best = a;
@@ -183,6 +182,8 @@ static status read_rounds(struct ridge *r, struct nn_rng rng, int rounds, struct
             }
         }
         double a = accuracy(r, half, with * trace, half, n);
+        if (stop_requested())
+            return STATUS_CANCELLED;
         sum += a;
         squares += a * a;
     }
