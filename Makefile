@@ -229,10 +229,13 @@ $(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c $(ARCHIVES)
 	    $(shell $(PKG_CONFIG) --cflags --libs $(PKGS)) $(sort $(foreach f,$(FOLDERS),$(LIBS.$(f)))) -lm
 
 # Long: relearn bench with tests/study/STUDY.ini on STUDY_DATA, a folder with train/CLASS/IMAGE and test/. It goes on
-# where it was. STUDY_ARGS are options of relearn bench: --table prints what is measured.
+# where it was, and what tests/study/results has is not measured again: new results are committed there.
+# STUDY_ARGS are options of relearn bench: --table prints what is measured.
 STUDY ?= purifiers
 study: all
 	@[ -n '$(STUDY_DATA)' ] || { echo 'study: STUDY_DATA=DIR says where train/ and test/ are' >&2; exit 1; }
+	@mkdir -p $(BUILD)/study/$(STUDY)/results
+	@cp -n tests/study/results/*.json $(BUILD)/study/$(STUDY)/results/
 	@$(BUILD)/bin/relearn bench --data '$(STUDY_DATA)/train' --test '$(STUDY_DATA)/test' --out $(BUILD)/study/$(STUDY) \
 	    $(STUDY_ARGS) tests/study/$(STUDY).ini
 

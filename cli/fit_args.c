@@ -32,6 +32,8 @@ size_t fit_args_rows(struct fit_args *a, struct cli_option *out)
         {"warmup", 0, CLI_INT, &o->warmup, "N", a->help[3]},
         {"ema", 0, CLI_DOUBLE, &a->ema, "X", a->help[4]},
         {"flip", 0, CLI_FLAG, &a->flip, NULL, "mirror at random (the default; --no-flip: do not)"},
+        {"augment", 0, CLI_STRING, &o->augment, "LIST",
+         "what else happens to images: NAME[:KEY=VALUE…][,NAME…] of relearn train --list"},
         {"downscale", 0, CLI_INT, &o->downscale, "N", "divide the images' sides by N first"},
         {"limit", 'n', CLI_INT, &o->limit, "N", "at most N images"},
         {"seed", 's', CLI_U64, &o->seed, "N", "default 0"},

@@ -88,6 +88,20 @@ train() { # OPTION...
     [ ! -e x ] && [ ! -e x.checkpoint ]
 }
 
+@test "restore: images are augmented, and the file says how" {
+    train --out plain --steps 5
+    train --out r --steps 5 --augment jpeg:least=50:most=95:p=0.5
+    grep -aq '"train.augment":"jpeg:least=50:most=95:p=0.5"' r
+    ! grep -aq train.augment plain
+    RELEARN_FAULT=crash:5 run train --out s --steps 30 --save-every 10 --augment jpeg
+    run train --out s --steps 30 --save-every 10 --resume
+    [ "$status" -eq 2 ]
+    [[ $output == *"made with train.augment jpeg, which is not asked for"* ]]
+    run train --out x --augment jpg
+    [ "$status" -eq 2 ]
+    [[ $output == *'jpeg'* ]]
+}
+
 @test "restore: families are listed with their shares, and chosen by name" {
     run relearn restore train --list
     [ "$status" -eq 0 ]

@@ -102,6 +102,7 @@ static void known_answers(void **state)
     /* What changes nothing. */
     static const char *const nothing[] = {"rotation:degrees=0",
                                           "resized-crop:p=0",
+                                          "jpeg:p=0",
                                           "noise:sigma=0",
                                           "gaussian:side=1",
                                           "jitter:brightness=0:contrast=0:saturation=0:hue=0:p=1",

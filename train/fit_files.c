@@ -16,6 +16,8 @@ static void options_to_kv(const struct fit *f, struct kv_list *m)
     train_kv_add(m, "train.warmup", "%d", o->warmup);
     train_kv_add(m, "train.ema", "%.9g", (double)o->ema);
     train_kv_add(m, "train.flip", "%d", o->flip);
+    if (o->augment)
+        train_kv_add(m, "train.augment", "%s", o->augment);
     train_kv_add(m, "train.downscale", "%d", o->downscale);
     train_kv_add(m, "train.seed", "%llu", (unsigned long long)o->seed);
     train_kv_add(m, "train.precision", "%s", nn_precision_names[o->precision]);

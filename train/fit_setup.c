@@ -66,6 +66,7 @@ status train_fit_data(struct fit *f, const struct fit_images *images, struct err
                                       .drop_last = true,
                                       .crop = images->size,
                                       .flip = o->flip,
+                                      .augment = o->augment,
                                       .seed = o->seed,
                                       .threads = f->threads};
     for (int c = 0; c < TRAIN_CHANNELS_MAX; c++) {

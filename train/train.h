@@ -379,6 +379,7 @@ struct train_fit_options {
     int steps, batch, warmup;
     float lr, ema;
     bool flip;
+    const char *augment;  /* of train_loader_options, what else happens to an image; NULL: nothing */
     int downscale, limit; /* as of train_data_options */
     uint64_t seed;
     int threads; /* 0: cpu_count() */

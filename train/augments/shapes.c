@@ -91,17 +91,22 @@ static status gaussian(const void *params, struct nn_rng r, struct augment_pixel
 
 struct jpeg {
     int least, most;
+    float p;
 };
 static const struct param jpeg_rows[] = {
     {"least", PARAM_INT, offsetof(struct jpeg, least), .lo = 1, .hi = 100, .standard = "10",
      .about = "quality at least"},
     {"most", PARAM_INT, offsetof(struct jpeg, most), .lo = 1, .hi = 100, .standard = "10",
      .about = "quality at most; below the least: that"},
+    {"p", PARAM_FLOAT, offsetof(struct jpeg, p), .lo = 0, .hi = 1, .standard = "1",
+     .about = "probability"},
 };
 
 static status jpeg(const void *params, struct nn_rng r, struct augment_pixels *p)
 {
     const struct jpeg *j = params;
+    if (!augment_acts(r, j->p))
+        return STATUS_OK;
     size_t n = augment_count(p);
     int spread = j->most > j->least ? j->most - j->least : 0;
     int quality = j->least + stream_below(nn_rng_u32(r, 1), spread + 1);
