@@ -22,7 +22,7 @@ static struct args args_new(void)
                          .pair_transfer = (double)o.pair_transfer};
 }
 
-enum { OWN_ROWS = 12 };
+enum { OWN_ROWS = 13 };
 static size_t own_options(struct args *a, struct cli_option *out)
 {
     const struct cli_option rows[OWN_ROWS] = {
@@ -42,6 +42,8 @@ static size_t own_options(struct args *a, struct cli_option *out)
          "weight of what is left alike in a group; default 1"},
         {"pairs", 0, CLI_STRING, &a->pairs, "CLEAN,PROTECTED",
          "two trees of the same images, with and without"},
+        {"pair-limit", 0, CLI_INT, &a->o.pair_limit, "N",
+         "at most N pairs, evenly spaced over their paths"},
         {"pair-share", 0, CLI_DOUBLE, &a->pair_share, "X",
          "groups made of pairs, not of families; default 0.8"},
         {"pair-transfer", 0, CLI_DOUBLE, &a->pair_transfer, "X",

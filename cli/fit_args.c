@@ -35,7 +35,7 @@ size_t fit_args_rows(struct fit_args *a, struct cli_option *out)
         {"augment", 0, CLI_STRING, &o->augment, "LIST",
          "what else happens to images: NAME[:KEY=VALUE…][,NAME…] of relearn train --list"},
         {"downscale", 0, CLI_INT, &o->downscale, "N", "divide the images' sides by N first"},
-        {"limit", 'n', CLI_INT, &o->limit, "N", "at most N images"},
+        {"limit", 'n', CLI_INT, &o->limit, "N", "at most N images, evenly spaced over their paths"},
         {"seed", 's', CLI_U64, &o->seed, "N", "default 0"},
         {"save-every", 0, CLI_INT, &o->save_every, "N", "steps between checkpoints; default 1000"},
         {"log", 0, CLI_STRING, &o->log_file, "FILE", "JSON lines"},

@@ -272,3 +272,15 @@ bool purify_profile_weights(const struct purify_profile *p, int i, struct purify
     }
     return false;
 }
+
+status purify_profile_model(const struct purify_profile *p, const char *purifier, char **out,
+                            struct errmsg *e)
+{
+    struct purify_weights w;
+    int i = profile_find(p, purifier);
+    const struct purifier_ops *ops = i >= 0 ? p->link[i].ops : NULL;
+    if (!ops || !ops->weights || !ops->weights(p->link[i].values, 0, &w))
+        return errmsg_set(e, STATUS_INVALID, "profile %s has no %s with a model", p->name,
+                          purifier);
+    return profile_weights_path(w.file, out);
+}

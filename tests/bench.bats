@@ -231,3 +231,66 @@ nothing_left() { # OUT
     [[ $output == *"weak st resnet8 0"* ]]
     rm table1
 }
+
+@test "bench: a profile's restorer is fine-tuned on pairs, once for all victims" {
+    relearn restore train -q -j 1 --data "$DATA/data" --out r.safetensors --steps 5 --batch 4 --size 12 --width 32,32 --blocks 1
+    printf '[purify]\nchain = restore\n[restore]\nmodel = ./r.safetensors\n' >r.ini
+    cat >pairs.ini <<'INI'
+[bench]
+images = 60
+protections = lsp
+countermeasures = untuned, tuned
+victims = resnet8
+seeds = 0, 1
+[train]
+epochs = 1
+batch = 20
+[countermeasure untuned]
+profile = r.ini
+[countermeasure tuned]
+profile = r.ini
+pairs = 20
+tune-steps = 40
+tune-batch = 8
+tune-size = 12
+tune-warmup = 2
+tune-ema = 0.9
+tune-pair-share = 1
+INI
+    tuned_bench() { # OPTION...
+        relearn bench -q -j 1 --data "$DATA/data" --test "$DATA/test" --out out "$@" pairs.ini
+    }
+    tuned_bench --keep >table
+    grep -Eq '^\| lsp \| [0-9].* \| [0-9]' table
+    local tuned
+    tuned=$(echo out/trees/*/restorer.safetensors)
+    [ -f "$tuned" ] && [ -f "${tuned%/*}/tuned.ini" ]
+    grep -aq '"train.pairs":"20"' "$tuned"
+    grep -aq '"train.images":"20"' "$tuned"
+    relearn bench --data "$DATA/data" --test "$DATA/test" --out out --table --json pairs.ini >json
+    # What the tuned restorer leaves is nearer to the clean images.
+    [ "$(json 'j["means"][1]["psnr"] > j["means"][0]["psnr"] + .1' <json)" = True ]
+    [ "$(json 'j["means"][0]["profile"] is None, j["means"][1]["profile"]' <json)" = "(False, None)" ]
+    [ "$(cat out/results/*.json | grep -c '"tune":')" -ge 2 ]
+    tuned_bench
+    [ -z "$(ls out/trees)" ]
+    # Without its images a restorer that is there is of no use: both are made.
+    rm out/results/*.json
+    tuned_bench --cells 'lsp tuned resnet8 0' --keep
+    rm out/results/*.json out/trees/*.purification.json
+    for f in out/trees/*.json; do
+        case $(json 'next(k for k in ("method", "tune", "profile", "data") if k in j["description"])' <"$f") in
+        method | profile) rm -r "${f%.json}" "$f" ;;
+        esac
+    done
+    [ "$(ls out/trees | wc -l)" = 4 ]
+    tuned_bench --cells 'lsp tuned resnet8 0' >table
+    grep -Eq "^\\| lsp \\| [0-9.]+ \\|\$" table
+}
+
+@test "bench: pairs need a profile with a restorer" {
+    printf '[bench]\nprotections = lsp\ncountermeasures = c\n[countermeasure c]\nprofile = iss-grey\npairs = 5\n' >m.ini
+    run relearn bench -q --data "$DATA/data" --test "$DATA/test" m.ini
+    [ "$status" -eq 2 ]
+    [[ $output == *"m.ini:5: "*"iss-grey has no restore with a model"* ]]
+}

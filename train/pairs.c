@@ -98,6 +98,7 @@ static status open_set(const struct pairs_options *o, const char *dir, struct tr
 {
     const struct train_data_options data = {.dir = dir,
                                             .flat = true,
+                                            .limit = o->limit,
                                             .min_side = o->size,
                                             .channels = o->channels,
                                             .threads = o->threads};

@@ -43,6 +43,8 @@ static status check_options(const struct train_restore_options *o, struct errmsg
         return errmsg_set(e, STATUS_INVALID, "shares of pairs must be 0 to 1");
     if (!o->pairs_clean != !o->pairs_protected)
         return errmsg_set(e, STATUS_INVALID, "pairs are of two trees, clean and protected");
+    if (o->pair_limit < 0 || (o->pair_limit && !o->pairs_clean))
+        return errmsg_set(e, STATUS_INVALID, "a limit of pairs needs pairs, and is not negative");
     return STATUS_OK;
 }
 
@@ -94,6 +96,7 @@ static status open_data(struct restore *r, struct errmsg *e)
         return st;
     const struct pairs_options pairs = {.clean_dir = o->pairs_clean,
                                         .protected_dir = o->pairs_protected,
+                                        .limit = o->pair_limit,
                                         .size = o->size,
                                         .channels = c,
                                         .threads = r->fit.threads};

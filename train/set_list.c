@@ -68,20 +68,38 @@ status set_list_flat(struct train_set *s, struct errmsg *e)
     return st;
 }
 
-/* Marks the samples that stay: the 1st of each class, the 2nd of each, ... until limit. Samples of
-   a class stand together in the list. */
+/* Keeps samples that are evenly spaced over the list, in which folders stand together. */
+static void limit_flat(struct train_set *s, int limit)
+{
+    for (int i = 1; i < limit; i++) {
+        int from = (int)((int64_t)i * s->n / limit);
+        if (from == i)
+            continue;
+        mem_free(s->sample[i].path);
+        s->sample[i].path = TAKE(s->sample[from].path);
+    }
+    for (int i = limit; i < s->n; i++)
+        mem_free(TAKE(s->sample[i].path));
+    s->n = limit;
+}
+
+/* Keeps the 1st of each class, the 2nd of each, ... until limit. Samples of a class stand together
+   in the list. */
 status set_apply_limit(struct train_set *s)
 {
-    int limit = s->opt.limit;
+    int limit = s->opt.limit, classes = s->classes;
     if (limit <= 0 || limit >= s->n)
         return STATUS_OK;
-    int classes = s->classes ? s->classes : 1;
+    if (!classes) {
+        limit_flat(s, limit);
+        return STATUS_OK;
+    }
     AUTO(mem_free) int *first = mem_zalloc((size_t)classes + 1, sizeof *first);
     AUTO(mem_free) int *take = mem_zalloc((size_t)classes, sizeof *take);
     if (!first || !take)
         return STATUS_NOMEM;
     for (int i = 0; i < s->n; i++)
-        first[(s->classes ? s->sample[i].label : 0) + 1]++;
+        first[s->sample[i].label + 1]++;
     for (int k = 0; k < classes; k++)
         first[k + 1] += first[k];
     for (int left = limit; left > 0;)

@@ -50,7 +50,8 @@ enum { TRAIN_CHANNELS_MAX = 3, TRAIN_STAGES_MAX = 6, TRAIN_CLASSES_MAX = 10000 }
 struct train_data_options {
     const char *dir;
     bool flat;     /* no labels: every image below dir, at any depth; label -1 */
-    int limit;     /* at most so many, the 1st of each class, then the 2nd of each, ...; 0: all */
+    int limit;     /* at most so many, the 1st of each class, then the 2nd of each, ...; of a flat
+                      tree, evenly spaced over its list; 0: all */
     int size;      /* resize every image to size x size (box average down, bilinear up); 0: no */
     int downscale; /* divide both sides by this whole factor, box average, before all else; 0: 1 */
     int min_side;  /* images may differ in size but no side may be smaller; 0: one size for all */
@@ -482,9 +483,10 @@ struct train_restore_options {
     const char *families;         /* NAME:SHARE[,NAME:SHARE...]; NULL: all, by their own shares */
     int group;                    /* K; with 1 nothing is alike, and coherence counts for nothing */
     float coherence;              /* >= 0 */
-    /* Trees with the same relative paths up to the extension, and the same sizes; or NULL. All of
-       their images, as they are: limit and downscale are of the other images alone. */
+    /* Trees with the same relative paths up to the extension, and the same sizes; or NULL. As they
+       are: limit and downscale are of the other images alone. */
     const char *pairs_clean, *pairs_protected;
+    int pair_limit;      /* at most so many, evenly spaced over the list of paths; 0: all */
     float pair_share;    /* of the groups, 0 to 1 */
     float pair_transfer; /* of those, 0 to 1 */
 };

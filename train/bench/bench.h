@@ -1,14 +1,23 @@
 #ifndef TRAIN_BENCH_BENCH_H
 #define TRAIN_BENCH_BENCH_H
-/* bench: the cells of a matrix, and the trees of images that they share, as its files see them. */
+/* bench: the cells of a matrix, and the trees of images that they share, as its files see them. A
+   restorer that is fine-tuned on pairs of a protected tree is kept as a tree, too: a folder with
+   the weights and a profile that uses them. */
 #include "bench/matrix.h"
 
-enum bench_tree_kind { BENCH_CLEAN, BENCH_PROTECTED, BENCH_PURIFIED, BENCH_TREE_KINDS };
+enum bench_tree_kind {
+    BENCH_CLEAN,
+    BENCH_PROTECTED,
+    BENCH_TUNED,
+    BENCH_PURIFIED,
+    BENCH_TREE_KINDS
+};
 extern const char *const bench_tree_verbs[BENCH_TREE_KINDS]; /* what makes one: "copy", ... */
 struct bench_tree {
     char id[DIGEST_HEX_LEN + 1];
     enum bench_tree_kind kind;
-    int source;                     /* the tree it is made of; -1: the data */
+    int source;                     /* the tree it is made of; -1: the data. Of one that a tuned
+                                       restorer purifies: that one, whose source the images are */
     const struct matrix_member *by; /* what makes it; NULL: a copy */
     json_t *description;            /* everything that decides it */
 };
@@ -51,6 +60,25 @@ status bench_data_folder(const struct matrix *m, const char *given, const char *
 status bench_out_folder(const struct train_bench_options *opt, struct train_bench *b) MUST_USE;
 /* INVALID: it lies in the data, which are never written. */
 status bench_check_out(const struct train_bench *b, struct errmsg *e) MUST_USE;
+
+#define BENCH_TUNED_WEIGHTS "/restorer.safetensors" /* in a tuned tree; with .checkpoint, half made */
+#define BENCH_TUNED_PROFILE "/tuned.ini"
+
+/* ---- needs.c ---- */
+enum { BENCH_NEEDS_MAX = 3 };
+/* The trees that must be there while this one is made, the images that it changes first; how many
+   they are. */
+int bench_needs(const struct train_bench *b, int tree, int out[BENCH_NEEDS_MAX]);
+/* The images that a tree is made of; -1: the data. */
+int bench_images_of(const struct train_bench *b, int tree);
+
+/* ---- tuned.c ---- */
+/* The weights that are fine-tuned, those of the profile's restorer; for mem_free. INVALID: it has
+   none. */
+status bench_tune_from(const struct matrix_member *by, char **out, struct errmsg *e) MUST_USE;
+/* Writes the profile that uses a tuned tree's weights into dir, where the tree stands. */
+status bench_tuned_profile(const struct matrix_member *by, const char *dir,
+                           struct errmsg *e) MUST_USE;
 
 /* ---- plan.c ---- */
 /* Makes trees and cells of the matrix. */

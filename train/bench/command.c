@@ -39,11 +39,15 @@ static void options(struct command *c, const struct given *g)
     }
 }
 
-static void begin(struct command *c, const struct train_bench *b, const char *name)
+/* more: the second word of the command; or NULL. */
+static void begin(struct command *c, const struct train_bench *b, const char *name,
+                  const char *more)
 {
     *c = (struct command){.n = 0};
     word(c, b->program);
     word(c, name);
+    if (more)
+        word(c, more);
     word(c, "--quiet");
 }
 
@@ -53,32 +57,85 @@ static void threads(struct command *c, const struct train_bench *b)
     own(c, mem_printf("%d", b->threads));
 }
 
-void command_tree(struct command *c, const struct train_bench *b, int tree)
+static void tree_path(struct command *c, const struct train_bench *b, int tree, const char *tail)
 {
-    const struct bench_tree *t = &b->tree[tree];
-    bool protects = t->kind == BENCH_PROTECTED;
-    begin(c, b, protects ? "protect" : "purify");
+    own(c, bench_path(b, "trees", b->tree[tree].id, tail));
+}
+
+static void protect(struct command *c, const struct train_bench *b, int tree)
+{
+    const struct matrix_member *by = b->tree[tree].by;
+    begin(c, b, "protect", NULL);
     threads(c, b);
     word(c, "--force");
-    if (protects) {
-        word(c, "--no-perturbation");
-        word(c, "--method");
-        word(c, t->by->method);
-        options(c, &t->by->given);
-    } else {
-        word(c, "--profile");
-        word(c, t->by->profile);
-        word(c, "--cache");
-        word(c, b->cache);
+    word(c, "--no-perturbation");
+    word(c, "--method");
+    word(c, by->method);
+    options(c, &by->given);
+    tree_path(c, b, bench_images_of(b, tree), "");
+    tree_path(c, b, tree, ".part");
+}
+
+/* The only clean images that it sees are those of the pairs. */
+static void tune(struct command *c, const struct train_bench *b, int tree)
+{
+    const struct matrix_member *by = b->tree[tree].by;
+    AUTO(mem_free) char *clean = bench_path(b, "trees", b->tree[0].id, "");
+    AUTO(mem_free)
+    char *protected = bench_path(b, "trees", b->tree[bench_images_of(b, tree)].id, "");
+    char *from = NULL;
+    struct errmsg e = {""};
+    begin(c, b, "restore", "train");
+    threads(c, b);
+    word(c, bench_there(b, "trees", b->tree[tree].id, ".part" BENCH_TUNED_WEIGHTS ".checkpoint")
+                ? "--resume"
+                : "--force");
+    status st = clean && protected ? bench_tune_from(by, &from, &e) : STATUS_NOMEM;
+    if (st) {
+        c->st = st;
+        return;
     }
-    own(c, bench_path(b, "trees", b->tree[t->source].id, ""));
-    own(c, bench_path(b, "trees", t->id, ".part"));
+    word(c, "--from");
+    own(c, from);
+    word(c, "--data");
+    own(c, mem_strdup(clean));
+    word(c, "--limit");
+    word(c, given_value(&by->tune, "pair-limit"));
+    word(c, "--pairs");
+    own(c, mem_printf("%s,%s", clean, protected));
+    options(c, &by->tune);
+    word(c, "--out");
+    tree_path(c, b, tree, ".part" BENCH_TUNED_WEIGHTS);
+}
+
+static void purify(struct command *c, const struct train_bench *b, int tree)
+{
+    int images = bench_images_of(b, tree), source = b->tree[tree].source;
+    begin(c, b, "purify", NULL);
+    threads(c, b);
+    word(c, "--force");
+    word(c, "--profile");
+    if (images == source)
+        word(c, b->tree[tree].by->profile);
+    else
+        tree_path(c, b, source, BENCH_TUNED_PROFILE);
+    word(c, "--cache");
+    word(c, b->cache);
+    tree_path(c, b, images, "");
+    tree_path(c, b, tree, ".part");
+}
+
+void command_tree(struct command *c, const struct train_bench *b, int tree)
+{
+    static void (*const of[BENCH_TREE_KINDS])(struct command *, const struct train_bench *, int) = {
+        [BENCH_PROTECTED] = protect, [BENCH_TUNED] = tune, [BENCH_PURIFIED] = purify};
+    of[b->tree[tree].kind](c, b, tree);
 }
 
 void command_cell(struct command *c, const struct train_bench *b, const struct bench_cell *cell,
                   const struct given *given, bool resume)
 {
-    begin(c, b, "train");
+    begin(c, b, "train", NULL);
     word(c, "--json");
     if (resume) { /* its options, and its number of threads, are in its folder */
         word(c, "--resume");

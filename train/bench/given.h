@@ -29,6 +29,10 @@ status given_protect(struct given *g, const char *method, const char *key, const
    parameters are RECIPE-KEY. */
 status given_train(struct given *g, const char *key, const char *value, int line,
                    struct errmsg *e) MUST_USE;
+/* What `relearn restore train` takes, as tune-KEY; `pairs` is short for tune-pair-limit. NOT_FOUND:
+   this is no such key. */
+status given_tune(struct given *g, const char *key, const char *value, int line,
+                  struct errmsg *e) MUST_USE;
 /* Whether each recipe's parameter is one of the recipe that is given with them; *out_line is the
    line at fault. */
 status given_check_recipe(const struct given *g, int *out_line, struct errmsg *e) MUST_USE;

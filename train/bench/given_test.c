@@ -53,6 +53,21 @@ static void mistakes_say_what_there_is(void **state)
     toy_good(given_protect(&g, "lsp", "classes", "cat,dog", 1, &e), &e);
 }
 
+static void pairs_are_a_limit_of_the_restorers_training(void **state)
+{
+    (void)state;
+    static struct given g;
+    struct errmsg e = {""};
+    toy_good(given_tune(&g, "pairs", "500", 1, &e), &e);
+    toy_good(given_tune(&g, "tune-lr", "1e-3", 1, &e), &e);
+    assert_string_equal(given_value(&g, "pair-limit"), "500");
+    assert_string_equal(given_value(&g, "lr"), "0.001");
+    toy_bad(given_tune(&g, "pairs", "0", 1, &e), &e, "from 1");
+    toy_bad(given_tune(&g, "tune-data", "x", 1, &e), &e, "it has tune-batch");
+    assert_int_equal(given_tune(&g, "lr", "1", 1, &e), STATUS_NOT_FOUND);
+    assert_int_equal(g.n, 2);
+}
+
 static void parameters_of_another_recipe_are_found(void **state)
 {
     (void)state;
@@ -72,6 +87,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_are_written_in_one_way),
         cmocka_unit_test(mistakes_say_what_there_is),
+        cmocka_unit_test(pairs_are_a_limit_of_the_restorers_training),
         cmocka_unit_test(parameters_of_another_recipe_are_found),
     };
     return cmocka_run_group_tests_name("bench given", tests, NULL, NULL);

@@ -56,17 +56,27 @@ static status start_cell(struct work *w, struct job *j, struct command *c, struc
     return STATUS_OK;
 }
 
+/* A tuned tree is a folder that its command does not make. */
+static status start_tree(struct work *w, struct job *j, struct command *c, struct errmsg *e)
+{
+    const struct bench_tree *t = &w->b->tree[j->tree];
+    status st = STATUS_OK;
+    if (t->kind == BENCH_TUNED) {
+        AUTO(mem_free) char *part = bench_path(w->b, "trees", t->id, ".part");
+        st = part ? io_mkdirs(part, 0, e) : STATUS_NOMEM;
+    }
+    if (!st)
+        command_tree(c, w->b, j->tree);
+    return st;
+}
+
 status job_start(struct work *w, struct job *j, struct errmsg *e)
 {
     j->began_ns = time_mono_ns();
     if (j->cell < 0 && w->b->tree[j->tree].kind == BENCH_CLEAN)
         return tree_write_clean(w->b, (struct tree_tick){work_tick, w}, e);
     struct command c = {.n = 0};
-    status st = STATUS_OK;
-    if (j->cell >= 0)
-        st = start_cell(w, j, &c, e);
-    else
-        command_tree(&c, w->b, j->tree);
+    status st = j->cell >= 0 ? start_cell(w, j, &c, e) : start_tree(w, j, &c, e);
     if (!st)
         st = c.st ? c.st : spawn(w, j, &c, e);
     command_done(&c);

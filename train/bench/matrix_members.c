@@ -37,10 +37,24 @@ static status take_option(const struct matrix *m, struct matrix_member *w, bool 
         return strcmp(l->key, "method") == 0
                    ? check_method(w->method, l->line, e)
                    : given_protect(&w->given, w->method, l->key, l->value, l->line, e);
-    if (strcmp(l->key, "profile") != 0)
-        return given_train(&w->given, l->key, l->value, l->line, e);
-    w->line = l->line;
-    return set_profile(m, w, l->value);
+    if (strcmp(l->key, "profile") == 0) {
+        w->line = l->line;
+        return set_profile(m, w, l->value);
+    }
+    status st = given_tune(&w->tune, l->key, l->value, l->line, e);
+    return st == STATUS_NOT_FOUND ? given_train(&w->given, l->key, l->value, l->line, e) : st;
+}
+
+/* Tuning is of a profile's restorer, on so many pairs. */
+static status check_tune(const struct matrix_member *w, struct errmsg *e)
+{
+    if (w->tune.n && !given_value(&w->tune, "pair-limit"))
+        return errmsg_set(e, STATUS_INVALID, "tune-%s without pairs = N: on what?",
+                          w->tune.item[0].key);
+    if (w->tune.n && !w->profile)
+        return errmsg_set(e, STATUS_INVALID,
+                          "pairs without a profile: they tune the restorer of one");
+    return STATUS_OK;
 }
 
 /* The member that a section describes: section is its first line. */
@@ -60,6 +74,8 @@ static status read_section(const struct matrix *m, int section, bool protects,
         if (st)
             return matrix_fail(m, l->line, st, e);
     }
+    if (!st && (st = check_tune(w, e)))
+        return matrix_fail(m, w->tune.item[0].line, st, e);
     return st;
 }
 

@@ -85,6 +85,9 @@ static status profile_ids(const struct matrix *m, char (*id)[DIGEST_HEX_LEN + 1]
         if (!w->profile)
             continue;
         st = purify_profile_load(w->profile, p, e);
+        AUTO(mem_free) char *from = NULL;
+        if (!st && w->tune.n)
+            st = bench_tune_from(w, &from, e);
         if (st)
             return matrix_fail(m, w->line, st, e);
         digest_hex(&p->id, id[i]);
@@ -120,7 +123,7 @@ status bench_plan(struct train_bench *b, const char *pattern, struct errmsg *e)
     size_t rows = (size_t)m->n_protections, columns = (size_t)m->n_countermeasures;
     AUTO(mem_free)
     char(*profile_id)[DIGEST_HEX_LEN + 1] = mem_zalloc(columns, sizeof *profile_id);
-    b->tree = mem_zalloc(1 + rows * (1 + columns), sizeof *b->tree);
+    b->tree = mem_zalloc(1 + rows * (1 + 2 * columns), sizeof *b->tree);
     b->cell =
         mem_zalloc(rows * columns * (size_t)m->n_victims * (size_t)m->n_seeds, sizeof *b->cell);
     status st = profile_id && b->tree && b->cell ? profile_ids(m, profile_id, e) : STATUS_NOMEM;

@@ -5,6 +5,7 @@
  *
  *     clean     {"version", "data"}
  *     protected {"version", "source": {...}, "method", "options"}
+ *     tuned     {"version", "source": {...}, "profile", "tune"}
  *     purified  {"version", "source": {...}, "profile"}
  *     cell      {"version", "images": {...}, "test", "train"}
  */

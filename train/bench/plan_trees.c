@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-const char *const bench_tree_verbs[BENCH_TREE_KINDS] = {"copy", "protect", "purify"};
+const char *const bench_tree_verbs[BENCH_TREE_KINDS] = {"copy", "protect", "tune", "purify"};
 
 status plan_name(const json_t *description, char id[DIGEST_HEX_LEN + 1])
 {
@@ -57,11 +57,28 @@ status plan_add_protected(struct train_bench *b, const struct matrix_member *by,
     return add_tree(b, t, tree);
 }
 
+/* tree: the images whose pairs it learns from; then that of the restorer. */
+static status add_tuned(struct train_bench *b, const struct matrix_member *by,
+                        const char *profile_id, int *tree)
+{
+    const struct bench_tree t = {
+        .kind = BENCH_TUNED,
+        .source = *tree,
+        .by = by,
+        .description = json_pack("{s:s, s:O, s:s, s:o}", "version", RELEARN_VERSION, "source",
+                                 b->tree[*tree].description, "profile", profile_id, "tune",
+                                 given_json(&by->tune))};
+    return add_tree(b, t, tree);
+}
+
 status plan_add_purified(struct train_bench *b, const struct matrix_member *by,
                          const char *profile_id, int *tree)
 {
     if (!by->profile)
         return STATUS_OK;
+    status st = by->tune.n ? add_tuned(b, by, profile_id, tree) : STATUS_OK;
+    if (st)
+        return st;
     const struct bench_tree t = {
         .kind = BENCH_PURIFIED,
         .source = *tree,

@@ -63,7 +63,8 @@ static status cells_json(const struct table *t, json_t *cells, struct errmsg *e)
 static json_t *profile_json(const struct table *t, int countermeasure)
 {
     const struct train_bench *b = t->b;
-    if (b->matrix.countermeasure[countermeasure].given.n)
+    const struct matrix_member *m = &b->matrix.countermeasure[countermeasure];
+    if (m->given.n || m->tune.n)
         return json_null();
     for (int i = 0; i < b->n_cells; i++) {
         const struct bench_tree *tree = &b->tree[b->cell[i].tree];

@@ -42,7 +42,8 @@ status tree_finish(const struct train_bench *b, int i, double seconds, struct tr
     double psnr_db = NAN;
     if (!part || !path)
         return STATUS_NOMEM;
-    status st = tree_measure(b, i, part, tick, &psnr_db, e);
+    status st = b->tree[i].kind == BENCH_TUNED ? bench_tuned_profile(b->tree[i].by, part, e)
+                                               : tree_measure(b, i, part, tick, &psnr_db, e);
     if (st)
         return errmsg_prefix(e, st, "%s", part);
     AUTO(mem_free) char *said = bench_path(b, "trees", b->tree[i].id, ".part.purification.json");

@@ -19,11 +19,13 @@ void tree_remove_folder(const char *path)
     (void)nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS); /* what stays is named by no stamp */
 }
 
-/* A tree, and while it is not there, what it is made of and compared with. */
+/* A tree, and while it is not there, what its making reads. */
 static void need(const struct train_bench *b, int i, bool *needed)
 {
-    for (needed[i] = true; !tree_ready(b, i) && b->tree[i].source >= 0; i = b->tree[i].source)
-        needed[b->tree[i].source] = needed[0] = true;
+    int reads[BENCH_NEEDS_MAX], n = tree_ready(b, i) ? 0 : bench_needs(b, i, reads);
+    needed[i] = true;
+    for (int k = 0; k < n; k++)
+        need(b, reads[k], needed);
 }
 
 static void remove_record(const struct train_bench *b, const char *id, const char *tail)

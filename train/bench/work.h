@@ -42,7 +42,7 @@ struct command {
     status st; /* the first failure; adding after it does nothing */
 };
 void command_done(struct command *c);
-/* relearn protect or relearn purify, into the tree's place aside. */
+/* relearn protect, restore train or purify, into the tree's place aside. */
 void command_tree(struct command *c, const struct train_bench *b, int tree);
 /* relearn train; resume: goes on with the cell's run. */
 void command_cell(struct command *c, const struct train_bench *b, const struct bench_cell *cell,

@@ -1,16 +1,23 @@
 /* What can begin. */
 #include "bench/work.h"
 
-/* The first of the trees that a cell needs which is not there; -1: all are. */
+#include <assert.h>
+
+/* The tree to make first, so that this one will be there; -1: it is. */
 static int missing_tree(const struct train_bench *b, int tree)
 {
-    int missing = -1;
-    for (; tree >= 0 && !tree_ready(b, tree); tree = b->tree[tree].source)
-        missing = tree;
-    return missing > 0 && !tree_ready(b, 0) ? 0 : missing;
+    if (tree_ready(b, tree))
+        return -1;
+    int needs[BENCH_NEEDS_MAX], n = bench_needs(b, tree, needs);
+    for (int i = 0; i < n; i++) {
+        int missing = missing_tree(b, needs[i]);
+        if (missing >= 0)
+            return missing;
+    }
+    return tree;
 }
 
-/* Claims a tree or a cell and starts it. BUSY: somebody is at it, or its source has just gone. */
+/* Claims a tree or a cell and starts it. BUSY: somebody is at it, or what it reads has just gone. */
 static status begin(struct work *w, int tree, int cell)
 {
     const struct train_bench *b = w->b;
@@ -18,15 +25,20 @@ static status begin(struct work *w, int tree, int cell)
     while (j->used)
         j++;
     struct errmsg e = {""};
-    int reads = cell >= 0 ? b->cell[cell].tree : b->tree[tree].source;
-    const char *const needs[CLAIM_NEEDS_MAX] = {reads >= 0 ? b->tree[reads].id : NULL,
-                                                cell < 0 && reads >= 0 ? b->tree[0].id : NULL};
+    int reads[BENCH_NEEDS_MAX] = {cell >= 0 ? b->cell[cell].tree : -1};
+    int n = cell >= 0 ? 1 : bench_needs(b, tree, reads);
+    const char *needs[CLAIM_NEEDS_MAX] = {NULL};
+    static_assert((int)BENCH_NEEDS_MAX <= (int)CLAIM_NEEDS_MAX, "a claim has room for all");
+    for (int i = 0; i < n; i++)
+        needs[i] = b->tree[reads[i]].id;
     *j = (struct job){.tree = tree, .cell = cell};
     status st = claim_take(w->claims, job_id(w, j), needs, CLAIM_STALE_S, &j->claim, &e);
     if (st == STATUS_BUSY)
         return st;
     j->used = true;
-    bool gone = !st && reads >= 0 && (!tree_ready(b, reads) || (needs[1] && !tree_ready(b, 0)));
+    bool gone = false;
+    for (int i = 0; i < n && !st; i++)
+        gone |= !tree_ready(b, reads[i]);
     bool made = !st && (cell >= 0 ? bench_there(b, "results", b->cell[cell].id, ".json")
                                   : tree_ready(b, tree));
     if (gone || made) {
