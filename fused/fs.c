@@ -40,7 +40,7 @@ bool fs_is_recent(int64_t ns)
 int64_t fs_changed_ns(const struct stat *sb)
 {
     struct cache_file_id id = fused_file_id(sb);
-    return id.mtime_ns > id.ctime_ns ? id.mtime_ns : id.ctime_ns;
+    return fused_changed_ns(&id);
 }
 
 double fs_timeout(const struct fs *fs, const struct stat *sb)

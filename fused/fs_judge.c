@@ -49,10 +49,9 @@ static bool remember(struct fs *fs, struct node *n, const struct fused_file *fil
         fs_note(fs, file);
     bool many = verdict->list.count > 0;
     bool stored = many ? all || (!before && known.stored) : fused_is_cached(fs->pipeline, verdict);
-    int64_t changed = file->id.mtime_ns > file->id.ctime_ns ? file->id.mtime_ns : file->id.ctime_ns;
     known = (struct node_known){.group = verdict->group,
                                 .many = many,
-                                .unsettled = fs_is_recent(changed),
+                                .unsettled = fs_is_recent(fused_changed_ns(&file->id)),
                                 .stored = stored,
                                 .has_source = verdict->has_source,
                                 .size = verdict->size,

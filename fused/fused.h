@@ -144,6 +144,8 @@ enum { FUSED_PAD = 0xff };
 /* The identity of an open file as its fstat says it. */
 struct cache_file_id fused_file_id(const struct stat *sb);
 bool fused_same_file(const struct cache_file_id *a, const struct cache_file_id *b);
+/* When it last changed: the later of its times, since mtime can be set. */
+int64_t fused_changed_ns(const struct cache_file_id *id);
 
 /* An open source file and what is known of it. fd and name are the caller's. */
 struct fused_file {

@@ -70,8 +70,7 @@ static bool is_in_motion(const struct handle *h)
 {
     const struct cache_file_id *id = &h->file.id;
     bool suspect = h->kind != HANDLE_LIST && table_has_changed(h->fs->table, h->node);
-    return (suspect || id->size == 0) &&
-           fs_is_recent(id->mtime_ns > id->ctime_ns ? id->mtime_ns : id->ctime_ns);
+    return (suspect || id->size == 0) && fs_is_recent(fused_changed_ns(id));
 }
 
 static void opening_ready(struct opening *o)

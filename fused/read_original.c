@@ -3,6 +3,7 @@
  * have become an image, and none is shown unpurified.
  */
 #include "handle.h"
+#include "pipeline.h"
 
 #include <errno.h>
 
@@ -47,17 +48,6 @@ static status read_bytes(const struct handle *h, size_t size, uint64_t off, uint
     return fused_read_original(f->fd, f->id.size, f->verdict.size, out, size, off, out_n);
 }
 
-/* Whether the file is no longer what was looked at. */
-static bool has_changed(const struct handle *h, const struct cache_file_id *id)
-{
-    struct stat sb;
-    struct cache_file_id now;
-    if (fstat(h->file.fd, &sb) < 0)
-        return true;
-    now = fused_file_id(&sb);
-    return !fused_same_file(&now, id);
-}
-
 int read_original_bytes(const struct handle *h, size_t size, off_t off, uint8_t **out,
                         size_t *out_n)
 {
@@ -68,7 +58,7 @@ int read_original_bytes(const struct handle *h, size_t size, off_t off, uint8_t 
     int err = data ? check_original(h, &id) : ENOMEM;
     for (int i = 0; !err && i < TRIES; i++) {
         err = fs_errno(read_bytes(h, size, from, data, out_n));
-        if (err || !has_changed(h, &id))
+        if (err || source_unchanged(h->file.fd, &id) == STATUS_OK)
             break;
         err = check_original(h, &id);
     }

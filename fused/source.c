@@ -28,6 +28,11 @@ bool fused_same_file(const struct cache_file_id *a, const struct cache_file_id *
            a->mtime_ns == b->mtime_ns && a->ctime_ns == b->ctime_ns;
 }
 
+int64_t fused_changed_ns(const struct cache_file_id *id)
+{
+    return id->mtime_ns > id->ctime_ns ? id->mtime_ns : id->ctime_ns;
+}
+
 bool source_is_at_fault(status st)
 {
     return st == STATUS_CORRUPT || st == STATUS_UNSUPPORTED || st == STATUS_LIMIT;
