@@ -187,6 +187,6 @@ P
     relearn umount "$m"
     relearn scan -q -p restore "$DATA/images" | grep -q '^19 images to purify'
     relearn profile show --json --cost restore | "$PY" -c 'import json,sys; j=json.load(sys.stdin); assert j["evaluations"]==2'
-    run relearn profile new --set chain=restore,grey x
-    [ "$status" -eq 2 ] && [[ $output == *"model is missing"* ]]
+    run relearn profile new --set chain=restore,grey --set model=none x
+    [ "$status" -eq 1 ] && [[ $output == *"models/none.safetensors"* ]]
 }

@@ -30,6 +30,7 @@ struct restore {
     struct pairs pairs; /* n 0: none */
     size_t row;         /* values of one image */
     float *x, *target;  /* inputs: (batch,size/2,size/2,4C) */
+    float *weight;      /* input: (batch,4C), one number for an image: of what is left of it */
     const float *predicted;
     struct restore_group *group;     /* (groups) of the step at hand */
     struct family_group *crafted_of; /* (groups): those of one family, which makes them at once */

@@ -19,6 +19,19 @@ static struct nn_rng group_stream(const struct restore *r, enum stream purpose, 
     return stream(r->fit.opt->seed, purpose, (uint64_t)r->fit.step << 16 | (uint64_t)group);
 }
 
+/* What is left of an image whose perturbation is larger than published bounds allow, as that of a
+   blur is, counts as if it had that size: or few such images would be all of the loss. */
+static void weigh(const struct restore *r, int i, const float *delta)
+{
+    int n = 4 * r->cfg.in_channels;
+    double sum = 0;
+    for (size_t p = 0; p < r->row; p++)
+        sum += (double)delta[p] * delta[p];
+    double most = most_amplitude / PURIFY_RESTORER_GREYS, rms = sqrt(sum / (double)r->row);
+    for (int c = 0; c < n; c++)
+        r->weight[i * n + c] = rms > most ? (float)(most / rms) : 1;
+}
+
 /* Row i of the inputs: what carries something, and what that is. */
 static void put(const struct restore *r, int i, const uint8_t *clean, const uint8_t *carrying)
 {
@@ -30,6 +43,7 @@ static void put(const struct restore *r, int i, const uint8_t *clean, const uint
     for (size_t p = 0; p < r->row; p++)
         r->unfolded[p] = (float)(carrying[p] - clean[p]) / PURIFY_RESTORER_GREYS;
     purify_restorer_fold(r->unfolded, size, size, c, r->target + at);
+    weigh(r, i, r->unfolded);
 }
 
 /* Grey levels of a row that the loader gave as parts of 1. */

@@ -104,16 +104,17 @@ static status open_data(struct restore *r, struct errmsg *e)
 }
 
 /* The loss that train.h derives. */
-static struct nn_val loss_of(const struct restore *r, struct nn_val predicted, struct nn_val target)
+static struct nn_val loss_of(const struct restore *r, struct nn_val predicted, struct nn_val target,
+                             struct nn_val weight)
 {
     struct nn_graph *g = r->fit.graph;
     int k = r->opt->group;
-    struct nn_val loss = nn_mean(g, nn_mse(g, predicted, target));
+    struct nn_val rest = nn_mul_nc(g, nn_sub(g, predicted, target), weight);
+    struct nn_val loss = nn_mean(g, nn_mul(g, rest, rest));
     if (k == 1 || r->opt->coherence == 0)
         return loss;
     /* (groups,K,1,values): the mean over K is a mean over space. */
-    struct nn_val rest = nn_reshape(g, nn_sub(g, predicted, target),
-                                    nn_shape4(restore_groups(r), k, 1, (int)r->row));
+    rest = nn_reshape(g, rest, nn_shape4(restore_groups(r), k, 1, (int)r->row));
     struct nn_val alike = nn_global_avg_pool(g, rest);
     struct nn_val square = nn_mean(g, nn_mul(g, alike, alike));
     return nn_add(g, loss, nn_affine(g, square, r->opt->coherence * (float)k, 0));
@@ -129,13 +130,16 @@ static status build(struct restore *r, struct errmsg *e)
         return st;
     struct nn_val x = nn_input(f->graph, "x", NN_F32, shape);
     struct nn_val target = nn_input(f->graph, "target", NN_F32, shape);
+    struct nn_val weight =
+        nn_input(f->graph, "weight", NN_F32, nn_shape2(f->batch, 4 * r->cfg.in_channels));
     struct nn_val predicted = purify_restorer_build(f->graph, &r->cfg, x);
     nn_output(f->graph, predicted, "predicted");
-    st = train_fit_plan(f, loss_of(r, predicted, target), e);
+    st = train_fit_plan(f, loss_of(r, predicted, target, weight), e);
     if (st)
         return st;
     r->x = nn_plan_data(f->plan, x);
     r->target = nn_plan_data(f->plan, target);
+    r->weight = nn_plan_data(f->plan, weight);
     r->predicted = nn_plan_data(f->plan, predicted);
     return STATUS_OK;
 }

@@ -458,6 +458,9 @@ status train_diffusion_sample(const struct train_sample_options *opt, struct err
  * and with the defaults (coherence 1, K 4) what is alike counts 2.5 times as much as what is not. (A
  * family whose perturbation depends on the image does the same to all images of a group.)
  *
+ * Where the perturbation of an image is larger than 16 grey levels (root of the mean square), as
+ * that of a blur, its r is divided by that size first, in units of 16: it counts no more than another.
+ *
  * Family `gradients` trains networks of its own on the way: for every 2,000 steps small classifiers,
  * each for a short while on a few of the images, with the images' folders or random numbers as
  * labels; what is put on images are steps along their gradients. They are a function of the seed and

@@ -14,9 +14,6 @@ static status finish(void *values, const char **out_key, struct errmsg *e)
     AUTO(nn_file_close) struct nn_file *f = NULL;
     struct purify_restorer cfg;
     *out_key = "model";
-    if (!v->model[0])
-        return errmsg_set(e, STATUS_INVALID,
-                          "model is missing: none is shipped, relearn restore train makes one");
     status st = weights_read(v->model, &f, &v->model_digest, e);
     return st ? st : purify_restorer_from_file(f, &cfg, e);
 }
@@ -64,7 +61,7 @@ static status plan(const void *values, const struct digest *id, void **out, stru
 
 #define ROW(member) offsetof(struct restore, member)
 static const struct param rows[] = {
-    {"model", PARAM_TEXT, ROW(model), .standard = "",
+    {"model", PARAM_TEXT, ROW(model), .standard = "restore",
      .about = "the restorer: a safetensors file, or the name of a shipped model"},
     {"gain", PARAM_FLOAT, ROW(how.gain), .lo = 0, .hi = 16, .standard = "1",
      .about = "how many times the prediction is subtracted"},

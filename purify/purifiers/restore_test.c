@@ -62,7 +62,7 @@ static void refuses(void **state)
     static const struct {
         const char *text, *what;
     } bad[] = {
-        {"[purify]\nchain = restore\n", "model is missing"},
+        {"[purify]\nchain = restore\n[restore]\nmodel =\n", "models/.safetensors"},
         {"[purify]\nchain = restore\n[restore]\nmodel = ./no.safetensors\n", "no.safetensors"},
         {"[purify]\nchain = restore\n[restore]\nmodel = ./unet.safetensors\n",
          ":4: the weights are those of a ddpm-unet, not of a restorer"},

@@ -61,7 +61,8 @@ status bench_out_folder(const struct train_bench_options *opt, struct train_benc
 /* INVALID: it lies in the data, which are never written. */
 status bench_check_out(const struct train_bench *b, struct errmsg *e) MUST_USE;
 
-#define BENCH_TUNED_WEIGHTS "/restorer.safetensors" /* in a tuned tree; with .checkpoint, half made */
+#define BENCH_TUNED_WEIGHTS                                                                        \
+    "/restorer.safetensors" /* in a tuned tree; with .checkpoint, half made */
 #define BENCH_TUNED_PROFILE "/tuned.ini"
 
 /* ---- needs.c ---- */

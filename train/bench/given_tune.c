@@ -13,7 +13,8 @@ struct tuning {
 };
 #define ROW(key, kind, least, most)                                                                \
     {                                                                                              \
-#key, kind, offsetof(struct tuning, key), .lo = least, .hi = most, .standard = "", .about = ""     \
+#key, kind, offsetof(struct tuning, key), .lo = least, .hi = most, .standard = "",         \
+                                                  .about = ""                                      \
     }
 static const struct param tune_rows[] = {
     ROW(batch, PARAM_INT, 1, 1 << 20),

@@ -19,7 +19,7 @@ struct matrix_member {
     char *profile;      /* of a countermeasure: a name or a path, NULL: nothing is purified */
     int line;           /* where that is said, or the list that has the name */
     struct given given; /* options of `relearn protect`, or `relearn train` */
-    struct given tune;  /* of a countermeasure: options of `relearn restore train`, for the profile's
+    struct given tune; /* of a countermeasure: options of `relearn restore train`, for the profile's
                            restorer and pairs of the protected images; none: it is used as it is */
 };
 

@@ -61,13 +61,13 @@ status plan_add_protected(struct train_bench *b, const struct matrix_member *by,
 static status add_tuned(struct train_bench *b, const struct matrix_member *by,
                         const char *profile_id, int *tree)
 {
-    const struct bench_tree t = {
-        .kind = BENCH_TUNED,
-        .source = *tree,
-        .by = by,
-        .description = json_pack("{s:s, s:O, s:s, s:o}", "version", RELEARN_VERSION, "source",
-                                 b->tree[*tree].description, "profile", profile_id, "tune",
-                                 given_json(&by->tune))};
+    const struct bench_tree t = {.kind = BENCH_TUNED,
+                                 .source = *tree,
+                                 .by = by,
+                                 .description =
+                                     json_pack("{s:s, s:O, s:s, s:o}", "version", RELEARN_VERSION,
+                                               "source", b->tree[*tree].description, "profile",
+                                               profile_id, "tune", given_json(&by->tune))};
     return add_tree(b, t, tree);
 }
 
