@@ -361,7 +361,7 @@ struct purify_weights {
 };
 /* The i-th file of weights; false: there are fewer. */
 bool purify_profile_weights(const struct purify_profile *p, int i, struct purify_weights *out);
-/* The file of the model of a purifier of the chain, such as "restore"; for mem_free. INVALID: the
+/* The file of the model of a purifier of the chain, by its name; for mem_free. INVALID: the
    chain has none of that name, or it has no model. */
 status purify_profile_model(const struct purify_profile *p, const char *purifier, char **out,
                             struct errmsg *e) MUST_USE;
