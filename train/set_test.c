@@ -123,6 +123,23 @@ static void limit_is_balanced(void **state)
     train_set_free(s);
 }
 
+/* Folders stand together in a flat list, in whatever order. */
+static void limit_of_a_flat_tree_takes_from_all_of_it(void **state)
+{
+    (void)state;
+    toy_tree("spread", 3, 4, 8, 1, 2);
+    struct train_data_options d = {.dir = toy_path("spread"), .flat = true};
+    struct train_set *all = open_ok(d);
+    for (d.limit = 1; d.limit <= 12; d.limit++) {
+        struct train_set *s = open_ok(d);
+        assert_int_equal(train_set_info(s).samples, d.limit);
+        for (int i = 0; i < d.limit; i++)
+            assert_string_equal(train_set_path(s, i), train_set_path(all, i * 12 / d.limit));
+        train_set_free(s);
+    }
+    train_set_free(all);
+}
+
 static void refuses_trees_that_are_no_data(void **state)
 {
     (void)state;
@@ -297,6 +314,7 @@ int main(void)
         cmocka_unit_test(convert_goes_both_ways),
         cmocka_unit_test(lists_in_imagefolder_order),
         cmocka_unit_test(limit_is_balanced),
+        cmocka_unit_test(limit_of_a_flat_tree_takes_from_all_of_it),
         cmocka_unit_test(refuses_trees_that_are_no_data),
         cmocka_unit_test(names_the_image_of_another_size),
         cmocka_unit_test(skips_damaged_files_only_when_told),
