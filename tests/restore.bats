@@ -92,7 +92,7 @@ train() { # OPTION...
     train --out plain --steps 5
     train --out r --steps 5 --augment jpeg:least=50:most=95:p=0.5
     grep -aq '"train.augment":"jpeg:least=50:most=95:p=0.5"' r
-    ! grep -aq train.augment plain
+    ! grep -aq train.augment plain || false
     RELEARN_FAULT=crash:5 run train --out s --steps 30 --save-every 10 --augment jpeg
     run train --out s --steps 30 --save-every 10 --resume
     [ "$status" -eq 2 ]

@@ -74,8 +74,9 @@ int bench_needs(const struct train_bench *b, int tree, int out[BENCH_NEEDS_MAX])
 int bench_images_of(const struct train_bench *b, int tree);
 
 /* ---- tuned.c ---- */
-/* The weights that are fine-tuned, those of the profile's restorer; for mem_free. INVALID: it has
-   none. */
+/* The weights of a profile's restorer, for mem_free. INVALID: it has none. */
+status bench_restorer(const struct purify_profile *p, char **out, struct errmsg *e) MUST_USE;
+/* Those that are fine-tuned: of the countermeasure's profile. */
 status bench_tune_from(const struct matrix_member *by, char **out, struct errmsg *e) MUST_USE;
 /* Writes the profile that uses a tuned tree's weights into dir, where the tree stands. */
 status bench_tuned_profile(const struct matrix_member *by, const char *dir,

@@ -98,7 +98,7 @@ static void tune(struct command *c, const struct train_bench *b, int tree)
     word(c, "--from");
     own(c, from);
     word(c, "--data");
-    own(c, mem_strdup(clean));
+    tree_path(c, b, 0, "");
     word(c, "--limit");
     word(c, given_value(&by->tune, "pair-limit"));
     word(c, "--pairs");

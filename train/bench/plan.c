@@ -87,7 +87,7 @@ static status profile_ids(const struct matrix *m, char (*id)[DIGEST_HEX_LEN + 1]
         st = purify_profile_load(w->profile, p, e);
         AUTO(mem_free) char *from = NULL;
         if (!st && w->tune.n)
-            st = bench_tune_from(w, &from, e);
+            st = bench_restorer(p, &from, e);
         if (st)
             return matrix_fail(m, w->line, st, e);
         digest_hex(&p->id, id[i]);

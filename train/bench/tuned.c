@@ -1,8 +1,6 @@
 /* A profile whose restorer is fine-tuned on pairs of a protected tree. */
 #include "bench/bench.h"
 
-#include <string.h>
-
 #define RESTORER "restore" /* in the profile's chain */
 
 static status load(const struct matrix_member *by, struct purify_profile **out, struct errmsg *e)
@@ -11,11 +9,16 @@ static status load(const struct matrix_member *by, struct purify_profile **out, 
     return p ? purify_profile_load(by->profile, p, e) : STATUS_NOMEM;
 }
 
+status bench_restorer(const struct purify_profile *p, char **out, struct errmsg *e)
+{
+    return purify_profile_model(p, RESTORER, out, e);
+}
+
 status bench_tune_from(const struct matrix_member *by, char **out, struct errmsg *e)
 {
     AUTO(mem_free) struct purify_profile *p = NULL;
     status st = load(by, &p, e);
-    return st ? st : purify_profile_model(p, RESTORER, out, e);
+    return st ? st : bench_restorer(p, out, e);
 }
 
 status bench_tuned_profile(const struct matrix_member *by, const char *dir, struct errmsg *e)
