@@ -9,39 +9,52 @@
 
 #include "base/banned.h"
 
-/* Under the lock: replaces a claim that is void. BUSY: it is not, or is gone. */
-static status replace(const char *dir, const char *path, const char *text, int stale_s,
-                      struct errmsg *e)
+static status write_new(const char *path, const char *text)
+{
+    AUTO(fd_close) int fd = -1;
+    status st = io_open(AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL, 0666, &fd);
+    if (!st)
+        st = io_write(fd, text, strlen(text));
+    if (st && fd >= 0)
+        (void)unlink(path);
+    return st;
+}
+
+/*
+ * Under the lock: replaces a claim that is void. BUSY: it is not, or is gone. All who do that write the
+ * same file aside: what one left who was killed here goes when the claim, void as before, is taken.
+ */
+static status replace(const char *dir, const char *path, const char *text, int stale_s)
 {
     AUTO(mem_free) char *lock = mem_printf("%s/" CLAIM_LOCK, dir);
+    AUTO(mem_free) char *aside = mem_printf("%s.aside", path);
     AUTO(fd_close) int fd = lock ? open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0666) : -1;
+    if (!lock || !aside)
+        return STATUS_NOMEM;
     if (fd < 0)
-        return lock ? status_from_errno(errno) : STATUS_NOMEM;
+        return status_from_errno(errno);
     while (flock(fd, LOCK_EX) < 0)
         if (errno != EINTR)
             return STATUS_BUSY; /* a file system without locks: void claims stay */
     AUTO(mem_free) char *there = claim_read(path);
     if (!there || !claim_is_void(dir, path, there, stale_s))
         return STATUS_BUSY;
-    return io_write_file(path, text, strlen(text), e);
+    (void)unlink(aside);
+    status st = write_new(aside, text);
+    return st ? st : io_rename(AT_FDCWD, aside, path);
 }
 
 static status create(const char *dir, const char *path, const char *text, int stale_s,
                      struct errmsg *e)
 {
-    AUTO(fd_close) int fd = -1;
-    status st = io_open(AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL, 0666, &fd);
+    status st = write_new(path, text);
     if (st == STATUS_EXISTS) {
         AUTO(mem_free) char *there = claim_read(path);
-        if (!there || !claim_is_void(dir, path, there, stale_s))
-            return STATUS_BUSY;
-        return replace(dir, path, text, stale_s, e);
+        st = there && claim_is_void(dir, path, there, stale_s) ? replace(dir, path, text, stale_s)
+                                                               : STATUS_BUSY;
     }
-    if (!st)
-        st = io_write(fd, text, strlen(text));
-    if (st && fd >= 0)
-        (void)unlink(path);
-    return st ? errmsg_set(e, st, "cannot write %s: %s", path, status_text(st)) : STATUS_OK;
+    return st && st != STATUS_BUSY ? errmsg_set(e, st, "cannot write %s: %s", path, status_text(st))
+                                   : st;
 }
 
 status claim_take(const char *dir, const char *id, const char *const needs[CLAIM_NEEDS_MAX],

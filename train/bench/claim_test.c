@@ -75,6 +75,21 @@ static void age(const char *name, int seconds)
     assert_int_equal(utimensat(AT_FDCWD, toy_path(name), then, 0), 0);
 }
 
+/* Of one who was killed while it wrote its claim aside nothing is left when the next one is done. */
+static void a_takeover_that_was_killed_leaves_nothing(void **state)
+{
+    (void)state;
+    static const char gone[] = "host b\nplace elsewhere\npid 1\nstarted 1\nneeds - - -\n";
+    struct claim c;
+    toy_write("claims/v", gone, sizeof gone - 1);
+    age("claims/v", 700);
+    toy_write("claims/v.aside", gone, sizeof gone / 2);
+    assert_int_equal(take("v", &c), STATUS_OK);
+    claim_release(&c);
+    assert_false(toy_there("claims/v.aside"));
+    assert_false(toy_there("claims/v"));
+}
+
 static void what_nobody_touches_becomes_void(void **state)
 {
     (void)state;
@@ -117,6 +132,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_claim_is_one_processs),
         cmocka_unit_test(a_dead_processs_claim_is_taken_over_once),
+        cmocka_unit_test(a_takeover_that_was_killed_leaves_nothing),
         cmocka_unit_test(what_nobody_touches_becomes_void),
     };
     return cmocka_run_group_tests_name("bench claim", tests, setup, toy_teardown);
