@@ -53,11 +53,23 @@ static void grey_levels(const struct restore *r, const float *row, uint8_t *out)
         out[p] = (uint8_t)lroundf(row[p] * 255);
 }
 
-/* Image i of the batch with r->delta (in grey levels) put on. */
+static bool is_grey(const uint8_t *image, size_t row, size_t channels)
+{
+    bool grey = true;
+    for (size_t p = 0; p < row; p++)
+        grey &= image[p] == image[p - p % channels];
+    return grey;
+}
+
+/* Image i of the batch with r->delta (in grey levels) put on. Who protects a grey image leaves it grey:
+   it gets the perturbation of the first channel in all. */
 static void put_on(const struct restore *r, int i, const uint8_t *clean)
 {
+    size_t c = (size_t)r->cfg.in_channels;
+    bool grey = is_grey(clean, r->row, c);
     for (size_t p = 0; p < r->row; p++)
-        r->carrying[p] = protect_quantise(clean[p], r->delta[p] / 255, TRAIN_ROUND);
+        r->carrying[p] =
+            protect_quantise(clean[p], r->delta[grey ? p - p % c : p] / 255, TRAIN_ROUND);
     put(r, i, clean, r->carrying);
 }
 

@@ -242,6 +242,41 @@ static void what_is_shown_is_rounded_and_clipped(void **state)
     train_restore_done(&r);
 }
 
+/* A grey image gets one channel's perturbation in all; one with a single coloured value its own. */
+static void grey_images_stay_grey(void **state)
+{
+    (void)state;
+    struct train_restore_options o = options("x");
+    o.families = "white:1";
+    o.fit.batch = 4;
+    struct restore r;
+    set_up(&r, &o);
+    AUTO(mem_free) float *x = mem_zalloc(4 * r.row, sizeof *x);
+    for (size_t p = 0; p < 4 * r.row; p++)
+        x[p] = (float)(100 + p / 3 % 50) / 255;
+    x[r.row + 7] = 99.f / 255;
+    const struct train_batch b = {.n = 4, .x = x};
+    struct errmsg e = {""};
+    toy_good(train_restore_load(&r, &b, &e), &e);
+    float first[ROW], own[ROW], folded_first[ROW], folded_own[ROW];
+    for (int p = 0; p < ROW; p++) {
+        first[p] = roundf(r.delta[p - p % 3]);
+        own[p] = roundf(r.delta[p]);
+    }
+    purify_restorer_fold(first, SIZE, SIZE, 3, folded_first);
+    purify_restorer_fold(own, SIZE, SIZE, 3, folded_own);
+    for (int k = 0; k < 4; k++) {
+        int is[ROW], added[ROW], coloured = 0;
+        shown(&r, k, is, added);
+        for (int p = 0; p < ROW; p++) {
+            assert_in_range(added[p] - (int)(k == 1 ? folded_own : folded_first)[p] + 1, 0, 2);
+            coloured += added[p] != (int)folded_first[p];
+        }
+        assert_true(k == 1 ? coloured > ROW / 4 : coloured <= ROW / 50);
+    }
+    train_restore_done(&r);
+}
+
 /* Pairs: what is shown is the protected half; on other images it is what the halves differ by. */
 static void pairs_are_shown_as_they_are(void **state)
 {
@@ -590,6 +625,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(groups_carry_one_perturbation_in_8_bits),
         cmocka_unit_test(what_is_shown_is_rounded_and_clipped),
+        cmocka_unit_test(grey_images_stay_grey),
         cmocka_unit_test(pairs_are_shown_as_they_are),
         cmocka_unit_test(a_step_is_the_same_after_a_resume),
         cmocka_unit_test(the_loss_is_the_one_derived),
