@@ -104,6 +104,41 @@ nothing_left() { # OUT
     [[ ${lines[1]} =~ ^\ +clean\ $figure\ \ lsp\ $figure\ \ weak\ $figure$ ]]
 }
 
+# What the images of the tree are that was only diluted.
+more_trees() {
+    "$PY" - "$DATA/data" <<'PY'
+import glob, json, os, sys
+from PIL import Image
+for stamp in glob.glob("more/trees/*.json"):
+    said = json.load(open(stamp))["description"]
+    if "dilute" not in said or "method" not in said["source"]:
+        continue
+    count = {"weak": 0, sys.argv[1]: 0}
+    for path in glob.glob(stamp[:-5] + "/*/*.png"):
+        name = os.path.join(*path.split("/")[-2:])
+        where = "weak" if os.path.exists(os.path.join("weak", name)) else sys.argv[1]
+        count[where] += Image.open(path).tobytes() == Image.open(os.path.join(where, name)).tobytes()
+    print("%d as protected, %d as they were" % tuple(count.values()))
+PY
+}
+
+# Images 61 to 90 of the data are added to the 60 that were protected; the PSNR is of those.
+@test "bench: dilution adds clean images, which no figure but the accuracy sees" {
+    sed 's/^countermeasures = .*/countermeasures = none, median, more, both/; s/^protections = .*/protections = weak/' "$DATA/toy.ini" >more.ini
+    printf '[countermeasure more]\ndilute = 30\n[countermeasure both]\nprofile = median.ini\ndilute = 30\n' >>more.ini
+    cp "$DATA/median.ini" .
+    relearn bench -q -j 1 --data "$DATA/data" --test "$DATA/test" --out more --keep more.ini
+    relearn bench --data "$DATA/data" --test "$DATA/test" --out more --table --json more.ini >json
+    [ "$(json '[m["psnr"] == j["means"][i]["psnr"] for i, m in zip((0, 1, 0, 1), j["means"])]' <json)" = "[True, True, True, True]" ]
+    [ "$(json 'j["means"][0]["last"] != j["means"][2]["last"], j["means"][3]["profile"]' <json)" = "(True, None)" ]
+    relearn protect -q -j 1 --method lsp --patch 4 --eps 1 --limit 60 "$DATA/data" weak
+    [ "$(more_trees)" = "60 as protected, 30 as they were" ]
+    sed -i 's/^images = 60/images = 100/' more.ini
+    run relearn bench --data "$DATA/data" --test "$DATA/test" --out more --list more.ini
+    [ "$status" -eq 2 ]
+    [[ $output == *"more.ini:"*": dilute = 30: "*" has 120 images, of which images = 100 leaves 20"* ]]
+}
+
 @test "bench: what is measured is not measured again, and is what train says of such images" {
     local before
     before=$(stat -c '%n %y' "$DATA"/toy/results/*)

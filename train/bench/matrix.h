@@ -21,6 +21,8 @@ struct matrix_member {
     struct given given; /* options of `relearn protect`, or `relearn train` */
     struct given tune; /* of a countermeasure: options of `relearn restore train`, for the profile's
                            restorer and pairs of the protected images; none: it is used as it is */
+    int dilute;        /* of a countermeasure: clean images that are added; 0: none */
+    int dilute_line;
 };
 
 /* Keys of [bench] and [preset NAME]. */

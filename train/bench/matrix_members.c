@@ -1,6 +1,7 @@
 /* Protections and countermeasures: those that have a section, and those that are only named. */
 #include "bench/matrix.h"
 
+#include <stddef.h>
 #include <string.h>
 
 static status set_text(char **to, const char *text)
@@ -30,6 +31,10 @@ static status check_method(const char *method, int line, struct errmsg *e)
     return given_protect(&nothing, method, "seed", "0", line, e);
 }
 
+static const struct param dilute_row = {
+    "dilute",  PARAM_INT,       offsetof(struct matrix_member, dilute), .lo = 1,
+    .hi = 1e8, .standard = "1", .about = "clean images that are added"};
+
 static status take_option(const struct matrix *m, struct matrix_member *w, bool protects,
                           const struct matrix_line *l, struct errmsg *e)
 {
@@ -40,6 +45,10 @@ static status take_option(const struct matrix *m, struct matrix_member *w, bool 
     if (strcmp(l->key, "profile") == 0) {
         w->line = l->line;
         return set_profile(m, w, l->value);
+    }
+    if (strcmp(l->key, dilute_row.key) == 0) {
+        w->dilute_line = l->line;
+        return param_set_row(&dilute_row, w, l->value, e);
     }
     status st = given_tune(&w->tune, l->key, l->value, l->line, e);
     return st == STATUS_NOT_FOUND ? given_train(&w->given, l->key, l->value, l->line, e) : st;

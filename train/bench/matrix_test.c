@@ -19,7 +19,7 @@ static status read_text(const char *text, const char *preset, struct errmsg *e)
 #define LISTS "[bench]\nprotections = clean, lsp,\n  strong\ncountermeasures = none, grey, st\n"
 #define SECTIONS                                                                                   \
     "[protection strong]\nmethod = lsp\neps = 12\n[countermeasure st]\nrecipe = staged\n"          \
-    "profile = own.ini\n"
+    "profile = own.ini\ndilute = 30\n"
 
 static void sections_make_members(void **state)
 {
@@ -40,6 +40,8 @@ static void sections_make_members(void **state)
     assert_string_equal(m.countermeasure[2].profile, toy_path("own.ini"));
     assert_string_equal(given_value(&m.countermeasure[2].given, "recipe"), "staged");
     assert_string_equal(given_value(&m.train, "epochs"), "1");
+    assert_int_equal(m.countermeasure[1].dilute, 0);
+    assert_int_equal(m.countermeasure[2].dilute, 30);
     assert_int_equal(m.images, 40);
     assert_string_equal(m.victim[0], "resnet8");
     assert_int_equal(m.n_seeds, 2);
@@ -65,12 +67,15 @@ static void mistakes_name_their_line(void **state)
         {LISTS "[protection strong]\nmethod = lsp\nrounds = 2\n", NULL, "m.ini:7: lsp has no"},
         {LISTS, NULL, "m.ini:2: no protection is called \"strong\""},
         {LISTS SECTIONS "[protection unused]\nmethod = magic\n", NULL, "no protection is called"},
-        {LISTS SECTIONS "[protection unused]\nmethod = lsp\nx = 1\n", NULL, "m.ini:13: lsp has no"},
-        {LISTS SECTIONS "[countermeasure none]\nrecipe = staged\n", NULL, "m.ini:12: none is what"},
+        {LISTS SECTIONS "[protection unused]\nmethod = lsp\nx = 1\n", NULL, "m.ini:14: lsp has no"},
+        {LISTS SECTIONS "[countermeasure none]\nrecipe = staged\n", NULL, "m.ini:13: none is what"},
         {LISTS SECTIONS "[countermeasure unused]\nprofile = a\ntune-lr = 1\n", NULL,
-         "m.ini:13: tune-lr without pairs"},
+         "m.ini:14: tune-lr without pairs"},
         {LISTS SECTIONS "[countermeasure unused]\npairs = 9\n", NULL, "without a profile"},
-        {LISTS SECTIONS "[preset a]\nepochs = x\n", NULL, "m.ini:12: epochs"},
+        {LISTS SECTIONS "[countermeasure unused]\ndilute = 0\n", NULL,
+         "m.ini:13: dilute is \"0\", not a whole"},
+        {LISTS SECTIONS "[protection unused]\nmethod = lsp\ndilute = 9\n", NULL, "lsp has no"},
+        {LISTS SECTIONS "[preset a]\nepochs = x\n", NULL, "m.ini:13: epochs"},
         {LISTS SECTIONS "[preset a]\nepochs = 1\n", "b", "has no preset 'b'; it has a"},
         {"[bench]\nprotections = clean, clean\ncountermeasures = none\n", NULL, "listed twice"},
         {"[bench]\nprotections = clean lsp\ncountermeasures = none\n", NULL, "is no name"},

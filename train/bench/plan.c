@@ -76,7 +76,13 @@ static status add_cells_of(struct train_bench *b, struct bench_cell c, const cha
     return st;
 }
 
-static status profile_ids(const struct matrix *m, char (*id)[DIGEST_HEX_LEN + 1], struct errmsg *e)
+/* What a countermeasure's trees are named after, besides what the matrix says; "": nothing. */
+struct countermeasure {
+    char profile[DIGEST_HEX_LEN + 1]; /* its id */
+    char clean[DIGEST_HEX_LEN + 1];   /* of plan_add_diluted */
+};
+
+static status profile_ids(const struct matrix *m, struct countermeasure *out, struct errmsg *e)
 {
     AUTO(mem_free) struct purify_profile *p = mem_alloc(sizeof *p);
     status st = p ? STATUS_OK : STATUS_NOMEM;
@@ -90,13 +96,33 @@ static status profile_ids(const struct matrix *m, char (*id)[DIGEST_HEX_LEN + 1]
             st = bench_restorer(p, &from, e);
         if (st)
             return matrix_fail(m, w->line, st, e);
-        digest_hex(&p->id, id[i]);
+        digest_hex(&p->id, out[i].profile);
     }
     return st;
 }
 
-static status add_all(struct train_bench *b, char (*profile_id)[DIGEST_HEX_LEN + 1],
-                      const char *pattern, struct errmsg *e)
+static status clean_digests(const struct train_bench *b, struct countermeasure *out,
+                            struct errmsg *e)
+{
+    status st = STATUS_OK;
+    for (int i = 0; i < b->matrix.n_countermeasures && !st; i++) {
+        const struct matrix_member *w = &b->matrix.countermeasure[i];
+        AUTO(train_set_free) struct train_set *all = NULL;
+        struct digest digest;
+        if (!w->dilute)
+            continue;
+        st = bench_dilute_open(b, w->dilute, &all, e);
+        if (st)
+            return matrix_fail(&b->matrix, w->dilute_line, st, e);
+        st = train_set_digest(all, &digest, e);
+        if (!st)
+            digest_hex(&digest, out[i].clean);
+    }
+    return st;
+}
+
+static status add_all(struct train_bench *b, const struct countermeasure *by, const char *pattern,
+                      struct errmsg *e)
 {
     const struct matrix *m = &b->matrix;
     struct bench_cell c = {.seed = 0};
@@ -107,9 +133,11 @@ static status add_all(struct train_bench *b, char (*profile_id)[DIGEST_HEX_LEN +
         st = plan_add_protected(b, &m->protection[c.protection], &from);
         for (c.countermeasure = 0; c.countermeasure < m->n_countermeasures && !st;
              c.countermeasure++) {
+            const struct matrix_member *w = &m->countermeasure[c.countermeasure];
             c.tree = from;
-            st = plan_add_purified(b, &m->countermeasure[c.countermeasure],
-                                   profile_id[c.countermeasure], &c.tree);
+            st = plan_add_purified(b, w, by[c.countermeasure].profile, &c.tree);
+            if (!st)
+                st = plan_add_diluted(b, w, by[c.countermeasure].clean, &c.tree);
             if (!st)
                 st = add_cells_of(b, c, pattern, e);
         }
@@ -121,14 +149,15 @@ status bench_plan(struct train_bench *b, const char *pattern, struct errmsg *e)
 {
     const struct matrix *m = &b->matrix;
     size_t rows = (size_t)m->n_protections, columns = (size_t)m->n_countermeasures;
-    AUTO(mem_free)
-    char(*profile_id)[DIGEST_HEX_LEN + 1] = mem_zalloc(columns, sizeof *profile_id);
-    b->tree = mem_zalloc(1 + rows * (1 + 2 * columns), sizeof *b->tree);
+    AUTO(mem_free) struct countermeasure *by = mem_zalloc(columns, sizeof *by);
+    b->tree = mem_zalloc(1 + rows * (1 + 3 * columns), sizeof *b->tree);
     b->cell =
         mem_zalloc(rows * columns * (size_t)m->n_victims * (size_t)m->n_seeds, sizeof *b->cell);
-    status st = profile_id && b->tree && b->cell ? profile_ids(m, profile_id, e) : STATUS_NOMEM;
+    status st = by && b->tree && b->cell ? profile_ids(m, by, e) : STATUS_NOMEM;
     if (!st)
-        st = add_all(b, profile_id, pattern, e);
+        st = clean_digests(b, by, e);
+    if (!st)
+        st = add_all(b, by, pattern, e);
     for (int i = 0; i < b->n_cells && !st; i++)
         if (b->cell[i].chosen)
             return STATUS_OK;

@@ -7,6 +7,7 @@
  *     protected {"version", "source": {...}, "method", "options"}
  *     tuned     {"version", "source": {...}, "profile", "tune"}
  *     purified  {"version", "source": {...}, "profile"}
+ *     diluted   {"version", "source": {...}, "clean", "dilute"}
  *     cell      {"version", "images": {...}, "test", "train"}
  */
 #include "bench/bench.h"
@@ -20,5 +21,9 @@ status plan_add_protected(struct train_bench *b, const struct matrix_member *by,
                           int *tree) MUST_USE;
 status plan_add_purified(struct train_bench *b, const struct matrix_member *by,
                          const char *profile_id, int *tree) MUST_USE;
+
+/* clean: the digest of the images that are added, and of those before them in the data. */
+status plan_add_diluted(struct train_bench *b, const struct matrix_member *by, const char *clean,
+                        int *tree) MUST_USE;
 
 #endif
