@@ -139,6 +139,23 @@ PY
     [[ $output == *"more.ini:"*": dilute = 30: "*" has 120 images, of which images = 100 leaves 20"* ]]
 }
 
+# Seen from the matrix file; its name is in no cell.
+@test "bench: a countermeasure may begin with weights of a file" {
+    relearn train -q -j 1 --data "$DATA/data" --arch resnet8 --epochs 1 --batch 20 --out first
+    mkdir -p tables/weights
+    cp first/weights.safetensors tables/weights/one.safetensors
+    sed 's/^countermeasures = .*/countermeasures = none, tuned/; s/^protections = .*/protections = lsp/' "$DATA/toy.ini" >tables/t.ini
+    printf '[countermeasure tuned]\ninit = weights/one.safetensors\nlr = 0.01\n' >>tables/t.ini
+    relearn bench -q -j 1 --data "$DATA/data" --test "$DATA/test" --out tuned tables/t.ini >table
+    grep -Eq '^\| lsp \| [0-9.]+ \| [0-9.]+ \|$' table
+    grep -qh "\"init\": \"$(sha256sum <first/weights.safetensors | cut -d' ' -f1)\"" tuned/results/*.json
+    ! grep -q one.safetensors tuned/results/*.json || false
+    sed -i 's|weights/one|weights/two|' tables/t.ini
+    mv tables/weights/one.safetensors tables/weights/two.safetensors
+    run relearn bench --data "$DATA/data" --test "$DATA/test" --out tuned --list tables/t.ini
+    [ "${lines[-1]}" = "2 cells: 2 done, 0 open, 0 claimed, 0 failed" ]
+}
+
 @test "bench: what is measured is not measured again, and is what train says of such images" {
     local before
     before=$(stat -c '%n %y' "$DATA"/toy/results/*)

@@ -289,9 +289,10 @@ const struct train_recipe *train_recipe_at(int i); /* NULL past the end */
 /*
  * What a run keeps in RUNDIR:
  *
- * - config.json: every option, and classes, shape and digest of the data; the version and the
- *   machine; of images that `relearn protect` made what their protection.json says, and of images in
- *   a relearnfs mount profile, models and version that purified them;
+ * - config.json: every option, and classes, shape and digest of the data; path and digest of the
+ *   weights that it began with; the version and the machine; of images that `relearn protect` made
+ *   what their protection.json says, and of images in a relearnfs mount profile, models and version
+ *   that purified them;
  *
  * - log.jsonl: one line per epoch, in order; epoch 0 is the ACM of the random network, where the
  *   ACM is measured;
@@ -307,8 +308,11 @@ const struct train_recipe *train_recipe_at(int i); /* NULL past the end */
  */
 struct train_options {
     const char *data_dir, *test_dir /* NULL: none */, *out_dir;
-    const char *arch;                   /* of train_net_at */
-    const char *recipe;                 /* of train_recipe_at */
+    const char *arch;      /* of train_net_at */
+    const char *init_file; /* weights to begin with (fine-tuning): of the same network, any file of
+                              train_model_load. For other classes the last layer begins anew.
+                              NULL: random ones, by the seed */
+    const char *recipe;    /* of train_recipe_at */
     const struct param_arg *recipe_arg; /* its parameters; the last of a key counts */
     int n_recipe_args;
     int epochs, batch;

@@ -67,6 +67,9 @@ void matrix_done(struct matrix *m);
 /* "PATH:LINE: " before what e says. */
 status matrix_fail(const struct matrix *m, int line, status st, struct errmsg *e);
 
+/* A path in the file, as it is seen from there, for mem_free; NULL without memory. */
+char *matrix_path(const struct matrix *m, const char *value);
+
 /* ---- matrix_file.c: lines and sections ---- */
 /* Reads the lines; continued lists are joined by commas. */
 status matrix_load(struct matrix *m, const char *preset, struct errmsg *e) MUST_USE;

@@ -11,15 +11,11 @@ static status set_text(char **to, const char *text)
     return *to ? STATUS_OK : STATUS_NOMEM;
 }
 
-/* A path in the file is seen from the file. */
 static status set_profile(const struct matrix *m, struct matrix_member *w, const char *value)
 {
     size_t n = strlen(value);
-    const char *slash = strrchr(m->path, '/');
     bool is_path = strchr(value, '/') || (n > 4 && strcmp(value + n - 4, ".ini") == 0);
-    char *path = is_path && value[0] != '/' && slash
-                     ? mem_printf("%.*s/%s", (int)(slash - m->path), m->path, value)
-                     : mem_printf("%s%s", is_path && value[0] != '/' ? "./" : "", value);
+    char *path = is_path ? matrix_path(m, value) : mem_strdup(value);
     mem_free(w->profile);
     w->profile = path;
     return path ? STATUS_OK : STATUS_NOMEM;

@@ -12,6 +12,17 @@
  */
 #include "bench/bench.h"
 
+/* What a countermeasure is named after, besides what the matrix says; "": nothing. */
+struct plan_by {
+    char profile[DIGEST_HEX_LEN + 1]; /* its id */
+    char init[DIGEST_HEX_LEN + 1];    /* of the file with the first weights of its trainings */
+    char clean[DIGEST_HEX_LEN + 1];   /* of plan_add_diluted */
+};
+/* out (n_countermeasures), zeroed before. INVALID or NOT_FOUND, with the line: a file is not what it
+   should be, or not there. */
+status plan_countermeasures(const struct train_bench *b, struct plan_by *out,
+                            struct errmsg *e) MUST_USE;
+
 /* The SHA-256 of a description; NOMEM for NULL. */
 status plan_name(const json_t *description, char id[DIGEST_HEX_LEN + 1]) MUST_USE;
 
