@@ -270,7 +270,7 @@ PY
         [ "${lines[-1]}" = "84 cells: 0 done, 84 open, 0 claimed, 0 failed" ]
     done
     [ -n "$output" ]
-    for m in table1:110 table2:70 table3:77 pairs:32; do
+    for m in table1:121 table2:70 table3:77 pairs:32; do
         for preset in quick:1 paper:3; do
             run relearn bench --data "$DATA/data" --test "$DATA/test" --preset ${preset%:*} --list "${m%:*}"
             [ "$status" -eq 0 ]

@@ -125,6 +125,12 @@ static status make_plan(struct run *r, struct errmsg *e)
     return nn_optim_new(r->model->params, &oo, &r->optim);
 }
 
+static void change_image(const void *run, float *x)
+{
+    const struct run *r = run;
+    r->recipe->image(r, x);
+}
+
 static status make_loaders(struct run *r, struct errmsg *e)
 {
     const struct train_options *o = r->opt;
@@ -139,6 +145,8 @@ static status make_loaders(struct run *r, struct errmsg *e)
     lo.pad = o->pad;
     lo.flip = o->flip;
     lo.augment = augment.data;
+    lo.image = r->recipe->image ? change_image : NULL;
+    lo.image_arg = r;
     lo.seed = o->seed;
     st = train_loader_new(r->set, &lo, &r->loader, e);
     if (st || !r->test)
