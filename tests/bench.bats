@@ -270,7 +270,7 @@ PY
         [ "${lines[-1]}" = "84 cells: 0 done, 84 open, 0 claimed, 0 failed" ]
     done
     [ -n "$output" ]
-    for m in table1:121 table2:70 table3:77 pairs:32; do
+    for m in table1:121 table2:70 table3:77 table5:15 table6:15 pairs:32; do
         for preset in quick:1 paper:3; do
             run relearn bench --data "$DATA/data" --test "$DATA/test" --preset ${preset%:*} --list "${m%:*}"
             [ "$status" -eq 0 ]
@@ -282,6 +282,19 @@ PY
     run relearn bench --list table1
     [[ $output == *"weak st resnet8 0"* ]]
     rm table1
+}
+
+@test "bench: the purifiers of the ablation differ in their guidance alone" {
+    local p
+    guidance() { relearn profile show "$1" | grep -E '^(guidance|pixel_scale|perceptual_scale)' | cut -d' ' -f3 | paste -sd' '; }
+    rest() { relearn profile show "$1" | grep -vE '^(#|guidance|pixel_scale|perceptual_scale|percept )'; }
+    for p in paper-unguided paper-pixel paper-perceptual; do
+        [ "$(rest $p)" = "$(rest paper)" ]
+    done
+    [ "$(guidance paper-unguided)" = "none 0 0" ]
+    [ "$(guidance paper-pixel)" = "joint 6694 0" ]
+    [ "$(guidance paper-perceptual)" = "joint 0 6694" ]
+    [ "$(guidance paper)" = "joint 6694 6694" ]
 }
 
 @test "bench: a profile's restorer is fine-tuned on pairs, once for all victims" {
