@@ -139,6 +139,43 @@ PY
     [[ $output == *"more.ini:"*": dilute = 30: "*" has 120 images, of which images = 100 leaves 20"* ]]
 }
 
+# A mixture: another protection for each class, each on what the last one left.
+@test "bench: a protection may be on another, for classes of its own" {
+    cat >mix.ini <<'INI'
+[bench]
+images = 60
+protections = mix
+countermeasures = none
+victims = resnet8
+[train]
+epochs = 1
+batch = 20
+[protection mix]
+method = ops
+classes = bee,cat
+on = lsp-ants
+[protection lsp-ants]
+method = lsp
+patch = 4
+classes = ant
+INI
+    relearn bench -q -j 1 --data "$DATA/data" --test "$DATA/test" --out mix --keep mix.ini >table
+    grep -Eq '^\| mix \| [0-9.]+ \|$' table
+    relearn protect -q -j 1 --method lsp --patch 4 --classes ant --limit 60 "$DATA/data" first
+    relearn protect -q -j 1 --method ops --classes bee,cat first second
+    local stamp tree=
+    for stamp in mix/trees/*.json; do
+        [ "$(json 'j["description"].get("method")' <"$stamp")" != ops ] || tree=${stamp%.json}
+    done
+    [ -d "$tree" ]
+    diff -r -x protection.json "$tree" second
+    for c in ant bee cat; do # none is as it was
+        ! diff -rq "$tree/$c" "$DATA/data/$c" >same || false
+    done
+    [ "$(json 'j["description"]["images"]["source"]["method"], j["seconds"]["protect"] > 0' <mix/results/*.json)" = "('lsp', True)" ]
+    [ "$(json 'j["on"]["method"], j["on"]["part"]["classes"]' <second/protection.json)" = "('lsp', 'ant')" ]
+}
+
 # Seen from the matrix file; its name is in no cell.
 @test "bench: a countermeasure may begin with weights of a file" {
     relearn train -q -j 1 --data "$DATA/data" --arch resnet8 --epochs 1 --batch 20 --out first

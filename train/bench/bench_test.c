@@ -53,6 +53,8 @@ static void what_decides_a_cell_is_in_its_name(void **state)
         HEAD "own\nvictims = vgg16\n[countermeasure own]\nprofile = own.ini\n[train]\nlr = 0.1\n",
         HEAD "own\n[countermeasure own]\nprofile = own.ini\n[train]\nlr = 0.1\n"
              "[protection lsp]\nseed = 2\n",
+        HEAD "own\n[countermeasure own]\nprofile = own.ini\n[train]\nlr = 0.1\n"
+             "[protection lsp]\non = ops\n",
     };
     static const char fewer[] = HEAD "none, d\nimages = 4\n[countermeasure d]\npad = 1\n";
     static const char diluted[] =

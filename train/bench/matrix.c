@@ -101,7 +101,7 @@ void matrix_done(struct matrix *m)
         mem_free(m->lines[i].value);
     }
     mem_free(m->lines);
-    members_free(m->protection, m->n_protections);
+    members_free(m->protection, m->n_protections + m->n_more_protections);
     members_free(m->countermeasure, m->n_countermeasures);
     mem_free(m->path);
     *m = (struct matrix){.path = NULL};

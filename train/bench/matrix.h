@@ -21,7 +21,10 @@ struct matrix_member {
     struct given given; /* options of `relearn protect`, or `relearn train` */
     struct given tune; /* of a countermeasure: options of `relearn restore train`, for the profile's
                            restorer and pairs of the protected images; none: it is used as it is */
-    int dilute;        /* of a countermeasure: clean images that are added; 0: none */
+    char on[MATRIX_NAME_MAX]; /* of a protection: whose images are protected; "": clean ones, */
+    int on_line;
+    const struct matrix_member *source; /* and which that is; NULL */
+    int dilute; /* of a countermeasure: clean images that are added; 0: none */
     int dilute_line;
 };
 
@@ -56,6 +59,7 @@ struct matrix {
     struct given train;         /* of all cells */
     struct matrix_member *protection, *countermeasure;
     int n_protections, n_countermeasures;
+    int n_more_protections; /* behind those of the list: they are only the source of others */
     char victim[MATRIX_LIST_MAX][MATRIX_NAME_MAX];
     uint64_t seed[MATRIX_LIST_MAX];
     int n_victims, n_seeds;
@@ -97,5 +101,14 @@ status matrix_take_seeds(struct matrix *m, struct errmsg *e) MUST_USE;
 
 /* ---- matrix_members.c: protections and countermeasures ---- */
 status matrix_members(struct matrix *m, struct errmsg *e) MUST_USE;
+/* The one of w's name. */
+status matrix_member_read(const struct matrix *m, bool protects, struct matrix_member *w,
+                          struct errmsg *e) MUST_USE;
+
+/* ---- matrix_on.c ---- */
+/* How many protections may have to be added. */
+int matrix_count_on(const struct matrix *m);
+/* Sets the source of each protection, and adds those that no list has, for which there is room. */
+status matrix_link_on(struct matrix *m, struct errmsg *e) MUST_USE;
 
 #endif

@@ -34,6 +34,10 @@ static const struct param dilute_row = {
 static status take_option(const struct matrix *m, struct matrix_member *w, bool protects,
                           const struct matrix_line *l, struct errmsg *e)
 {
+    if (protects && strcmp(l->key, "on") == 0) {
+        w->on_line = l->line;
+        return matrix_name(l->value, strlen(l->value), w->on, e);
+    }
     if (protects)
         return strcmp(l->key, "method") == 0
                    ? check_method(w->method, l->line, e)
@@ -96,7 +100,7 @@ static status read_name(const struct matrix *m, bool protects, struct matrix_mem
     return st ? matrix_fail(m, w->line, st, e) : set_text(&w->method, w->name);
 }
 
-static status read_member(const struct matrix *m, bool protects, struct matrix_member *w,
+status matrix_member_read(const struct matrix *m, bool protects, struct matrix_member *w,
                           struct errmsg *e)
 {
     for (int i = 0; i < m->n_lines; i++) {
@@ -105,6 +109,21 @@ static status read_member(const struct matrix *m, bool protects, struct matrix_m
             return read_section(m, i, protects, w, e);
     }
     return read_name(m, protects, w, e);
+}
+
+/* Whether there is what a protection is on. */
+static status check_on(const struct matrix *m, const struct matrix_member *w, struct errmsg *e)
+{
+    AUTO(mem_free) struct matrix_member *source = w->on[0] ? mem_zalloc(1, sizeof *source) : NULL;
+    if (!w->on[0])
+        return STATUS_OK;
+    if (!source)
+        return STATUS_NOMEM;
+    memcpy(source->name, w->on, sizeof source->name);
+    source->line = w->on_line;
+    status st = matrix_member_read(m, true, source, e);
+    mem_free(source->method);
+    return st;
 }
 
 /* Sections that no list names are checked as well. */
@@ -123,6 +142,8 @@ static status check_sections(const struct matrix *m, bool protects, struct errms
             st = errmsg_set(e, STATUS_INVALID, "%s is what nothing is done to, and has no options",
                             name);
         st = st ? matrix_fail(m, l->line, st, e) : read_section(m, i, protects, w, e);
+        if (!st)
+            st = check_on(m, w, e);
         mem_free(w->method);
         mem_free(w->profile);
     }
@@ -136,7 +157,7 @@ static status read_list(const struct matrix *m, bool protects, struct matrix_mem
     for (int i = 0; i < n && !st; i++) {
         snprintf(w[i].name, sizeof w[i].name, "%s", names[i]);
         w[i].line = m->set[protects ? MATRIX_PROTECTIONS : MATRIX_COUNTERMEASURES]->line;
-        st = read_member(m, protects, &w[i], e);
+        st = matrix_member_read(m, protects, &w[i], e);
     }
     return st;
 }
@@ -147,9 +168,12 @@ status matrix_members(struct matrix *m, struct errmsg *e)
     status st = matrix_names(m, MATRIX_PROTECTIONS, names, &m->n_protections, e);
     if (st)
         return st;
-    m->protection = mem_zalloc((size_t)m->n_protections, sizeof *m->protection);
+    m->protection =
+        mem_zalloc((size_t)(m->n_protections + matrix_count_on(m)), sizeof *m->protection);
     st = m->protection ? read_list(m, true, m->protection, m->n_protections, names, e)
                        : STATUS_NOMEM;
+    if (!st)
+        st = matrix_link_on(m, e);
     if (!st)
         st = matrix_names(m, MATRIX_COUNTERMEASURES, names, &m->n_countermeasures, e);
     if (st)

@@ -49,6 +49,29 @@ static void sections_make_members(void **state)
     matrix_done(&m);
 }
 
+static void a_protection_may_be_on_another(void **state)
+{
+    (void)state;
+    struct errmsg e = {""};
+    toy_good(read_text("[bench]\nprotections = mixed, ops, plain\ncountermeasures = none\n"
+                       "[protection mixed]\nmethod = ops\nclasses = b\non = half\n"
+                       "[protection half]\nmethod = lsp\nclasses = a\non = ar\n"
+                       "[protection plain]\nmethod = ar\non = clean\n",
+                       NULL, &e),
+             &e);
+    assert_int_equal(m.n_protections, 3);
+    assert_int_equal(m.n_more_protections, 3);
+    const struct matrix_member *half = m.protection[0].source;
+    assert_string_equal(half->name, "half");
+    assert_string_equal(half->method, "lsp");
+    assert_string_equal(given_value(&half->given, "classes"), "a");
+    assert_string_equal(half->source->method, "ar");
+    assert_null(half->source->source);
+    assert_null(m.protection[1].source);
+    assert_null(m.protection[2].source->method);
+    matrix_done(&m);
+}
+
 static void mistakes_name_their_line(void **state)
 {
     (void)state;
@@ -75,6 +98,12 @@ static void mistakes_name_their_line(void **state)
         {LISTS SECTIONS "[countermeasure unused]\ndilute = 0\n", NULL,
          "m.ini:13: dilute is \"0\", not a whole"},
         {LISTS SECTIONS "[protection unused]\nmethod = lsp\ndilute = 9\n", NULL, "lsp has no"},
+        {LISTS SECTIONS "[protection unused]\nmethod = lsp\non = magic\n", NULL,
+         "m.ini:14: no protection is called \"magic\""},
+        {LISTS SECTIONS
+         "[protection lsp]\non = other\n[protection other]\nmethod = ops\non = lsp\n",
+         NULL, "m.ini:13: lsp is made on other, and that in the end on itself"},
+        {LISTS SECTIONS "[countermeasure unused]\non = lsp\n", NULL, "training has no 'on'"},
         {LISTS SECTIONS "[preset a]\nepochs = x\n", NULL, "m.ini:13: epochs"},
         {LISTS SECTIONS "[preset a]\nepochs = 1\n", "b", "has no preset 'b'; it has a"},
         {"[bench]\nprotections = clean, clean\ncountermeasures = none\n", NULL, "listed twice"},
@@ -93,7 +122,8 @@ static void without_memory_nothing_is_left(void **state)
     (void)state;
     for (unsigned long n = 1;; n++) {
         struct errmsg e = {""};
-        toy_write("m.ini", LISTS SECTIONS, strlen(LISTS SECTIONS));
+        static const char text[] = LISTS SECTIONS "[protection lsp]\non = strong\n";
+        toy_write("m.ini", text, strlen(text));
         fault_set(FAULT_MEM, n, 0, 0);
         status st = matrix_read(toy_path("m.ini"), NULL, &m, &e);
         fault_clear();
@@ -108,6 +138,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sections_make_members),
+        cmocka_unit_test(a_protection_may_be_on_another),
         cmocka_unit_test(mistakes_name_their_line),
         cmocka_unit_test(without_memory_nothing_is_left),
     };

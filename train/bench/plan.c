@@ -113,7 +113,8 @@ static status add_all(struct train_bench *b, const struct plan_by *by, const cha
 status bench_plan(struct train_bench *b, const char *pattern, struct errmsg *e)
 {
     const struct matrix *m = &b->matrix;
-    size_t rows = (size_t)m->n_protections, columns = (size_t)m->n_countermeasures;
+    size_t rows = (size_t)(m->n_protections + m->n_more_protections);
+    size_t columns = (size_t)m->n_countermeasures;
     AUTO(mem_free) struct plan_by *by = mem_zalloc(columns, sizeof *by);
     b->tree = mem_zalloc(1 + rows * (1 + 3 * columns), sizeof *b->tree);
     b->cell =

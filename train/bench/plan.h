@@ -1,7 +1,8 @@
 #ifndef TRAIN_BENCH_PLAN_H
 #define TRAIN_BENCH_PLAN_H
 /*
- * plan: the cells of a matrix and the trees that they are trained on, named by what decides them:
+ * plan: the cells of a matrix and the trees that they are trained on, named by what decides them
+ * (the source of a protected tree is the clean one, or another protected one):
  *
  *     clean     {"version", "data"}
  *     protected {"version", "source": {...}, "method", "options"}

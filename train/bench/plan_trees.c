@@ -48,6 +48,9 @@ status plan_add_protected(struct train_bench *b, const struct matrix_member *by,
 {
     if (!by->method)
         return STATUS_OK;
+    status st = by->source ? plan_add_protected(b, by->source, tree) : STATUS_OK;
+    if (st)
+        return st;
     const struct bench_tree t = {.kind = BENCH_PROTECTED,
                                  .source = *tree,
                                  .by = by,
