@@ -533,7 +533,7 @@ status train_restore_run(const struct train_restore_options *opt, struct train_r
  * the side of the square of pixels that each value covers. Of images that differ in size h and w
  * cover the largest; an image has its part from the top left corner on.
  *
- * Of a set that is protected in part (fraction, classes), protection.json lists the protected images
+ * Of a set that is protected in part (fraction, after, classes), protection.json lists the protected images
  * (part.paths), and a perturbation by samples is zero for the others.
  *
  * Method "apply" takes such a file, or what others published: see its parameters.
@@ -553,6 +553,7 @@ struct train_protect_options {
     const char *src_dir, *dst_dir;
     const char *delta_file; /* of method "apply" alone */
     double fraction;     /* of the images, balanced over classes; the rest is as it was. 0: all */
+    double after;        /* the first part of them, which is left out; then comes the fraction */
     const char *classes; /* only of these: names parted by commas; NULL: all */
     uint64_t seed;
     int quantise;                  /* enum train_quantise; -1: the method's own */
