@@ -140,6 +140,8 @@ int cmd_protect(int argc, char **argv)
         {"quantise", 0, CLI_STRING, &quantise, "RULE", "round, truncate or positive-half"},
         {"fraction", 0, CLI_DOUBLE, &o.fraction, "X",
          "protect this part of each class's images; the others stay as they are (default 1)"},
+        {"after", 0, CLI_DOUBLE, &o.after, "X",
+         "leave out the first part X, which --fraction X protects with the same seed"},
         {"classes", 0, CLI_STRING, &o.classes, "LIST",
          "protect images of these classes alone (names parted by commas)"},
         {"limit", 'n', CLI_INT, &o.limit, "N", "at most N images, balanced over classes"},

@@ -78,6 +78,8 @@ static size_t list_options(struct args *a, struct cli_option all[OPTIONS_MAX + C
         {"test", 't', CLI_STRING, &a->o.test_dir, "DIR", "test images, the same classes"},
         {"out", 'o', CLI_STRING, &a->o.out_dir, "RUNDIR", "where the run is kept"},
         {"arch", 'a', CLI_STRING, &a->o.arch, "NAME", "network; default resnet18"},
+        {"init", 0, CLI_STRING, &a->o.init_file, "FILE",
+         "weights of the same network to begin with; its last layer begins anew for other classes"},
         {"recipe", 'r', CLI_STRING, &a->o.recipe, "NAME", "see --list; default standard"},
         {"list", 0, CLI_FLAG, &a->list, NULL, "list networks, recipes and augmentations"},
         {"epochs", 'e', CLI_INT, &a->o.epochs, "N", "default 60"},

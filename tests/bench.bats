@@ -104,6 +104,95 @@ nothing_left() { # OUT
     [[ ${lines[1]} =~ ^\ +clean\ $figure\ \ lsp\ $figure\ \ weak\ $figure$ ]]
 }
 
+# What the images of the tree are that was only diluted.
+more_trees() {
+    "$PY" - "$DATA/data" <<'PY'
+import glob, json, os, sys
+from PIL import Image
+for stamp in glob.glob("more/trees/*.json"):
+    said = json.load(open(stamp))["description"]
+    if "dilute" not in said or "method" not in said["source"]:
+        continue
+    count = {"weak": 0, sys.argv[1]: 0}
+    for path in glob.glob(stamp[:-5] + "/*/*.png"):
+        name = os.path.join(*path.split("/")[-2:])
+        where = "weak" if os.path.exists(os.path.join("weak", name)) else sys.argv[1]
+        count[where] += Image.open(path).tobytes() == Image.open(os.path.join(where, name)).tobytes()
+    print("%d as protected, %d as they were" % tuple(count.values()))
+PY
+}
+
+# Images 61 to 90 of the data are added to the 60 that were protected; the PSNR is of those.
+@test "bench: dilution adds clean images, which no figure but the accuracy sees" {
+    sed 's/^countermeasures = .*/countermeasures = none, median, more, both/; s/^protections = .*/protections = weak/' "$DATA/toy.ini" >more.ini
+    printf '[countermeasure more]\ndilute = 30\n[countermeasure both]\nprofile = median.ini\ndilute = 30\n' >>more.ini
+    cp "$DATA/median.ini" .
+    relearn bench -q -j 1 --data "$DATA/data" --test "$DATA/test" --out more --keep more.ini
+    relearn bench --data "$DATA/data" --test "$DATA/test" --out more --table --json more.ini >json
+    [ "$(json '[m["psnr"] == j["means"][i]["psnr"] for i, m in zip((0, 1, 0, 1), j["means"])]' <json)" = "[True, True, True, True]" ]
+    [ "$(json 'j["means"][0]["last"] != j["means"][2]["last"], j["means"][3]["profile"]' <json)" = "(True, None)" ]
+    relearn protect -q -j 1 --method lsp --patch 4 --eps 1 --limit 60 "$DATA/data" weak
+    [ "$(more_trees)" = "60 as protected, 30 as they were" ]
+    sed -i 's/^images = 60/images = 100/' more.ini
+    run relearn bench --data "$DATA/data" --test "$DATA/test" --out more --list more.ini
+    [ "$status" -eq 2 ]
+    [[ $output == *"more.ini:"*": dilute = 30: "*" has 120 images, of which images = 100 leaves 20"* ]]
+}
+
+# A mixture: another protection for each class, each on what the last one left.
+@test "bench: a protection may be on another, for classes of its own" {
+    cat >mix.ini <<'INI'
+[bench]
+images = 60
+protections = mix
+countermeasures = none
+victims = resnet8
+[train]
+epochs = 1
+batch = 20
+[protection mix]
+method = ops
+classes = bee,cat
+on = lsp-ants
+[protection lsp-ants]
+method = lsp
+patch = 4
+classes = ant
+INI
+    relearn bench -q -j 1 --data "$DATA/data" --test "$DATA/test" --out mix --keep mix.ini >table
+    grep -Eq '^\| mix \| [0-9.]+ \|$' table
+    relearn protect -q -j 1 --method lsp --patch 4 --classes ant --limit 60 "$DATA/data" first
+    relearn protect -q -j 1 --method ops --classes bee,cat first second
+    local stamp tree=
+    for stamp in mix/trees/*.json; do
+        [ "$(json 'j["description"].get("method")' <"$stamp")" != ops ] || tree=${stamp%.json}
+    done
+    [ -d "$tree" ]
+    diff -r -x protection.json "$tree" second
+    for c in ant bee cat; do # none is as it was
+        ! diff -rq "$tree/$c" "$DATA/data/$c" >same || false
+    done
+    [ "$(json 'j["description"]["images"]["source"]["method"], j["seconds"]["protect"] > 0' <mix/results/*.json)" = "('lsp', True)" ]
+    [ "$(json 'j["on"]["method"], j["on"]["part"]["classes"]' <second/protection.json)" = "('lsp', 'ant')" ]
+}
+
+# Seen from the matrix file; its name is in no cell.
+@test "bench: a countermeasure may begin with weights of a file" {
+    relearn train -q -j 1 --data "$DATA/data" --arch resnet8 --epochs 1 --batch 20 --out first
+    mkdir -p tables/weights
+    cp first/weights.safetensors tables/weights/one.safetensors
+    sed 's/^countermeasures = .*/countermeasures = none, tuned/; s/^protections = .*/protections = lsp/' "$DATA/toy.ini" >tables/t.ini
+    printf '[countermeasure tuned]\ninit = weights/one.safetensors\nlr = 0.01\n' >>tables/t.ini
+    relearn bench -q -j 1 --data "$DATA/data" --test "$DATA/test" --out tuned tables/t.ini >table
+    grep -Eq '^\| lsp \| [0-9.]+ \| [0-9.]+ \|$' table
+    grep -qh "\"init\": \"$(sha256sum <first/weights.safetensors | cut -d' ' -f1)\"" tuned/results/*.json
+    ! grep -q one.safetensors tuned/results/*.json || false
+    sed -i 's|weights/one|weights/two|' tables/t.ini
+    mv tables/weights/one.safetensors tables/weights/two.safetensors
+    run relearn bench --data "$DATA/data" --test "$DATA/test" --out tuned --list tables/t.ini
+    [ "${lines[-1]}" = "2 cells: 2 done, 0 open, 0 claimed, 0 failed" ]
+}
+
 @test "bench: what is measured is not measured again, and is what train says of such images" {
     local before
     before=$(stat -c '%n %y' "$DATA"/toy/results/*)
@@ -218,7 +307,7 @@ nothing_left() { # OUT
         [ "${lines[-1]}" = "84 cells: 0 done, 84 open, 0 claimed, 0 failed" ]
     done
     [ -n "$output" ]
-    for m in table1:110 table2:70 table3:77 pairs:32; do
+    for m in table1:121 table2:70 table3:77 table5:15 table6:15 pairs:32; do
         for preset in quick:1 paper:3; do
             run relearn bench --data "$DATA/data" --test "$DATA/test" --preset ${preset%:*} --list "${m%:*}"
             [ "$status" -eq 0 ]
@@ -230,6 +319,19 @@ nothing_left() { # OUT
     run relearn bench --list table1
     [[ $output == *"weak st resnet8 0"* ]]
     rm table1
+}
+
+@test "bench: the purifiers of the ablation differ in their guidance alone" {
+    local p
+    guidance() { relearn profile show "$1" | grep -E '^(guidance|pixel_scale|perceptual_scale)' | cut -d' ' -f3 | paste -sd' '; }
+    rest() { relearn profile show "$1" | grep -vE '^(#|guidance|pixel_scale|perceptual_scale|percept )'; }
+    for p in paper-unguided paper-pixel paper-perceptual; do
+        [ "$(rest $p)" = "$(rest paper)" ]
+    done
+    [ "$(guidance paper-unguided)" = "none 0 0" ]
+    [ "$(guidance paper-pixel)" = "joint 6694 0" ]
+    [ "$(guidance paper-perceptual)" = "joint 0 6694" ]
+    [ "$(guidance paper)" = "joint 6694 6694" ]
 }
 
 @test "bench: a profile's restorer is fine-tuned on pairs, once for all victims" {

@@ -126,6 +126,7 @@ is_json() { "$PY" -c 'import json,sys; json.load(sys.stdin)'; }
 set_pixels.c:train,eval,protect,diffusion train,restore train
 run.c:train
 run_setup.c:train
+run_init.c:train
 run_dir.c:train
 gradients.c:train,diffusion train,diffusion finetune,restore train
 model.c:train,eval

@@ -80,6 +80,33 @@ train() { # RUNDIR [OPTION...]; EXEC=exec: in place of the shell
     cmp "$DATA/whole/weights.safetensors" "$DATA/stopped/weights.safetensors"
 }
 
+@test "a run that begins with weights says so, and goes on with them" {
+    cd "$BATS_TEST_TMPDIR"
+    cp "$DATA/run/weights.safetensors" first.safetensors
+    train whole --init first.safetensors
+    [ "$(json 'j["options"]["init"]' <whole/config.json)" = "$(sha256sum <first.safetensors | cut -d' ' -f1)" ]
+    EXEC=exec train stopped --epochs 500 --init first.safetensors &
+    until [ -e stopped/checkpoint.safetensors ]; do sleep .02; done
+    kill -INT $!
+    wait $! || [ $? -eq 130 ]
+    mv first.safetensors gone
+    run relearn train -q --resume stopped
+    [ "$status" -ne 0 ]
+    [[ $output == *first.safetensors* ]]
+    cp whole/weights.safetensors first.safetensors
+    run relearn train -q --resume stopped
+    [ "$status" -eq 2 ]
+    [[ $output == *'was started with "init"'* ]]
+    run train x --arch resnet20 --init gone
+    [ "$status" -eq 2 ]
+    [[ $output == "relearn: gone holds a resnet8, and a resnet20 is to be trained: "*"(--arch resnet8, or another file)" ]]
+    [ ! -e x ]
+    cp -r "$DATA/tree" two && rm -r two/cat
+    run relearn train -q --threads 1 --data two --arch resnet8 --epochs 1 --out two-run --init gone
+    [ "$status" -eq 0 ]
+    [[ $output == *"gone is for 3 classes, and these are 2: fc.weight, fc.bias begin anew"* ]]
+}
+
 @test "an option of a recipe that was not chosen is refused, not ignored" {
     local args
     for args in "--mixup-alpha 0.3" "--recipe adversarial --staged-rise 3" "--recipe cutmix --mixup-alpha 0.3" \

@@ -113,6 +113,51 @@ static void augmented_pixels_are_scaled_for_the_network(void **state)
     train_set_free(s);
 }
 
+/* Writes where each value stands in the image, from 1 on. */
+static void number_values(const void *arg, float *x)
+{
+    for (int i = 0; i < *(const int *)arg; i++)
+        x[i] = (float)(i + 1);
+}
+
+/* The toy's images have no zeros of their own. */
+static void whole_images_are_changed_before_they_are_cropped(void **state)
+{
+    (void)state;
+    static const int row = ROW;
+    struct train_set *s = open_tree("load", 0);
+    struct train_loader_options o = {.batch = SAMPLES, .pad = 3, .flip = true, .seed = 5};
+    struct train_loader *plain = new_loader(s, o);
+    o.image = number_values;
+    o.image_arg = &row;
+    struct train_loader *changed = new_loader(s, o);
+    const struct train_batch *a, *b;
+    assert_int_equal(train_loader_start(plain, 0, 0), STATUS_OK);
+    assert_int_equal(train_loader_start(changed, 0, 0), STATUS_OK);
+    assert_int_equal(train_loader_next(plain, &a, NULL), STATUS_OK);
+    assert_int_equal(train_loader_next(changed, &b, NULL), STATUS_OK);
+    for (int i = 0; i < SAMPLES; i++) {
+        uint8_t image[ROW];
+        assert_int_equal(train_set_pixels(s, b->index[i], image, NULL), STATUS_OK);
+        for (int p = 0; p < ROW; p++) {
+            float was = a->x[i * ROW + p];
+            int at = (int)b->x[i * ROW + p];
+            assert_true(at == 0 ? was == 0 : was == (float)image[at - 1] / 255);
+        }
+    }
+    train_loader_free(plain);
+    train_loader_free(changed);
+    o.augment = "grey:p=0";
+    o.image_arg = &row;
+    changed = new_loader(s, o);
+    assert_int_equal(train_loader_start(changed, 0, 0), STATUS_OK);
+    assert_int_equal(train_loader_next(changed, &b, NULL), STATUS_OK);
+    for (int p = 0; p < SAMPLES * ROW; p++)
+        assert_true(b->x[p] == 0 || b->x[p] == 1);
+    train_loader_free(changed);
+    train_set_free(s);
+}
+
 static void an_epoch_holds_every_sample_once(void **state)
 {
     (void)state;
@@ -277,6 +322,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_and_memory_change_nothing),
         cmocka_unit_test(augmented_pixels_are_scaled_for_the_network),
+        cmocka_unit_test(whole_images_are_changed_before_they_are_cropped),
         cmocka_unit_test(an_epoch_holds_every_sample_once),
         cmocka_unit_test(an_epoch_can_begin_anywhere),
         cmocka_unit_test(augmentation_is_a_crop_and_a_flip),

@@ -18,7 +18,7 @@ static status one_step(struct train_loop *l, const struct train_batch *b, struct
     if (st)
         return st;
     l->step++;
-    return l->after(l->arg, b, loss, e);
+    return l->after ? l->after(l->arg, b, loss, e) : STATUS_OK;
 }
 
 status train_loop_run(struct train_loop *l, int64_t end, struct errmsg *e)

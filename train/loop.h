@@ -23,7 +23,7 @@ struct train_loop {
     /* Fills the plan's inputs for step `step`. */
     status (*load)(void *arg, const struct train_batch *b, struct errmsg *e);
     float (*rate)(const void *arg, int64_t step);
-    /* The weights are those of after it, and `step` is the next. */
+    /* (optional) The weights are those of after it, and `step` is the next. */
     status (*after)(void *arg, const struct train_batch *b, double loss, struct errmsg *e);
 };
 /* Steps up to, and without, step `end`. CANCELLED soon after the user asked to stop, between two

@@ -12,7 +12,8 @@
     X(mixup)                                                                                       \
     X(cutmix)                                                                                      \
     X(adversarial)                                                                                 \
-    X(ueraser)
+    X(ueraser)                                                                                     \
+    X(projection)
 
 #define X(name) extern const struct recipe_ops recipe_##name;
 RECIPES(X)

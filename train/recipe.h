@@ -11,7 +11,7 @@
  *     measured (with `measures`: after the ACM of the random network is known)
  *     load (only when resuming); begin
  *     for each epoch
- *         for each step: the batch is copied in; the loss's load; batch; gradients; the optimiser
+ *         for each step: its images are loaded (image); the batch is copied in; the loss's load; batch; gradients; the optimiser
  *         after_epoch; test; log; save
  *     close
  *
@@ -51,6 +51,9 @@ struct recipe_ops {
     size_t state_size;
     status (*open)(struct run *r, struct errmsg *e); /* (optional) the network and sets are there */
     void (*close)(struct run *r); /* (optional) state may be half-built, or `open` never called */
+    /* (optional) Changes a whole training image before it is cropped and augmented, as `image` of
+       train_loader_options. From several threads at a time; `open` came before. */
+    void (*image)(const struct run *r, float *x);
     void (*measured)(struct run *r, const double *acm); /* (optional) */
     /* (optional) Called last before training begins, or continues, at r->at. */
     status (*begin)(struct run *r, struct errmsg *e);

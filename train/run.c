@@ -12,7 +12,7 @@ enum {
     CALIBRATION_BATCHES = 20 /* running statistics with momentum .1 are then within .9^20 = 12 % */
 };
 
-/* Running statistics of the random network, so that its ACM is not that of uncentred inputs. */
+/* Running statistics of the network, so that its ACM is not that of uncentred inputs. */
 static status calibrate(struct run *r, struct errmsg *e)
 {
     const struct train_batch *b;
@@ -38,7 +38,7 @@ static status measure_start(struct run *r, struct epoch_report *rep, struct errm
         return st;
     if (r->recipe->measured)
         r->recipe->measured(r, rep->acm);
-    return nn_params_init(r->model->params, r->opt->seed); /* watching changes nothing */
+    return train_run_init_params(r); /* watching changes nothing */
 }
 
 static status test(struct run *r, struct epoch_report *rep, struct errmsg *e)

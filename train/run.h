@@ -1,7 +1,8 @@
 #ifndef TRAIN_RUN_H
 #define TRAIN_RUN_H
-/* A training run's state, shared by run.c (epochs), run_steps.c, run_setup.c, those for what a run
-   keeps on disk (run_config.c, run_dir.c, run_log.c, run_state.c), probe.c and the recipes. */
+/* A training run's state, shared by run.c (epochs), run_steps.c, run_setup.c, run_init.c, those for
+   what a run keeps on disk (run_config.c, run_dir.c, run_log.c, run_state.c), probe.c and the
+   recipes. */
 #include "model.h"
 #include "out_tree.h"
 #include "recipe.h"
@@ -38,6 +39,8 @@ struct run {
     float lr;
     struct train_set *set, *test;
     struct train_model *model;
+    struct train_model *from;             /* whose weights it begins with; NULL: random ones */
+    char init_digest[DIGEST_HEX_LEN + 1]; /* of their file; "" */
     struct train_loader *loader, *test_loader;
     struct nn_graph *graph;
     struct nn_plan *plan;
@@ -75,6 +78,13 @@ status train_run_check(const struct train_options *o, struct errmsg *e) MUST_USE
 /* Everything that a run needs except what RUNDIR holds. Call train_run_done also on failure. */
 status train_run_setup(struct run *r, struct errmsg *e) MUST_USE;
 void train_run_done(struct run *r);
+
+/* ---- run_init.c ---- */
+/* Reads the weights that the run begins with, if the options name some, and how that network wants
+   pixels scaled. INVALID: they are another network's. Logs what of the network begins anew. */
+status train_run_open_init(struct run *r, struct errmsg *e) MUST_USE;
+/* Gives the parameters their first values. */
+status train_run_init_params(struct run *r) MUST_USE;
 
 /* ---- run_steps.c ---- */
 /* From r->at to the end of its epoch. */

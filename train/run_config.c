@@ -37,6 +37,8 @@ static json_t *options_json(const struct run *r)
     json_decref(shape);
     if (j)
         json_object_set_new(j, "augment", json_string(o->augment ? o->augment : ""));
+    if (j)
+        json_object_set_new(j, "init", json_string(r->init_digest));
     if (j && r->probe)
         json_object_set_new(j, "probe", json_integer(r->probe_images));
     if (j && r->recipe->is.params.n)
@@ -51,11 +53,14 @@ static json_t *config_json(const struct run *r, const char *digest)
     struct train_set_info info = train_set_info(r->set);
     char *data = realpath(o->data_dir, NULL);
     char *test = o->test_dir ? realpath(o->test_dir, NULL) : NULL;
-    json_t *j = json_pack("{s:s, s:s?, s:i, s:o, s:o}", "data", data ? data : o->data_dir, "test",
-                          test ? test : o->test_dir, "bad_files", info.bad, "options",
-                          options_json(r), "data_options", data_json(r));
+    char *init = o->init_file ? realpath(o->init_file, NULL) : NULL;
+    json_t *j =
+        json_pack("{s:s, s:s?, s:s?, s:i, s:o, s:o}", "data", data ? data : o->data_dir, "test",
+                  test ? test : o->test_dir, "init", init ? init : o->init_file, "bad_files",
+                  info.bad, "options", options_json(r), "data_options", data_json(r));
     free(data);
     free(test);
+    free(init);
     json_t *names = json_array();
     for (int k = 0; k < info.classes; k++)
         json_array_append_new(names, json_string(train_set_class(r->set, k)));
@@ -144,6 +149,8 @@ status train_run_read_config(const char *dir, json_t **out, struct errmsg *e)
                             json_string(nn_precision_names[TRAIN_PRECISION_UNNAMED]));
     if (!json_object_get(then, "augment"))
         json_object_set_new(then, "augment", json_string(""));
+    if (!json_object_get(then, "init"))
+        json_object_set_new(then, "init", json_string(""));
     *out = config;
     return STATUS_OK;
 }

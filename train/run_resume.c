@@ -93,6 +93,7 @@ struct train_options train_config_options(const struct train_config *c)
     o.resume = true;
     take_text(c->json, "data", &o.data_dir);
     take_text(c->json, "test", &o.test_dir);
+    take_text(c->json, "init", &o.init_file);
     take_text(j, "arch", &o.arch);
     take_text(j, "recipe", &o.recipe);
     take_int(j, "epochs", &o.epochs);

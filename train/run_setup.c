@@ -76,7 +76,7 @@ static status open_sets(struct run *r, struct errmsg *e)
     return STATUS_OK;
 }
 
-static status make_model(struct run *r)
+static status make_model(struct run *r, struct errmsg *e)
 {
     struct train_set_info info = train_set_info(r->set);
     struct train_net_shape shape = {info.width, info.height, info.channels, info.classes};
@@ -84,7 +84,9 @@ static status make_model(struct run *r)
     r->lr = r->opt->lr > 0 ? r->opt->lr : net->lr;
     r->batch = r->opt->batch < info.samples ? r->opt->batch : info.samples;
     status st = train_model_new(net, shape, r->set, &r->model);
-    return st ? st : nn_params_init(r->model->params, r->opt->seed);
+    if (!st)
+        st = train_run_open_init(r, e);
+    return st ? st : train_run_init_params(r);
 }
 
 static struct nn_plan_options plan_options(const struct run *r)
@@ -123,6 +125,12 @@ static status make_plan(struct run *r, struct errmsg *e)
     return nn_optim_new(r->model->params, &oo, &r->optim);
 }
 
+static void change_image(const void *run, float *x)
+{
+    const struct run *r = run;
+    r->recipe->image(r, x);
+}
+
 static status make_loaders(struct run *r, struct errmsg *e)
 {
     const struct train_options *o = r->opt;
@@ -137,6 +145,8 @@ static status make_loaders(struct run *r, struct errmsg *e)
     lo.pad = o->pad;
     lo.flip = o->flip;
     lo.augment = augment.data;
+    lo.image = r->recipe->image ? change_image : NULL;
+    lo.image_arg = r;
     lo.seed = o->seed;
     st = train_loader_new(r->set, &lo, &r->loader, e);
     if (st || !r->test)
@@ -170,7 +180,7 @@ status train_run_setup(struct run *r, struct errmsg *e)
     if (!st)
         st = open_sets(r, e);
     if (!st)
-        st = make_model(r);
+        st = make_model(r, e);
     if (!st)
         st = make_plan(r, e);
     if (!st)
@@ -195,6 +205,7 @@ void train_run_done(struct run *r)
     nn_graph_free(r->graph);
     train_loader_free(r->test_loader);
     train_loader_free(r->loader);
+    train_model_free(r->from);
     train_model_free(r->model);
     train_set_free(r->test);
     train_set_free(r->set);

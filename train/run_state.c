@@ -121,6 +121,8 @@ status train_run_finish(struct run *r, struct errmsg *e)
     train_kv_add(&m, "train_steps", "%lld", (long long)r->at.step);
     train_kv_add(&m, "train_epochs", "%d", r->at.epoch);
     train_kv_add(&m, "data_digest", "%s", hex);
+    if (r->from)
+        train_kv_add(&m, "init_digest", "%s", r->init_digest);
     if (!path || m.st)
         return errmsg_set(e, STATUS_NOMEM, "cannot save weights.safetensors");
     st = nn_params_save(r->model->params, path, m.pair, m.n, false, e);

@@ -107,6 +107,11 @@ struct train_loader_options {
     bool flip;
     const char *augment; /* NAME[:KEY=VALUE...][,NAME...] of train_augment_at; NULL: none. Read by
                             train_loader_new */
+    /* (optional) Changes a whole image, (H,W,C) in [0,1], before it is cropped; the zeros around it
+       stay. What leaves [0,1] is kept, or cut off if `augment` works on pixels. From several threads
+       at a time. */
+    void (*image)(const void *arg, float *x);
+    const void *image_arg;
     uint64_t seed;
     float mean[TRAIN_CHANNELS_MAX], std[TRAIN_CHANNELS_MAX]; /* std 0 counts as 1 */
     int threads;                                             /* 0: cpu_count() */
@@ -289,9 +294,10 @@ const struct train_recipe *train_recipe_at(int i); /* NULL past the end */
 /*
  * What a run keeps in RUNDIR:
  *
- * - config.json: every option, and classes, shape and digest of the data; the version and the
- *   machine; of images that `relearn protect` made what their protection.json says, and of images in
- *   a relearnfs mount profile, models and version that purified them;
+ * - config.json: every option, and classes, shape and digest of the data; path and digest of the
+ *   weights that it began with; the version and the machine; of images that `relearn protect` made
+ *   what their protection.json says, and of images in a relearnfs mount profile, models and version
+ *   that purified them;
  *
  * - log.jsonl: one line per epoch, in order; epoch 0 is the ACM of the random network, where the
  *   ACM is measured;
@@ -307,8 +313,11 @@ const struct train_recipe *train_recipe_at(int i); /* NULL past the end */
  */
 struct train_options {
     const char *data_dir, *test_dir /* NULL: none */, *out_dir;
-    const char *arch;                   /* of train_net_at */
-    const char *recipe;                 /* of train_recipe_at */
+    const char *arch;      /* of train_net_at */
+    const char *init_file; /* weights to begin with (fine-tuning): of the same network, any file of
+                              train_model_load. For other classes the last layer begins anew.
+                              NULL: random ones, by the seed */
+    const char *recipe;    /* of train_recipe_at */
     const struct param_arg *recipe_arg; /* its parameters; the last of a key counts */
     int n_recipe_args;
     int epochs, batch;
@@ -524,7 +533,7 @@ status train_restore_run(const struct train_restore_options *opt, struct train_r
  * the side of the square of pixels that each value covers. Of images that differ in size h and w
  * cover the largest; an image has its part from the top left corner on.
  *
- * Of a set that is protected in part (fraction, classes), protection.json lists the protected images
+ * Of a set that is protected in part (fraction, after, classes), protection.json lists the protected images
  * (part.paths), and a perturbation by samples is zero for the others.
  *
  * Method "apply" takes such a file, or what others published: see its parameters.
@@ -544,6 +553,7 @@ struct train_protect_options {
     const char *src_dir, *dst_dir;
     const char *delta_file; /* of method "apply" alone */
     double fraction;     /* of the images, balanced over classes; the rest is as it was. 0: all */
+    double after;        /* the first part of them, which is left out; then comes the fraction */
     const char *classes; /* only of these: names parted by commas; NULL: all */
     uint64_t seed;
     int quantise;                  /* enum train_quantise; -1: the method's own */

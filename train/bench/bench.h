@@ -2,7 +2,8 @@
 #define TRAIN_BENCH_BENCH_H
 /* bench: the cells of a matrix, and the trees of images that they share, as its files see them. A
    restorer that is fine-tuned on pairs of a protected tree is kept as a tree, too: a folder with
-   the weights and a profile that uses them. */
+   the weights and a profile that uses them. A diluted tree has the images of its source, and clean
+   ones besides. */
 #include "bench/matrix.h"
 
 enum bench_tree_kind {
@@ -10,6 +11,7 @@ enum bench_tree_kind {
     BENCH_PROTECTED,
     BENCH_TUNED,
     BENCH_PURIFIED,
+    BENCH_DILUTED,
     BENCH_TREE_KINDS
 };
 extern const char *const bench_tree_verbs[BENCH_TREE_KINDS]; /* what makes one: "copy", ... */
@@ -88,6 +90,12 @@ status bench_plan(struct train_bench *b, const char *pattern, struct errmsg *e) 
 /* The options of a cell's training, but for paths and threads. */
 status bench_train_options(const struct matrix *m, const struct bench_cell *c, struct given *out,
                            struct errmsg *e) MUST_USE;
+
+/* ---- dilute.c ---- */
+/* The first `images` of the data, and so many more, which a countermeasure adds. INVALID: there are
+   not so many. */
+status bench_dilute_open(const struct train_bench *b, int more, struct train_set **out,
+                         struct errmsg *e) MUST_USE;
 
 /* ---- result.c ---- */
 struct bench_figures {

@@ -21,6 +21,20 @@ static void id_of(const char *text, char id[DIGEST_HEX_LEN + 1])
     memcpy(id, b->cell[b->n_cells - 1].id, DIGEST_HEX_LEN + 1);
 }
 
+static void write_weights(const char *name, float value)
+{
+    struct nn_params *p = NULL;
+    struct nn_graph *g = NULL;
+    struct errmsg e = {""};
+    assert_int_equal(nn_params_new(&p), STATUS_OK);
+    assert_int_equal(nn_graph_new(p, &g), STATUS_OK);
+    nn_param(g, "w", nn_shape1(1), NN_INIT_ZERO);
+    nn_params_at(p, 0)->value[0] = value;
+    toy_good(nn_params_save(p, toy_path(name), NULL, 0, false, &e), &e);
+    nn_graph_free(g);
+    nn_params_free(p);
+}
+
 static void what_decides_a_cell_is_in_its_name(void **state)
 {
     (void)state;
@@ -39,8 +53,15 @@ static void what_decides_a_cell_is_in_its_name(void **state)
         HEAD "own\nvictims = vgg16\n[countermeasure own]\nprofile = own.ini\n[train]\nlr = 0.1\n",
         HEAD "own\n[countermeasure own]\nprofile = own.ini\n[train]\nlr = 0.1\n"
              "[protection lsp]\nseed = 2\n",
+        HEAD "own\n[countermeasure own]\nprofile = own.ini\n[train]\nlr = 0.1\n"
+             "[protection lsp]\non = ops\n",
     };
-    char id[DIGEST_HEX_LEN + 1], now[DIGEST_HEX_LEN + 1];
+    static const char fewer[] = HEAD "none, d\nimages = 4\n[countermeasure d]\npad = 1\n";
+    static const char diluted[] =
+        HEAD "none, d\nimages = 4\n[countermeasure d]\npad = 1\ndilute = 1\n";
+    static const char more[] =
+        HEAD "none, d\nimages = 4\n[countermeasure d]\npad = 1\ndilute = 2\n";
+    char id[DIGEST_HEX_LEN + 1], now[DIGEST_HEX_LEN + 1], without[DIGEST_HEX_LEN + 1];
     id_of(first, id);
     for (size_t i = 0; i < ARRAY_LEN(same); i++) {
         id_of(same[i], now);
@@ -51,6 +72,32 @@ static void what_decides_a_cell_is_in_its_name(void **state)
         if (strcmp(now, id) == 0)
             fail_msg("not another cell: %s", other[i]);
     }
+    /* First weights count by what is in the file, not by its name. */
+    static const char *const begins[] = {
+        HEAD "none, own\n[train]\ninit = w1.pt\n[countermeasure own]\npad = 1\n",
+        HEAD "none, own\n[countermeasure own]\npad = 1\ninit = w2.pt\n",
+        HEAD "none, own\n[countermeasure own]\npad = 1\n"};
+    write_weights("w1.pt", 1);
+    write_weights("w2.pt", 1);
+    id_of(begins[0], id);
+    id_of(begins[1], now);
+    assert_string_equal(id, now);
+    id_of(begins[2], now);
+    assert_string_not_equal(id, now);
+    write_weights("w2.pt", 2);
+    id_of(begins[1], now);
+    assert_string_not_equal(id, now);
+    id_of(fewer, without);
+    id_of(diluted, id);
+    id_of(more, now);
+    assert_string_not_equal(without, id);
+    assert_string_not_equal(now, id);
+    toy_class_image("data/b/002.png", 8, 3, 1, 98); /* the last that `more` adds */
+    id_of(fewer, id);
+    assert_string_equal(id, without);
+    id_of(more, id);
+    assert_string_not_equal(now, id);
+    id_of(first, id);
     toy_class_image("test/a/000.png", 8, 3, 0, 99); /* other pixels */
     id_of(first, now);
     assert_string_not_equal(now, id);
@@ -65,6 +112,9 @@ static void mistakes_are_refused_before_anything_is_made(void **state)
         {HEAD "absent\n", NULL, "bad.ini:5: no profile is named \"absent\""},
         {HEAD "none\n", "emn *", "no cell is called 'emn *'"},
         {HEAD "none\n[train]\ncutmix-alpha = 1\n", NULL, "bad.ini:7: cutmix-alpha belongs to"},
+        {HEAD "d\n[countermeasure d]\ninit = gone\n", NULL, "bad.ini:7: "},
+        {HEAD "d\n[countermeasure d]\ndilute = 1\n", NULL, "bad.ini:7: dilute = 1: without images"},
+        {HEAD "d\nimages = 4\n[countermeasure d]\ndilute = 3\n", NULL, "images = 4 leaves 2"},
         {"[bench]\nprotections = clean\ncountermeasures = none\n", NULL, "does not say where"},
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {

@@ -28,14 +28,14 @@ static void own(struct command *c, char *text)
     word(c, text);
 }
 
-static void options(struct command *c, const struct given *g)
+static void options(struct command *c, const struct matrix *m, const struct given *g)
 {
     for (int i = 0; i < g->n; i++) {
         const struct given_item *o = &g->item[i];
         bool no = o->flag && strcmp(o->value, "no") == 0;
         own(c, mem_printf("--%s%s", no ? "no-" : "", o->key));
         if (!o->flag)
-            own(c, mem_strdup(o->value));
+            own(c, given_is_path(o) ? matrix_path(m, o->value) : mem_strdup(o->value));
     }
 }
 
@@ -71,7 +71,7 @@ static void protect(struct command *c, const struct train_bench *b, int tree)
     word(c, "--no-perturbation");
     word(c, "--method");
     word(c, by->method);
-    options(c, &by->given);
+    options(c, &b->matrix, &by->given);
     tree_path(c, b, bench_images_of(b, tree), "");
     tree_path(c, b, tree, ".part");
 }
@@ -103,7 +103,7 @@ static void tune(struct command *c, const struct train_bench *b, int tree)
     word(c, given_value(&by->tune, "pair-limit"));
     word(c, "--pairs");
     own(c, mem_printf("%s,%s", clean, protected));
-    options(c, &by->tune);
+    options(c, &b->matrix, &by->tune);
     word(c, "--out");
     tree_path(c, b, tree, ".part" BENCH_TUNED_WEIGHTS);
 }
@@ -150,5 +150,5 @@ void command_cell(struct command *c, const struct train_bench *b, const struct b
     word(c, b->test);
     word(c, "--out");
     own(c, bench_path(b, "runs", cell->id, ""));
-    options(c, given);
+    options(c, &b->matrix, given);
 }

@@ -20,13 +20,12 @@ static status absolute(const char *path, char **out, struct errmsg *e)
 status bench_data_folder(const struct matrix *m, const char *given, const char *said,
                          const char *what, char **out, struct errmsg *e)
 {
-    const char *slash = strrchr(m->path, '/');
     if (!given && !said)
         return errmsg_set(e, STATUS_INVALID, "%s does not say where the %s images are (--%s DIR)",
                           m->path, strcmp(what, "data") == 0 ? "training" : "test", what);
-    if (given || said[0] == '/' || !slash)
-        return absolute(given ? given : said, out, e);
-    AUTO(mem_free) char *path = mem_printf("%.*s/%s", (int)(slash - m->path), m->path, said);
+    if (given)
+        return absolute(given, out, e);
+    AUTO(mem_free) char *path = matrix_path(m, said);
     return path ? absolute(path, out, e) : STATUS_NOMEM;
 }
 

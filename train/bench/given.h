@@ -33,6 +33,9 @@ status given_train(struct given *g, const char *key, const char *value, int line
    this is no such key. */
 status given_tune(struct given *g, const char *key, const char *value, int line,
                   struct errmsg *e) MUST_USE;
+/* Whether the value is the path of a file, as seen from the matrix. A cell is named after what is in
+   it. */
+bool given_is_path(const struct given_item *item);
 /* Whether each recipe's parameter is one of the recipe that is given with them; *out_line is the
    line at fault. */
 status given_check_recipe(const struct given *g, int *out_line, struct errmsg *e) MUST_USE;

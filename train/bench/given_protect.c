@@ -11,11 +11,13 @@ static const char *const quantises[] = {"round", "truncate", "positive-half", NU
 /* Only their kinds and limits are asked for: the command has the defaults. */
 struct protecting {
     uint64_t seed;
-    double eps, fraction;
+    double after, eps, fraction;
     char classes[PARAM_TEXT_MAX];
     int quantise;
 };
 static const struct param protect_rows[] = {
+    {"after", PARAM_DOUBLE, offsetof(struct protecting, after), .lo = 0, .hi = .999999,
+     .standard = "0", .about = ""},
     {"classes", PARAM_TEXT, offsetof(struct protecting, classes), .standard = "", .about = ""},
     {"eps", PARAM_DOUBLE, offsetof(struct protecting, eps), .lo = 0, .hi = 255, .standard = "0",
      .about = ""},

@@ -14,7 +14,7 @@ struct training {
     int epochs, batch, warmup, pad, staged_probe, test_every, test_limit, precision;
     double lr, momentum, weight_decay, clip;
     bool flip, acm;
-    char recipe[PARAM_TEXT_MAX], augment[PARAM_TEXT_MAX];
+    char recipe[PARAM_TEXT_MAX], augment[PARAM_TEXT_MAX], init[PARAM_TEXT_MAX];
 };
 #define ROW(key, kind, least, most)                                                                \
     {                                                                                              \
@@ -28,6 +28,7 @@ static const struct param train_rows[] = {
     ROW(clip, PARAM_DOUBLE, 0, 1e9),
     ROW(epochs, PARAM_INT, 1, 1000000),
     ROW(flip, PARAM_BOOL, 0, 0),
+    ROW(init, PARAM_TEXT, 0, 0),
     ROW(lr, PARAM_DOUBLE, 0, 1e3),
     ROW(momentum, PARAM_DOUBLE, 0, 1),
     ROW(pad, PARAM_INT, 0, 1 << 16),
@@ -95,6 +96,11 @@ status given_train(struct given *g, const char *key, const char *value, int line
     given_keys(&r->params, prefix, &names);
     return errmsg_set(e, STATUS_INVALID, "recipe %s has no '%.48s'; it has %s", r->name, key,
                       names.data ? names.data : "nothing of its own");
+}
+
+bool given_is_path(const struct given_item *item)
+{
+    return strcmp(item->key, "init") == 0;
 }
 
 status given_check_recipe(const struct given *g, int *out_line, struct errmsg *e)

@@ -7,6 +7,15 @@ status matrix_fail(const struct matrix *m, int line, status st, struct errmsg *e
     return errmsg_prefix(e, st, "%s:%d", m->path, line);
 }
 
+char *matrix_path(const struct matrix *m, const char *value)
+{
+    const char *slash = strrchr(m->path, '/');
+    if (value[0] == '/')
+        return mem_strdup(value);
+    return slash ? mem_printf("%.*s/%s", (int)(slash - m->path), m->path, value)
+                 : mem_printf("./%s", value);
+}
+
 /* [bench] or [preset NAME], or [train], as section says. */
 static status apply(struct matrix *m, const char *section, bool preset, struct errmsg *e)
 {
@@ -92,7 +101,7 @@ void matrix_done(struct matrix *m)
         mem_free(m->lines[i].value);
     }
     mem_free(m->lines);
-    members_free(m->protection, m->n_protections);
+    members_free(m->protection, m->n_protections + m->n_more_protections);
     members_free(m->countermeasure, m->n_countermeasures);
     mem_free(m->path);
     *m = (struct matrix){.path = NULL};

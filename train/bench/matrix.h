@@ -21,6 +21,11 @@ struct matrix_member {
     struct given given; /* options of `relearn protect`, or `relearn train` */
     struct given tune; /* of a countermeasure: options of `relearn restore train`, for the profile's
                            restorer and pairs of the protected images; none: it is used as it is */
+    char on[MATRIX_NAME_MAX]; /* of a protection: whose images are protected; "": clean ones, */
+    int on_line;
+    const struct matrix_member *source; /* and which that is; NULL */
+    int dilute; /* of a countermeasure: clean images that are added; 0: none */
+    int dilute_line;
 };
 
 /* Keys of [bench] and [preset NAME]. */
@@ -54,6 +59,7 @@ struct matrix {
     struct given train;         /* of all cells */
     struct matrix_member *protection, *countermeasure;
     int n_protections, n_countermeasures;
+    int n_more_protections; /* behind those of the list: they are only the source of others */
     char victim[MATRIX_LIST_MAX][MATRIX_NAME_MAX];
     uint64_t seed[MATRIX_LIST_MAX];
     int n_victims, n_seeds;
@@ -64,6 +70,9 @@ status matrix_read(const char *path, const char *preset, struct matrix *out,
 void matrix_done(struct matrix *m);
 /* "PATH:LINE: " before what e says. */
 status matrix_fail(const struct matrix *m, int line, status st, struct errmsg *e);
+
+/* A path in the file, as it is seen from there, for mem_free; NULL without memory. */
+char *matrix_path(const struct matrix *m, const char *value);
 
 /* ---- matrix_file.c: lines and sections ---- */
 /* Reads the lines; continued lists are joined by commas. */
@@ -92,5 +101,14 @@ status matrix_take_seeds(struct matrix *m, struct errmsg *e) MUST_USE;
 
 /* ---- matrix_members.c: protections and countermeasures ---- */
 status matrix_members(struct matrix *m, struct errmsg *e) MUST_USE;
+/* The one of w's name. */
+status matrix_member_read(const struct matrix *m, bool protects, struct matrix_member *w,
+                          struct errmsg *e) MUST_USE;
+
+/* ---- matrix_on.c ---- */
+/* How many protections may have to be added. */
+int matrix_count_on(const struct matrix *m);
+/* Sets the source of each protection, and adds those that no list has, for which there is room. */
+status matrix_link_on(struct matrix *m, struct errmsg *e) MUST_USE;
 
 #endif

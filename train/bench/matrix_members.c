@@ -1,6 +1,7 @@
 /* Protections and countermeasures: those that have a section, and those that are only named. */
 #include "bench/matrix.h"
 
+#include <stddef.h>
 #include <string.h>
 
 static status set_text(char **to, const char *text)
@@ -10,15 +11,11 @@ static status set_text(char **to, const char *text)
     return *to ? STATUS_OK : STATUS_NOMEM;
 }
 
-/* A path in the file is seen from the file. */
 static status set_profile(const struct matrix *m, struct matrix_member *w, const char *value)
 {
     size_t n = strlen(value);
-    const char *slash = strrchr(m->path, '/');
     bool is_path = strchr(value, '/') || (n > 4 && strcmp(value + n - 4, ".ini") == 0);
-    char *path = is_path && value[0] != '/' && slash
-                     ? mem_printf("%.*s/%s", (int)(slash - m->path), m->path, value)
-                     : mem_printf("%s%s", is_path && value[0] != '/' ? "./" : "", value);
+    char *path = is_path ? matrix_path(m, value) : mem_strdup(value);
     mem_free(w->profile);
     w->profile = path;
     return path ? STATUS_OK : STATUS_NOMEM;
@@ -30,9 +27,17 @@ static status check_method(const char *method, int line, struct errmsg *e)
     return given_protect(&nothing, method, "seed", "0", line, e);
 }
 
+static const struct param dilute_row = {
+    "dilute",  PARAM_INT,       offsetof(struct matrix_member, dilute), .lo = 1,
+    .hi = 1e8, .standard = "1", .about = "clean images that are added"};
+
 static status take_option(const struct matrix *m, struct matrix_member *w, bool protects,
                           const struct matrix_line *l, struct errmsg *e)
 {
+    if (protects && strcmp(l->key, "on") == 0) {
+        w->on_line = l->line;
+        return matrix_name(l->value, strlen(l->value), w->on, e);
+    }
     if (protects)
         return strcmp(l->key, "method") == 0
                    ? check_method(w->method, l->line, e)
@@ -40,6 +45,10 @@ static status take_option(const struct matrix *m, struct matrix_member *w, bool 
     if (strcmp(l->key, "profile") == 0) {
         w->line = l->line;
         return set_profile(m, w, l->value);
+    }
+    if (strcmp(l->key, dilute_row.key) == 0) {
+        w->dilute_line = l->line;
+        return param_set_row(&dilute_row, w, l->value, e);
     }
     status st = given_tune(&w->tune, l->key, l->value, l->line, e);
     return st == STATUS_NOT_FOUND ? given_train(&w->given, l->key, l->value, l->line, e) : st;
@@ -91,7 +100,7 @@ static status read_name(const struct matrix *m, bool protects, struct matrix_mem
     return st ? matrix_fail(m, w->line, st, e) : set_text(&w->method, w->name);
 }
 
-static status read_member(const struct matrix *m, bool protects, struct matrix_member *w,
+status matrix_member_read(const struct matrix *m, bool protects, struct matrix_member *w,
                           struct errmsg *e)
 {
     for (int i = 0; i < m->n_lines; i++) {
@@ -100,6 +109,21 @@ static status read_member(const struct matrix *m, bool protects, struct matrix_m
             return read_section(m, i, protects, w, e);
     }
     return read_name(m, protects, w, e);
+}
+
+/* Whether there is what a protection is on. */
+static status check_on(const struct matrix *m, const struct matrix_member *w, struct errmsg *e)
+{
+    AUTO(mem_free) struct matrix_member *source = w->on[0] ? mem_zalloc(1, sizeof *source) : NULL;
+    if (!w->on[0])
+        return STATUS_OK;
+    if (!source)
+        return STATUS_NOMEM;
+    memcpy(source->name, w->on, sizeof source->name);
+    source->line = w->on_line;
+    status st = matrix_member_read(m, true, source, e);
+    mem_free(source->method);
+    return st;
 }
 
 /* Sections that no list names are checked as well. */
@@ -118,6 +142,8 @@ static status check_sections(const struct matrix *m, bool protects, struct errms
             st = errmsg_set(e, STATUS_INVALID, "%s is what nothing is done to, and has no options",
                             name);
         st = st ? matrix_fail(m, l->line, st, e) : read_section(m, i, protects, w, e);
+        if (!st)
+            st = check_on(m, w, e);
         mem_free(w->method);
         mem_free(w->profile);
     }
@@ -131,7 +157,7 @@ static status read_list(const struct matrix *m, bool protects, struct matrix_mem
     for (int i = 0; i < n && !st; i++) {
         snprintf(w[i].name, sizeof w[i].name, "%s", names[i]);
         w[i].line = m->set[protects ? MATRIX_PROTECTIONS : MATRIX_COUNTERMEASURES]->line;
-        st = read_member(m, protects, &w[i], e);
+        st = matrix_member_read(m, protects, &w[i], e);
     }
     return st;
 }
@@ -142,9 +168,12 @@ status matrix_members(struct matrix *m, struct errmsg *e)
     status st = matrix_names(m, MATRIX_PROTECTIONS, names, &m->n_protections, e);
     if (st)
         return st;
-    m->protection = mem_zalloc((size_t)m->n_protections, sizeof *m->protection);
+    m->protection =
+        mem_zalloc((size_t)(m->n_protections + matrix_count_on(m)), sizeof *m->protection);
     st = m->protection ? read_list(m, true, m->protection, m->n_protections, names, e)
                        : STATUS_NOMEM;
+    if (!st)
+        st = matrix_link_on(m, e);
     if (!st)
         st = matrix_names(m, MATRIX_COUNTERMEASURES, names, &m->n_countermeasures, e);
     if (st)

@@ -19,7 +19,7 @@ static status read_text(const char *text, const char *preset, struct errmsg *e)
 #define LISTS "[bench]\nprotections = clean, lsp,\n  strong\ncountermeasures = none, grey, st\n"
 #define SECTIONS                                                                                   \
     "[protection strong]\nmethod = lsp\neps = 12\n[countermeasure st]\nrecipe = staged\n"          \
-    "profile = own.ini\n"
+    "profile = own.ini\ndilute = 30\n"
 
 static void sections_make_members(void **state)
 {
@@ -40,10 +40,35 @@ static void sections_make_members(void **state)
     assert_string_equal(m.countermeasure[2].profile, toy_path("own.ini"));
     assert_string_equal(given_value(&m.countermeasure[2].given, "recipe"), "staged");
     assert_string_equal(given_value(&m.train, "epochs"), "1");
+    assert_int_equal(m.countermeasure[1].dilute, 0);
+    assert_int_equal(m.countermeasure[2].dilute, 30);
     assert_int_equal(m.images, 40);
     assert_string_equal(m.victim[0], "resnet8");
     assert_int_equal(m.n_seeds, 2);
     assert_int_equal(m.seed[1], 7);
+    matrix_done(&m);
+}
+
+static void a_protection_may_be_on_another(void **state)
+{
+    (void)state;
+    struct errmsg e = {""};
+    toy_good(read_text("[bench]\nprotections = mixed, ops, plain\ncountermeasures = none\n"
+                       "[protection mixed]\nmethod = ops\nclasses = b\non = half\n"
+                       "[protection half]\nmethod = lsp\nclasses = a\non = ar\n"
+                       "[protection plain]\nmethod = ar\non = clean\n",
+                       NULL, &e),
+             &e);
+    assert_int_equal(m.n_protections, 3);
+    assert_int_equal(m.n_more_protections, 3);
+    const struct matrix_member *half = m.protection[0].source;
+    assert_string_equal(half->name, "half");
+    assert_string_equal(half->method, "lsp");
+    assert_string_equal(given_value(&half->given, "classes"), "a");
+    assert_string_equal(half->source->method, "ar");
+    assert_null(half->source->source);
+    assert_null(m.protection[1].source);
+    assert_null(m.protection[2].source->method);
     matrix_done(&m);
 }
 
@@ -65,12 +90,21 @@ static void mistakes_name_their_line(void **state)
         {LISTS "[protection strong]\nmethod = lsp\nrounds = 2\n", NULL, "m.ini:7: lsp has no"},
         {LISTS, NULL, "m.ini:2: no protection is called \"strong\""},
         {LISTS SECTIONS "[protection unused]\nmethod = magic\n", NULL, "no protection is called"},
-        {LISTS SECTIONS "[protection unused]\nmethod = lsp\nx = 1\n", NULL, "m.ini:13: lsp has no"},
-        {LISTS SECTIONS "[countermeasure none]\nrecipe = staged\n", NULL, "m.ini:12: none is what"},
+        {LISTS SECTIONS "[protection unused]\nmethod = lsp\nx = 1\n", NULL, "m.ini:14: lsp has no"},
+        {LISTS SECTIONS "[countermeasure none]\nrecipe = staged\n", NULL, "m.ini:13: none is what"},
         {LISTS SECTIONS "[countermeasure unused]\nprofile = a\ntune-lr = 1\n", NULL,
-         "m.ini:13: tune-lr without pairs"},
+         "m.ini:14: tune-lr without pairs"},
         {LISTS SECTIONS "[countermeasure unused]\npairs = 9\n", NULL, "without a profile"},
-        {LISTS SECTIONS "[preset a]\nepochs = x\n", NULL, "m.ini:12: epochs"},
+        {LISTS SECTIONS "[countermeasure unused]\ndilute = 0\n", NULL,
+         "m.ini:13: dilute is \"0\", not a whole"},
+        {LISTS SECTIONS "[protection unused]\nmethod = lsp\ndilute = 9\n", NULL, "lsp has no"},
+        {LISTS SECTIONS "[protection unused]\nmethod = lsp\non = magic\n", NULL,
+         "m.ini:14: no protection is called \"magic\""},
+        {LISTS SECTIONS
+         "[protection lsp]\non = other\n[protection other]\nmethod = ops\non = lsp\n",
+         NULL, "m.ini:13: lsp is made on other, and that in the end on itself"},
+        {LISTS SECTIONS "[countermeasure unused]\non = lsp\n", NULL, "training has no 'on'"},
+        {LISTS SECTIONS "[preset a]\nepochs = x\n", NULL, "m.ini:13: epochs"},
         {LISTS SECTIONS "[preset a]\nepochs = 1\n", "b", "has no preset 'b'; it has a"},
         {"[bench]\nprotections = clean, clean\ncountermeasures = none\n", NULL, "listed twice"},
         {"[bench]\nprotections = clean lsp\ncountermeasures = none\n", NULL, "is no name"},
@@ -88,7 +122,8 @@ static void without_memory_nothing_is_left(void **state)
     (void)state;
     for (unsigned long n = 1;; n++) {
         struct errmsg e = {""};
-        toy_write("m.ini", LISTS SECTIONS, strlen(LISTS SECTIONS));
+        static const char text[] = LISTS SECTIONS "[protection lsp]\non = strong\n";
+        toy_write("m.ini", text, strlen(text));
         fault_set(FAULT_MEM, n, 0, 0);
         status st = matrix_read(toy_path("m.ini"), NULL, &m, &e);
         fault_clear();
@@ -103,6 +138,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sections_make_members),
+        cmocka_unit_test(a_protection_may_be_on_another),
         cmocka_unit_test(mistakes_name_their_line),
         cmocka_unit_test(without_memory_nothing_is_left),
     };

@@ -44,8 +44,18 @@ static bool is_chosen(const struct matrix *m, const struct bench_cell *c, const 
     return !pattern || fnmatch(pattern, text, 0) == 0;
 }
 
-static status add_cell(struct train_bench *b, struct bench_cell c, const char *pattern,
-                       struct errmsg *e)
+/* A file of first weights counts by what is in it. */
+static json_t *train_json(const struct given *options, const struct plan_by *by)
+{
+    json_t *j = given_json(options);
+    for (int i = 0; j && i < options->n; i++)
+        if (given_is_path(&options->item[i]))
+            json_object_set_new(j, options->item[i].key, json_string(by->init));
+    return j;
+}
+
+static status add_cell(struct train_bench *b, struct bench_cell c, const struct plan_by *by,
+                       const char *pattern, struct errmsg *e)
 {
     AUTO(mem_free) struct given *options = mem_alloc(sizeof *options);
     status st = options ? bench_train_options(&b->matrix, &c, options, e) : STATUS_NOMEM;
@@ -54,7 +64,7 @@ static status add_cell(struct train_bench *b, struct bench_cell c, const char *p
     c.chosen = is_chosen(&b->matrix, &c, pattern);
     c.description = json_pack("{s:s, s:O, s:s, s:o}", "version", RELEARN_VERSION, "images",
                               b->tree[c.tree].description, "test", b->test_digest, "train",
-                              given_json(options));
+                              train_json(options, by));
     if ((st = plan_name(c.description, c.id))) {
         json_decref(c.description);
         return st;
@@ -63,40 +73,21 @@ static status add_cell(struct train_bench *b, struct bench_cell c, const char *p
     return STATUS_OK;
 }
 
-static status add_cells_of(struct train_bench *b, struct bench_cell c, const char *pattern,
-                           struct errmsg *e)
+static status add_cells_of(struct train_bench *b, struct bench_cell c, const struct plan_by *by,
+                           const char *pattern, struct errmsg *e)
 {
     const struct matrix *m = &b->matrix;
     status st = STATUS_OK;
     for (c.victim = 0; c.victim < m->n_victims; c.victim++)
         for (int s = 0; s < m->n_seeds && !st; s++) {
             c.seed = m->seed[s];
-            st = add_cell(b, c, pattern, e);
+            st = add_cell(b, c, by, pattern, e);
         }
     return st;
 }
 
-static status profile_ids(const struct matrix *m, char (*id)[DIGEST_HEX_LEN + 1], struct errmsg *e)
-{
-    AUTO(mem_free) struct purify_profile *p = mem_alloc(sizeof *p);
-    status st = p ? STATUS_OK : STATUS_NOMEM;
-    for (int i = 0; i < m->n_countermeasures && !st; i++) {
-        const struct matrix_member *w = &m->countermeasure[i];
-        if (!w->profile)
-            continue;
-        st = purify_profile_load(w->profile, p, e);
-        AUTO(mem_free) char *from = NULL;
-        if (!st && w->tune.n)
-            st = bench_restorer(p, &from, e);
-        if (st)
-            return matrix_fail(m, w->line, st, e);
-        digest_hex(&p->id, id[i]);
-    }
-    return st;
-}
-
-static status add_all(struct train_bench *b, char (*profile_id)[DIGEST_HEX_LEN + 1],
-                      const char *pattern, struct errmsg *e)
+static status add_all(struct train_bench *b, const struct plan_by *by, const char *pattern,
+                      struct errmsg *e)
 {
     const struct matrix *m = &b->matrix;
     struct bench_cell c = {.seed = 0};
@@ -107,11 +98,13 @@ static status add_all(struct train_bench *b, char (*profile_id)[DIGEST_HEX_LEN +
         st = plan_add_protected(b, &m->protection[c.protection], &from);
         for (c.countermeasure = 0; c.countermeasure < m->n_countermeasures && !st;
              c.countermeasure++) {
+            const struct matrix_member *w = &m->countermeasure[c.countermeasure];
             c.tree = from;
-            st = plan_add_purified(b, &m->countermeasure[c.countermeasure],
-                                   profile_id[c.countermeasure], &c.tree);
+            st = plan_add_purified(b, w, by[c.countermeasure].profile, &c.tree);
             if (!st)
-                st = add_cells_of(b, c, pattern, e);
+                st = plan_add_diluted(b, w, by[c.countermeasure].clean, &c.tree);
+            if (!st)
+                st = add_cells_of(b, c, &by[c.countermeasure], pattern, e);
         }
     }
     return st;
@@ -120,15 +113,15 @@ static status add_all(struct train_bench *b, char (*profile_id)[DIGEST_HEX_LEN +
 status bench_plan(struct train_bench *b, const char *pattern, struct errmsg *e)
 {
     const struct matrix *m = &b->matrix;
-    size_t rows = (size_t)m->n_protections, columns = (size_t)m->n_countermeasures;
-    AUTO(mem_free)
-    char(*profile_id)[DIGEST_HEX_LEN + 1] = mem_zalloc(columns, sizeof *profile_id);
-    b->tree = mem_zalloc(1 + rows * (1 + 2 * columns), sizeof *b->tree);
+    size_t rows = (size_t)(m->n_protections + m->n_more_protections);
+    size_t columns = (size_t)m->n_countermeasures;
+    AUTO(mem_free) struct plan_by *by = mem_zalloc(columns, sizeof *by);
+    b->tree = mem_zalloc(1 + rows * (1 + 3 * columns), sizeof *b->tree);
     b->cell =
         mem_zalloc(rows * columns * (size_t)m->n_victims * (size_t)m->n_seeds, sizeof *b->cell);
-    status st = profile_id && b->tree && b->cell ? profile_ids(m, profile_id, e) : STATUS_NOMEM;
+    status st = by && b->tree && b->cell ? plan_countermeasures(b, by, e) : STATUS_NOMEM;
     if (!st)
-        st = add_all(b, profile_id, pattern, e);
+        st = add_all(b, by, pattern, e);
     for (int i = 0; i < b->n_cells && !st; i++)
         if (b->cell[i].chosen)
             return STATUS_OK;

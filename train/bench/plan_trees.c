@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-const char *const bench_tree_verbs[BENCH_TREE_KINDS] = {"copy", "protect", "tune", "purify"};
+const char *const bench_tree_verbs[BENCH_TREE_KINDS] = {"copy", "protect", "tune", "purify",
+                                                        "dilute"};
 
 status plan_name(const json_t *description, char id[DIGEST_HEX_LEN + 1])
 {
@@ -47,6 +48,9 @@ status plan_add_protected(struct train_bench *b, const struct matrix_member *by,
 {
     if (!by->method)
         return STATUS_OK;
+    status st = by->source ? plan_add_protected(b, by->source, tree) : STATUS_OK;
+    if (st)
+        return st;
     const struct bench_tree t = {.kind = BENCH_PROTECTED,
                                  .source = *tree,
                                  .by = by,
@@ -85,5 +89,19 @@ status plan_add_purified(struct train_bench *b, const struct matrix_member *by,
         .by = by,
         .description = json_pack("{s:s, s:O, s:s}", "version", RELEARN_VERSION, "source",
                                  b->tree[*tree].description, "profile", profile_id)};
+    return add_tree(b, t, tree);
+}
+
+status plan_add_diluted(struct train_bench *b, const struct matrix_member *by, const char *clean,
+                        int *tree)
+{
+    if (!by->dilute)
+        return STATUS_OK;
+    const struct bench_tree t = {
+        .kind = BENCH_DILUTED,
+        .source = *tree,
+        .by = by,
+        .description = json_pack("{s:s, s:O, s:s, s:i}", "version", RELEARN_VERSION, "source",
+                                 b->tree[*tree].description, "clean", clean, "dilute", by->dilute)};
     return add_tree(b, t, tree);
 }

@@ -27,8 +27,10 @@ static void tree_figures(const struct train_bench *b, int tree, json_t *seconds,
         json_t *stamp = NULL;
         if (bench_read(b, "trees", b->tree[i].id, &stamp, NULL))
             continue;
-        json_object_set(seconds, bench_tree_verbs[b->tree[i].kind],
-                        json_object_get(stamp, "seconds"));
+        const char *verb = bench_tree_verbs[b->tree[i].kind];
+        double took = json_number_value(json_object_get(stamp, "seconds"));
+        took += json_number_value(json_object_get(seconds, verb)); /* one protected on another */
+        json_object_set_new(seconds, verb, json_real(took));
         if (i == tree)
             *out_psnr = json_incref(json_object_get(stamp, "psnr_db"));
         json_decref(stamp);

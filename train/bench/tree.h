@@ -14,18 +14,25 @@ struct tree_tick {
 };
 
 bool tree_ready(const struct train_bench *b, int i);
-/* Writes the clean tree's images, as PNG, to its place aside: the one tree that no command makes.
-   CANCELLED on a signal. */
+/* Writes the images of a set, as PNG, below the folder `to`: those that are chosen, or with NULL
+   all. CANCELLED on a signal. */
+status tree_copy(struct train_set *set, const bool *chosen /* (samples) or NULL */, const char *to,
+                 struct tree_tick tick, struct errmsg *e) MUST_USE;
+/* The two kinds of trees that no command makes, written to their place aside: the clean one, and
+   tree i, which is a diluted one. */
 status tree_write_clean(const struct train_bench *b, struct tree_tick tick,
                         struct errmsg *e) MUST_USE;
+status tree_write_diluted(const struct train_bench *b, int i, struct tree_tick tick,
+                          struct errmsg *e) MUST_USE;
 /* What stands aside is whole: it gets its name and its stamp. */
 status tree_finish(const struct train_bench *b, int i, double seconds, struct tree_tick tick,
                    struct errmsg *e) MUST_USE;
 /* The images of a folder, as the matrix wants them; limit 0: all. */
 status tree_open(const struct train_bench *b, const char *dir, int limit, struct train_set **out,
                  struct errmsg *e) MUST_USE;
-/* PSNR in dB of tree i, which stands in dir, to the clean one (of which it is infinite). CORRUPT:
-   the images are not those of the clean tree. */
+/* PSNR in dB of tree i, which stands in dir, to the clean one (of which it is infinite). Of a
+   diluted one it is that of the images that were diluted. CORRUPT: the images are not those of the
+   clean tree. */
 status tree_measure(const struct train_bench *b, int i, const char *dir, struct tree_tick tick,
                     double *out, struct errmsg *e) MUST_USE;
 /* Removes trees that no cell without a result needs, and nobody else's work reads. */

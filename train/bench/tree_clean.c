@@ -1,4 +1,4 @@
-/* The clean tree: the data set's images, as many as are asked for, as PNG. */
+/* Copies of images as PNG, and the clean tree: the data's images, as many as are asked for. */
 #include "bench/tree.h"
 
 #include "out_tree.h"
@@ -9,6 +9,7 @@
 
 struct copying {
     struct train_set *set;
+    const bool *chosen;
     const char *to;
     struct out_tree tree;
     struct tree_tick tick;
@@ -20,6 +21,8 @@ static status copy_one(void *arg, int i, struct errmsg *e)
     struct copying *c = arg;
     struct set_view v;
     const char *name = train_set_path(c->set, i);
+    if (c->chosen && !c->chosen[i])
+        return STATUS_OK;
     AUTO(mem_free)
     char *path = mem_printf("%s/%.*s.png", c->to, (int)train_path_stem(name), name);
     status st = path ? train_set_view(c->set, i, &v, e) : STATUS_NOMEM;
@@ -52,11 +55,17 @@ static status copy_all(struct copying *c, struct errmsg *e)
     return st;
 }
 
+status tree_copy(struct train_set *set, const bool *chosen, const char *to, struct tree_tick tick,
+                 struct errmsg *e)
+{
+    struct copying c = {.set = set, .chosen = chosen, .to = to, .tick = tick};
+    return copy_all(&c, e);
+}
+
 status tree_write_clean(const struct train_bench *b, struct tree_tick tick, struct errmsg *e)
 {
     AUTO(train_set_free) struct train_set *set = NULL;
     AUTO(mem_free) char *to = bench_path(b, "trees", b->tree[0].id, ".part");
     status st = to ? tree_open(b, b->data, b->matrix.images, &set, e) : STATUS_NOMEM;
-    struct copying c = {.set = set, .to = to, .tick = tick};
-    return st ? st : copy_all(&c, e);
+    return st ? st : tree_copy(set, NULL, to, tick, e);
 }

@@ -63,6 +63,28 @@ static status check_clean(const struct train_bench *b, const struct train_set *c
     return st;
 }
 
+/* It has the images of its source, which were measured, and the added ones. */
+static status measure_diluted(const struct train_bench *b, int i, const struct train_set *diluted,
+                              double *out, struct errmsg *e)
+{
+    const struct bench_tree *t = &b->tree[i];
+    AUTO(train_set_free) struct train_set *source = NULL;
+    AUTO(mem_free) char *dir = bench_path(b, "trees", b->tree[t->source].id, "");
+    json_t *stamp = NULL;
+    status st = dir ? tree_open(b, dir, 0, &source, e) : STATUS_NOMEM;
+    if (!st && train_set_info(source).samples + t->by->dilute != train_set_info(diluted).samples)
+        st = errmsg_set(e, STATUS_INVALID,
+                        "%s has images in one folder that differ in their extension only", b->data);
+    if (!st)
+        st = bench_read(b, "trees", b->tree[t->source].id, &stamp, e);
+    if (st)
+        return st;
+    const json_t *psnr = json_object_get(stamp, "psnr_db");
+    *out = json_is_number(psnr) ? json_number_value(psnr) : INFINITY;
+    json_decref(stamp);
+    return STATUS_OK;
+}
+
 status tree_measure(const struct train_bench *b, int i, const char *dir, struct tree_tick tick,
                     double *out, struct errmsg *e)
 {
@@ -74,6 +96,8 @@ status tree_measure(const struct train_bench *b, int i, const char *dir, struct 
         *out = INFINITY;
         return check_clean(b, other, e);
     }
+    if (!st && b->tree[i].kind == BENCH_DILUTED)
+        return measure_diluted(b, i, other, out, e);
     if (!st)
         st = clean_dir ? tree_open(b, clean_dir, 0, &clean, e) : STATUS_NOMEM;
     return st ? st : psnr(clean, other, tick, out, e);

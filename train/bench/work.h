@@ -1,8 +1,8 @@
 #ifndef TRAIN_BENCH_WORK_H
 #define TRAIN_BENCH_WORK_H
 /*
- * work: a run of a bench. A job is one child process (or the copy of the clean images, which this
- * process makes itself) at a tree or a cell that it has claimed.
+ * work: a run of a bench. A job is one child process (or a copy of clean images, which this process
+ * makes itself) at a tree or a cell that it has claimed.
  *
  *     for each turn: work_start (what can begin), work_collect (what has ended), work_tick
  */

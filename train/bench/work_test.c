@@ -92,6 +92,38 @@ static void a_failing_child_fails_its_cells_alone(void **state)
     assert_int_equal(count("unlucky/failed"), 0);
 }
 
+/* Of three images of each class two are protected, and the third is added. */
+static void a_diluted_tree_has_clean_images_besides(void **state)
+{
+    (void)state;
+    static const char text[] = "[bench]\ndata = data\ntest = test\nprotections = lsp\nimages = 4\n"
+                               "countermeasures = own, diluted\nvictims = resnet8\n"
+                               "[countermeasure own]\nprofile = own.ini\n"
+                               "[countermeasure diluted]\nprofile = own.ini\ndilute = 2\n";
+    toy_write("diluted.ini", text, sizeof text - 1);
+    AUTO(train_bench_free)
+    struct train_bench *b =
+        fixture_open("diluted.ini", "diluted", (struct train_bench_options){.keep = true});
+    assert_int_equal(run(b).done, 2);
+    assert_int_equal(b->n_trees, 4);
+    const struct bench_tree *t = &b->tree[3];
+    assert_int_equal(t->kind, BENCH_DILUTED);
+    assert_int_equal(b->tree[t->source].kind, BENCH_PURIFIED);
+    AUTO(train_set_free) struct train_set *data = NULL;
+    AUTO(train_set_free) struct train_set *set = NULL;
+    AUTO(mem_free) char *dir = bench_path(b, "trees", t->id, "");
+    struct digest want, got;
+    struct errmsg e = {""};
+    toy_good(tree_open(b, dir, 0, &set, &e), &e);
+    toy_good(tree_open(b, b->data, 0, &data, &e), &e);
+    toy_good(train_set_digest(set, &got, &e), &e);
+    toy_good(train_set_digest(data, &want, &e), &e);
+    assert_memory_equal(&got, &want, sizeof want); /* the toy's commands change no image */
+    b->keep = false;
+    tree_remove_unneeded(b);
+    assert_int_equal(count("diluted/trees"), 0);
+}
+
 /* A process that runs the bench; its exit status is that of the run. */
 static pid_t start(const char *out, int jobs)
 {
@@ -249,6 +281,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_cells_share_is_made_once),
         cmocka_unit_test(trees_are_kept_on_request_and_while_others_read_them),
+        cmocka_unit_test(a_diluted_tree_has_clean_images_besides),
         cmocka_unit_test(a_failing_child_fails_its_cells_alone),
         cmocka_unit_test(killed_in_any_part_it_goes_on),
         cmocka_unit_test(a_signal_stops_it_within_a_second),

@@ -1,7 +1,7 @@
 /*
  * Which images are protected when not all of them are. Of each class that is named (or of all) the
  * same fraction, in an order that the seed alone decides: of two fractions the smaller is a part of
- * the larger. Methods are prepared with all images, so that an image's perturbation is the same
+ * the larger, and what one leaves begins `after` it. Methods are prepared with all images, so that an image's perturbation is the same
  * however many others are protected.
  */
 #include "protect/protect.h"
@@ -37,29 +37,35 @@ static status read_classes(const struct protect_job *j, bool *named, struct errm
     return STATUS_OK;
 }
 
-/* How many images of a class of n: the nearest to the fraction, and one at least. */
+/* How many images of a class of n: the nearest to the fraction, and one at least. .34 + .33 are .67,
+   though not to a computer. */
 static int share(double fraction, int n)
 {
-    int want = (int)(fraction * n + .5);
+    int want = (int)(fraction * n + .5 + 1e-6);
     return want > 0 || n == 0 ? want : 1;
 }
 
 static status choose(struct protect_job *j, const bool *named)
 {
     int n = j->info.samples, classes = j->info.classes;
-    double fraction = j->opt->fraction > 0 ? j->opt->fraction : 1;
+    double after = j->opt->after, end = after + (j->opt->fraction > 0 ? j->opt->fraction : 1);
     AUTO(mem_free) int *order = mem_alloc((size_t)n * sizeof *order);
     AUTO(mem_free) int *want = mem_zalloc((size_t)classes, sizeof *want);
+    AUTO(mem_free) int *skip = mem_zalloc((size_t)classes, sizeof *skip);
     j->chosen = mem_zalloc((size_t)n, sizeof *j->chosen);
-    if (!order || !want || !j->chosen)
+    if (!order || !want || !skip || !j->chosen)
         return STATUS_NOMEM;
     for (int i = 0; i < n; i++)
         want[train_set_label(j->set, i)]++;
-    for (int k = 0; k < classes; k++)
-        want[k] = named[k] ? share(fraction, want[k]) : 0;
+    for (int k = 0; k < classes; k++) {
+        skip[k] = after > 0 ? share(after, want[k]) : 0;
+        want[k] = named[k] ? share(end < 1 ? end : 1, want[k]) - skip[k] : 0;
+    }
     nn_rng_shuffle(stream(j->opt->seed, STREAM_PART, 0), order, n);
     for (int i = 0; i < n; i++) {
         int *left = &want[train_set_label(j->set, order[i])];
+        if (skip[train_set_label(j->set, order[i])]-- > 0)
+            continue;
         j->chosen[order[i]] = *left > 0;
         *left -= *left > 0;
     }
@@ -72,7 +78,9 @@ status protect_choose(struct protect_job *j, struct errmsg *e)
     j->n_chosen = j->info.samples;
     if (!(o->fraction >= 0) || o->fraction > 1)
         return errmsg_set(e, STATUS_INVALID, "--fraction must be above 0 and at most 1");
-    if (!o->classes && !(o->fraction > 0 && o->fraction < 1))
+    if (!(o->after >= 0) || o->after >= 1)
+        return errmsg_set(e, STATUS_INVALID, "--after must be 0 or more, and below 1");
+    if (!o->classes && !(o->fraction > 0 && o->fraction < 1) && !(o->after > 0))
         return STATUS_OK;
     AUTO(mem_free) bool *named = mem_zalloc((size_t)j->info.classes, sizeof *named);
     if (!named)
@@ -85,6 +93,9 @@ status protect_choose(struct protect_job *j, struct errmsg *e)
     j->n_chosen = 0;
     for (int i = 0; i < j->info.samples && !st; i++)
         j->n_chosen += j->chosen[i];
+    if (!st && j->n_chosen == 0)
+        st = errmsg_set(e, STATUS_INVALID,
+                        "no image is left behind the first %g of each class (--after)", o->after);
     return st;
 }
 
@@ -102,6 +113,8 @@ status protect_record_part(const struct protect_job *j, json_t *out)
     bool good = json_object_set_new(out, "part", part) == 0;
     if (j->opt->fraction > 0)
         good = good && json_object_set_new(part, "fraction", json_real(j->opt->fraction)) == 0;
+    if (j->opt->after > 0)
+        good = good && json_object_set_new(part, "after", json_real(j->opt->after)) == 0;
     if (j->opt->classes)
         good = good && json_object_set_new(part, "classes", json_string(j->opt->classes)) == 0;
     size_t root = strlen(j->opt->dst_dir) + 1;

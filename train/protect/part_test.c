@@ -114,6 +114,37 @@ static void only_the_classes_that_are_named(void **state)
     assert_false(toy_there("none"));
 }
 
+/* The parts of a mixture: each image is in one of them. */
+static void parts_that_follow_each_other_share_no_image(void **state)
+{
+    (void)state;
+    static const struct {
+        double after, fraction;
+        int each;
+    } parts[] = {{0, .34, 3}, {.34, .31, 4}, {.65, 1, 3}}; /* .34 + .31 is a little less than .65 */
+    int count[N] = {0};
+    for (size_t p = 0; p < ARRAY_LEN(parts); p++) {
+        char dir[16];
+        bool changed[N];
+        snprintf(dir, sizeof dir, "follow%zu", p);
+        struct train_protect_options o = part(dir, parts[p].fraction, NULL);
+        o.after = parts[p].after;
+        assert_int_equal(protect_ok(o).protected_images, CLASSES * parts[p].each);
+        read_changed(dir, changed);
+        assert_recorded(dir, changed);
+        for (int i = 0; i < N; i++)
+            count[i] += changed[i];
+    }
+    for (int i = 0; i < N; i++)
+        assert_int_equal(count[i], 1);
+    struct train_protect_options o = part("none", .5, NULL);
+    o.after = 1;
+    assert_int_equal(protect_fails(o, "--after must be 0 or more"), STATUS_INVALID);
+    o.after = .96;
+    assert_int_equal(protect_fails(o, "no image is left"), STATUS_INVALID);
+    assert_false(toy_there("none"));
+}
+
 /* A perturbation by samples is zero for the others, so that applying it does the same again. */
 static void the_perturbation_is_of_that_part(void **state)
 {
@@ -157,6 +188,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_fraction_of_each_class_is_protected),
         cmocka_unit_test(only_the_classes_that_are_named),
+        cmocka_unit_test(parts_that_follow_each_other_share_no_image),
         cmocka_unit_test(the_perturbation_is_of_that_part),
         cmocka_unit_test(any_method_can_do_it),
     };

@@ -12,6 +12,21 @@ static json_t *record_strength(const struct protect_job *j, json_t *r)
     return r;
 }
 
+/* What had been done to the images before. */
+static void record_before(const struct protect_job *j, json_t *r)
+{
+    enum { RECORD_BYTES_MAX = 1 << 28 };
+    AUTO(mem_free) char *path = mem_printf("%s/protection.json", j->opt->src_dir);
+    AUTO(mem_free) void *text = NULL;
+    size_t len = 0;
+    if (!path || io_read_file(path, RECORD_BYTES_MAX, &text, &len, NULL))
+        return;
+    json_t *before = json_loadb(text, len, 0, NULL);
+    if (json_is_object(before))
+        json_object_set(r, "on", before);
+    json_decref(before);
+}
+
 static json_t *record(const struct protect_job *j)
 {
     json_t *r = record_strength(j, json_pack("{s:s}", "method", j->method->name));
@@ -31,6 +46,8 @@ static json_t *record(const struct protect_job *j)
         json_object_set_new(r, "psnr_db", json_real(j->result.psnr_db));
     if (good)
         good = protect_record_part(j, r) == STATUS_OK;
+    if (good)
+        record_before(j, r);
     if (good && j->method->describe)
         j->method->describe(j, r);
     json_t *params = good ? train_param_json(&j->method->params, j->param) : NULL;
