@@ -13,7 +13,8 @@ static void print_unet(const char *path, const struct purify_unet *u, int json)
                                  "in_channels", u->in_channels, "ch", u->ch, "levels", u->levels,
                                  "res_blocks", u->res_blocks));
     else
-        printf("%s: %d levels from %d channels, trained on %dx%d (relearn profile new NAME --set "
+        printf("%s: %d levels from %d channels, trained on %dx%d (relearn profile new NAME --from "
+               "jcdp --set "
                "model=%s)\n",
                path, u->levels, u->ch, u->size, u->size, path);
 }
@@ -24,7 +25,8 @@ static void print_percept(const char *path, const struct purify_percept_cfg *cfg
     if (json)
         cli_print_json(json_pack("{s:s, s:s}", "file", path, "architecture", name));
     else
-        printf("%s: %s (relearn profile new NAME --set guidance=joint --set percept=%s --set "
+        printf("%s: %s (relearn profile new NAME --from jcdp --set guidance=joint --set percept=%s "
+               "--set "
                "perceptual_scale=SCALE)\n",
                path, name, path);
 }

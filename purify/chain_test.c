@@ -319,6 +319,8 @@ static void test_set(void **state)
     assert_int_equal(p.n, 3);
     assert_int_equal(purify_profile_set(&p, "chain", "depth", NULL), STATUS_OK);
     assert_null(purify_profile_jcdp(&p));
+    assert_int_equal(purify_profile_set(&p, "rounds", "7", &e), STATUS_INVALID);
+    assert_non_null(strstr(e.text, "\"rounds\" is a key of jcdp, which is not in the chain"));
     assert_int_equal(purify_profile_finish(&p, NULL), STATUS_OK);
     assert_int_equal(purify_profile_evaluations(&p), 0);
     AUTO(buf_done) struct buf b = BUF_INIT(4096);

@@ -119,9 +119,16 @@ static status link_with(const struct purify_profile *p, const char *key, int *ou
         found = i;
     }
     *out = found >= 0 ? found : 0;
-    if (found >= 0 || p->n == 1)
+    if (found >= 0)
         return STATUS_OK;
-    return errmsg_set(e, STATUS_INVALID, "no purifier of the chain has the key \"%.40s\"", key);
+    for (int i = 0; purifier_table[i]; i++)
+        if (param_find(&purifier_table[i]->params, key))
+            return errmsg_set(e, STATUS_INVALID,
+                              "\"%.40s\" is a key of %s, which is not in the chain", key,
+                              purifier_table[i]->name);
+    return p->n == 1 ? STATUS_OK /* param_set says which keys there are */
+                     : errmsg_set(e, STATUS_INVALID,
+                                  "no purifier of the chain has the key \"%.40s\"", key);
 }
 
 status purify_profile_set(struct purify_profile *p, const char *key, const char *value,

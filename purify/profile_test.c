@@ -96,7 +96,7 @@ static void test_shipped_ids(void **state)
     static const struct {
         const char *name, *id;
     } shipped[] = {
-        {"default", "6d9cb071d95992e4a468ee694281c1195f12b5cbb4c9034572d2a708a2cc3e69"},
+        {"jcdp", "6d9cb071d95992e4a468ee694281c1195f12b5cbb4c9034572d2a708a2cc3e69"},
         {"paper", "5da1b3bad212436f8ce86bf30bead659da5ef3cacbb43c15a1cc7e6d23620177"},
     };
     char *data = getenv("RELEARN_DATA_DIR"), root[PATH_MAX], here[PATH_MAX];

@@ -287,7 +287,7 @@ EOF
     relearn profile new twice
     run relearn profile new twice
     [ "$status" -eq 1 ]
-    relearn profile new --set rounds=2 --force twice
+    relearn profile new --from jcdp --set rounds=2 --force twice
     relearn profile show twice | grep -q 'rounds = 2'
 }
 
@@ -310,8 +310,10 @@ protect --method lsp --patch 4 --classes cow @/tree x|it has cat, dog
 protect --method lsp --rounds 3 @/tree x|--patch
 protect --method emn-class --rounds none @/tree x|a whole number from 1
 restore train --data @/tree --out x --families stripes:1|blocks, filtered, autoregressive, waves, pixels, white
-profile new --set colour=1 x|model, t_start
-profile new --set guidance=yes x|none
+profile new --from restore --set colour=1 x|model, gain
+profile new --from restore --set t_start=50 x|"t_start" is a key of jcdp, which is not in the chain
+profile new --from jcdp --set colour=1 x|model, t_start
+profile new --from jcdp --set guidance=yes x|none
 profile new --from absent x|default
 profile show absent|default
 model import --beta odd @/m.safetensors x|linear or cosine

@@ -121,7 +121,7 @@ import() { # NAME [OPTION...]
 
 @test "model import: a profile purifies with it" {
     import zip
-    sed "s|^model = .*|model = $BATS_TEST_TMPDIR/zip.safetensors|" profiles/default.ini >"$BATS_TEST_TMPDIR/p.ini"
+    sed "s|^model = .*|model = $BATS_TEST_TMPDIR/zip.safetensors|" profiles/jcdp.ini >"$BATS_TEST_TMPDIR/p.ini"
     relearn purify -q --profile "$BATS_TEST_TMPDIR/p.ini" --cache "$BATS_TEST_TMPDIR/cache" "$DATA/a.png" "$BATS_TEST_TMPDIR/out.png"
     ! cmp -s "$DATA/a.png" "$BATS_TEST_TMPDIR/out.png"
 }
