@@ -2,6 +2,8 @@
 #include "cli.h"
 #include "train/train.h"
 
+#include <math.h>
+
 #include "base/banned.h"
 
 static const char *const is_read_from[TRAIN_AUDIT_SIGN_COUNT] = {
@@ -17,6 +19,40 @@ static const char *const known_from[TRAIN_AUDIT_SIGN_COUNT] = {
     [TRAIN_AUDIT_SPOT] = "as of one-pixel shortcuts (OPS)",
 };
 
+static json_t *reading_json(const struct train_audit_reading *r)
+{
+    json_t *one = json_object();
+    json_object_set_new(one, "accuracy", json_real(r->accuracy));
+    json_object_set_new(one, "deviation", json_real(r->deviation));
+    json_object_set_new(one, "agreement", json_real(r->agreement));
+    return one;
+}
+
+static json_t *real_or_null(double v)
+{
+    return isfinite(v) ? json_real(v) : json_null();
+}
+
+static json_t *delta_json(const struct train_audit_delta *d)
+{
+    bool read = d->classes >= 2;
+    json_t *j = json_object();
+    json_object_set_new(j, "images", json_integer(d->images));
+    json_object_set_new(j, "changed", json_integer(d->changed));
+    json_object_set_new(j, "psnr_db", real_or_null(d->psnr_db));
+    json_object_set_new(j, "linf", json_integer(d->linf));
+    json_object_set_new(j, "linf_mean", real_or_null(d->linf_mean));
+    json_object_set_new(j, "changed_pixels", real_or_null(d->changed_pixels));
+    json_object_set_new(j, "classes", json_integer(d->classes));
+    json_object_set_new(j, "linear", read ? reading_json(&d->linear) : json_null());
+    json_object_set_new(j, "texture", read ? reading_json(&d->texture) : json_null());
+    json_object_set_new(j, "mean_norm", real_or_null(d->mean_norm));
+    json_object_set_new(j, "shared", real_or_null(d->shared));
+    json_object_set_new(j, "shared_across", real_or_null(d->shared_across));
+    json_object_set_new(j, "kind", read ? json_string(train_audit_kinds[d->kind]) : json_null());
+    return j;
+}
+
 static void print_json(const struct train_audit_result *r)
 {
     json_t *all = json_object(), *signs = json_object();
@@ -29,27 +65,72 @@ static void print_json(const struct train_audit_result *r)
     json_object_set_new(all, "doubt_from", json_real(TRAIN_AUDIT_DOUBT));
     json_object_set_new(all, "sure_from", json_real(TRAIN_AUDIT_SURE));
     json_object_set_new(all, "strongest", json_string(train_audit_signs[r->strongest]));
-    for (int i = 0; i < TRAIN_AUDIT_SIGN_COUNT; i++) {
-        json_t *one = json_object();
-        json_object_set_new(one, "accuracy", json_real(r->sign[i].accuracy));
-        json_object_set_new(one, "deviation", json_real(r->sign[i].deviation));
-        json_object_set_new(one, "agreement", json_real(r->sign[i].agreement));
-        json_object_set_new(signs, train_audit_signs[i], one);
-    }
+    for (int i = 0; i < TRAIN_AUDIT_SIGN_COUNT; i++)
+        json_object_set_new(signs, train_audit_signs[i], reading_json(&r->sign[i]));
     json_object_set_new(all, "signs", signs);
+    if (r->has_delta) {
+        json_object_set_new(all, "verdict_by", json_string(r->by_delta ? "delta" : "signs"));
+        json_object_set_new(all, "delta", delta_json(&r->delta));
+    }
     cli_print_json(all);
 }
 
-static void print_text(const char *dir, const struct train_audit_result *r)
+static void print_reason(const struct train_audit_result *r)
 {
-    printf("%s: %s\n", TEXT_SHOWN(dir), train_audit_verdicts[r->verdict]);
-    if (r->verdict == TRAIN_AUDIT_PROTECTED)
+    if (r->verdict == TRAIN_AUDIT_CLEAR)
+        return;
+    if (r->by_delta)
+        printf("  The class is read from what was added to the images%s;\n"
+               "  from the images alone less is.\n",
+               r->verdict == TRAIN_AUDIT_UNCLEAR ? ", but not surely" : "");
+    else if (r->verdict == TRAIN_AUDIT_PROTECTED)
         printf("  The class is read from %s,\n  %s.\n", is_read_from[r->strongest],
                known_from[r->strongest]);
-    else if (r->verdict == TRAIN_AUDIT_UNCLEAR)
+    else
         printf("  The class is read from %s, better than is usual, but pictures that are\n"
                "  all alike within a class can look so, too.\n",
                is_read_from[r->strongest]);
+}
+
+/* Estimates of nothing may be a little below it. */
+static double percent(double share)
+{
+    return fabs(share) < .0005 ? 0 : 100 * share;
+}
+
+static void print_delta(const char *clean, const struct train_audit_delta *d)
+{
+    static const char *const kind[TRAIN_AUDIT_KIND_COUNT] = {
+        [TRAIN_AUDIT_SAMPLE_WISE] = "each image has its own (sample-wise)",
+        [TRAIN_AUDIT_PARTLY] = "the images of a class have a part in common",
+        [TRAIN_AUDIT_CLASS_WISE] = "the images of a class carry the same (class-wise)",
+        [TRAIN_AUDIT_UNIVERSAL] = "all images carry the same, whatever their class (universal)",
+    };
+    printf("\nWhat was added, by the %d images as they are in %s:\n", d->images, TEXT_SHOWN(clean));
+    printf("  images     %d of %d differ\n", d->changed, d->images);
+    if (!d->changed)
+        return;
+    printf("  PSNR       %.1f dB\n", d->psnr_db);
+    printf("  L-inf      %d grey levels of 255; %.1f in an image on average\n", d->linf,
+           d->linf_mean);
+    printf("  pixels     %.1f %% differ\n", 100 * d->changed_pixels);
+    if (d->classes < 2) {
+        printf("  It was added to too few images of too few classes for more than that.\n");
+        return;
+    }
+    printf("  linear     %.1f %% ± %.1f of held-out classes are read from it (chance %.1f %%)\n",
+           100 * d->linear.accuracy, 100 * d->linear.deviation, 100. / d->classes);
+    printf("  texture    %.1f %% ± %.1f are read from its texture\n", 100 * d->texture.accuracy,
+           100 * d->texture.deviation);
+    printf("  shared     %.1f %% of it by images of a class, %.1f %% by those of others: %s\n",
+           percent(d->shared), percent(d->shared_across), kind[d->kind]);
+    printf("  mean       of a class has %.2f of the norm of one image's\n", d->mean_norm);
+}
+
+static void print_text(const char *dir, const char *clean, const struct train_audit_result *r)
+{
+    printf("%s: %s\n", TEXT_SHOWN(dir), train_audit_verdicts[r->verdict]);
+    print_reason(r);
     printf("\nHow often a linear classifier reads the class of %d held-out images (chance %.1f %%) "
            "from\n",
            r->held_out, 100. / r->classes);
@@ -58,6 +139,8 @@ static void print_text(const char *dir, const struct train_audit_result *r)
                100 * r->sign[i].deviation, is_read_from[i]);
     printf("in the middle %dx%d pixels of %d images of %d classes.\n", r->width, r->height,
            r->samples, r->classes);
+    if (r->has_delta)
+        print_delta(clean, &r->delta);
 }
 
 /* clang-format off */
@@ -67,7 +150,9 @@ static const char about[] =
     "images from faint noise, from its texture, and from the oddest pixel, and is tried on the other half.\n"
     "Nothing needs to be known of the protection, and nothing is purified. It says what is in the images,\n"
     "not what a protection is worth or what removes it: relearn bench measures that. A protection that\n"
-    "leaves half of the agreement above chance or less to each of these goes unseen.";
+    "leaves half of the agreement above chance or less to each of these goes unseen. With --clean, the same\n"
+    "images from before (by the same paths up to the extension), what was added is measured as it is, and\n"
+    "the verdict is of that, too.";
 /* clang-format on */
 
 int cmd_audit(int argc, char **argv)
@@ -75,6 +160,7 @@ int cmd_audit(int argc, char **argv)
     struct train_audit_options o = {.seed = 0};
     int quiet = 0, json = 0, skip_bad = 0;
     const struct cli_option options[] = {
+        {"clean", 0, CLI_STRING, &o.clean_dir, "DIR", "the same images, as they were before"},
         {"limit", 'n', CLI_INT, &o.data.limit, "N",
          "at most N images, balanced over classes; default 2000"},
         {"seed", 's', CLI_U64, &o.seed, "N", "of which half learns; default 0"},
@@ -100,6 +186,6 @@ int cmd_audit(int argc, char **argv)
     if (json)
         print_json(&r);
     else
-        print_text(o.data.dir, &r);
+        print_text(o.data.dir, o.clean_dir, &r);
     return 0;
 }

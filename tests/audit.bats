@@ -57,6 +57,31 @@ none='no sign of a protection'
     [ "$(verdict c-grey)" = "$none" ]
 }
 
+@test "audit: what was added is measured where the images from before are given" {
+    [ -n "$SHARED" ] || skip "needs ../shared/data"
+    relearn protect -q --limit 600 --method lsp c/train d-lsp
+    relearn protect -q --limit 600 --method ar c/train d-ar
+    mkdir before
+    (cd d-lsp && find . -name '*.png') | sed 's/\.png$//' | while read -r f; do
+        mkdir -p "before/${f%/*}" && cp c/train/"$f".* "before/${f%/*}/" # as the JPEG files that they were
+    done
+    relearn audit -q --json --clean before d-lsp >lsp.json
+    relearn audit -q --json --clean before d-ar >ar.json
+    [ "$(json 'j["delta"]["kind"]' <lsp.json)" = class-wise ]
+    [ "$(json 'j["delta"]["kind"]' <ar.json)" = sample-wise ]
+    json 'j["delta"]["images"], j["delta"]["changed"]' <lsp.json | grep -qx '(600, 600)'
+    [ "$(json 'j["delta"]["linear"]["accuracy"] > .95 and j["delta"]["linf"] <= 16' <lsp.json)" = True ]
+    [ "$(json 'j["delta"]["texture"]["accuracy"] > .95 and 30 < j["delta"]["psnr_db"] < 40' <ar.json)" = True ]
+    run relearn audit -q --clean before d-ar
+    [ "$status" -eq 0 ]
+    [[ $output == *"each image has its own (sample-wise)"* ]]
+    run relearn audit -q --clean before before
+    [[ $output == "before: $none"*"0 of 600 differ"* ]]
+    rm "$(find before -name '*.jpg' | sort | head -1)"
+    run relearn audit -q --clean before d-ar
+    [ "$status" -eq 2 ] && [[ $output == *"but before has no"*"pairs need both"* ]]
+}
+
 @test "audit: says for people what it says for programs, and refuses what it cannot judge" {
     local i k
     for k in a b; do

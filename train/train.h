@@ -217,6 +217,15 @@ status train_evaluate(const struct train_model *m, const struct train_eval_optio
  *
  * An agreement is the accuracy over chance, (accuracy - 1/K) / (1 - 1/K). From TRAIN_AUDIT_SURE on, of
  * any of the three, the verdict is "protected"; from TRAIN_AUDIT_DOUBT on "unclear".
+ *
+ * Where the same images are there from before (`clean_dir`), what was added to each, its delta, is known
+ * and measured as it is: its size, how well a linear classifier reads the class of held-out deltas from
+ * their values and from their texture, and how much of them the images of a class have in common:
+ *
+ *     shared = mean over pairs of different images of a class of d_i . d_j, over mean |d_i|^2
+ *
+ * which is 1 where a class's images carry one delta, and 0 where each has its own, whatever the number of
+ * images (the norm of a class's mean falls with that). Then the verdict is of the deltas, too.
  */
 enum train_audit_sign {
     TRAIN_AUDIT_PATTERN, /* faint noise at its place: EMN, LSP, PIL and such */
@@ -231,22 +240,54 @@ extern const char *const train_audit_verdicts[];
 #define TRAIN_AUDIT_SURE .5
 struct train_audit_options {
     struct train_data_options data; /* limit 0: TRAIN_AUDIT_LIMIT; any_size is set */
+    const char *clean_dir; /* the same images from before, by the same paths up to the extension; or
+                              NULL */
     uint64_t seed;
     bool quiet;
 };
 enum { TRAIN_AUDIT_LIMIT = 2000, TRAIN_AUDIT_LIMIT_MAX = 10000, TRAIN_AUDIT_EACH_MIN = 8 };
+struct train_audit_reading {
+    double accuracy, deviation; /* of held-out images; of one parting of three */
+    double agreement;
+};
+/* Whether images of a class carry one delta; by `shared`. */
+enum train_audit_kind {
+    TRAIN_AUDIT_SAMPLE_WISE, /* below TRAIN_AUDIT_OWN: each has its own */
+    TRAIN_AUDIT_PARTLY,
+    TRAIN_AUDIT_CLASS_WISE, /* from TRAIN_AUDIT_SAME on */
+    TRAIN_AUDIT_UNIVERSAL,  /* of different classes, too */
+    TRAIN_AUDIT_KIND_COUNT
+};
+extern const char *const train_audit_kinds[TRAIN_AUDIT_KIND_COUNT + 1]; /* then NULL */
+#define TRAIN_AUDIT_OWN .2
+#define TRAIN_AUDIT_SAME .7
+/* Deltas are in grey levels. All but the first two are of images that were changed, and the readings and
+   what is shared of those in classes with TRAIN_AUDIT_EACH_MIN changed images or more, in the middle
+   that is looked at: NAN where fewer than two classes have that. */
+struct train_audit_delta {
+    int images, changed;
+    int classes;           /* that are read */
+    double psnr_db;        /* by the mean squared error over all their pixels */
+    int linf;              /* the largest difference of all */
+    double linf_mean;      /* mean over images of the largest difference in each */
+    double changed_pixels; /* share of pixels that differ in any channel */
+    struct train_audit_reading linear, texture;
+    double mean_norm; /* of a class's mean delta, over that of a delta (roots of mean squares) */
+    double shared, shared_across; /* in a class; by images of different classes */
+    enum train_audit_kind kind;
+};
 struct train_audit_result {
     int samples, classes, held_out;
     int width, height; /* of the middle of each image, which is what was looked at */
-    struct {
-        double accuracy, deviation; /* of held-out images; of one parting of three */
-        double agreement;
-    } sign[TRAIN_AUDIT_SIGN_COUNT];
+    struct train_audit_reading sign[TRAIN_AUDIT_SIGN_COUNT];
     enum train_audit_verdict verdict;
     enum train_audit_sign strongest; /* by agreement */
+    bool has_delta;                  /* clean_dir was given */
+    bool by_delta;                   /* by the signs alone the verdict would be a lesser one */
+    struct train_audit_delta delta;
 };
 /* INVALID: fewer than two classes, or fewer than TRAIN_AUDIT_EACH_MIN images of one, or images too
-   small. CANCELLED when asked to stop. */
+   small, or the two trees do not hold the same. CANCELLED when asked to stop. */
 status train_audit(const struct train_audit_options *opt, struct train_audit_result *out,
                    struct errmsg *e) MUST_USE;
 
@@ -380,7 +421,7 @@ struct train_fit_options {
     int steps, batch, warmup;
     float lr, ema;
     bool flip;
-    const char *augment;  /* of train_loader_options, what else happens to an image; NULL: nothing */
+    const char *augment; /* of train_loader_options, what else happens to an image; NULL: nothing */
     int downscale, limit; /* as of train_data_options */
     uint64_t seed;
     int threads; /* 0: cpu_count() */
@@ -739,8 +780,9 @@ struct train_report_options {
     int n_facts;
     const struct train_report_sheet *sheets; /* contact sheets */
     int n_sheets;
-    int sheet_columns;      /* 0: 10 */
-    const char *lpips_file; /* weights of a perceptual distance (`relearn model import --lpips`) that
+    int sheet_columns; /* 0: 10 */
+    const char
+        *lpips_file; /* weights of a perceptual distance (`relearn model import --lpips`) that
                                sheets are measured by, too; NULL: none */
 };
 /* STATUS_CORRUPT names the run and line that cannot be read. */
