@@ -655,6 +655,8 @@ status train_unpack(const struct train_unpack_options *opt, int *out_images,
  *     [protection strong]     ; without a section the name is the method; clean is none
  *     method = lsp
  *     eps = 12
+ *     [protection theirs]
+ *     tree = theirs           ; in place of a method: the same images, protected by somebody else
  *     [countermeasure staged] ; without a section the name is the profile; none is none
  *     profile = grey          ; and/or options of `relearn train` (on top of [train])
  *     recipe = staged
@@ -725,7 +727,8 @@ struct train_bench_cell {
     enum train_bench_state state;
     double figure[TRAIN_BENCH_FIGURE_COUNT]; /* when done; NAN: not measured */
     double seconds;                          /* of its training, when done */
-    char why[256];                           /* it failed */
+    double tune_s, purify_s; /* of what made its images; NAN: nothing did, or it is not known */
+    char why[256];           /* it failed */
 };
 /* Cells that the pattern names, row by row: by protection, countermeasure, victim, seed. */
 int train_bench_cells(const struct train_bench *b);

@@ -7,6 +7,7 @@
 
 enum bench_tree_kind {
     BENCH_CLEAN,
+    BENCH_GIVEN, /* protected by somebody else */
     BENCH_PROTECTED,
     BENCH_TUNED,
     BENCH_PURIFIED,
@@ -58,6 +59,8 @@ status bench_data_folder(const struct matrix *m, const char *given, const char *
                          const char *what, char **out, struct errmsg *e) MUST_USE;
 /* Sets out, which need not be there. */
 status bench_out_folder(const struct train_bench_options *opt, struct train_bench *b) MUST_USE;
+/* Makes the trees that protections name absolute paths. */
+status bench_given_folders(struct train_bench *b, struct errmsg *e) MUST_USE;
 /* INVALID: it lies in the data, which are never written. */
 status bench_check_out(const struct train_bench *b, struct errmsg *e) MUST_USE;
 

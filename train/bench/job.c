@@ -73,8 +73,8 @@ static status start_tree(struct work *w, struct job *j, struct command *c, struc
 status job_start(struct work *w, struct job *j, struct errmsg *e)
 {
     j->began_ns = time_mono_ns();
-    if (j->cell < 0 && w->b->tree[j->tree].kind == BENCH_CLEAN)
-        return tree_write_clean(w->b, (struct tree_tick){work_tick, w}, e);
+    if (j->cell < 0 && w->b->tree[j->tree].kind <= BENCH_GIVEN)
+        return tree_copy(w->b, j->tree, (struct tree_tick){work_tick, w}, e);
     struct command c = {.n = 0};
     status st = j->cell >= 0 ? start_cell(w, j, &c, e) : start_tree(w, j, &c, e);
     if (!st)

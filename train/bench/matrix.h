@@ -15,12 +15,14 @@ enum { MATRIX_NAME_MAX = 48, MATRIX_LIST_MAX = 64, MATRIX_LINES_MAX = 1024 };
 /* A protection or a countermeasure. */
 struct matrix_member {
     char name[MATRIX_NAME_MAX];
-    char *method;       /* of a protection: NULL is the images as they are; */
+    char *method;       /* of a protection: NULL is the images as they are, or as in tree */
+    char *tree;         /* of a protection: the images that somebody protected, a path; or NULL */
     char *profile;      /* of a countermeasure: a name or a path, NULL: nothing is purified */
     int line;           /* where that is said, or the list that has the name */
     struct given given; /* options of `relearn protect`, or `relearn train` */
     struct given tune; /* of a countermeasure: options of `relearn restore train`, for the profile's
                            restorer and pairs of the protected images; none: it is used as it is */
+    char tree_digest[DIGEST_HEX_LEN + 1]; /* known when the bench is open */
 };
 
 /* Keys of [bench] and [preset NAME]. */

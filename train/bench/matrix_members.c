@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#define TREE "tree" /* of a protection: where its images are */
+
 static status set_text(char **to, const char *text)
 {
     mem_free(*to);
@@ -11,17 +13,22 @@ static status set_text(char **to, const char *text)
 }
 
 /* A path in the file is seen from the file. */
+static status set_path(const struct matrix *m, char **to, const char *value)
+{
+    const char *slash = strrchr(m->path, '/');
+    char *path = value[0] != '/' && slash
+                     ? mem_printf("%.*s/%s", (int)(slash - m->path), m->path, value)
+                     : mem_printf("%s%s", value[0] != '/' ? "./" : "", value);
+    mem_free(*to);
+    *to = path;
+    return path ? STATUS_OK : STATUS_NOMEM;
+}
+
 static status set_profile(const struct matrix *m, struct matrix_member *w, const char *value)
 {
     size_t n = strlen(value);
-    const char *slash = strrchr(m->path, '/');
     bool is_path = strchr(value, '/') || (n > 4 && strcmp(value + n - 4, ".ini") == 0);
-    char *path = is_path && value[0] != '/' && slash
-                     ? mem_printf("%.*s/%s", (int)(slash - m->path), m->path, value)
-                     : mem_printf("%s%s", is_path && value[0] != '/' ? "./" : "", value);
-    mem_free(w->profile);
-    w->profile = path;
-    return path ? STATUS_OK : STATUS_NOMEM;
+    return is_path ? set_path(m, &w->profile, value) : set_text(&w->profile, value);
 }
 
 static status check_method(const char *method, int line, struct errmsg *e)
@@ -33,6 +40,11 @@ static status check_method(const char *method, int line, struct errmsg *e)
 static status take_option(const struct matrix *m, struct matrix_member *w, bool protects,
                           const struct matrix_line *l, struct errmsg *e)
 {
+    if (w->tree)
+        return strcmp(l->key, TREE) == 0
+                   ? STATUS_OK
+                   : errmsg_set(e, STATUS_INVALID,
+                                "images that are there (" TREE ") take no '%.48s'", l->key);
     if (protects)
         return strcmp(l->key, "method") == 0
                    ? check_method(w->method, l->line, e)
@@ -57,15 +69,33 @@ static status check_tune(const struct matrix_member *w, struct errmsg *e)
     return STATUS_OK;
 }
 
+/* What makes the images of a protection's section, or where they are. */
+static status read_method(const struct matrix *m, int section, struct matrix_member *w)
+{
+    status st = set_text(&w->method, w->name);
+    for (int i = section; i < m->n_lines && !st; i++) {
+        const struct matrix_line *l = &m->lines[i];
+        if (strcmp(l->section, m->lines[section].section) != 0)
+            continue;
+        if (strcmp(l->key, "method") == 0)
+            st = set_text(&w->method, l->value);
+        if (strcmp(l->key, TREE) == 0) {
+            w->line = l->line;
+            st = set_path(m, &w->tree, l->value);
+        }
+    }
+    if (w->tree) {
+        mem_free(w->method);
+        w->method = NULL;
+    }
+    return st;
+}
+
 /* The member that a section describes: section is its first line. */
 static status read_section(const struct matrix *m, int section, bool protects,
                            struct matrix_member *w, struct errmsg *e)
 {
-    status st = protects ? set_text(&w->method, w->name) : STATUS_OK;
-    for (int i = section; i < m->n_lines && !st && protects; i++)
-        if (strcmp(m->lines[i].section, m->lines[section].section) == 0 &&
-            strcmp(m->lines[i].key, "method") == 0)
-            st = set_text(&w->method, m->lines[i].value);
+    status st = protects ? read_method(m, section, w) : STATUS_OK;
     for (int i = section; i < m->n_lines && !st; i++) {
         const struct matrix_line *l = &m->lines[i];
         if (strcmp(l->section, m->lines[section].section) != 0)
@@ -119,6 +149,7 @@ static status check_sections(const struct matrix *m, bool protects, struct errms
                             name);
         st = st ? matrix_fail(m, l->line, st, e) : read_section(m, i, protects, w, e);
         mem_free(w->method);
+        mem_free(w->tree);
         mem_free(w->profile);
     }
     return st;

@@ -4,6 +4,7 @@
  * plan: the cells of a matrix and the trees that they are trained on, named by what decides them:
  *
  *     clean     {"version", "data"}
+ *     given     {"version", "source": {...}, "tree"}
  *     protected {"version", "source": {...}, "method", "options"}
  *     tuned     {"version", "source": {...}, "profile", "tune"}
  *     purified  {"version", "source": {...}, "profile"}

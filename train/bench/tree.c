@@ -45,7 +45,8 @@ status tree_finish(const struct train_bench *b, int i, double seconds, struct tr
     status st = b->tree[i].kind == BENCH_TUNED ? bench_tuned_profile(b->tree[i].by, part, e)
                                                : tree_measure(b, i, part, tick, &psnr_db, e);
     if (st)
-        return errmsg_prefix(e, st, "%s", part);
+        return errmsg_prefix(e, st, "%s",
+                             b->tree[i].kind == BENCH_GIVEN ? b->tree[i].by->tree : part);
     AUTO(mem_free) char *said = bench_path(b, "trees", b->tree[i].id, ".part.purification.json");
     AUTO(mem_free) char *says = bench_path(b, "trees", b->tree[i].id, ".purification.json");
     if (said && says) /* of a purified tree: its runs record it */

@@ -14,10 +14,10 @@ struct tree_tick {
 };
 
 bool tree_ready(const struct train_bench *b, int i);
-/* Writes the clean tree's images, as PNG, to its place aside: the one tree that no command makes.
-   CANCELLED on a signal. */
-status tree_write_clean(const struct train_bench *b, struct tree_tick tick,
-                        struct errmsg *e) MUST_USE;
+/* Writes the images of a tree that no command makes, the clean one's or given ones, as PNG to its
+   place aside. CANCELLED on a signal. */
+status tree_copy(const struct train_bench *b, int i, struct tree_tick tick,
+                 struct errmsg *e) MUST_USE;
 /* What stands aside is whole: it gets its name and its stamp. */
 status tree_finish(const struct train_bench *b, int i, double seconds, struct tree_tick tick,
                    struct errmsg *e) MUST_USE;

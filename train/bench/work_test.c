@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <math.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -69,6 +70,36 @@ static void trees_are_kept_on_request_and_while_others_read_them(void **state)
     claim_release(&reader);
     tree_remove_unneeded(b);
     assert_int_equal(count("keep/trees"), 0);
+}
+
+/* They are compared with the clean ones, then used like those that a command protected. */
+static void protected_images_may_be_given(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "[bench]\ndata = data\ntest = test\nprotections = theirs, others\n"
+        "countermeasures = none, own\n[countermeasure own]\nprofile = own.ini\n"
+        "[protection theirs]\ntree = theirs\n[protection others]\ntree = others\n";
+    toy_tree("theirs", 2, 3, 8, 3, 5);
+    toy_tree("others", 2, 2, 8, 3, 5); /* an image of each class is missing */
+    toy_write("given.ini", text, sizeof text - 1);
+    fixture_calls(NULL);
+    AUTO(train_bench_free)
+    struct train_bench *b =
+        fixture_open("given.ini", "given", (struct train_bench_options){.keep = true});
+    struct train_bench_result r = run(b);
+    assert_int_equal(r.done, 2);
+    assert_int_equal(r.failed, 2);
+    assert_non_null(strstr(r.first_why, "/others: 4 images, not 6"));
+    assert_int_equal(fixture_calls("purify "), 1);
+    assert_int_equal(fixture_calls("protect "), 0);
+    struct train_bench_cell c;
+    struct errmsg e = {""};
+    toy_good(train_bench_cell(b, 0, &c, &e), &e);
+    assert_true(c.figure[TRAIN_BENCH_PSNR] > 0 && isfinite(c.figure[TRAIN_BENCH_PSNR]));
+    assert_true(isnan(c.purify_s));
+    toy_good(train_bench_cell(b, 1, &c, &e), &e);
+    assert_true(c.purify_s >= 0 && isnan(c.tune_s));
 }
 
 static void a_failing_child_fails_its_cells_alone(void **state)
@@ -249,6 +280,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_cells_share_is_made_once),
         cmocka_unit_test(trees_are_kept_on_request_and_while_others_read_them),
+        cmocka_unit_test(protected_images_may_be_given),
         cmocka_unit_test(a_failing_child_fails_its_cells_alone),
         cmocka_unit_test(killed_in_any_part_it_goes_on),
         cmocka_unit_test(a_signal_stops_it_within_a_second),

@@ -1,4 +1,4 @@
-/* The clean tree: the data set's images, as many as are asked for, as PNG. */
+/* Images that are there, as many as are asked for, as PNG. */
 #include "bench/tree.h"
 
 #include "out_tree.h"
@@ -52,11 +52,13 @@ static status copy_all(struct copying *c, struct errmsg *e)
     return st;
 }
 
-status tree_write_clean(const struct train_bench *b, struct tree_tick tick, struct errmsg *e)
+status tree_copy(const struct train_bench *b, int i, struct tree_tick tick, struct errmsg *e)
 {
+    const struct bench_tree *t = &b->tree[i];
     AUTO(train_set_free) struct train_set *set = NULL;
-    AUTO(mem_free) char *to = bench_path(b, "trees", b->tree[0].id, ".part");
-    status st = to ? tree_open(b, b->data, b->matrix.images, &set, e) : STATUS_NOMEM;
+    AUTO(mem_free) char *to = bench_path(b, "trees", t->id, ".part");
+    const char *from = t->kind == BENCH_GIVEN ? t->by->tree : b->data;
+    status st = to ? tree_open(b, from, b->matrix.images, &set, e) : STATUS_NOMEM;
     struct copying c = {.set = set, .to = to, .tick = tick};
     return st ? st : copy_all(&c, e);
 }
