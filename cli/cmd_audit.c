@@ -1,4 +1,5 @@
 /* relearn audit: whether the images of a directory are protected. */
+#include "battery_print.h"
 #include "cli.h"
 #include "train/train.h"
 
@@ -53,7 +54,7 @@ static json_t *delta_json(const struct train_audit_delta *d)
     return j;
 }
 
-static void print_json(const struct train_audit_result *r)
+static void print_json(const struct train_audit_result *r, const struct train_battery_result *b)
 {
     json_t *all = json_object(), *signs = json_object();
     json_object_set_new(all, "verdict", json_string(train_audit_verdicts[r->verdict]));
@@ -72,6 +73,8 @@ static void print_json(const struct train_audit_result *r)
         json_object_set_new(all, "verdict_by", json_string(r->by_delta ? "delta" : "signs"));
         json_object_set_new(all, "delta", delta_json(&r->delta));
     }
+    if (b)
+        json_object_set_new(all, "battery", battery_json(b));
     cli_print_json(all);
 }
 
@@ -148,44 +151,113 @@ static const char about[] =
     "Says whether the images of DIR/<class>/<image> carry a protection (an \"unlearnable\" perturbation),\n"
     "from what can be read where nature says little: a linear classifier learns the class of half of the\n"
     "images from faint noise, from its texture, and from the oddest pixel, and is tried on the other half.\n"
-    "Nothing needs to be known of the protection, and nothing is purified. It says what is in the images,\n"
-    "not what a protection is worth or what removes it: relearn bench measures that. A protection that\n"
-    "leaves half of the agreement above chance or less to each of these goes unseen. With --clean, the same\n"
+    "Nothing needs to be known of the protection, and nothing is purified. A protection that leaves half\n"
+    "of the agreement above chance or less to each of these goes unseen. With --clean, the same\n"
     "images from before (by the same paths up to the extension), what was added is measured as it is, and\n"
-    "the verdict is of that, too.";
+    "the verdict is of that, too.\n"
+    "\n"
+    "That says what is in the images, not what a protection is worth or what removes it. With --battery\n"
+    "small networks are trained: on the images as they are, purified by some profiles, and, with --clean,\n"
+    "on those and behind a restorer that was fine-tuned on pairs. Their accuracy on clean test images says\n"
+    "what the protection takes, and what brings it back at what cost. It is a bench (relearn bench), and\n"
+    "whatever ends it, the same command goes on.";
 /* clang-format on */
 
-int cmd_audit(int argc, char **argv)
+struct auditing {
+    struct train_audit_options o;
+    struct train_battery_options battery;
+    struct cli_list profiles;
+    int quiet, json, skip_bad;
+};
+
+static int parse(struct auditing *a, int argc, char **argv)
 {
-    struct train_audit_options o = {.seed = 0};
-    int quiet = 0, json = 0, skip_bad = 0;
     const struct cli_option options[] = {
-        {"clean", 0, CLI_STRING, &o.clean_dir, "DIR", "the same images, as they were before"},
-        {"limit", 'n', CLI_INT, &o.data.limit, "N",
+        {"clean", 0, CLI_STRING, &a->o.clean_dir, "DIR", "the same images, as they were before"},
+        {"limit", 'n', CLI_INT, &a->o.data.limit, "N",
          "at most N images, balanced over classes; default 2000"},
-        {"seed", 's', CLI_U64, &o.seed, "N", "of which half learns; default 0"},
-        {"skip-bad", 0, CLI_FLAG, &skip_bad, NULL, "leave out files that do not decode"},
-        {"threads", 'j', CLI_INT, &o.data.threads, "N", "that decode; default: all CPUs"},
-        CLI_ROW_QUIET(quiet),
-        CLI_ROW_JSON(json),
+        {"seed", 's', CLI_U64, &a->o.seed, "N", "of which half learns; default 0"},
+        {"skip-bad", 0, CLI_FLAG, &a->skip_bad, NULL, "leave out files that do not decode"},
+        {"battery", 'b', CLI_STRING, &a->battery.out_dir, "OUT",
+         "train small networks, too, and keep in OUT what is measured"},
+        {"test", 't', CLI_STRING, &a->battery.test_dir, "DIR",
+         "clean images that these are tested on; default: a fifth of --clean, which is held out"},
+        {"profile", 'p', CLI_LIST, &a->profiles, "P",
+         "what else they see the images purified by; may be given more than once; default: the "
+         "shipped ones"},
+        {"pairs", 0, CLI_INT, &a->battery.pairs, "N",
+         "and by the first of these with a restorer, fine-tuned on N images as they are and in "
+         "--clean"},
+        {"tune-steps", 0, CLI_INT, &a->battery.tune_steps, "N", "of that; default 1000"},
+        {"arch", 'a', CLI_STRING, &a->battery.arch, "NAME",
+         "of the networks; default: a small one (relearn train --list)"},
+        {"epochs", 'e', CLI_INT, &a->battery.epochs, "N", "of a training; default 20"},
+        {"seeds", 0, CLI_INT, &a->battery.seeds, "N", "trainings of each; default 1"},
+        {"threads", 'j', CLI_INT, &a->o.data.threads, "N", "default: all CPUs"},
+        CLI_ROW_QUIET(a->quiet),
+        CLI_ROW_JSON(a->json),
     };
     const struct cli_spec spec = {
         "relearn audit", "[OPTION]… DIR", about, options, ARRAY_LEN(options), 1, 1};
     int first, rc = cli_parse(&spec, argc, argv, &first);
     if (rc != CLI_GO)
         return rc;
+    const struct train_battery_options *b = &a->battery;
+    if (!b->out_dir && (b->test_dir || a->profiles.n || b->pairs || b->tune_steps || b->arch ||
+                        b->epochs || b->seeds))
+        return cli_usage_error(&spec, "that is of trainings: --battery OUT");
+    a->o.data.dir = argv[first];
+    a->o.data.skip_bad = a->skip_bad;
+    a->o.quiet = a->quiet || a->json;
+    return CLI_GO;
+}
+
+static status run_battery(struct auditing *a, struct train_battery_result *out, struct errmsg *e)
+{
+    AUTO(buf_done) struct buf names = BUF_INIT(1 << 16);
+    status st = STATUS_OK;
+    for (int i = 0; i < a->profiles.n && !st; i++)
+        st = buf_addf(&names, "%s%s", i ? "," : "", a->profiles.item[i]);
+    if (st)
+        return st;
+    struct train_battery_options o = a->battery;
+    o.dir = a->o.data.dir;
+    o.clean_dir = a->o.clean_dir;
+    o.limit = a->o.data.limit;
+    o.threads = a->o.data.threads;
+    o.profiles = a->profiles.n ? names.data : NULL;
+    o.quiet = a->o.quiet;
+    return train_battery(&o, out, e);
+}
+
+static int audit(struct auditing *a)
+{
     struct errmsg e = {""};
     struct train_audit_result r;
-    o.data.dir = argv[first];
-    o.data.skip_bad = skip_bad;
-    o.quiet = quiet || json;
-    stop_install();
-    status st = train_audit(&o, &r, &e);
+    struct train_battery_result b;
+    const char *out = a->battery.out_dir;
+    status st = train_audit(&a->o, &r, &e);
+    if (!st && out)
+        st = run_battery(a, &b, &e);
     if (st)
         return cli_fail(st, &e);
-    if (json)
-        print_json(&r);
+    if (a->json)
+        print_json(&r, out ? &b : NULL);
     else
-        print_text(o.data.dir, o.clean_dir, &r);
+        print_text(a->o.data.dir, a->o.clean_dir, &r);
+    if (!a->json && out)
+        battery_print(&b);
     return 0;
+}
+
+int cmd_audit(int argc, char **argv)
+{
+    struct auditing a = {.battery = {.program = "/proc/self/exe"}};
+    int rc = parse(&a, argc, argv);
+    if (rc != CLI_GO)
+        return rc;
+    stop_install();
+    if (a.battery.out_dir)
+        stop_waits_for("what runs has been told to stop");
+    return audit(&a);
 }

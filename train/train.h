@@ -757,6 +757,89 @@ status train_bench_table(const struct train_bench *b, enum train_bench_format fo
                          enum train_bench_figure figure, struct buf *out,
                          struct errmsg *e) MUST_USE;
 
+/* ================================ battery ================================ */
+/*
+ * What a protection takes from a network, and what removes it: a small network is trained on the images
+ * as they are; as each of some profiles purifies them; and where the same images are there from before
+ * (`clean_dir`), on these, and behind a restorer that was fine-tuned on some of the pairs. Its accuracy
+ * on clean test images says what it has learned. Then
+ *
+ *     taken = accuracy on clean images - accuracy on them as they are
+ *     back  = (accuracy behind a countermeasure - accuracy on them as they are) / taken
+ *
+ * Trainings are without augmentation: a small network then soon knows the images by heart, as a larger
+ * one does of more images after more epochs, and only that shows what a protection takes.
+ *
+ * It is a bench of two matrices, OUT/clean.ini and OUT/protected.ini, and all that is said there is true
+ * here: whatever ends it, the same call goes on, and what is measured is kept.
+ *
+ * Without test images every fifth image of each class of clean_dir is held out: nothing is trained on it,
+ * on what protects it, or on what purifies that.
+ */
+enum { TRAIN_BATTERY_PROFILES_MAX = 16, TRAIN_BATTERY_TRIALS_MAX = TRAIN_BATTERY_PROFILES_MAX + 3 };
+struct train_battery_options {
+    const char *dir;       /* what is audited */
+    const char *clean_dir; /* as of train_audit_options; or NULL */
+    const char *test_dir;  /* clean images of the same classes; NULL: a part of clean_dir */
+    const char *out_dir;
+    const char *profiles; /* NAME[,NAME...], or paths; NULL: `restore,default` */
+    int pairs;           /* that the first profile with a restorer is fine-tuned on; 0: it is not */
+    int tune_steps;      /* of that; 0: 1000 */
+    const char *arch;    /* NULL: resnet8s2 */
+    int epochs;          /* 0: 20 */
+    int seeds;           /* trainings of each; 0: 1 */
+    int limit;           /* images, balanced over classes; 0: TRAIN_AUDIT_LIMIT */
+    const char *program; /* path of relearn */
+    int threads;         /* 0: cpu_count() */
+    bool quiet;
+};
+enum train_battery_way {
+    TRAIN_BATTERY_AS_IT_IS,
+    TRAIN_BATTERY_CLEAN,
+    TRAIN_BATTERY_PURIFIED,
+    TRAIN_BATTERY_TUNED, /* purified by a profile whose restorer was fine-tuned */
+    TRAIN_BATTERY_WAY_COUNT
+};
+extern const char *const train_battery_ways[TRAIN_BATTERY_WAY_COUNT + 1]; /* then NULL */
+struct train_battery_trial {
+    enum train_battery_way way;
+    char profile[256]; /* "": none */
+    int seeds;         /* that were trained */
+    double accuracy;   /* on the test images after the last epoch; mean over seeds */
+    double error; /* standard error of that: of so many test images, and of the seeds if several */
+    double back;  /* NAN: not known, or nothing was taken */
+    double purify_s, tune_s; /* NAN: that was not done */
+};
+enum train_battery_verdict {
+    TRAIN_BATTERY_REMOVED, /* a trial brings TRAIN_BATTERY_BACK or more back; `best` is the cheapest */
+    TRAIN_BATTERY_PARTLY,  /* `best` brings TRAIN_BATTERY_HALF or more back */
+    TRAIN_BATTERY_HOLDS,   /* none does */
+    TRAIN_BATTERY_NOTHING, /* little is taken, if anything: there is nothing to bring back */
+    /* without clean images it is not known how much is taken: */
+    TRAIN_BATTERY_GAINS,  /* behind `best` more is learned, beyond chance */
+    TRAIN_BATTERY_UNKNOWN /* behind none */
+};
+extern const char *const train_battery_verdicts[];
+#define TRAIN_BATTERY_BACK .9
+#define TRAIN_BATTERY_HALF .5
+#define TRAIN_BATTERY_LITTLE .05 /* less taken than that is TRAIN_BATTERY_NOTHING, as is chance */
+struct train_battery_result {
+    int images, test_images, classes;
+    bool held_out; /* the test images are a part of clean_dir */
+    const char *arch;
+    int epochs;
+    struct train_battery_trial trial[TRAIN_BATTERY_TRIALS_MAX]; /* the first is as they are */
+    int trials;
+    double taken, taken_error; /* NAN without clean images */
+    double strength;           /* taken over (accuracy on clean images - chance) */
+    enum train_battery_verdict verdict;
+    int best; /* of trial; -1: none */
+};
+/* INVALID: options contradict each other, or the trees do not hold the same. IO: a part of it failed,
+   and the same call tries it again. CANCELLED on a signal. Shows progress unless quiet. */
+status train_battery(const struct train_battery_options *opt, struct train_battery_result *out,
+                     struct errmsg *e) MUST_USE;
+
 /* ================================ report ================================ */
 
 /* Trees of a contact sheet; they hold the same paths up to the extension. */
