@@ -50,6 +50,8 @@ bool bench_there(const struct train_bench *b, const char *folder, const char *id
 status bench_read(const struct train_bench *b, const char *folder, const char *id, json_t **out,
                   struct errmsg *e) MUST_USE;
 
+/* Adds what a tree that is there, and those it was made of, took: {"purify": seconds}. (tree.c) */
+void bench_add_seconds(const struct train_bench *b, int i, json_t *seconds);
 /* Removes what a killed process had begun to write as FOLDER/ID.json. Who calls it has claimed ID. */
 void bench_remove_aside(const struct train_bench *b, const char *folder, const char *id);
 

@@ -102,6 +102,29 @@ static void protected_images_may_be_given(void **state)
     assert_true(c.purify_s >= 0 && isnan(c.tune_s));
 }
 
+/* Those that a tree was made of are gone when the last cell has its result. */
+static void what_trees_took_is_known_when_they_are_gone(void **state)
+{
+    (void)state;
+    static const char text[] = "[bench]\ndata = data\ntest = test\nprotections = lsp\n"
+                               "countermeasures = own, other\n[countermeasure own]\n"
+                               "profile = own.ini\n[countermeasure other]\nprofile = other.ini\n";
+    toy_write("other.ini", "[purify]\nchain = jpeg\n", 22);
+    toy_write("gone.ini", text, sizeof text - 1);
+    AUTO(train_bench_free) struct train_bench *b = fixture_open("gone.ini", "gone", plain);
+    assert_int_equal(run(b).done, 2);
+    for (int i = 0; i < b->n_cells; i++) {
+        json_t *j = NULL;
+        assert_int_equal(bench_read(b, "results", b->cell[i].id, &j, NULL), STATUS_OK);
+        const json_t *s = json_object_get(j, "seconds");
+        for (const char *const *verb = (const char *const[]){"copy", "protect", "purify", NULL};
+             *verb; verb++)
+            if (!json_is_number(json_object_get(s, *verb)))
+                fail_msg("%s %s is not known", b->matrix.countermeasure[i].name, *verb);
+        json_decref(j);
+    }
+}
+
 static void a_failing_child_fails_its_cells_alone(void **state)
 {
     (void)state;
@@ -281,6 +304,7 @@ int main(void)
         cmocka_unit_test(what_cells_share_is_made_once),
         cmocka_unit_test(trees_are_kept_on_request_and_while_others_read_them),
         cmocka_unit_test(protected_images_may_be_given),
+        cmocka_unit_test(what_trees_took_is_known_when_they_are_gone),
         cmocka_unit_test(a_failing_child_fails_its_cells_alone),
         cmocka_unit_test(killed_in_any_part_it_goes_on),
         cmocka_unit_test(a_signal_stops_it_within_a_second),
