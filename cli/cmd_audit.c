@@ -181,16 +181,14 @@ static int parse(struct auditing *a, int argc, char **argv)
         {"battery", 'b', CLI_STRING, &a->battery.out_dir, "OUT",
          "train small networks, too, and keep in OUT what is measured"},
         {"test", 't', CLI_STRING, &a->battery.test_dir, "DIR",
-         "clean images that these are tested on; default: a fifth of --clean, which is held out"},
+         "clean images to test these on; default: a fifth of --clean, held out"},
         {"profile", 'p', CLI_LIST, &a->profiles, "P",
-         "what else they see the images purified by; may be given more than once; default: the "
-         "shipped ones"},
+         "what purifies the images for them, more than once; default: restore and default"},
         {"pairs", 0, CLI_INT, &a->battery.pairs, "N",
-         "and by the first of these with a restorer, fine-tuned on N images as they are and in "
-         "--clean"},
+         "the first of these with a restorer also fine-tuned on N images of both trees"},
         {"tune-steps", 0, CLI_INT, &a->battery.tune_steps, "N", "of that; default 1000"},
         {"arch", 'a', CLI_STRING, &a->battery.arch, "NAME",
-         "of the networks; default: a small one (relearn train --list)"},
+         "of the networks (relearn train --list); default resnet8s2"},
         {"epochs", 'e', CLI_INT, &a->battery.epochs, "N", "of a training; default 20"},
         {"seeds", 0, CLI_INT, &a->battery.seeds, "N", "trainings of each; default 1"},
         {"threads", 'j', CLI_INT, &a->o.data.threads, "N", "default: all CPUs"},
@@ -239,6 +237,10 @@ static int audit(struct auditing *a)
     status st = train_audit(&a->o, &r, &e);
     if (!st && out)
         st = run_battery(a, &b, &e);
+    if (st == STATUS_CANCELLED && out) {
+        fprintf(stderr, "relearn: stopped (the same command goes on)\n");
+        return status_exit(st);
+    }
     if (st)
         return cli_fail(st, &e);
     if (a->json)
