@@ -1,6 +1,9 @@
 /* relearn audit: whether the images of a directory are protected. */
+#include "battery_print.h"
 #include "cli.h"
 #include "train/train.h"
+
+#include <math.h>
 
 #include "base/banned.h"
 
@@ -17,7 +20,41 @@ static const char *const known_from[TRAIN_AUDIT_SIGN_COUNT] = {
     [TRAIN_AUDIT_SPOT] = "as of one-pixel shortcuts (OPS)",
 };
 
-static void print_json(const struct train_audit_result *r)
+static json_t *reading_json(const struct train_audit_reading *r)
+{
+    json_t *one = json_object();
+    json_object_set_new(one, "accuracy", json_real(r->accuracy));
+    json_object_set_new(one, "deviation", json_real(r->deviation));
+    json_object_set_new(one, "agreement", json_real(r->agreement));
+    return one;
+}
+
+static json_t *real_or_null(double v)
+{
+    return isfinite(v) ? json_real(v) : json_null();
+}
+
+static json_t *delta_json(const struct train_audit_delta *d)
+{
+    bool read = d->classes >= 2;
+    json_t *j = json_object();
+    json_object_set_new(j, "images", json_integer(d->images));
+    json_object_set_new(j, "changed", json_integer(d->changed));
+    json_object_set_new(j, "psnr_db", real_or_null(d->psnr_db));
+    json_object_set_new(j, "linf", json_integer(d->linf));
+    json_object_set_new(j, "linf_mean", real_or_null(d->linf_mean));
+    json_object_set_new(j, "changed_pixels", real_or_null(d->changed_pixels));
+    json_object_set_new(j, "classes", json_integer(d->classes));
+    json_object_set_new(j, "linear", read ? reading_json(&d->linear) : json_null());
+    json_object_set_new(j, "texture", read ? reading_json(&d->texture) : json_null());
+    json_object_set_new(j, "mean_norm", real_or_null(d->mean_norm));
+    json_object_set_new(j, "shared", real_or_null(d->shared));
+    json_object_set_new(j, "shared_across", real_or_null(d->shared_across));
+    json_object_set_new(j, "kind", read ? json_string(train_audit_kinds[d->kind]) : json_null());
+    return j;
+}
+
+static void print_json(const struct train_audit_result *r, const struct train_battery_result *b)
 {
     json_t *all = json_object(), *signs = json_object();
     json_object_set_new(all, "verdict", json_string(train_audit_verdicts[r->verdict]));
@@ -29,27 +66,74 @@ static void print_json(const struct train_audit_result *r)
     json_object_set_new(all, "doubt_from", json_real(TRAIN_AUDIT_DOUBT));
     json_object_set_new(all, "sure_from", json_real(TRAIN_AUDIT_SURE));
     json_object_set_new(all, "strongest", json_string(train_audit_signs[r->strongest]));
-    for (int i = 0; i < TRAIN_AUDIT_SIGN_COUNT; i++) {
-        json_t *one = json_object();
-        json_object_set_new(one, "accuracy", json_real(r->sign[i].accuracy));
-        json_object_set_new(one, "deviation", json_real(r->sign[i].deviation));
-        json_object_set_new(one, "agreement", json_real(r->sign[i].agreement));
-        json_object_set_new(signs, train_audit_signs[i], one);
-    }
+    for (int i = 0; i < TRAIN_AUDIT_SIGN_COUNT; i++)
+        json_object_set_new(signs, train_audit_signs[i], reading_json(&r->sign[i]));
     json_object_set_new(all, "signs", signs);
+    if (r->has_delta) {
+        json_object_set_new(all, "verdict_by", json_string(r->by_delta ? "delta" : "signs"));
+        json_object_set_new(all, "delta", delta_json(&r->delta));
+    }
+    if (b)
+        json_object_set_new(all, "battery", battery_json(b));
     cli_print_json(all);
 }
 
-static void print_text(const char *dir, const struct train_audit_result *r)
+static void print_reason(const struct train_audit_result *r)
 {
-    printf("%s: %s\n", TEXT_SHOWN(dir), train_audit_verdicts[r->verdict]);
-    if (r->verdict == TRAIN_AUDIT_PROTECTED)
+    if (r->verdict == TRAIN_AUDIT_CLEAR)
+        return;
+    if (r->by_delta)
+        printf("  The class is read from what was added to the images%s;\n"
+               "  from the images alone less is.\n",
+               r->verdict == TRAIN_AUDIT_UNCLEAR ? ", but not surely" : "");
+    else if (r->verdict == TRAIN_AUDIT_PROTECTED)
         printf("  The class is read from %s,\n  %s.\n", is_read_from[r->strongest],
                known_from[r->strongest]);
-    else if (r->verdict == TRAIN_AUDIT_UNCLEAR)
+    else
         printf("  The class is read from %s, better than is usual, but pictures that are\n"
                "  all alike within a class can look so, too.\n",
                is_read_from[r->strongest]);
+}
+
+/* Estimates of nothing may be a little below it. */
+static double percent(double share)
+{
+    return fabs(share) < .0005 ? 0 : 100 * share;
+}
+
+static void print_delta(const char *clean, const struct train_audit_delta *d)
+{
+    static const char *const kind[TRAIN_AUDIT_KIND_COUNT] = {
+        [TRAIN_AUDIT_SAMPLE_WISE] = "each image has its own (sample-wise)",
+        [TRAIN_AUDIT_PARTLY] = "the images of a class have a part in common",
+        [TRAIN_AUDIT_CLASS_WISE] = "the images of a class carry the same (class-wise)",
+        [TRAIN_AUDIT_UNIVERSAL] = "all images carry the same, whatever their class (universal)",
+    };
+    printf("\nWhat was added, by the %d images as they are in %s:\n", d->images, TEXT_SHOWN(clean));
+    printf("  images     %d of %d differ\n", d->changed, d->images);
+    if (!d->changed)
+        return;
+    printf("  PSNR       %.1f dB\n", d->psnr_db);
+    printf("  L-inf      %d grey levels of 255; %.1f in an image on average\n", d->linf,
+           d->linf_mean);
+    printf("  pixels     %.1f %% differ\n", 100 * d->changed_pixels);
+    if (d->classes < 2) {
+        printf("  It was added to too few images of too few classes for more than that.\n");
+        return;
+    }
+    printf("  linear     %.1f %% ± %.1f of held-out classes are read from it (chance %.1f %%)\n",
+           100 * d->linear.accuracy, 100 * d->linear.deviation, 100. / d->classes);
+    printf("  texture    %.1f %% ± %.1f are read from its texture\n", 100 * d->texture.accuracy,
+           100 * d->texture.deviation);
+    printf("  shared     %.1f %% of it by images of a class, %.1f %% by those of others: %s\n",
+           percent(d->shared), percent(d->shared_across), kind[d->kind]);
+    printf("  mean       of a class has %.2f of the norm of one image's\n", d->mean_norm);
+}
+
+static void print_text(const char *dir, const char *clean, const struct train_audit_result *r)
+{
+    printf("%s: %s\n", TEXT_SHOWN(dir), train_audit_verdicts[r->verdict]);
+    print_reason(r);
     printf("\nHow often a linear classifier reads the class of %d held-out images (chance %.1f %%) "
            "from\n",
            r->held_out, 100. / r->classes);
@@ -58,6 +142,8 @@ static void print_text(const char *dir, const struct train_audit_result *r)
                100 * r->sign[i].deviation, is_read_from[i]);
     printf("in the middle %dx%d pixels of %d images of %d classes.\n", r->width, r->height,
            r->samples, r->classes);
+    if (r->has_delta)
+        print_delta(clean, &r->delta);
 }
 
 /* clang-format off */
@@ -65,41 +151,115 @@ static const char about[] =
     "Says whether the images of DIR/<class>/<image> carry a protection (an \"unlearnable\" perturbation),\n"
     "from what can be read where nature says little: a linear classifier learns the class of half of the\n"
     "images from faint noise, from its texture, and from the oddest pixel, and is tried on the other half.\n"
-    "Nothing needs to be known of the protection, and nothing is purified. It says what is in the images,\n"
-    "not what a protection is worth or what removes it: relearn bench measures that. A protection that\n"
-    "leaves half of the agreement above chance or less to each of these goes unseen.";
+    "Nothing needs to be known of the protection, and nothing is purified. A protection that leaves half\n"
+    "of the agreement above chance or less to each of these goes unseen. With --clean, the same\n"
+    "images from before (by the same paths up to the extension), what was added is measured as it is, and\n"
+    "the verdict is of that, too.\n"
+    "\n"
+    "That says what is in the images, not what a protection is worth or what removes it. With --battery\n"
+    "small networks are trained: on the images as they are, purified by some profiles, and, with --clean,\n"
+    "on those and behind a restorer that was fine-tuned on pairs. Their accuracy on clean test images says\n"
+    "what the protection takes, and what brings it back at what cost. It is a bench (relearn bench), and\n"
+    "whatever ends it, the same command goes on.";
 /* clang-format on */
 
-int cmd_audit(int argc, char **argv)
+struct auditing {
+    struct train_audit_options o;
+    struct train_battery_options battery;
+    struct cli_list profiles;
+    int quiet, json, skip_bad;
+};
+
+static int parse(struct auditing *a, int argc, char **argv)
 {
-    struct train_audit_options o = {.seed = 0};
-    int quiet = 0, json = 0, skip_bad = 0;
     const struct cli_option options[] = {
-        {"limit", 'n', CLI_INT, &o.data.limit, "N",
+        {"clean", 0, CLI_STRING, &a->o.clean_dir, "DIR", "the same images, as they were before"},
+        {"limit", 'n', CLI_INT, &a->o.data.limit, "N",
          "at most N images, balanced over classes; default 2000"},
-        {"seed", 's', CLI_U64, &o.seed, "N", "of which half learns; default 0"},
-        {"skip-bad", 0, CLI_FLAG, &skip_bad, NULL, "leave out files that do not decode"},
-        {"threads", 'j', CLI_INT, &o.data.threads, "N", "that decode; default: all CPUs"},
-        CLI_ROW_QUIET(quiet),
-        CLI_ROW_JSON(json),
+        {"seed", 's', CLI_U64, &a->o.seed, "N", "of which half learns; default 0"},
+        {"skip-bad", 0, CLI_FLAG, &a->skip_bad, NULL, "leave out files that do not decode"},
+        {"battery", 'b', CLI_STRING, &a->battery.out_dir, "OUT",
+         "train small networks, too, and keep in OUT what is measured"},
+        {"test", 't', CLI_STRING, &a->battery.test_dir, "DIR",
+         "clean images to test these on; default: a fifth of --clean, held out"},
+        {"profile", 'p', CLI_LIST, &a->profiles, "P",
+         "what purifies the images for them, more than once; default: restore and default"},
+        {"pairs", 0, CLI_INT, &a->battery.pairs, "N",
+         "the first of these with a restorer also fine-tuned on N images of both trees"},
+        {"tune-steps", 0, CLI_INT, &a->battery.tune_steps, "N", "of that; default 1000"},
+        {"arch", 'a', CLI_STRING, &a->battery.arch, "NAME",
+         "of the networks (relearn train --list); default resnet8s2"},
+        {"epochs", 'e', CLI_INT, &a->battery.epochs, "N", "of a training; default 20"},
+        {"seeds", 0, CLI_INT, &a->battery.seeds, "N", "trainings of each; default 1"},
+        {"threads", 'j', CLI_INT, &a->o.data.threads, "N", "default: all CPUs"},
+        CLI_ROW_QUIET(a->quiet),
+        CLI_ROW_JSON(a->json),
     };
     const struct cli_spec spec = {
         "relearn audit", "[OPTION]… DIR", about, options, ARRAY_LEN(options), 1, 1};
     int first, rc = cli_parse(&spec, argc, argv, &first);
     if (rc != CLI_GO)
         return rc;
+    const struct train_battery_options *b = &a->battery;
+    if (!b->out_dir && (b->test_dir || a->profiles.n || b->pairs || b->tune_steps || b->arch ||
+                        b->epochs || b->seeds))
+        return cli_usage_error(&spec, "that is of trainings: --battery OUT");
+    a->o.data.dir = argv[first];
+    a->o.data.skip_bad = a->skip_bad;
+    a->o.quiet = a->quiet || a->json;
+    return CLI_GO;
+}
+
+static status run_battery(struct auditing *a, struct train_battery_result *out, struct errmsg *e)
+{
+    AUTO(buf_done) struct buf names = BUF_INIT(1 << 16);
+    status st = STATUS_OK;
+    for (int i = 0; i < a->profiles.n && !st; i++)
+        st = buf_addf(&names, "%s%s", i ? "," : "", a->profiles.item[i]);
+    if (st)
+        return st;
+    struct train_battery_options o = a->battery;
+    o.dir = a->o.data.dir;
+    o.clean_dir = a->o.clean_dir;
+    o.limit = a->o.data.limit;
+    o.threads = a->o.data.threads;
+    o.profiles = a->profiles.n ? names.data : NULL;
+    o.quiet = a->o.quiet;
+    return train_battery(&o, out, e);
+}
+
+static int audit(struct auditing *a)
+{
     struct errmsg e = {""};
     struct train_audit_result r;
-    o.data.dir = argv[first];
-    o.data.skip_bad = skip_bad;
-    o.quiet = quiet || json;
-    stop_install();
-    status st = train_audit(&o, &r, &e);
+    struct train_battery_result b;
+    const char *out = a->battery.out_dir;
+    status st = train_audit(&a->o, &r, &e);
+    if (!st && out)
+        st = run_battery(a, &b, &e);
+    if (st == STATUS_CANCELLED && out) {
+        fprintf(stderr, "relearn: stopped (the same command goes on)\n");
+        return status_exit(st);
+    }
     if (st)
         return cli_fail(st, &e);
-    if (json)
-        print_json(&r);
+    if (a->json)
+        print_json(&r, out ? &b : NULL);
     else
-        print_text(o.data.dir, &r);
+        print_text(a->o.data.dir, a->o.clean_dir, &r);
+    if (!a->json && out)
+        battery_print(&b);
     return 0;
+}
+
+int cmd_audit(int argc, char **argv)
+{
+    struct auditing a = {.battery = {.program = "/proc/self/exe"}};
+    int rc = parse(&a, argc, argv);
+    if (rc != CLI_GO)
+        return rc;
+    stop_install();
+    if (a.battery.out_dir)
+        stop_waits_for("what runs has been told to stop");
+    return audit(&a);
 }

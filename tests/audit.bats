@@ -57,6 +57,31 @@ none='no sign of a protection'
     [ "$(verdict c-grey)" = "$none" ]
 }
 
+@test "audit: what was added is measured where the images from before are given" {
+    [ -n "$SHARED" ] || skip "needs ../shared/data"
+    relearn protect -q --limit 600 --method lsp c/train d-lsp
+    relearn protect -q --limit 600 --method ar c/train d-ar
+    mkdir before
+    (cd d-lsp && find . -name '*.png') | sed 's/\.png$//' | while read -r f; do
+        mkdir -p "before/${f%/*}" && cp c/train/"$f".* "before/${f%/*}/" # as the JPEG files that they were
+    done
+    relearn audit -q --json --clean before d-lsp >lsp.json
+    relearn audit -q --json --clean before d-ar >ar.json
+    [ "$(json 'j["delta"]["kind"]' <lsp.json)" = class-wise ]
+    [ "$(json 'j["delta"]["kind"]' <ar.json)" = sample-wise ]
+    json 'j["delta"]["images"], j["delta"]["changed"]' <lsp.json | grep -qx '(600, 600)'
+    [ "$(json 'j["delta"]["linear"]["accuracy"] > .95 and j["delta"]["linf"] <= 16' <lsp.json)" = True ]
+    [ "$(json 'j["delta"]["texture"]["accuracy"] > .95 and 30 < j["delta"]["psnr_db"] < 40' <ar.json)" = True ]
+    run relearn audit -q --clean before d-ar
+    [ "$status" -eq 0 ]
+    [[ $output == *"each image has its own (sample-wise)"* ]]
+    run relearn audit -q --clean before before
+    [[ $output == "before: $none"*"0 of 600 differ"* ]]
+    rm "$(find before -name '*.jpg' | sort | head -1)"
+    run relearn audit -q --clean before d-ar
+    [ "$status" -eq 2 ] && [[ $output == *"but before has no"*"pairs need both"* ]]
+}
+
 @test "audit: says for people what it says for programs, and refuses what it cannot judge" {
     local i k
     for k in a b; do
@@ -74,4 +99,46 @@ none='no sign of a protection'
     [ "$status" -eq 2 ] && [[ $output == *"one class"* ]]
     run relearn audit same few-a
     [ "$status" -eq 2 ]
+}
+
+@test "audit: a battery says what is taken and what brings none of it back, and goes on where it was" {
+    # How red they are says the class. What is added turns that round, so a network that has seen it takes each class
+    # for the other; and nothing of it shows in noise.
+    "$PY" - <<'PY'
+import os, random, struct, zlib
+random.seed(3)
+def png(path, rows):
+    def chunk(t, d): return struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d))
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    raw = b"".join(b"\0" + bytes(r) for r in rows)
+    open(path, "wb").write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 16, 16, 8, 2, 0, 0, 0))
+                           + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b""))
+for k in range(2):
+    for i in range(120):
+        red = [random.gauss(128 + (40 if k else -40), 20)] * 3
+        base = [red[0], 128, 128]
+        rows = [[min(255, max(0, round(base[c] + random.gauss(0, 3)))) for x in range(16) for c in range(3)] for y in range(16)]
+        png(f"b-clean/{'ab'[k]}/{i:03}.png", rows)
+        added = [[min(255, max(0, v + (0 if n % 3 else -80 if k else 80))) for n, v in enumerate(r)] for r in rows]
+        png(f"b-protected/{'ab'[k]}/{i:03}.png", added)
+PY
+    printf '[purify]\nchain = gaussian\n[gaussian]\nsigma = 1.5\n' >smooth.ini
+    run relearn audit -q --clean b-clean --battery b-out --profile smooth.ini --epochs 15 -j 1 b-protected
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [[ $output == "b-protected: protected"*"from the images alone less is"*"What resnet8s2 learns in 15 epochs of 192 images"*"48 clean ones, which were held out"* ]]
+    [[ $output == *"purified by smooth.ini"*"of what was taken is back"*"for 1,000 images"*"None of these removes it"* ]]
+    cp -r b-out/results before-results
+    relearn audit -q --json --clean b-clean --battery b-out --profile smooth.ini --epochs 15 -j 1 b-protected >b.json
+    diff -r b-out/results before-results # nothing was measured again
+    json '[t["images"] for t in j["battery"]["trials"]]' <b.json | grep -qx "\['as it is', 'clean', 'purified'\]"
+    [ "$(json 'j["verdict"]' <b.json)" = protected ]
+    [ "$(json 'j["battery"]["taken"] > .5 and j["battery"]["trials"][2]["back"] < .3' <b.json)" = True ]
+    [ "$(json 'j["battery"]["verdict"]' <b.json)" = 'not removed' ]
+    run relearn audit -q --battery b-out b-protected
+    [ "$status" -eq 2 ] && [[ $output == *"--test DIR, or --clean DIR"* ]]
+    run relearn audit -q --epochs 3 b-protected
+    [ "$status" -eq 2 ] && [[ $output == *"--battery OUT"* ]]
+    run relearn audit -q --clean b-clean --battery b-protected/out b-protected
+    [ "$status" -eq 2 ] && [[ $output == *"which is never written"* ]]
 }

@@ -97,7 +97,7 @@ static status open_set(const struct pairs_options *o, const char *dir, struct tr
                        struct errmsg *e)
 {
     const struct train_data_options data = {.dir = dir,
-                                            .flat = true,
+                                            .flat = !o->labelled,
                                             .limit = o->limit,
                                             .min_side = o->size,
                                             .channels = o->channels,

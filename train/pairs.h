@@ -17,6 +17,7 @@ struct pairs_options {
     const char *clean_dir, *protected_dir;
     int size, channels; /* no side is smaller; channels as of train_data_options */
     int limit;          /* 0: all */
+    bool labelled;      /* trees of DIR/<class>/<image>, and the limit is balanced over classes */
     int threads;
 };
 /* INVALID names the first path, in bytewise order, that the other tree does not have, or has in

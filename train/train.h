@@ -222,6 +222,15 @@ status train_evaluate(const struct train_model *m, const struct train_eval_optio
  *
  * An agreement is the accuracy over chance, (accuracy - 1/K) / (1 - 1/K). From TRAIN_AUDIT_SURE on, of
  * any of the three, the verdict is "protected"; from TRAIN_AUDIT_DOUBT on "unclear".
+ *
+ * Where the same images are there from before (`clean_dir`), what was added to each, its delta, is known
+ * and measured as it is: its size, how well a linear classifier reads the class of held-out deltas from
+ * their values and from their texture, and how much of them the images of a class have in common:
+ *
+ *     shared = mean over pairs of different images of a class of d_i . d_j, over mean |d_i|^2
+ *
+ * which is 1 where a class's images carry one delta, and 0 where each has its own, whatever the number of
+ * images (the norm of a class's mean falls with that). Then the verdict is of the deltas, too.
  */
 enum train_audit_sign {
     TRAIN_AUDIT_PATTERN, /* faint noise at its place: EMN, LSP, PIL and such */
@@ -236,22 +245,54 @@ extern const char *const train_audit_verdicts[];
 #define TRAIN_AUDIT_SURE .5
 struct train_audit_options {
     struct train_data_options data; /* limit 0: TRAIN_AUDIT_LIMIT; any_size is set */
+    const char *clean_dir; /* the same images from before, by the same paths up to the extension; or
+                              NULL */
     uint64_t seed;
     bool quiet;
 };
 enum { TRAIN_AUDIT_LIMIT = 2000, TRAIN_AUDIT_LIMIT_MAX = 10000, TRAIN_AUDIT_EACH_MIN = 8 };
+struct train_audit_reading {
+    double accuracy, deviation; /* of held-out images; of one parting of three */
+    double agreement;
+};
+/* Whether images of a class carry one delta; by `shared`. */
+enum train_audit_kind {
+    TRAIN_AUDIT_SAMPLE_WISE, /* below TRAIN_AUDIT_OWN: each has its own */
+    TRAIN_AUDIT_PARTLY,
+    TRAIN_AUDIT_CLASS_WISE, /* from TRAIN_AUDIT_SAME on */
+    TRAIN_AUDIT_UNIVERSAL,  /* of different classes, too */
+    TRAIN_AUDIT_KIND_COUNT
+};
+extern const char *const train_audit_kinds[TRAIN_AUDIT_KIND_COUNT + 1]; /* then NULL */
+#define TRAIN_AUDIT_OWN .2
+#define TRAIN_AUDIT_SAME .7
+/* Deltas are in grey levels. All but the first two are of images that were changed, and the readings and
+   what is shared of those in classes with TRAIN_AUDIT_EACH_MIN changed images or more, in the middle
+   that is looked at: NAN where fewer than two classes have that. */
+struct train_audit_delta {
+    int images, changed;
+    int classes;           /* that are read */
+    double psnr_db;        /* by the mean squared error over all their pixels */
+    int linf;              /* the largest difference of all */
+    double linf_mean;      /* mean over images of the largest difference in each */
+    double changed_pixels; /* share of pixels that differ in any channel */
+    struct train_audit_reading linear, texture;
+    double mean_norm; /* of a class's mean delta, over that of a delta (roots of mean squares) */
+    double shared, shared_across; /* in a class; by images of different classes */
+    enum train_audit_kind kind;
+};
 struct train_audit_result {
     int samples, classes, held_out;
     int width, height; /* of the middle of each image, which is what was looked at */
-    struct {
-        double accuracy, deviation; /* of held-out images; of one parting of three */
-        double agreement;
-    } sign[TRAIN_AUDIT_SIGN_COUNT];
+    struct train_audit_reading sign[TRAIN_AUDIT_SIGN_COUNT];
     enum train_audit_verdict verdict;
     enum train_audit_sign strongest; /* by agreement */
+    bool has_delta;                  /* clean_dir was given */
+    bool by_delta;                   /* by the signs alone the verdict would be a lesser one */
+    struct train_audit_delta delta;
 };
 /* INVALID: fewer than two classes, or fewer than TRAIN_AUDIT_EACH_MIN images of one, or images too
-   small. CANCELLED when asked to stop. */
+   small, or the two trees do not hold the same. CANCELLED when asked to stop. */
 status train_audit(const struct train_audit_options *opt, struct train_audit_result *out,
                    struct errmsg *e) MUST_USE;
 
@@ -389,7 +430,7 @@ struct train_fit_options {
     int steps, batch, warmup;
     float lr, ema;
     bool flip;
-    const char *augment;  /* of train_loader_options, what else happens to an image; NULL: nothing */
+    const char *augment; /* of train_loader_options, what else happens to an image; NULL: nothing */
     int downscale, limit; /* as of train_data_options */
     uint64_t seed;
     int threads; /* 0: cpu_count() */
@@ -624,6 +665,8 @@ status train_unpack(const struct train_unpack_options *opt, int *out_images,
  *     [protection strong]     ; without a section the name is the method; clean is none
  *     method = lsp
  *     eps = 12
+ *     [protection theirs]
+ *     tree = theirs           ; in place of a method: the same images, protected by somebody else
  *     [countermeasure staged] ; without a section the name is the profile; none is none
  *     profile = grey          ; and/or options of `relearn train` (on top of [train])
  *     recipe = staged
@@ -694,7 +737,8 @@ struct train_bench_cell {
     enum train_bench_state state;
     double figure[TRAIN_BENCH_FIGURE_COUNT]; /* when done; NAN: not measured */
     double seconds;                          /* of its training, when done */
-    char why[256];                           /* it failed */
+    double tune_s, purify_s; /* of what made its images; NAN: nothing did, or it is not known */
+    char why[256];           /* it failed */
 };
 /* Cells that the pattern names, row by row: by protection, countermeasure, victim, seed. */
 int train_bench_cells(const struct train_bench *b);
@@ -723,6 +767,89 @@ status train_bench_table(const struct train_bench *b, enum train_bench_format fo
                          enum train_bench_figure figure, struct buf *out,
                          struct errmsg *e) MUST_USE;
 
+/* ================================ battery ================================ */
+/*
+ * What a protection takes from a network, and what removes it: a small network is trained on the images
+ * as they are; as each of some profiles purifies them; and where the same images are there from before
+ * (`clean_dir`), on these, and behind a restorer that was fine-tuned on some of the pairs. Its accuracy
+ * on clean test images says what it has learned. Then
+ *
+ *     taken = accuracy on clean images - accuracy on them as they are
+ *     back  = (accuracy behind a countermeasure - accuracy on them as they are) / taken
+ *
+ * Trainings are without augmentation: a small network then soon knows the images by heart, as a larger
+ * one does of more images after more epochs, and only that shows what a protection takes.
+ *
+ * It is a bench of two matrices, OUT/clean.ini and OUT/protected.ini, and all that is said there is true
+ * here: whatever ends it, the same call goes on, and what is measured is kept.
+ *
+ * Without test images every fifth image of each class of clean_dir is held out: nothing is trained on it,
+ * on what protects it, or on what purifies that.
+ */
+enum { TRAIN_BATTERY_PROFILES_MAX = 16, TRAIN_BATTERY_TRIALS_MAX = TRAIN_BATTERY_PROFILES_MAX + 3 };
+struct train_battery_options {
+    const char *dir;       /* what is audited */
+    const char *clean_dir; /* as of train_audit_options; or NULL */
+    const char *test_dir;  /* clean images of the same classes; NULL: a part of clean_dir */
+    const char *out_dir;
+    const char *profiles; /* NAME[,NAME...], or paths; NULL: `restore,default` */
+    int pairs;           /* that the first profile with a restorer is fine-tuned on; 0: it is not */
+    int tune_steps;      /* of that; 0: 1000 */
+    const char *arch;    /* NULL: resnet8s2 */
+    int epochs;          /* 0: 20 */
+    int seeds;           /* trainings of each; 0: 1 */
+    int limit;           /* images, balanced over classes; 0: TRAIN_AUDIT_LIMIT */
+    const char *program; /* path of relearn */
+    int threads;         /* 0: cpu_count() */
+    bool quiet;
+};
+enum train_battery_way {
+    TRAIN_BATTERY_AS_IT_IS,
+    TRAIN_BATTERY_CLEAN,
+    TRAIN_BATTERY_PURIFIED,
+    TRAIN_BATTERY_TUNED, /* purified by a profile whose restorer was fine-tuned */
+    TRAIN_BATTERY_WAY_COUNT
+};
+extern const char *const train_battery_ways[TRAIN_BATTERY_WAY_COUNT + 1]; /* then NULL */
+struct train_battery_trial {
+    enum train_battery_way way;
+    char profile[256]; /* "": none */
+    int seeds;         /* that were trained */
+    double accuracy;   /* on the test images after the last epoch; mean over seeds */
+    double error; /* standard error of that: of so many test images, and of the seeds if several */
+    double back;  /* NAN: not known, or nothing was taken */
+    double purify_s, tune_s; /* NAN: that was not done */
+};
+enum train_battery_verdict {
+    TRAIN_BATTERY_REMOVED, /* a trial brings TRAIN_BATTERY_BACK or more back; `best` is the cheapest */
+    TRAIN_BATTERY_PARTLY,  /* `best` brings TRAIN_BATTERY_HALF or more back */
+    TRAIN_BATTERY_HOLDS,   /* none does */
+    TRAIN_BATTERY_NOTHING, /* little is taken, if anything: there is nothing to bring back */
+    /* without clean images it is not known how much is taken: */
+    TRAIN_BATTERY_GAINS,  /* behind `best` more is learned, beyond chance */
+    TRAIN_BATTERY_UNKNOWN /* behind none */
+};
+extern const char *const train_battery_verdicts[];
+#define TRAIN_BATTERY_BACK .9
+#define TRAIN_BATTERY_HALF .5
+#define TRAIN_BATTERY_LITTLE .05 /* less taken than that is TRAIN_BATTERY_NOTHING, as is chance */
+struct train_battery_result {
+    int images, test_images, classes;
+    bool held_out; /* the test images are a part of clean_dir */
+    const char *arch;
+    int epochs;
+    struct train_battery_trial trial[TRAIN_BATTERY_TRIALS_MAX]; /* the first is as they are */
+    int trials;
+    double taken, taken_error; /* NAN without clean images */
+    double strength;           /* taken over (accuracy on clean images - chance) */
+    enum train_battery_verdict verdict;
+    int best; /* of trial; -1: none */
+};
+/* INVALID: options contradict each other, or the trees do not hold the same. IO: a part of it failed,
+   and the same call tries it again. CANCELLED on a signal. Shows progress unless quiet. */
+status train_battery(const struct train_battery_options *opt, struct train_battery_result *out,
+                     struct errmsg *e) MUST_USE;
+
 /* ================================ report ================================ */
 
 /* Trees of a contact sheet; they hold the same paths up to the extension. */
@@ -749,8 +876,9 @@ struct train_report_options {
     int n_facts;
     const struct train_report_sheet *sheets; /* contact sheets */
     int n_sheets;
-    int sheet_columns;      /* 0: 10 */
-    const char *lpips_file; /* weights of a perceptual distance (`relearn model import --lpips`) that
+    int sheet_columns; /* 0: 10 */
+    const char
+        *lpips_file; /* weights of a perceptual distance (`relearn model import --lpips`) that
                                sheets are measured by, too; NULL: none */
 };
 /* STATUS_CORRUPT names the run and line that cannot be read. */

@@ -1,5 +1,5 @@
+#include "audit/delta.h"
 #include "audit/ridge.h"
-#include "audit/views.h"
 
 #include "set.h"
 #include "stream.h"
@@ -18,6 +18,12 @@ const char *const train_audit_verdicts[] = {
     [TRAIN_AUDIT_CLEAR] = "no sign of a protection",
     [TRAIN_AUDIT_UNCLEAR] = "unclear",
     [TRAIN_AUDIT_PROTECTED] = "protected",
+};
+const char *const train_audit_kinds[TRAIN_AUDIT_KIND_COUNT + 1] = {
+    [TRAIN_AUDIT_SAMPLE_WISE] = "sample-wise",
+    [TRAIN_AUDIT_PARTLY] = "partly class-wise",
+    [TRAIN_AUDIT_CLASS_WISE] = "class-wise",
+    [TRAIN_AUDIT_UNIVERSAL] = "universal",
 };
 
 struct audit {
@@ -68,13 +74,18 @@ static status choose_frame(struct audit *a, struct errmsg *e)
     return STATUS_OK;
 }
 
+static int audit_limit(const struct train_audit_options *o)
+{
+    return o->data.limit > 0 ? o->data.limit : TRAIN_AUDIT_LIMIT;
+}
+
 static status begin(struct audit *a, struct errmsg *e)
 {
     struct train_data_options data = a->opt->data;
     if (data.limit > TRAIN_AUDIT_LIMIT_MAX)
         return errmsg_set(e, STATUS_INVALID, "more than %d images are not needed",
                           TRAIN_AUDIT_LIMIT_MAX);
-    data.limit = data.limit > 0 ? data.limit : TRAIN_AUDIT_LIMIT;
+    data.limit = audit_limit(a->opt);
     data.any_size = true;
     status st = train_set_open(&data, &a->set, e);
     if (st)
@@ -99,30 +110,32 @@ static status begin(struct audit *a, struct errmsg *e)
 
 /* ---- a view of all ---- */
 
+struct train_audit_reading audit_reading(const struct ridge_result *r, int classes)
+{
+    double chance = 1. / classes;
+    return (struct train_audit_reading){r->accuracy, r->deviation,
+                                        (r->accuracy - chance) / (1 - chance)};
+}
+
 struct looking {
     const struct audit *a;
     enum view view;
 };
 
-/* The middle of an image. */
 static status look(void *arg, int i, struct errmsg *e)
 {
     const struct looking *l = arg;
     struct view_frame f = l->a->frame;
-    size_t c = (size_t)f.channels, row = (size_t)f.width * c;
     struct set_view v;
-    AUTO(mem_free) float *image = mem_alloc((size_t)f.height * row * sizeof *image);
+    AUTO(mem_free)
+    float *image =
+        mem_alloc((size_t)f.height * (size_t)f.width * (size_t)f.channels * sizeof *image);
     if (stop_requested())
         return STATUS_CANCELLED;
     status st = image ? train_set_view(l->a->set, i, &v, e) : STATUS_NOMEM;
     if (st)
         return st;
-    int left = (v.width - f.width) / 2, top = (v.height - f.height) / 2;
-    for (int y = 0; y < f.height; y++) {
-        const uint8_t *from = v.pixels + ((size_t)(top + y) * (size_t)v.width + (size_t)left) * c;
-        for (size_t p = 0; p < row; p++)
-            image[(size_t)y * row + p] = from[p];
-    }
+    view_middle(f, v.pixels, v.width, v.height, image);
     train_set_view_done(&v);
     return view_make(l->view, f, image, l->a->feature + (size_t)i * view_size(l->view, f));
 }
@@ -139,12 +152,16 @@ static status read_sign(struct audit *a, enum view v, struct train_audit_result 
         st = ridge_read(&d, stream(a->opt->seed, STREAM_AUDIT, (uint64_t)v), ROUNDS, &r);
     if (st)
         return st;
-    double chance = 1. / a->info.classes;
-    out->sign[v].accuracy = r.accuracy;
-    out->sign[v].deviation = r.deviation;
-    out->sign[v].agreement = (r.accuracy - chance) / (1 - chance);
+    out->sign[v] = audit_reading(&r, a->info.classes);
     out->held_out = r.held_out;
     return STATUS_OK;
+}
+
+static enum train_audit_verdict verdict_of(double agreement)
+{
+    return agreement >= TRAIN_AUDIT_SURE    ? TRAIN_AUDIT_PROTECTED
+           : agreement >= TRAIN_AUDIT_DOUBT ? TRAIN_AUDIT_UNCLEAR
+                                            : TRAIN_AUDIT_CLEAR;
 }
 
 static void judge(struct train_audit_result *r)
@@ -152,10 +169,21 @@ static void judge(struct train_audit_result *r)
     for (int v = 0; v < TRAIN_AUDIT_SIGN_COUNT; v++)
         if (r->sign[v].agreement > r->sign[r->strongest].agreement)
             r->strongest = (enum train_audit_sign)v;
-    double most = r->sign[r->strongest].agreement;
-    r->verdict = most >= TRAIN_AUDIT_SURE    ? TRAIN_AUDIT_PROTECTED
-                 : most >= TRAIN_AUDIT_DOUBT ? TRAIN_AUDIT_UNCLEAR
-                                             : TRAIN_AUDIT_CLEAR;
+    r->verdict = verdict_of(r->sign[r->strongest].agreement);
+    enum train_audit_verdict by_delta = verdict_of(delta_agreement(&r->delta));
+    r->by_delta = by_delta > r->verdict;
+    r->verdict = r->by_delta ? by_delta : r->verdict;
+}
+
+/* What was added, where that is known. */
+static status read_delta(struct audit *a, struct train_audit_result *out, struct errmsg *e)
+{
+    if (!a->opt->clean_dir)
+        return STATUS_OK;
+    struct train_data_options data = a->opt->data;
+    data.limit = audit_limit(a->opt);
+    out->has_delta = true;
+    return delta_measure(&data, a->opt->clean_dir, a->frame, a->opt->seed, &out->delta, e);
 }
 
 status train_audit(const struct train_audit_options *opt, struct train_audit_result *out,
@@ -172,6 +200,8 @@ status train_audit(const struct train_audit_options *opt, struct train_audit_res
         if (!st)
             progress_update(&p, (uint64_t)v + 1, train_audit_signs[v]);
     }
+    if (!st)
+        st = read_delta(&a, out, e);
     if (!st) {
         progress_done(&p, VIEW_COUNT, NULL);
         out->samples = a.info.samples;

@@ -160,6 +160,16 @@ static void spot(struct view_frame f, const float *image, float *out)
     memcpy(out + at * c, found, (size_t)c * sizeof *out);
 }
 
+void view_middle(struct view_frame f, const uint8_t *pixels, int width, int height, float *out)
+{
+    int c = f.channels, row = f.width * c, left = (width - f.width) / 2;
+    for (int y = 0; y < f.height; y++) {
+        const uint8_t *from = pixels + (((height - f.height) / 2 + y) * width + left) * c;
+        for (int p = 0; p < row; p++)
+            *out++ = from[p];
+    }
+}
+
 status view_make(enum view v, struct view_frame f, const float *image, float *out)
 {
     AUTO(mem_free) float *work = mem_alloc(3 * values(f) * sizeof *work);

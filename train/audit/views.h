@@ -18,6 +18,8 @@
  */
 #include "base/base.h"
 
+#include <stdint.h>
+
 enum view { VIEW_PATTERN, VIEW_TEXTURE, VIEW_SPOT, VIEW_COUNT };
 struct view_frame {
     int width, height, channels; /* 1 or 3; each side at least VIEW_SIDE_MIN */
@@ -26,6 +28,8 @@ enum { VIEW_SIDE_MIN = 8 };
 
 /* Floats of a view of one image. */
 size_t view_size(enum view v, struct view_frame f);
+/* The middle of an image of 8-bit pixels (height,width,C), at least as large -> (H,W,C). */
+void view_middle(struct view_frame f, const uint8_t *pixels, int width, int height, float *out);
 /* image (H,W,C) in grey levels -> view_size floats. NOMEM. */
 status view_make(enum view v, struct view_frame f, const float *image, float *out) MUST_USE;
 

@@ -61,6 +61,18 @@ static status digest_of(const struct train_bench *b, const char *dir, int limit,
     return st;
 }
 
+static status digest_given(struct train_bench *b, struct errmsg *e)
+{
+    for (int i = 0; i < b->matrix.n_protections + b->matrix.n_more_protections; i++) {
+        struct matrix_member *w = &b->matrix.protection[i];
+        status st =
+            w->tree ? digest_of(b, w->tree, b->matrix.images, w->tree_digest, e) : STATUS_OK;
+        if (st)
+            return matrix_fail(&b->matrix, w->line, st, e);
+    }
+    return STATUS_OK;
+}
+
 static status open_data(const struct train_bench_options *opt, struct train_bench *b,
                         struct errmsg *e)
 {
@@ -69,7 +81,11 @@ static status open_data(const struct train_bench_options *opt, struct train_benc
     if (!st)
         st = bench_data_folder(m, opt->test_dir, m->test, "test", &b->test, e);
     if (!st)
+        st = bench_given_folders(b, e);
+    if (!st)
         st = bench_check_out(b, e);
+    if (!st)
+        st = digest_given(b, e);
     if (!st)
         st = digest_of(b, b->data, m->images, b->data_digest, e);
     return st ? st : digest_of(b, b->test, 0, b->test_digest, e);

@@ -8,6 +8,7 @@
 
 enum bench_tree_kind {
     BENCH_CLEAN,
+    BENCH_GIVEN, /* protected by somebody else */
     BENCH_PROTECTED,
     BENCH_TUNED,
     BENCH_PURIFIED,
@@ -51,6 +52,8 @@ bool bench_there(const struct train_bench *b, const char *folder, const char *id
 status bench_read(const struct train_bench *b, const char *folder, const char *id, json_t **out,
                   struct errmsg *e) MUST_USE;
 
+/* Adds what a tree that is there, and those it was made of, took: {"purify": seconds}. (tree.c) */
+void bench_add_seconds(const struct train_bench *b, int i, json_t *seconds);
 /* Removes what a killed process had begun to write as FOLDER/ID.json. Who calls it has claimed ID. */
 void bench_remove_aside(const struct train_bench *b, const char *folder, const char *id);
 
@@ -60,6 +63,8 @@ status bench_data_folder(const struct matrix *m, const char *given, const char *
                          const char *what, char **out, struct errmsg *e) MUST_USE;
 /* Sets out, which need not be there. */
 status bench_out_folder(const struct train_bench_options *opt, struct train_bench *b) MUST_USE;
+/* Makes the trees that protections name absolute paths. */
+status bench_given_folders(struct train_bench *b, struct errmsg *e) MUST_USE;
 /* INVALID: it lies in the data, which are never written. */
 status bench_check_out(const struct train_bench *b, struct errmsg *e) MUST_USE;
 

@@ -131,6 +131,34 @@ static void mistakes_are_refused_before_anything_is_made(void **state)
     }
 }
 
+/* Protected images that are there are known by their pixels, not by where they lie. */
+static void given_images_are_in_the_name(void **state)
+{
+    (void)state;
+    static const char in[] = "[bench]\ndata = data\ntest = test\nprotections = theirs\n"
+                             "countermeasures = none\n[protection theirs]\ntree = ";
+    char text[512], id[DIGEST_HEX_LEN + 1], now[DIGEST_HEX_LEN + 1];
+    toy_tree("theirs", 2, 3, 8, 3, 5);
+    toy_tree("same", 2, 3, 8, 3, 5);
+    snprintf(text, sizeof text, "%stheirs\n", in);
+    id_of(text, id);
+    snprintf(text, sizeof text, "%ssame\n", in);
+    id_of(text, now);
+    assert_string_equal(now, id);
+    toy_class_image("same/a/000.png", 8, 3, 0, 77);
+    id_of(text, now);
+    assert_string_not_equal(now, id);
+    struct train_bench *b = NULL;
+    struct errmsg e = {""};
+    toy_write("id.ini", text, strlen(text));
+    const struct train_bench_options o = {
+        .matrix = toy_path("id.ini"), .out_dir = toy_path("same/out"), .program = "relearn"};
+    toy_bad(train_bench_open(&o, &b, &e), &e, "which is never written");
+    snprintf(text, sizeof text, "%sabsent\n", in);
+    toy_write("id.ini", text, strlen(text));
+    toy_bad(train_bench_open(&o, &b, &e), &e, "id.ini:7: cannot read");
+}
+
 static void measure(struct train_bench *b, int cell, double last)
 {
     char printed[256];
@@ -235,6 +263,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_decides_a_cell_is_in_its_name),
         cmocka_unit_test(mistakes_are_refused_before_anything_is_made),
+        cmocka_unit_test(given_images_are_in_the_name),
         cmocka_unit_test(tables_show_what_is_measured),
         cmocka_unit_test(without_memory_nothing_is_opened),
         cmocka_unit_test(a_damaged_result_is_named),

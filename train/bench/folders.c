@@ -41,6 +41,20 @@ status bench_out_folder(const struct train_bench_options *opt, struct train_benc
     return b->out ? STATUS_OK : STATUS_NOMEM;
 }
 
+status bench_given_folders(struct train_bench *b, struct errmsg *e)
+{
+    for (int i = 0; i < b->matrix.n_protections + b->matrix.n_more_protections; i++) {
+        struct matrix_member *w = &b->matrix.protection[i];
+        char *path = NULL;
+        status st = w->tree ? absolute(w->tree, &path, e) : STATUS_OK;
+        if (st)
+            return matrix_fail(&b->matrix, w->line, st, e);
+        mem_free(w->tree);
+        w->tree = path;
+    }
+    return STATUS_OK;
+}
+
 static bool lies_in(const char *path, const char *dir)
 {
     size_t n = strlen(dir);
@@ -58,6 +72,10 @@ status bench_check_out(const struct train_bench *b, struct errmsg *e)
                      : lies_in(real, b->data) ? b->data
                      : lies_in(real, b->test) ? b->test
                                               : NULL;
+    for (int i = 0; real && !in && i < b->matrix.n_protections; i++) {
+        const char *tree = b->matrix.protection[i].tree;
+        in = tree && lies_in(real, tree) ? tree : NULL;
+    }
     free(real);
     return in ? errmsg_set(e, STATUS_INVALID, "%s lies in %s, which is never written (--out DIR)",
                            b->out, in)

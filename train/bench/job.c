@@ -74,8 +74,8 @@ status job_start(struct work *w, struct job *j, struct errmsg *e)
 {
     struct tree_tick tick = {work_tick, w};
     j->began_ns = time_mono_ns();
-    if (j->cell < 0 && w->b->tree[j->tree].kind == BENCH_CLEAN)
-        return tree_write_clean(w->b, tick, e);
+    if (j->cell < 0 && w->b->tree[j->tree].kind <= BENCH_GIVEN)
+        return tree_write_images(w->b, j->tree, tick, e);
     if (j->cell < 0 && w->b->tree[j->tree].kind == BENCH_DILUTED)
         return tree_write_diluted(w->b, j->tree, tick, e);
     struct command c = {.n = 0};

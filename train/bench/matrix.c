@@ -88,6 +88,7 @@ static void members_free(struct matrix_member *w, int n)
 {
     for (int i = 0; w && i < n; i++) {
         mem_free(w[i].method);
+        mem_free(w[i].tree);
         mem_free(w[i].profile);
     }
     mem_free(w);

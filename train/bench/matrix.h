@@ -15,7 +15,8 @@ enum { MATRIX_NAME_MAX = 48, MATRIX_LIST_MAX = 64, MATRIX_LINES_MAX = 1024 };
 /* A protection or a countermeasure. */
 struct matrix_member {
     char name[MATRIX_NAME_MAX];
-    char *method;       /* of a protection: NULL is the images as they are; */
+    char *method;       /* of a protection: NULL is the images as they are, or as in tree */
+    char *tree;         /* of a protection: the images that somebody protected, a path; or NULL */
     char *profile;      /* of a countermeasure: a name or a path, NULL: nothing is purified */
     int line;           /* where that is said, or the list that has the name */
     struct given given; /* options of `relearn protect`, or `relearn train` */
@@ -26,6 +27,7 @@ struct matrix_member {
     const struct matrix_member *source; /* and which that is; NULL */
     int dilute; /* of a countermeasure: clean images that are added; 0: none */
     int dilute_line;
+    char tree_digest[DIGEST_HEX_LEN + 1]; /* known when the bench is open */
 };
 
 /* Keys of [bench] and [preset NAME]. */

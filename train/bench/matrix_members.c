@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#define TREE "tree" /* of a protection: where its images are */
+
 static status set_text(char **to, const char *text)
 {
     mem_free(*to);
@@ -11,14 +13,19 @@ static status set_text(char **to, const char *text)
     return *to ? STATUS_OK : STATUS_NOMEM;
 }
 
+/* A path in the file is seen from the file. */
+static status set_path(const struct matrix *m, char **to, const char *value)
+{
+    mem_free(*to);
+    *to = matrix_path(m, value);
+    return *to ? STATUS_OK : STATUS_NOMEM;
+}
+
 static status set_profile(const struct matrix *m, struct matrix_member *w, const char *value)
 {
     size_t n = strlen(value);
     bool is_path = strchr(value, '/') || (n > 4 && strcmp(value + n - 4, ".ini") == 0);
-    char *path = is_path ? matrix_path(m, value) : mem_strdup(value);
-    mem_free(w->profile);
-    w->profile = path;
-    return path ? STATUS_OK : STATUS_NOMEM;
+    return is_path ? set_path(m, &w->profile, value) : set_text(&w->profile, value);
 }
 
 static status check_method(const char *method, int line, struct errmsg *e)
@@ -34,6 +41,11 @@ static const struct param dilute_row = {
 static status take_option(const struct matrix *m, struct matrix_member *w, bool protects,
                           const struct matrix_line *l, struct errmsg *e)
 {
+    if (w->tree)
+        return strcmp(l->key, TREE) == 0
+                   ? STATUS_OK
+                   : errmsg_set(e, STATUS_INVALID,
+                                "images that are there (" TREE ") take no '%.48s'", l->key);
     if (protects && strcmp(l->key, "on") == 0) {
         w->on_line = l->line;
         return matrix_name(l->value, strlen(l->value), w->on, e);
@@ -66,15 +78,33 @@ static status check_tune(const struct matrix_member *w, struct errmsg *e)
     return STATUS_OK;
 }
 
+/* What makes the images of a protection's section, or where they are. */
+static status read_method(const struct matrix *m, int section, struct matrix_member *w)
+{
+    status st = set_text(&w->method, w->name);
+    for (int i = section; i < m->n_lines && !st; i++) {
+        const struct matrix_line *l = &m->lines[i];
+        if (strcmp(l->section, m->lines[section].section) != 0)
+            continue;
+        if (strcmp(l->key, "method") == 0)
+            st = set_text(&w->method, l->value);
+        if (strcmp(l->key, TREE) == 0) {
+            w->line = l->line;
+            st = set_path(m, &w->tree, l->value);
+        }
+    }
+    if (w->tree) {
+        mem_free(w->method);
+        w->method = NULL;
+    }
+    return st;
+}
+
 /* The member that a section describes: section is its first line. */
 static status read_section(const struct matrix *m, int section, bool protects,
                            struct matrix_member *w, struct errmsg *e)
 {
-    status st = protects ? set_text(&w->method, w->name) : STATUS_OK;
-    for (int i = section; i < m->n_lines && !st && protects; i++)
-        if (strcmp(m->lines[i].section, m->lines[section].section) == 0 &&
-            strcmp(m->lines[i].key, "method") == 0)
-            st = set_text(&w->method, m->lines[i].value);
+    status st = protects ? read_method(m, section, w) : STATUS_OK;
     for (int i = section; i < m->n_lines && !st; i++) {
         const struct matrix_line *l = &m->lines[i];
         if (strcmp(l->section, m->lines[section].section) != 0)
@@ -123,6 +153,7 @@ static status check_on(const struct matrix *m, const struct matrix_member *w, st
     source->line = w->on_line;
     status st = matrix_member_read(m, true, source, e);
     mem_free(source->method);
+    mem_free(source->tree);
     return st;
 }
 
@@ -145,6 +176,7 @@ static status check_sections(const struct matrix *m, bool protects, struct errms
         if (!st)
             st = check_on(m, w, e);
         mem_free(w->method);
+        mem_free(w->tree);
         mem_free(w->profile);
     }
     return st;

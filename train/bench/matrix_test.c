@@ -72,6 +72,23 @@ static void a_protection_may_be_on_another(void **state)
     matrix_done(&m);
 }
 
+static void images_that_are_there_are_a_protection(void **state)
+{
+    (void)state;
+    struct errmsg e = {""};
+    toy_good(read_text("[bench]\nprotections = theirs, more\ncountermeasures = none\n"
+                       "[protection theirs]\ntree = some where\n"
+                       "[protection more]\nmethod = lsp\non = others\n"
+                       "[protection others]\ntree = /else/where\n",
+                       NULL, &e),
+             &e);
+    assert_string_equal(m.protection[0].tree, toy_path("some where"));
+    assert_null(m.protection[0].method);
+    assert_int_equal(m.protection[0].line, 5);
+    assert_string_equal(m.protection[1].source->tree, "/else/where");
+    matrix_done(&m);
+}
+
 static void mistakes_name_their_line(void **state)
 {
     (void)state;
@@ -91,6 +108,10 @@ static void mistakes_name_their_line(void **state)
         {LISTS, NULL, "m.ini:2: no protection is called \"strong\""},
         {LISTS SECTIONS "[protection unused]\nmethod = magic\n", NULL, "no protection is called"},
         {LISTS SECTIONS "[protection unused]\nmethod = lsp\nx = 1\n", NULL, "m.ini:14: lsp has no"},
+        {LISTS SECTIONS "[protection theirs]\ntree = a\neps = 4\n", NULL,
+         "m.ini:14: images that are there (tree) take no 'eps'"},
+        {LISTS SECTIONS "[protection theirs]\ntree = a\non = lsp\n", NULL, "take no 'on'"},
+        {LISTS SECTIONS "[protection theirs]\nmethod = lsp\ntree = a\n", NULL, "take no 'method'"},
         {LISTS SECTIONS "[countermeasure none]\nrecipe = staged\n", NULL, "m.ini:13: none is what"},
         {LISTS SECTIONS "[countermeasure unused]\nprofile = a\ntune-lr = 1\n", NULL,
          "m.ini:14: tune-lr without pairs"},
@@ -139,6 +160,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sections_make_members),
         cmocka_unit_test(a_protection_may_be_on_another),
+        cmocka_unit_test(images_that_are_there_are_a_protection),
         cmocka_unit_test(mistakes_name_their_line),
         cmocka_unit_test(without_memory_nothing_is_left),
     };

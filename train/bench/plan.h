@@ -5,6 +5,7 @@
  * (the source of a protected tree is the clean one, or another protected one):
  *
  *     clean     {"version", "data"}
+ *     given     {"version", "source": {...}, "tree"}
  *     protected {"version", "source": {...}, "method", "options"}
  *     tuned     {"version", "source": {...}, "profile", "tune"}
  *     purified  {"version", "source": {...}, "profile"}

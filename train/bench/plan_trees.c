@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-const char *const bench_tree_verbs[BENCH_TREE_KINDS] = {"copy", "protect", "tune", "purify",
-                                                        "dilute"};
+const char *const bench_tree_verbs[BENCH_TREE_KINDS] = {"copy", "take",   "protect",
+                                                        "tune", "purify", "dilute"};
 
 status plan_name(const json_t *description, char id[DIGEST_HEX_LEN + 1])
 {
@@ -44,8 +44,21 @@ status plan_add_clean(struct train_bench *b, int *out)
     return add_tree(b, t, out);
 }
 
+static status add_given(struct train_bench *b, const struct matrix_member *by, int *tree)
+{
+    const struct bench_tree t = {
+        .kind = BENCH_GIVEN,
+        .source = *tree,
+        .by = by,
+        .description = json_pack("{s:s, s:O, s:s}", "version", RELEARN_VERSION, "source",
+                                 b->tree[*tree].description, "tree", by->tree_digest)};
+    return add_tree(b, t, tree);
+}
+
 status plan_add_protected(struct train_bench *b, const struct matrix_member *by, int *tree)
 {
+    if (by->tree)
+        return add_given(b, by, tree);
     if (!by->method)
         return STATUS_OK;
     status st = by->source ? plan_add_protected(b, by->source, tree) : STATUS_OK;

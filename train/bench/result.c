@@ -46,6 +46,9 @@ static status read_result(const struct train_bench *b, struct train_bench_cell *
     out->seconds = json_is_true(json_object_get(j, "resumed"))
                        ? NAN
                        : number(json_object_get(json_object_get(j, "seconds"), "train"), NAN);
+    const json_t *seconds = json_object_get(j, "seconds");
+    out->tune_s = number(json_object_get(seconds, bench_tree_verbs[BENCH_TUNED]), NAN);
+    out->purify_s = number(json_object_get(seconds, bench_tree_verbs[BENCH_PURIFIED]), NAN);
     out->state = TRAIN_BENCH_DONE;
     json_decref(j);
     return STATUS_OK;
@@ -62,7 +65,9 @@ status train_bench_cell(const struct train_bench *b, int i, struct train_bench_c
                                      .victim = b->matrix.victim[c->victim],
                                      .seed = c->seed,
                                      .figure = {NAN, NAN, NAN, NAN},
-                                     .seconds = NAN};
+                                     .seconds = NAN,
+                                     .tune_s = NAN,
+                                     .purify_s = NAN};
     memcpy(out->id, c->id, sizeof out->id);
     if (!claims)
         return STATUS_NOMEM;

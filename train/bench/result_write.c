@@ -23,18 +23,12 @@ static json_t *machine_json(int threads)
 /* Seconds that a tree and those it was made of took; and its PSNR. */
 static void tree_figures(const struct train_bench *b, int tree, json_t *seconds, json_t **out_psnr)
 {
-    for (int i = tree; i >= 0; i = b->tree[i].source) {
-        json_t *stamp = NULL;
-        if (bench_read(b, "trees", b->tree[i].id, &stamp, NULL))
-            continue;
-        const char *verb = bench_tree_verbs[b->tree[i].kind];
-        double took = json_number_value(json_object_get(stamp, "seconds"));
-        took += json_number_value(json_object_get(seconds, verb)); /* one protected on another */
-        json_object_set_new(seconds, verb, json_real(took));
-        if (i == tree)
-            *out_psnr = json_incref(json_object_get(stamp, "psnr_db"));
-        json_decref(stamp);
-    }
+    json_t *stamp = NULL;
+    bench_add_seconds(b, tree, seconds);
+    if (bench_read(b, "trees", b->tree[tree].id, &stamp, NULL))
+        return;
+    *out_psnr = json_incref(json_object_get(stamp, "psnr_db"));
+    json_decref(stamp);
 }
 
 static json_t *result_json(const struct train_bench *b, const struct bench_cell *c,

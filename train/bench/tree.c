@@ -21,12 +21,30 @@ status tree_open(const struct train_bench *b, const char *dir, int limit, struct
     return train_set_open(&data, out, e);
 }
 
+void bench_add_seconds(const struct train_bench *b, int i, json_t *seconds)
+{
+    json_t *j = NULL;
+    if (bench_read(b, "trees", b->tree[i].id, &j, NULL))
+        return;
+    const char *verb = bench_tree_verbs[b->tree[i].kind];
+    json_object_update(seconds, json_object_get(j, "before"));
+    double took = json_number_value(json_object_get(j, "seconds"));
+    took += json_number_value(json_object_get(seconds, verb)); /* one protected on another */
+    json_object_set_new(seconds, verb, json_real(took));
+    json_decref(j);
+}
+
+/* What its making read is there now, and may be removed before a cell has a result. */
 static status stamp(const struct train_bench *b, int i, double psnr_db, double seconds,
                     struct errmsg *e)
 {
     AUTO(mem_free) char *path = bench_path(b, "trees", b->tree[i].id, ".json");
-    json_t *j = json_pack("{s:O, s:f, s:o}", "description", b->tree[i].description, "seconds",
-                          seconds, "psnr_db", isfinite(psnr_db) ? json_real(psnr_db) : json_null());
+    json_t *before = json_object();
+    if (b->tree[i].source >= 0)
+        bench_add_seconds(b, b->tree[i].source, before);
+    json_t *j = json_pack("{s:O, s:f, s:o, s:o}", "description", b->tree[i].description, "seconds",
+                          seconds, "before", before, "psnr_db",
+                          isfinite(psnr_db) ? json_real(psnr_db) : json_null());
     char *text = j ? json_dumps(j, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
     json_decref(j);
     status st = path && text ? io_write_file(path, text, strlen(text), e) : STATUS_NOMEM;
@@ -45,7 +63,8 @@ status tree_finish(const struct train_bench *b, int i, double seconds, struct tr
     status st = b->tree[i].kind == BENCH_TUNED ? bench_tuned_profile(b->tree[i].by, part, e)
                                                : tree_measure(b, i, part, tick, &psnr_db, e);
     if (st)
-        return errmsg_prefix(e, st, "%s", part);
+        return errmsg_prefix(e, st, "%s",
+                             b->tree[i].kind == BENCH_GIVEN ? b->tree[i].by->tree : part);
     AUTO(mem_free) char *said = bench_path(b, "trees", b->tree[i].id, ".part.purification.json");
     AUTO(mem_free) char *says = bench_path(b, "trees", b->tree[i].id, ".purification.json");
     if (said && says) /* of a purified tree: its runs record it */

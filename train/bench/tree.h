@@ -18,10 +18,10 @@ bool tree_ready(const struct train_bench *b, int i);
    all. CANCELLED on a signal. */
 status tree_copy(struct train_set *set, const bool *chosen /* (samples) or NULL */, const char *to,
                  struct tree_tick tick, struct errmsg *e) MUST_USE;
-/* The two kinds of trees that no command makes, written to their place aside: the clean one, and
-   tree i, which is a diluted one. */
-status tree_write_clean(const struct train_bench *b, struct tree_tick tick,
-                        struct errmsg *e) MUST_USE;
+/* The trees that no command makes, written to their place aside: the clean one, given ones and
+   diluted ones. */
+status tree_write_images(const struct train_bench *b, int i, struct tree_tick tick,
+                         struct errmsg *e) MUST_USE;
 status tree_write_diluted(const struct train_bench *b, int i, struct tree_tick tick,
                           struct errmsg *e) MUST_USE;
 /* What stands aside is whole: it gets its name and its stamp. */

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <math.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -69,6 +70,59 @@ static void trees_are_kept_on_request_and_while_others_read_them(void **state)
     claim_release(&reader);
     tree_remove_unneeded(b);
     assert_int_equal(count("keep/trees"), 0);
+}
+
+/* They are compared with the clean ones, then used like those that a command protected. */
+static void protected_images_may_be_given(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "[bench]\ndata = data\ntest = test\nprotections = theirs, others\n"
+        "countermeasures = none, own\n[countermeasure own]\nprofile = own.ini\n"
+        "[protection theirs]\ntree = theirs\n[protection others]\ntree = others\n";
+    toy_tree("theirs", 2, 3, 8, 3, 5);
+    toy_tree("others", 2, 2, 8, 3, 5); /* an image of each class is missing */
+    toy_write("given.ini", text, sizeof text - 1);
+    fixture_calls(NULL);
+    AUTO(train_bench_free)
+    struct train_bench *b =
+        fixture_open("given.ini", "given", (struct train_bench_options){.keep = true});
+    struct train_bench_result r = run(b);
+    assert_int_equal(r.done, 2);
+    assert_int_equal(r.failed, 2);
+    assert_non_null(strstr(r.first_why, "/others: 4 images, not 6"));
+    assert_int_equal(fixture_calls("purify "), 1);
+    assert_int_equal(fixture_calls("protect "), 0);
+    struct train_bench_cell c;
+    struct errmsg e = {""};
+    toy_good(train_bench_cell(b, 0, &c, &e), &e);
+    assert_true(c.figure[TRAIN_BENCH_PSNR] > 0 && isfinite(c.figure[TRAIN_BENCH_PSNR]));
+    assert_true(isnan(c.purify_s));
+    toy_good(train_bench_cell(b, 1, &c, &e), &e);
+    assert_true(c.purify_s >= 0 && isnan(c.tune_s));
+}
+
+/* Those that a tree was made of are gone when the last cell has its result. */
+static void what_trees_took_is_known_when_they_are_gone(void **state)
+{
+    (void)state;
+    static const char text[] = "[bench]\ndata = data\ntest = test\nprotections = lsp\n"
+                               "countermeasures = own, other\n[countermeasure own]\n"
+                               "profile = own.ini\n[countermeasure other]\nprofile = other.ini\n";
+    toy_write("other.ini", "[purify]\nchain = jpeg\n", 22);
+    toy_write("gone.ini", text, sizeof text - 1);
+    AUTO(train_bench_free) struct train_bench *b = fixture_open("gone.ini", "gone", plain);
+    assert_int_equal(run(b).done, 2);
+    for (int i = 0; i < b->n_cells; i++) {
+        json_t *j = NULL;
+        assert_int_equal(bench_read(b, "results", b->cell[i].id, &j, NULL), STATUS_OK);
+        const json_t *s = json_object_get(j, "seconds");
+        for (const char *const *verb = (const char *const[]){"copy", "protect", "purify", NULL};
+             *verb; verb++)
+            if (!json_is_number(json_object_get(s, *verb)))
+                fail_msg("%s %s is not known", b->matrix.countermeasure[i].name, *verb);
+        json_decref(j);
+    }
 }
 
 static void a_failing_child_fails_its_cells_alone(void **state)
@@ -282,6 +336,8 @@ int main(void)
         cmocka_unit_test(what_cells_share_is_made_once),
         cmocka_unit_test(trees_are_kept_on_request_and_while_others_read_them),
         cmocka_unit_test(a_diluted_tree_has_clean_images_besides),
+        cmocka_unit_test(protected_images_may_be_given),
+        cmocka_unit_test(what_trees_took_is_known_when_they_are_gone),
         cmocka_unit_test(a_failing_child_fails_its_cells_alone),
         cmocka_unit_test(killed_in_any_part_it_goes_on),
         cmocka_unit_test(a_signal_stops_it_within_a_second),

@@ -1,4 +1,4 @@
-/* Copies of images as PNG, and the clean tree: the data's images, as many as are asked for. */
+/* Copies of images as PNG, and the trees that are such: the clean one, and given ones. */
 #include "bench/tree.h"
 
 #include "out_tree.h"
@@ -62,10 +62,13 @@ status tree_copy(struct train_set *set, const bool *chosen, const char *to, stru
     return copy_all(&c, e);
 }
 
-status tree_write_clean(const struct train_bench *b, struct tree_tick tick, struct errmsg *e)
+status tree_write_images(const struct train_bench *b, int i, struct tree_tick tick,
+                         struct errmsg *e)
 {
+    const struct bench_tree *t = &b->tree[i];
     AUTO(train_set_free) struct train_set *set = NULL;
-    AUTO(mem_free) char *to = bench_path(b, "trees", b->tree[0].id, ".part");
-    status st = to ? tree_open(b, b->data, b->matrix.images, &set, e) : STATUS_NOMEM;
+    AUTO(mem_free) char *to = bench_path(b, "trees", t->id, ".part");
+    const char *from = t->kind == BENCH_GIVEN ? t->by->tree : b->data;
+    status st = to ? tree_open(b, from, b->matrix.images, &set, e) : STATUS_NOMEM;
     return st ? st : tree_copy(set, NULL, to, tick, e);
 }
