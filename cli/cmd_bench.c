@@ -124,7 +124,8 @@ static int parse(struct benching *a, int argc, char **argv)
         {"table", 0, CLI_FLAG, &a->table, NULL, "only print the table of what is measured"},
         {"figure", 0, CLI_CHOICE, &a->figure, "NAME",
          "of the table: last (accuracy after the last epoch), best, train (on training images), "
-         "psnr"},
+         "psnr, coherent (what images of a class have in common of their difference to the clean "
+         "ones)"},
         {"csv", 0, CLI_FLAG, &a->csv, NULL, "print the table as CSV, with all figures"},
         {"json", 0, CLI_FLAG, &a->json, NULL, "print table and cells as JSON"},
         {"keep", 0, CLI_FLAG, &a->keep, NULL, "keep images that cells share"},

@@ -83,6 +83,8 @@ nothing_left() { # OUT
     [ "$(json 'len(j["cells"]), {c["state"] for c in j["cells"]}' <all.json)" = "(9, {'done'})" ]
     # None where nothing was done to the images; more where less was added.
     [ "$(json '[m["psnr"] for m in j["means"]][0]' <all.json)" = None ]
+    # What LSP adds the images of a class have in common.
+    [ "$(json 'j["means"][0]["coherent"] == 0 and j["means"][3]["coherent"] > j["means"][6]["coherent"] > .3' <all.json)" = True ]
     [ "$(json '20 < j["means"][3]["psnr"] < j["means"][6]["psnr"] < 60' <all.json)" = True ]
     [ "$(json 'j["means"][3]["psnr"] != j["means"][4]["psnr"] == j["means"][5]["psnr"]' <all.json)" = True ]
     [ "$(bench toy --table --csv | wc -l)" -eq 10 ]

@@ -727,6 +727,8 @@ enum train_bench_figure {
     TRAIN_BENCH_TRAIN, /* accuracy on the images it was trained on */
     TRAIN_BENCH_PSNR,  /* dB, of those to the clean ones (mean squared error over 1000 of them);
                           INFINITY where they are these */
+    TRAIN_BENCH_COHERENT, /* grey levels, RMS: what the images of a class have in common of their
+                             difference to the clean ones; NAN where that cannot be said */
     TRAIN_BENCH_FIGURE_COUNT
 };
 extern const char *const train_bench_figures[TRAIN_BENCH_FIGURE_COUNT + 1]; /* then NULL */

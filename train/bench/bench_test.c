@@ -209,8 +209,9 @@ static void tables_show_what_is_measured(void **state)
     assert_table(part, TRAIN_BENCH_MARKDOWN, TRAIN_BENCH_BEST, want_lsp);
     assert_table(part, TRAIN_BENCH_CSV, TRAIN_BENCH_LAST,
                  "victim,protection,countermeasure,cells,done,last,last_deviation,best,"
-                 "best_deviation,train,train_deviation,psnr,psnr_deviation\n"
-                 "resnet8,clean,own,1,1,0.3,,0.4,,1,,,\n");
+                 "best_deviation,train,train_deviation,psnr,psnr_deviation,"
+                 "coherent,coherent_deviation\n"
+                 "resnet8,clean,own,1,1,0.3,,0.4,,1,,,,,\n");
     AUTO(buf_done) struct buf out = BUF_INIT(1 << 16);
     assert_int_equal(train_bench_table(b, TRAIN_BENCH_JSON, TRAIN_BENCH_LAST, &out, NULL),
                      STATUS_OK);

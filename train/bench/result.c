@@ -7,8 +7,8 @@
 
 const char *const train_bench_states[TRAIN_BENCH_STATE_COUNT + 1] = {"open", "claimed", "failed",
                                                                      "done", NULL};
-const char *const train_bench_figures[TRAIN_BENCH_FIGURE_COUNT + 1] = {"last", "best", "train",
-                                                                       "psnr", NULL};
+const char *const train_bench_figures[TRAIN_BENCH_FIGURE_COUNT + 1] = {"last", "best",     "train",
+                                                                       "psnr", "coherent", NULL};
 
 static const struct bench_cell *chosen(const struct train_bench *b, int i)
 {
@@ -43,6 +43,7 @@ static status read_result(const struct train_bench *b, struct train_bench_cell *
     out->figure[TRAIN_BENCH_BEST] = number(json_object_get(f, "best_test_accuracy"), NAN);
     out->figure[TRAIN_BENCH_TRAIN] = number(json_object_get(f, "train_accuracy"), NAN);
     out->figure[TRAIN_BENCH_PSNR] = number(psnr, psnr ? INFINITY : NAN);
+    out->figure[TRAIN_BENCH_COHERENT] = number(json_object_get(f, "coherent"), NAN);
     out->seconds = json_is_true(json_object_get(j, "resumed"))
                        ? NAN
                        : number(json_object_get(json_object_get(j, "seconds"), "train"), NAN);
@@ -64,7 +65,7 @@ status train_bench_cell(const struct train_bench *b, int i, struct train_bench_c
                                          b->matrix.countermeasure[c->countermeasure].name,
                                      .victim = b->matrix.victim[c->victim],
                                      .seed = c->seed,
-                                     .figure = {NAN, NAN, NAN, NAN},
+                                     .figure = {NAN, NAN, NAN, NAN, NAN},
                                      .seconds = NAN,
                                      .tune_s = NAN,
                                      .purify_s = NAN};

@@ -20,14 +20,15 @@ static json_t *machine_json(int threads)
     return json_pack("{s:s, s:i, s:s}", "cpu", cpu, "threads", threads, "host", host);
 }
 
-/* Seconds that a tree and those it was made of took; and its PSNR. */
-static void tree_figures(const struct train_bench *b, int tree, json_t *seconds, json_t **out_psnr)
+/* Seconds that a tree and those it was made of took; and how far it is from the clean one. */
+static void tree_figures(const struct train_bench *b, int tree, json_t *seconds, json_t *figures)
 {
     json_t *stamp = NULL;
     bench_add_seconds(b, tree, seconds);
     if (bench_read(b, "trees", b->tree[tree].id, &stamp, NULL))
         return;
-    *out_psnr = json_incref(json_object_get(stamp, "psnr_db"));
+    json_object_set(figures, "psnr_db", json_object_get(stamp, "psnr_db"));
+    json_object_set(figures, "coherent", json_object_get(stamp, "coherent"));
     json_decref(stamp);
 }
 
@@ -39,16 +40,14 @@ static json_t *result_json(const struct train_bench *b, const struct bench_cell 
     time_t now = time(NULL);
     struct tm tm;
     strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
-    json_t *psnr = NULL, *seconds = json_pack("{s:f}", "train", f->seconds);
-    tree_figures(b, c->tree, seconds, &psnr);
+    json_t *seconds = json_pack("{s:f}", "train", f->seconds);
     json_t *figures = json_pack("{s:O, s:O, s:O, s:O, s:O}", "test_accuracy",
                                 json_object_get(train, "test_accuracy"), "best_test_accuracy",
                                 json_object_get(train, "best_test_accuracy"), "best_epoch",
                                 json_object_get(train, "best_epoch"), "train_accuracy",
                                 json_object_get(train, "train_accuracy"), "train_loss",
                                 json_object_get(train, "train_loss"));
-    if (figures && psnr)
-        json_object_set_new(figures, "psnr_db", psnr);
+    tree_figures(b, c->tree, seconds, figures);
     return json_pack("{s:s, s:s, s:s, s:I, s:O, s:o, s:o, s:o, s:b, s:s}", "protection",
                      m->protection[c->protection].name, "countermeasure",
                      m->countermeasure[c->countermeasure].name, "victim", m->victim[c->victim],

@@ -8,12 +8,14 @@ static const char *const captions[TRAIN_BENCH_FIGURE_COUNT] = {
     [TRAIN_BENCH_BEST] = "best accuracy on the test images of all epochs tested, percent",
     [TRAIN_BENCH_TRAIN] = "accuracy on the training images, percent",
     [TRAIN_BENCH_PSNR] = "PSNR of the training images to the clean ones, dB",
+    [TRAIN_BENCH_COHERENT] = "what training images of a class have in common of their difference "
+                             "to the clean ones, grey levels",
 };
 
 static void put_value(struct table *t, const struct group *g, enum train_bench_figure f)
 {
-    double scale = f == TRAIN_BENCH_PSNR ? 1 : 100;
-    if (g->done == 0)
+    double scale = f == TRAIN_BENCH_PSNR || f == TRAIN_BENCH_COHERENT ? 1 : 100;
+    if (g->done == 0 || isnan(g->mean[f]))
         table_put(t, " - |");
     else if (isinf(g->mean[f]))
         table_put(t, " ∞ |");

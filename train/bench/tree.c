@@ -35,16 +35,29 @@ void bench_add_seconds(const struct train_bench *b, int i, json_t *seconds)
 }
 
 /* What its making read is there now, and may be removed before a cell has a result. */
-static status stamp(const struct train_bench *b, int i, double psnr_db, double seconds,
-                    struct errmsg *e)
+static json_t *real_or_null(double v)
+{
+    return isfinite(v) ? json_real(v) : json_null();
+}
+
+void tree_distance_read(const json_t *stamp, struct tree_distance *out)
+{
+    const json_t *psnr = json_object_get(stamp, "psnr_db"),
+                 *coherent = json_object_get(stamp, "coherent");
+    out->psnr_db = json_is_number(psnr) ? json_number_value(psnr) : INFINITY;
+    out->coherent = json_is_number(coherent) ? json_number_value(coherent) : NAN;
+}
+
+static status stamp(const struct train_bench *b, int i, const struct tree_distance *d,
+                    double seconds, struct errmsg *e)
 {
     AUTO(mem_free) char *path = bench_path(b, "trees", b->tree[i].id, ".json");
     json_t *before = json_object();
     if (b->tree[i].source >= 0)
         bench_add_seconds(b, b->tree[i].source, before);
-    json_t *j = json_pack("{s:O, s:f, s:o, s:o}", "description", b->tree[i].description, "seconds",
-                          seconds, "before", before, "psnr_db",
-                          isfinite(psnr_db) ? json_real(psnr_db) : json_null());
+    json_t *j = json_pack("{s:O, s:f, s:o, s:o, s:o}", "description", b->tree[i].description,
+                          "seconds", seconds, "before", before, "psnr_db", real_or_null(d->psnr_db),
+                          "coherent", real_or_null(d->coherent));
     char *text = j ? json_dumps(j, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
     json_decref(j);
     status st = path && text ? io_write_file(path, text, strlen(text), e) : STATUS_NOMEM;
@@ -57,11 +70,11 @@ status tree_finish(const struct train_bench *b, int i, double seconds, struct tr
 {
     AUTO(mem_free) char *part = bench_path(b, "trees", b->tree[i].id, ".part");
     AUTO(mem_free) char *path = bench_path(b, "trees", b->tree[i].id, "");
-    double psnr_db = NAN;
+    struct tree_distance d = {NAN, NAN};
     if (!part || !path)
         return STATUS_NOMEM;
     status st = b->tree[i].kind == BENCH_TUNED ? bench_tuned_profile(b->tree[i].by, part, e)
-                                               : tree_measure(b, i, part, tick, &psnr_db, e);
+                                               : tree_measure(b, i, part, tick, &d, e);
     if (st)
         return errmsg_prefix(e, st, "%s",
                              b->tree[i].kind == BENCH_GIVEN ? b->tree[i].by->tree : part);
@@ -73,5 +86,5 @@ status tree_finish(const struct train_bench *b, int i, double seconds, struct tr
     st = io_rename(AT_FDCWD, part, path);
     if (st)
         return errmsg_set(e, st, "cannot rename %s: %s", part, status_text(st));
-    return stamp(b, i, psnr_db, seconds, e);
+    return stamp(b, i, &d, seconds, e);
 }

@@ -2,8 +2,8 @@
 #define TRAIN_BENCH_TREE_H
 /*
  * tree: the images that cells share. One is made in trees/ID.part, renamed to trees/ID, and is whole
- * when its stamp trees/ID.json is there, with its description, the PSNR to the clean images and
- * how long it took. Removing begins with the stamp.
+ * when its stamp trees/ID.json is there, with its description, how far it is from the clean images,
+ * and how long it took. Removing begins with the stamp.
  */
 #include "bench/bench.h"
 
@@ -11,6 +11,12 @@
 struct tree_tick {
     void (*fn)(void *arg);
     void *arg;
+};
+
+/* Over up to a thousand images. */
+struct tree_distance {
+    double psnr_db;  /* INFINITY: they are the clean ones */
+    double coherent; /* bench/coherent.h */
 };
 
 bool tree_ready(const struct train_bench *b, int i);
@@ -30,11 +36,12 @@ status tree_finish(const struct train_bench *b, int i, double seconds, struct tr
 /* The images of a folder, as the matrix wants them; limit 0: all. */
 status tree_open(const struct train_bench *b, const char *dir, int limit, struct train_set **out,
                  struct errmsg *e) MUST_USE;
-/* PSNR in dB of tree i, which stands in dir, to the clean one (of which it is infinite). Of a
-   diluted one it is that of the images that were diluted. CORRUPT: the images are not those of the
-   clean tree. */
+/* How far tree i, which stands in dir, is from the clean one; a diluted one: its images that were
+   diluted. CORRUPT: the images are not those of the clean tree. */
 status tree_measure(const struct train_bench *b, int i, const char *dir, struct tree_tick tick,
-                    double *out, struct errmsg *e) MUST_USE;
+                    struct tree_distance *out, struct errmsg *e) MUST_USE;
+/* Of a stamp. */
+void tree_distance_read(const json_t *stamp, struct tree_distance *out);
 /* Removes trees that no cell without a result needs, and nobody else's work reads. */
 void tree_remove_unneeded(const struct train_bench *b);
 /* Removes a folder and what is in it. */

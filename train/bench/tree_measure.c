@@ -1,4 +1,5 @@
 /* Whether a tree has the images it should have, and how far they are from the clean ones. */
+#include "bench/coherent.h"
 #include "bench/tree.h"
 
 #include "set.h"
@@ -6,10 +7,15 @@
 #include <math.h>
 #include <string.h>
 
-enum { PSNR_IMAGES_MAX = 1000 };
+enum { IMAGES_MAX = 1000 };
 
-static status square_error(struct train_set *clean, struct train_set *other, int i, double *sum,
-                           double *count, struct errmsg *e)
+struct sums {
+    double square, count;
+    struct coherent of_classes;
+};
+
+static status add(struct train_set *clean, struct train_set *other, int i, struct sums *s,
+                  struct errmsg *e)
 {
     struct set_view a = {0}, b = {0};
     size_t stem = train_path_stem(train_set_path(clean, i));
@@ -26,28 +32,32 @@ static status square_error(struct train_set *clean, struct train_set *other, int
         st = errmsg_set(e, STATUS_CORRUPT, "%s has not the clean image's size",
                         train_set_path(other, i));
     for (size_t k = 0; k < n && !st; k++)
-        *sum += (double)(a.pixels[k] - b.pixels[k]) * (a.pixels[k] - b.pixels[k]);
-    *count += (double)n;
+        s->square += (double)(a.pixels[k] - b.pixels[k]) * (a.pixels[k] - b.pixels[k]);
+    s->count += (double)n;
+    if (!st)
+        st = coherent_add(&s->of_classes, train_set_label(clean, i), b.pixels, a.pixels, n);
     train_set_view_done(&a);
     train_set_view_done(&b);
     return st;
 }
 
-/* Over PSNR_IMAGES_MAX images, evenly spaced. */
-static status psnr(struct train_set *clean, struct train_set *other, struct tree_tick tick,
-                   double *out, struct errmsg *e)
+/* Over IMAGES_MAX images, evenly spaced. */
+static status measure(struct train_set *clean, struct train_set *other, struct tree_tick tick,
+                      struct tree_distance *out, struct errmsg *e)
 {
     int n = train_set_info(clean).samples;
-    int step = n > PSNR_IMAGES_MAX ? n / PSNR_IMAGES_MAX : 1;
-    double sum = 0, count = 0;
+    int step = n > IMAGES_MAX ? n / IMAGES_MAX : 1;
+    struct sums s = {.square = 0};
     status st = STATUS_OK;
     if (n != train_set_info(other).samples)
         return errmsg_set(e, STATUS_CORRUPT, "%d images, not %d", train_set_info(other).samples, n);
     for (int i = 0; i < n && !st; i += step) {
         tick.fn(tick.arg);
-        st = stop_requested() ? STATUS_CANCELLED : square_error(clean, other, i, &sum, &count, e);
+        st = stop_requested() ? STATUS_CANCELLED : add(clean, other, i, &s, e);
     }
-    *out = 10 * log10(255.0 * 255.0 * count / sum);
+    out->psnr_db = 10 * log10(255.0 * 255.0 * s.count / s.square);
+    out->coherent = coherent_end(&s.of_classes);
+    coherent_done(&s.of_classes);
     return st;
 }
 
@@ -65,7 +75,7 @@ static status check_clean(const struct train_bench *b, const struct train_set *c
 
 /* It has the images of its source, which were measured, and the added ones. */
 static status measure_diluted(const struct train_bench *b, int i, const struct train_set *diluted,
-                              double *out, struct errmsg *e)
+                              struct tree_distance *out, struct errmsg *e)
 {
     const struct bench_tree *t = &b->tree[i];
     AUTO(train_set_free) struct train_set *source = NULL;
@@ -79,26 +89,25 @@ static status measure_diluted(const struct train_bench *b, int i, const struct t
         st = bench_read(b, "trees", b->tree[t->source].id, &stamp, e);
     if (st)
         return st;
-    const json_t *psnr = json_object_get(stamp, "psnr_db");
-    *out = json_is_number(psnr) ? json_number_value(psnr) : INFINITY;
+    tree_distance_read(stamp, out);
     json_decref(stamp);
     return STATUS_OK;
 }
 
 status tree_measure(const struct train_bench *b, int i, const char *dir, struct tree_tick tick,
-                    double *out, struct errmsg *e)
+                    struct tree_distance *out, struct errmsg *e)
 {
     AUTO(train_set_free) struct train_set *clean = NULL;
     AUTO(train_set_free) struct train_set *other = NULL;
     AUTO(mem_free) char *clean_dir = bench_path(b, "trees", b->tree[0].id, "");
     status st = tree_open(b, dir, 0, &other, e);
     if (!st && i == 0) {
-        *out = INFINITY;
+        *out = (struct tree_distance){INFINITY, 0};
         return check_clean(b, other, e);
     }
     if (!st && b->tree[i].kind == BENCH_DILUTED)
         return measure_diluted(b, i, other, out, e);
     if (!st)
         st = clean_dir ? tree_open(b, clean_dir, 0, &clean, e) : STATUS_NOMEM;
-    return st ? st : psnr(clean, other, tick, out, e);
+    return st ? st : measure(clean, other, tick, out, e);
 }
