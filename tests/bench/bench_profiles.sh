@@ -30,7 +30,7 @@ profile() { # NAME KEY=VALUE...: what is not said is as in purify_profile_init
     shift
     printf '%s\n' '[purify]' 'model = default' "$@" >"$dir/profiles/$name.ini"
 }
-cp profiles/{paper,jcdp,restore}.ini "$dir/profiles/"
+cp profiles/{paper,jcdp,restore,default}.ini "$dir/profiles/"
 profile t20-r4-s5 t_start=20 rounds=4 steps=5
 profile t100-r1-s1 t_start=100 rounds=1 steps=1 eta=0
 profile t100-r1-s1-a4 t_start=100 rounds=1 steps=1 eta=0 average=4
