@@ -26,7 +26,7 @@ static const struct param rows[] = {
     {"from", PARAM_DOUBLE, offsetof(struct options, from), .lo = 0, .hi = 1, .standard = "0.5",
      .about = "agreement, as of relearn audit, from which on images are broken"},
     {"augment", PARAM_TEXT, offsetof(struct options, augment),
-     .standard = "grey:p=0.5,jpeg:least=10:most=50:p=0.8",
+     .standard = "grey:p=0.7,jpeg:least=10:most=40",
      .about = "what breaks them, as in --augment"},
 };
 
