@@ -286,9 +286,8 @@ status train_audit(const struct train_audit_options *opt, struct train_audit_res
  * accuracy. The ratio of the last stage's ACM to that of the same images broken gives .48 (JPEG of
  * quality 10), .73 (grey besides) and .53 (low frequencies, JPEG); the difference of their losses at
  * best .83: by then the network has learned little more of most perturbations than of the pictures.
- * The linear classifiers of train_audit have 1.00 on these sets and one more (agreement of 1,200 images
- * .63 to 1.00 if protected, else .21 to .34; chance and noise are 0), which is why
- * recipes/detect.c asks them instead.
+ * The linear classifiers of train_audit, which see 1,200 images of a set, have 1.00 on these and one
+ * more (agreement .63 to 1.00 if protected, else .21 to .34): recipes/detect.c asks them instead.
  */
 status train_acm(const float *feature /* (n,c) */, const int32_t *label, int n, int c, int classes,
                  double *out) MUST_USE;
