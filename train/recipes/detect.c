@@ -9,6 +9,11 @@
  * nothing of it. It takes seconds: the square of the number of images decides.
  *
  * It is not the network's activations that are watched, because these tell too late: see train_acm.
+ *
+ * Accuracy after the last epoch, of resnet8 on 2,000 images of CIFAR-10 after 25 epochs, one seed: with
+ * LSP .36 undefended and .45 so, with EMN-class .17 and .45, without a protection .47 in both. Where a
+ * protection shows but hardly harms, breaking images costs a point or two. Of sets of which half the
+ * images or fewer are protected by LSP, nothing is seen.
  */
 #include "recipes/views.h"
 #include "run.h"
@@ -26,8 +31,7 @@ static const struct param rows[] = {
     {"from", PARAM_DOUBLE, offsetof(struct options, from), .lo = 0, .hi = 1, .standard = "0.5",
      .about = "agreement, as of relearn audit, from which on images are broken"},
     {"augment", PARAM_TEXT, offsetof(struct options, augment),
-     .standard = "grey:p=0.7,jpeg:least=10:most=40",
-     .about = "what breaks them, as in --augment"},
+     .standard = "grey:p=0.7,jpeg:least=10:most=40", .about = "what breaks them, as in --augment"},
 };
 
 struct state {
