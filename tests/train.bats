@@ -155,6 +155,24 @@ train() { # RUNDIR [OPTION...]; EXEC=exec: in place of the shell
     relearn train --list --json | json '[r["name"] for r in j["recipes"]][:2], len(j["augmentations"]) > 10' | grep -q "staged.*True"
 }
 
+@test "the recipe detect says what it found, in the log and in the report, and goes on as it was begun" {
+    train "$DATA/warned" --recipe detect --detect-from 0.3 --detect-augment noise:sigma=20
+    [ "$(tail -n 1 "$DATA/warned/log.jsonl" | json 'j["broken"], sorted(j["signs"]), j["agreement"] > 0.3')" = \
+        "(True, ['pattern', 'spot', 'texture'], True)" ]
+    [ "$(tail -n 1 "$DATA/warned/log.jsonl" | json 'j["train_loss"]')" != \
+        "$(tail -n 1 "$DATA/run/log.jsonl" | json 'j["train_loss"]')" ]
+    relearn train -q --resume "$DATA/warned"
+    run relearn train -q --resume "$DATA/warned" --detect-from 1
+    [ "$status" -eq 2 ]
+    [[ $output == *'"from" 0.3; it cannot be resumed with 1'* ]]
+    relearn report --out "$DATA/detect.html" "$DATA/run" "$DATA/warned"
+    grep -q 'faint structure alone tells the class' "$DATA/detect.html"
+    run train "$DATA/wrong" --recipe detect --detect-augment flip
+    [ "$status" -eq 2 ]
+    [[ $output == *"recipe detect: augment: views need rows that work on pixels"* ]]
+    [ ! -e "$DATA/wrong" ]
+}
+
 @test "a damaged image is named, or skipped when told so" {
     cp -r "$DATA/tree" "$DATA/harmed"
     echo nothing >"$DATA/harmed/bee/00001.png"

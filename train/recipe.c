@@ -8,6 +8,7 @@
 #define RECIPES(X)                                                                                 \
     X(standard)                                                                                    \
     X(staged)                                                                                      \
+    X(detect)                                                                                      \
     X(cutout)                                                                                      \
     X(mixup)                                                                                       \
     X(cutmix)                                                                                      \

@@ -47,6 +47,17 @@ static struct train_options staged_options(const char *out)
     return o;
 }
 
+/* Acts whatever it finds. */
+static struct train_options detect_options(const char *out)
+{
+    static const struct param_arg arg[] = {{"from", "0"}};
+    struct train_options o = options(out);
+    o.recipe = "detect";
+    o.recipe_arg = arg;
+    o.n_recipe_args = ARRAY_LEN(arg);
+    return o;
+}
+
 static struct train_result run_ok(struct train_options o)
 {
     struct train_result r;
@@ -148,8 +159,9 @@ static int child(char **argv)
 {
     snprintf(toy_root, sizeof toy_root, "%s", argv[2]);
     precision = (enum nn_precision)strtol(argv[7], NULL, 10);
-    struct train_options o =
-        strcmp(argv[4], "staged") == 0 ? staged_options(argv[3]) : options(argv[3]);
+    struct train_options o = strcmp(argv[4], "staged") == 0   ? staged_options(argv[3])
+                             : strcmp(argv[4], "detect") == 0 ? detect_options(argv[3])
+                                                              : options(argv[3]);
     if (strcmp(argv[4], "tested") != 0)
         o.recipe = argv[4];
     o.resume = strcmp(argv[5], "resume") == 0;
@@ -319,6 +331,9 @@ static void every_recipe_resumes_with_the_same_bits(void **state)
                     (strcmp(recipe->name, "standard") == 0));
     }
     assert_true(recipes >= 6);
+    json_t *acted = log_line("every-detect", 3); /* it had something to do again */
+    assert_true(json_is_true(json_object_get(acted, "broken")));
+    json_decref(acted);
 }
 
 /* ---- staged ---- */

@@ -320,6 +320,15 @@ status train_audit(const struct train_audit_options *opt, struct train_audit_res
  * sits in texture, so the first stages can separate the classes by it at once; natural classes are
  * separated by depth, and the first stages of a network trained on them stay nearer to what random
  * weights give.
+ *
+ * It does not tell protected from clean data early. Measured on sets of 2,000 images (16 protected by
+ * eight methods, 10 as they were; CIFAR-10 and Fashion-MNIST; resnet8, the third epoch of batches of
+ * 32), as the area under the ROC curve: .44 to .49 for the ACM of any stage, .46 for the training
+ * accuracy. The ratio of the last stage's ACM to that of the same images broken gives .48 (JPEG of
+ * quality 10), .73 (grey besides) and .53 (low frequencies, JPEG); the difference of their losses at
+ * best .83: by then the network has learned little more of most perturbations than of the pictures.
+ * The linear classifiers of train_audit, which see 1,200 images of a set, have 1.00 on these and one
+ * more (agreement .63 to 1.00 if protected, else .21 to .34): recipes/detect.c asks them instead.
  */
 status train_acm(const float *feature /* (n,c) */, const int32_t *label, int n, int c, int classes,
                  double *out) MUST_USE;

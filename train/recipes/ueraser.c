@@ -5,8 +5,7 @@
  * a single view is drawn. (Their defaults: 5 views; all epochs for "Max", the first 60 of 200
  * otherwise; one view, no choice, for "Lite".)
  */
-#include "augment.h"
-#include "recipe.h"
+#include "recipes/views.h"
 #include "run.h"
 
 #include <math.h>
@@ -28,15 +27,15 @@ static const struct param rows[] = {
 };
 
 struct state {
-    struct augment_list list;
+    struct recipe_views views;
     struct nn_graph *graph;
     struct nn_plan *plan;
-    float *in;            /* (batch,H,W,C) */
-    int32_t *label;       /* (batch) */
-    const float *loss;    /* (batch) */
-    size_t row;           /* floats of an image */
-    float *clean, *spare; /* (batch,H,W,C) as it was loaded; an image */
-    float *worst;         /* (batch) greatest loss so far */
+    float *in;         /* (batch,H,W,C) */
+    int32_t *label;    /* (batch) */
+    const float *loss; /* (batch) */
+    size_t row;        /* floats of an image */
+    float *clean;      /* (batch,H,W,C) as it was loaded */
+    float *worst;      /* (batch) greatest loss so far */
 };
 
 static status make_plan(struct run *r, struct state *s, struct errmsg *e)
@@ -65,47 +64,30 @@ static status make_plan(struct run *r, struct state *s, struct errmsg *e)
 static status open_views(struct run *r, struct errmsg *e)
 {
     struct state *s = r->state;
-    struct train_net_shape shape = r->model->shape;
-    s->row = (size_t)shape.width * (size_t)shape.height * (size_t)shape.channels;
+    s->row = recipe_views_row(r);
     s->clean = mem_zalloc((size_t)r->batch * s->row, sizeof *s->clean);
-    s->spare = mem_zalloc(s->row, sizeof *s->spare);
     s->worst = mem_zalloc((size_t)r->batch, sizeof *s->worst);
-    if (!s->clean || !s->spare || !s->worst)
+    if (!s->clean || !s->worst)
         return STATUS_NOMEM;
-    status st = augment_list_parse(((const struct options *)r->params)->augment, &s->list, e);
+    status st = recipe_views_open(&s->views, r, ((const struct options *)r->params)->augment, e);
     return st ? st : make_plan(r, s, e);
 }
 
 static void close_views(struct run *r)
 {
     struct state *s = r->state;
-    augment_list_done(&s->list);
+    recipe_views_done(&s->views);
     nn_plan_free(s->plan);
     nn_graph_free(s->graph);
     mem_free(s->clean);
-    mem_free(s->spare);
     mem_free(s->worst);
 }
 
-/* Image i of the batch, in view number `draw`. */
-static status view(struct run *r, int draw, int i, float *out)
+/* Image i of the batch as it was loaded, in view number `draw`. */
+static status view(const struct run *r, int draw, int i, float *out)
 {
     const struct state *s = r->state;
-    const struct train_model *m = r->model;
-    size_t c = (size_t)m->shape.channels;
-    /* Each draw has its own key; images are numbered by their place in the epoch. */
-    struct augment_of of = {r->opt->seed + 0x9e3779b97f4a7c15u * (uint64_t)(draw + 1),
-                            (uint64_t)r->at.epoch, r->at.batch * r->batch + i};
-    struct augment_pixels p = {m->shape.width, m->shape.height, m->shape.channels, out, s->spare};
-    const float *clean = s->clean + (size_t)i * s->row;
-    for (size_t k = 0; k < s->row; k++) {
-        float v = clean[k] * m->std[k % c] + m->mean[k % c];
-        out[k] = v < 0 ? 0 : v > 1 ? 1 : v;
-    }
-    status st = augment_apply(&s->list, of, &p);
-    for (size_t k = 0; k < s->row; k++)
-        out[k] = (out[k] - m->mean[k % c]) / m->std[k % c];
-    return st;
+    return recipe_view(&s->views, r, draw, i, s->clean + (size_t)i * s->row, out);
 }
 
 /* Views of all images into the plan; where the loss is greater than it was, into the batch. */
@@ -147,16 +129,7 @@ static status batch(struct run *r)
 
 static status check(const void *params, struct errmsg *e)
 {
-    struct augment_list l;
-    status st = augment_list_parse(((const struct options *)params)->augment, &l, e);
-    if (st)
-        return st;
-    bool moves = !l.pixels;
-    for (int i = 0; i < l.n; i++)
-        moves = moves || !l.entry[i].ops->apply;
-    augment_list_done(&l);
-    return moves ? errmsg_set(e, STATUS_INVALID, "augment: views need rows that work on pixels")
-                 : st;
+    return recipe_views_check(((const struct options *)params)->augment, e);
 }
 
 const struct recipe_ops recipe_ueraser = {

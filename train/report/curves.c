@@ -14,6 +14,8 @@ static const struct {
     {REPORT_TEST_LOSS, 1, CHART_LINEAR, "Loss on the test images"},
     {REPORT_TRAIN_LOSS, 1, CHART_LINEAR, "Loss on the training images"},
     {REPORT_LR, 1, CHART_LINEAR, "Learning rate"},
+    {REPORT_AGREEMENT, 1, CHART_LINEAR,
+     "How far faint structure alone tells the class (agreement, as in an audit)"},
     {REPORT_ACM, TRAIN_STAGES_MAX, CHART_LINEAR,
      "Activation cluster measurement (ours, ST-style), stage %d"},
     {REPORT_SCALE, TRAIN_STAGES_MAX, CHART_LOG,

@@ -15,6 +15,7 @@ static const char *const series_keys[REPORT_ACM] = {
     [REPORT_LR] = "lr",
     [REPORT_IMAGES_PER_S] = "images_per_s",
     [REPORT_SECONDS] = "seconds",
+    [REPORT_AGREEMENT] = "agreement",
 };
 
 const char *report_series_key(int series)

@@ -196,7 +196,8 @@ static void write_run(const struct toy_run *r)
         n += snprintf(text + n, sizeof text - (size_t)n,
                       "{\"epoch\":%d,\"lr\":0.%d,\"train_loss\":2.5,\"train_accuracy\":0.5,"
                       "\"test_accuracy\":%.4f,\"test_loss\":1.75,\"seconds\":2,\"images_per_s\":30,"
-                      "\"ended\":\"2025-03-0%dT12:00:00Z\",\"acm\":[0.5,%d],\"scale\":[%g,1]}\n",
+                      "\"ended\":\"2025-03-0%dT12:00:00Z\",\"agreement\":0.875,\"acm\":[0.5,%d],"
+                      "\"scale\":[%g,1]}\n",
                       epoch, epoch, epoch == 2 ? .99 : r->test, epoch, epoch, epoch == 3 ? .01 : 1);
     toy_write(path, text, (size_t)n);
     snprintf(path, sizeof path, "%s/test.json", r->name);
@@ -303,6 +304,8 @@ static void seeds_become_one_figure(void **state)
         "c&lt;0&quot;\\xff",
         "Loss on the test images",
         "Learning rate",
+        "faint structure alone tells the class",
+        "data-v=\"1,0.875 2,0.875 3,0.875 \"",
         "(ours, ST-style), stage 2",
         "Part of the learning rate that stage 1 got",
         "data-v=\"1,1 2,1 3,0.01 \"",
@@ -335,7 +338,7 @@ static void seeds_become_one_figure(void **state)
     assert_has(csv, rows, ARRAY_LEN(rows));
     assert_int_equal(count(csv, "\r\n"), 1 + ARRAY_LEN(seeds));
     assert_int_equal(count(epochs, "\r\n"), 1 + 3 * (ARRAY_LEN(seeds) - 1));
-    assert_non_null(strstr(epochs, "\"p1\",3,0.3,0.5,1.75,2.5,0.3,30,2,0.5,3,0.01,1\r\n"));
+    assert_non_null(strstr(epochs, "\"p1\",3,0.3,0.5,1.75,2.5,0.3,30,2,0.875,0.5,3,0.01,1\r\n"));
     mem_free(page);
 }
 
