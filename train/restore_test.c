@@ -203,6 +203,19 @@ static void groups_carry_one_perturbation_in_8_bits(void **state)
     train_restore_done(&r);
 }
 
+/* What a step makes of four images of our own. */
+static void load_images(struct restore *r, const struct train_restore_options *o,
+                        const uint8_t image[4 * ROW])
+{
+    float x[4 * ROW];
+    struct errmsg e = {""};
+    const struct train_batch b = {.n = 4, .x = x};
+    set_up(r, o);
+    for (int p = 0; p < 4 * ROW; p++)
+        x[p] = (float)image[p] / 255;
+    toy_good(train_restore_load(r, &b, &e), &e);
+}
+
 /* clip(round(clean + delta)): compared with it, plainly, at both ends of the range. */
 static void what_is_shown_is_rounded_and_clipped(void **state)
 {
@@ -211,13 +224,10 @@ static void what_is_shown_is_rounded_and_clipped(void **state)
     o.families = "white:1";
     o.fit.batch = 4;
     struct restore r;
-    set_up(&r, &o);
-    AUTO(mem_free) float *x = mem_zalloc(4 * r.row, sizeof *x);
-    for (size_t p = 0; p < 4 * r.row; p++)
-        x[p] = (float)(p % 256) / 255;
-    const struct train_batch b = {.n = 4, .x = x};
-    struct errmsg e = {""};
-    toy_good(train_restore_load(&r, &b, &e), &e);
+    uint8_t image[4 * ROW];
+    for (size_t p = 0; p < sizeof image; p++)
+        image[p] = (uint8_t)(p % 256);
+    load_images(&r, &o, image);
     float clean[ROW], folded[ROW];
     int low = 0, high = 0;
     for (int k = 0; k < 4; k++) {
@@ -250,14 +260,11 @@ static void grey_images_stay_grey(void **state)
     o.families = "white:1";
     o.fit.batch = 4;
     struct restore r;
-    set_up(&r, &o);
-    AUTO(mem_free) float *x = mem_zalloc(4 * r.row, sizeof *x);
-    for (size_t p = 0; p < 4 * r.row; p++)
-        x[p] = (float)(100 + p / 3 % 50) / 255;
-    x[r.row + 7] = 99.f / 255;
-    const struct train_batch b = {.n = 4, .x = x};
-    struct errmsg e = {""};
-    toy_good(train_restore_load(&r, &b, &e), &e);
+    uint8_t image[4 * ROW];
+    for (size_t p = 0; p < sizeof image; p++)
+        image[p] = (uint8_t)(100 + p / 3 % 50);
+    image[ROW + 7] = 99;
+    load_images(&r, &o, image);
     float first[ROW], own[ROW], folded_first[ROW], folded_own[ROW];
     for (int p = 0; p < ROW; p++) {
         first[p] = roundf(r.delta[p - p % 3]);

@@ -10,6 +10,7 @@
  * so that pairs.py's limit is a step whose images, weights' update and weights' packing are free.
  * bench_cell.py does the same in PyTorch.
  */
+#include "clocks.h"
 #include "train/class_step.h"
 #include "train/loop.h"
 #include "train/png.h"
@@ -18,7 +19,6 @@
 #include <ftw.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 enum { SIDE = 32, CLASSES = 10, EACH = 52, RUNS_MAX = 4096, WARM = 2 }; /* 4 batches of 128 */
 static const double long_ms = 3000;
@@ -83,18 +83,6 @@ static status open_images(int threads, struct train_set **out, struct errmsg *e)
 }
 
 /* ---- time ---- */
-
-static double cpu_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
-static double wall_ms(void)
-{
-    return (double)time_mono_ns() / 1e6;
-}
 
 static int by_size(const void *a, const void *b)
 {

@@ -15,11 +15,11 @@
  * plan_ms is the limit: the step if everything else (norms, activations, sums, copies, the
  * optimiser, packing weights) were free. BENCH_PROFILE=1 prints a profile to stderr.
  */
+#include "clocks.h"
 #include "net_cases.h"
 #include "nn/nn.h"
 
 #include <string.h>
-#include <time.h>
 
 enum { SIDE = 32, CLASSES = 10, RUNS_MAX = 4096, PROFILES = 3, BUF_MAX = 1 << 20 };
 /* A step that takes longer is profiled once, never for nothing. */
@@ -131,18 +131,6 @@ static status subject_init(struct subject *s, enum nn_precision precision, int t
 struct took {
     double ms, cpu_ms, plan_ms;
 };
-
-static double cpu_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
-static double wall_ms(void)
-{
-    return (double)time_mono_ns() / 1e6;
-}
 
 static status step(struct subject *s, struct took *out)
 {
