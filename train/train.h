@@ -792,7 +792,8 @@ status train_bench_table(const struct train_bench *b, enum train_bench_format fo
  * one does of more images after more epochs, and only that shows what a protection takes.
  *
  * It is a bench of two matrices, OUT/clean.ini and OUT/protected.ini, and all that is said there is true
- * here: whatever ends it, the same call goes on, and what is measured is kept.
+ * here: whatever ends it, the same call goes on, and what is measured is kept. EXISTS: OUT has something
+ * in it, and no battery was begun there.
  *
  * Without test images every fifth image of each class of clean_dir is held out: nothing is trained on it,
  * on what protects it, or on what purifies that.

@@ -5,6 +5,7 @@
 #include "pairs.h"
 #include "set.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -105,12 +106,44 @@ static status check_out(const struct battery *b, struct errmsg *e)
     return st;
 }
 
+static bool is_empty(const char *path)
+{
+    DIR *d = opendir(path);
+    const struct dirent *entry;
+    int n = 0;
+    while (d && (entry = readdir(d)))
+        n += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+    if (d)
+        closedir(d);
+    return n == 0;
+}
+
+/* What is written into a folder, and removed from it when a battery goes on, could be somebody's: it
+   must be an empty one, or one with the mark of a battery. */
+static status mark_out(const struct battery *b, struct errmsg *e)
+{
+    static const char text[] = "A battery of relearn audit was begun here.\n";
+    AUTO(mem_free) char *mark = mem_printf("%s/.battery", b->o.out_dir);
+    if (!mark)
+        return STATUS_NOMEM;
+    if (access(mark, F_OK) == 0)
+        return STATUS_OK;
+    if (!is_empty(b->o.out_dir))
+        return errmsg_set(e, STATUS_EXISTS,
+                          "%s is not empty, and no battery was begun there (give it a new folder)",
+                          b->o.out_dir);
+    status st = io_mkdirs(b->o.out_dir, 0, e);
+    return st ? st : io_write_file(mark, text, sizeof text - 1, e);
+}
+
 static status set_folders(struct battery *b, struct errmsg *e)
 {
     AUTO(mem_free) char *images = mem_printf("%s/images", b->o.out_dir);
     if (!images)
         return STATUS_NOMEM;
     status st = check_out(b, e);
+    if (!st)
+        st = mark_out(b, e);
     if (st)
         return st;
     tree_remove_folder(images);
@@ -124,8 +157,6 @@ static status set_folders(struct battery *b, struct errmsg *e)
             st = link_folder(b, b->o.dir, "protected", e);
         b->data = mem_strdup(b->o.clean_dir ? b->o.clean_dir : b->o.dir);
         b->test = mem_strdup(b->o.test_dir);
-        if (!st)
-            st = io_mkdirs(b->o.out_dir, 0, e);
     }
     return st ? st : b->data && b->test ? STATUS_OK : STATUS_NOMEM;
 }

@@ -195,6 +195,19 @@ static void what_contradicts_itself_is_refused(void **state)
 }
 
 /* Nothing is made in what is audited, and a failed part is said. */
+/* A folder with something in it that no battery made is left as it is. */
+static void a_folder_of_something_else_is_refused(void **state)
+{
+    (void)state;
+    toy_mkdir("mine");
+    toy_mkdir("mine/images");
+    toy_write("mine/images/a", "x", 1);
+    toy_write("mine/clean.ini", "x", 1);
+    battery_fails(battery("mine"), "is not empty, and no battery was begun there");
+    assert_true(toy_there("mine/images/a"));
+    assert_int_equal(count("mine/*"), 2);
+}
+
 static void images_are_not_written_to(void **state)
 {
     (void)state;
@@ -215,6 +228,7 @@ int main(void)
         cmocka_unit_test(what_is_held_out_is_not_trained_on),
         cmocka_unit_test(each_trial_has_its_figures),
         cmocka_unit_test(what_contradicts_itself_is_refused),
+        cmocka_unit_test(a_folder_of_something_else_is_refused),
         cmocka_unit_test(images_are_not_written_to),
     };
     return cmocka_run_group_tests_name("audit battery", tests, make_trees, toy_teardown);
