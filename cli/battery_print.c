@@ -1,5 +1,7 @@
 #include "battery_print.h"
 
+#include "cli.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -98,11 +100,6 @@ void battery_print(const struct train_battery_result *r)
 
 /* ---- for programs ---- */
 
-static json_t *real_or_null(double v)
-{
-    return isfinite(v) ? json_real(v) : json_null();
-}
-
 static json_t *trial_json(const struct train_battery_result *r, const struct train_battery_trial *t)
 {
     json_t *j = json_object();
@@ -112,9 +109,9 @@ static json_t *trial_json(const struct train_battery_result *r, const struct tra
     json_object_set_new(j, "seeds", json_integer(t->seeds));
     json_object_set_new(j, "accuracy", json_real(t->accuracy));
     json_object_set_new(j, "error", json_real(t->error));
-    json_object_set_new(j, "back", real_or_null(t->back));
-    json_object_set_new(j, "purify_s_per_1000", real_or_null(1000 * t->purify_s / r->images));
-    json_object_set_new(j, "tune_s", real_or_null(t->tune_s));
+    json_object_set_new(j, "back", cli_json_real(t->back));
+    json_object_set_new(j, "purify_s_per_1000", cli_json_real(1000 * t->purify_s / r->images));
+    json_object_set_new(j, "tune_s", cli_json_real(t->tune_s));
     return j;
 }
 
@@ -129,9 +126,9 @@ json_t *battery_json(const struct train_battery_result *r)
     json_object_set_new(j, "test_images", json_integer(r->test_images));
     json_object_set_new(j, "held_out", json_boolean(r->held_out));
     json_object_set_new(j, "trials", trials);
-    json_object_set_new(j, "taken", real_or_null(r->taken));
-    json_object_set_new(j, "taken_error", real_or_null(r->taken_error));
-    json_object_set_new(j, "strength", real_or_null(r->strength));
+    json_object_set_new(j, "taken", cli_json_real(r->taken));
+    json_object_set_new(j, "taken_error", cli_json_real(r->taken_error));
+    json_object_set_new(j, "strength", cli_json_real(r->strength));
     json_object_set_new(j, "verdict", json_string(train_battery_verdicts[r->verdict]));
     json_object_set_new(j, "best", r->best < 0 ? json_null() : json_integer(r->best));
     return j;

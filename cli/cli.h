@@ -129,6 +129,8 @@ int cli_dispatch(const char *command, const char *about, const struct cli_comman
 
 /* Prints it to standard output and releases it. */
 void cli_print_json(json_t *json);
+/* null for what is not finite, which JSON cannot say. */
+json_t *cli_json_real(double v);
 /* Appends {"path":name,"why":why}. A name that is not UTF-8 has U+FFFD where it is not, and its
    bytes in "path_hex". why "": left out. */
 status cli_json_name(json_t *array, const char *name, const char *why) MUST_USE;

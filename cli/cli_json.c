@@ -1,6 +1,7 @@
 /* What commands print with --json. */
 #include "cli.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/banned.h"
@@ -10,6 +11,11 @@ void cli_print_json(json_t *json)
     json_dumpf(json, stdout, JSON_INDENT(2));
     putchar('\n');
     json_decref(json);
+}
+
+json_t *cli_json_real(double v)
+{
+    return isfinite(v) ? json_real(v) : json_null();
 }
 
 status cli_json_name(json_t *array, const char *name, const char *why)

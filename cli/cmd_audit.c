@@ -29,27 +29,22 @@ static json_t *reading_json(const struct train_audit_reading *r)
     return one;
 }
 
-static json_t *real_or_null(double v)
-{
-    return isfinite(v) ? json_real(v) : json_null();
-}
-
 static json_t *delta_json(const struct train_audit_delta *d)
 {
     bool read = d->classes >= 2;
     json_t *j = json_object();
     json_object_set_new(j, "images", json_integer(d->images));
     json_object_set_new(j, "changed", json_integer(d->changed));
-    json_object_set_new(j, "psnr_db", real_or_null(d->psnr_db));
+    json_object_set_new(j, "psnr_db", cli_json_real(d->psnr_db));
     json_object_set_new(j, "linf", json_integer(d->linf));
-    json_object_set_new(j, "linf_mean", real_or_null(d->linf_mean));
-    json_object_set_new(j, "changed_pixels", real_or_null(d->changed_pixels));
+    json_object_set_new(j, "linf_mean", cli_json_real(d->linf_mean));
+    json_object_set_new(j, "changed_pixels", cli_json_real(d->changed_pixels));
     json_object_set_new(j, "classes", json_integer(d->classes));
     json_object_set_new(j, "linear", read ? reading_json(&d->linear) : json_null());
     json_object_set_new(j, "texture", read ? reading_json(&d->texture) : json_null());
-    json_object_set_new(j, "mean_norm", real_or_null(d->mean_norm));
-    json_object_set_new(j, "shared", real_or_null(d->shared));
-    json_object_set_new(j, "shared_across", real_or_null(d->shared_across));
+    json_object_set_new(j, "mean_norm", cli_json_real(d->mean_norm));
+    json_object_set_new(j, "shared", cli_json_real(d->shared));
+    json_object_set_new(j, "shared_across", cli_json_real(d->shared_across));
     json_object_set_new(j, "kind", read ? json_string(train_audit_kinds[d->kind]) : json_null());
     return j;
 }

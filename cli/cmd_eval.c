@@ -1,7 +1,6 @@
 #include "cli.h"
 #include "train/train.h"
 
-#include <math.h>
 
 static const char *class_name(const struct train_model *m, int k, char buf[16])
 {
@@ -18,7 +17,7 @@ static void print_json(const struct train_model *m, const struct train_eval *ev,
     for (int k = 0; k < ev->classes; k++) {
         char buf[16];
         double a = train_eval_class_accuracy(ev, k);
-        json_object_set_new(per, class_name(m, k, buf), isfinite(a) ? json_real(a) : json_null());
+        json_object_set_new(per, class_name(m, k, buf), cli_json_real(a));
         json_t *row = json_array();
         for (int j = 0; j < ev->classes; j++)
             json_array_append_new(

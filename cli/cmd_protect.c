@@ -68,11 +68,11 @@ static int print_result(const struct train_protect_options *o, const struct trai
                         int json)
 {
     if (json) {
-        json_t *j = json_pack("{s:s, s:i, s:i, s:f, s:f, s:o, s:i, s:f}", "method", o->method,
-                              "images", r->images, "protected", r->protected_images, "mean_l2",
-                              r->mean_l2, "max_abs", r->max_abs, "psnr_db",
-                              isfinite(r->psnr_db) ? json_real(r->psnr_db) : json_null(), "rounds",
-                              r->rounds, "surrogate_error", r->surrogate_error);
+        json_t *j =
+            json_pack("{s:s, s:i, s:i, s:f, s:f, s:o, s:i, s:f}", "method", o->method, "images",
+                      r->images, "protected", r->protected_images, "mean_l2", r->mean_l2, "max_abs",
+                      r->max_abs, "psnr_db", cli_json_real(r->psnr_db), "rounds", r->rounds,
+                      "surrogate_error", r->surrogate_error);
         if (r->rounds)
             json_object_set_new(j, "precision", json_string(nn_precision_names[r->precision]));
         cli_print_json(j);

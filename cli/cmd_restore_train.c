@@ -95,11 +95,6 @@ static int print_list(int json)
     return 0;
 }
 
-static json_t *real_or_null(double v)
-{
-    return isfinite(v) ? json_real(v) : json_null();
-}
-
 static void print_families(const struct train_restore_result *r)
 {
     puts("removed of each family (of what is alike in a group; left, grey levels):");
@@ -130,8 +125,8 @@ static int print_result(const struct fit_args *fit, const struct train_restore_r
         const struct train_restore_family *f = &r->family[i];
         json_object_set_new(families, f->name,
                             json_pack("{s:I, s:o, s:o, s:f}", "images", (json_int_t)f->images,
-                                      "removed", real_or_null(f->removed), "coherent",
-                                      real_or_null(f->removed_coherent), "rest", f->rest));
+                                      "removed", cli_json_real(f->removed), "coherent",
+                                      cli_json_real(f->removed_coherent), "rest", f->rest));
     }
     json_object_set_new(result, "families", families);
     cli_print_json(result);

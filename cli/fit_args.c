@@ -1,7 +1,6 @@
 #include "fit_args.h"
 
 #include <assert.h>
-#include <math.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -102,8 +101,8 @@ json_t *fit_result_json(const struct fit_args *a, const struct train_fit_result 
 {
     return json_pack("{s:s, s:s, s:i, s:o, s:f, s:I}", "file", a->fit->out_file, "precision",
                      nn_precision_names[a->fit->precision], "steps", r->steps, "loss",
-                     isfinite(r->loss) ? json_real(r->loss) : json_null(), "images_per_s",
-                     r->images_per_s, "parameters", (json_int_t)r->parameters);
+                     cli_json_real(r->loss), "images_per_s", r->images_per_s, "parameters",
+                     (json_int_t)r->parameters);
 }
 
 void fit_result_print(const struct fit_args *a, const struct train_fit_result *r)

@@ -2,20 +2,15 @@
 
 #include <math.h>
 
-static json_t *real_or_null(double v)
-{
-    return isfinite(v) ? json_real(v) : json_null();
-}
-
 int train_print_result(const struct train_options *o, const struct train_result *r, int json)
 {
     const char *precision = nn_precision_names[o->precision];
     if (json) {
         json_t *j = json_pack(
             "{s:s, s:i, s:o, s:o, s:o, s:o, s:i, s:f, s:f, s:i}", "precision", precision, "epochs",
-            r->epochs, "train_loss", real_or_null(r->train_loss), "train_accuracy",
-            real_or_null(r->train_accuracy), "test_accuracy", real_or_null(r->test_accuracy),
-            "best_test_accuracy", real_or_null(r->best_test_accuracy), "best_epoch", r->best_epoch,
+            r->epochs, "train_loss", cli_json_real(r->train_loss), "train_accuracy",
+            cli_json_real(r->train_accuracy), "test_accuracy", cli_json_real(r->test_accuracy),
+            "best_test_accuracy", cli_json_real(r->best_test_accuracy), "best_epoch", r->best_epoch,
             "images_per_s", r->images_per_s, "seconds", r->seconds, "bad_files", r->bad_files);
         cli_print_json(j);
         return 0;

@@ -2,6 +2,7 @@
 #include "bench/work.h"
 
 #include <dirent.h>
+#include <math.h>
 #include <string.h>
 
 enum { JSON_FILE_MAX = 4 << 20 };
@@ -33,6 +34,11 @@ status bench_read(const struct train_bench *b, const char *folder, const char *i
     }
     *out = j;
     return STATUS_OK;
+}
+
+json_t *bench_real(double v)
+{
+    return isfinite(v) ? json_real(v) : json_null();
 }
 
 void bench_remove_aside(const struct train_bench *b, const char *folder, const char *id)

@@ -54,6 +54,9 @@ status bench_read(const struct train_bench *b, const char *folder, const char *i
 
 /* Adds what a tree that is there, and those it was made of, took: {"purify": seconds}. (tree.c) */
 void bench_add_seconds(const struct train_bench *b, int i, json_t *seconds);
+/* null for what is not finite, which JSON cannot say. */
+json_t *bench_real(double v);
+
 /* Removes what a killed process had begun to write as FOLDER/ID.json. Who calls it has claimed ID. */
 void bench_remove_aside(const struct train_bench *b, const char *folder, const char *id);
 

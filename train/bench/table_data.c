@@ -25,17 +25,12 @@ void table_csv(struct table *t)
     }
 }
 
-static json_t *real_or_null(double v)
-{
-    return isfinite(v) ? json_real(v) : json_null();
-}
-
 static void set_figures(json_t *to, const double value[TRAIN_BENCH_FIGURE_COUNT], const char *tail)
 {
     for (int f = 0; f < TRAIN_BENCH_FIGURE_COUNT; f++) {
         char key[32];
         snprintf(key, sizeof key, "%s%s", train_bench_figures[f], tail);
-        json_object_set_new(to, key, real_or_null(value[f]));
+        json_object_set_new(to, key, bench_real(value[f]));
     }
 }
 

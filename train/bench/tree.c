@@ -35,11 +35,6 @@ void bench_add_seconds(const struct train_bench *b, int i, json_t *seconds)
 }
 
 /* What its making read is there now, and may be removed before a cell has a result. */
-static json_t *real_or_null(double v)
-{
-    return isfinite(v) ? json_real(v) : json_null();
-}
-
 void tree_distance_read(const json_t *stamp, struct tree_distance *out)
 {
     const json_t *psnr = json_object_get(stamp, "psnr_db"),
@@ -56,8 +51,8 @@ static status stamp(const struct train_bench *b, int i, const struct tree_distan
     if (b->tree[i].source >= 0)
         bench_add_seconds(b, b->tree[i].source, before);
     json_t *j = json_pack("{s:O, s:f, s:o, s:o, s:o}", "description", b->tree[i].description,
-                          "seconds", seconds, "before", before, "psnr_db", real_or_null(d->psnr_db),
-                          "coherent", real_or_null(d->coherent));
+                          "seconds", seconds, "before", before, "psnr_db", bench_real(d->psnr_db),
+                          "coherent", bench_real(d->coherent));
     char *text = j ? json_dumps(j, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
     json_decref(j);
     status st = path && text ? io_write_file(path, text, strlen(text), e) : STATUS_NOMEM;
