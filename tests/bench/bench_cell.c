@@ -10,7 +10,7 @@
  * so that pairs.py's limit is a step whose images, weights' update and weights' packing are free.
  * bench_cell.py does the same in PyTorch.
  */
-#include "clocks.h"
+#include "timing.h"
 #include "train/class_step.h"
 #include "train/loop.h"
 #include "train/png.h"
@@ -80,20 +80,6 @@ static status open_images(int threads, struct train_set **out, struct errmsg *e)
         st = train_set_digest(*out, &all, e);
     nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     return st;
-}
-
-/* ---- time ---- */
-
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *v, int n)
-{
-    qsort(v, (size_t)n, sizeof *v, by_size);
-    return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
 }
 
 /* ---- steps ---- */

@@ -15,7 +15,7 @@
  * plan_ms is the limit: the step if everything else (norms, activations, sums, copies, the
  * optimiser, packing weights) were free. BENCH_PROFILE=1 prints a profile to stderr.
  */
-#include "clocks.h"
+#include "timing.h"
 #include "net_cases.h"
 #include "nn/nn.h"
 
@@ -145,18 +145,6 @@ static status step(struct subject *s, struct took *out)
     out->ms = wall_ms() - start;
     out->cpu_ms = cpu_ms() - cpu_start;
     return st;
-}
-
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *v, int n)
-{
-    qsort(v, (size_t)n, sizeof *v, by_size);
-    return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
 }
 
 /* The first step after the other side's turn finds its caches cold: it is not counted unless steps
