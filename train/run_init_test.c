@@ -38,14 +38,6 @@ static struct train_options still(const char *data, const char *out)
     return o;
 }
 
-static struct train_result run_ok(struct train_options o)
-{
-    struct train_result r;
-    struct errmsg e = {""};
-    toy_good(train_run(&o, &r, &e), &e);
-    return r;
-}
-
 static void run_fails(struct train_options o, const char *says)
 {
     struct train_result r;
@@ -62,7 +54,7 @@ static int make_first(void **state)
     toy_tree("three", 3, 24, 12, 1, 3);
     struct train_options o = options("train", "first");
     o.epochs = 8;
-    run_ok(o);
+    toy_run(o);
     return 0;
 }
 
@@ -92,11 +84,11 @@ static void it_knows_what_the_file_knows(void **state)
     (void)state;
     struct train_options o = still("train", "on");
     o.test_dir = toy_path("test");
-    double with = run_ok(o).test_accuracy;
+    double with = toy_run(o).test_accuracy;
     o = still("train", "random");
     o.test_dir = toy_path("test");
     o.init_file = NULL;
-    double without = run_ok(o).test_accuracy;
+    double without = toy_run(o).test_accuracy;
     if (!(with > .9 && without < .6))
         fail_msg("accuracy %g with the file's weights, %g without", with, without);
     assert_true(distance(FIRST, "on/weights.safetensors", "fc.weight") < 1e-6f);
@@ -110,8 +102,8 @@ static void measuring_changes_nothing(void **state)
     struct train_options o = still("train", "watched");
     o.acm = true;
     o.probe = 32;
-    run_ok(o);
-    run_ok(still("train", "unwatched"));
+    toy_run(o);
+    toy_run(still("train", "unwatched"));
     assert_true(distance("unwatched/weights.safetensors", "watched/weights.safetensors",
                          "bn1.running_mean") == 0);
 }
@@ -119,7 +111,7 @@ static void measuring_changes_nothing(void **state)
 static void other_classes_get_a_last_layer_of_their_own(void **state)
 {
     (void)state;
-    run_ok(still("three", "other"));
+    toy_run(still("three", "other"));
     assert_true(distance(FIRST, "other/weights.safetensors", "layer3.0.conv2.weight") < 1e-6f);
     struct train_model *m = NULL;
     struct errmsg e = {""};
@@ -145,7 +137,7 @@ static void pixels_are_scaled_as_the_file_says(void **state)
     train_model_free(m);
     struct train_options o = still("train", "scaled");
     o.init_file = toy_path("scaled.safetensors");
-    run_ok(o);
+    toy_run(o);
     toy_good(nn_file_open(toy_path("scaled/weights.safetensors"), &f, &e), &e);
     assert_string_equal(nn_file_meta(f, "mean"), "0.25");
     assert_string_equal(nn_file_meta(f, "std"), "0.5");
@@ -158,12 +150,12 @@ static void the_file_is_recorded_and_resumed_with(void **state)
     struct train_config *c = NULL;
     struct errmsg e = {""};
     char path[PATH_MAX];
-    run_ok(still("train", "recorded"));
+    toy_run(still("train", "recorded"));
     toy_good(train_config_open(toy_path("recorded"), &c, &e), &e);
     struct train_options got = train_config_options(c);
     got.quiet = true;
     assert_string_equal(got.init_file, realpath(toy_path(FIRST), path));
-    run_ok(got);
+    toy_run(got);
     got.init_file = NULL;
     run_fails(got, "was started with \"init\"");
     got.init_file = toy_path("recorded/weights.safetensors");
@@ -210,7 +202,7 @@ static void a_network_for_another_size_is_refused(void **state)
     o.arch = "vit";
     o.limit = 8;
     o.batch = 4;
-    run_ok(o);
+    toy_run(o);
     o = still("three", "x");
     o.arch = "vit";
     o.init_file = toy_path("vit/weights.safetensors");
@@ -219,7 +211,7 @@ static void a_network_for_another_size_is_refused(void **state)
     o.size = 0;
     o.limit = 8;
     o.out_dir = toy_path("vit-three");
-    run_ok(o);
+    toy_run(o);
 }
 
 int main(void)

@@ -58,14 +58,6 @@ static struct train_options detect_options(const char *out)
     return o;
 }
 
-static struct train_result run_ok(struct train_options o)
-{
-    struct train_result r;
-    struct errmsg e = {""};
-    toy_good(train_run(&o, &r, &e), &e);
-    return r;
-}
-
 static status run_fails(struct train_options o, const char *says)
 {
     struct train_result r;
@@ -103,7 +95,7 @@ static void learns_a_separable_set(void **state)
     (void)state;
     struct train_options o = options("learn");
     o.epochs = 8;
-    struct train_result r = run_ok(o);
+    struct train_result r = toy_run(o);
     if (!(r.test_accuracy > .95))
         fail_msg("test accuracy %g", r.test_accuracy);
     assert_true(r.best_test_accuracy >= r.test_accuracy);
@@ -129,13 +121,13 @@ static void learns_a_separable_set(void **state)
 static void the_same_run_gives_the_same_bits(void **state)
 {
     (void)state;
-    run_ok(options("whole"));
-    run_ok(options("again"));
+    toy_run(options("whole"));
+    toy_run(options("again"));
     struct train_options two[2] = {options("two"), options("two-again")};
     for (int i = 0; i < 2; i++) {
         two[i].threads = 2;
         two[i].epochs = 1;
-        run_ok(two[i]);
+        toy_run(two[i]);
     }
     toy_assert_same_file(toy_path("two/weights.safetensors"),
                          toy_path("two-again/weights.safetensors"));
@@ -143,7 +135,7 @@ static void the_same_run_gives_the_same_bits(void **state)
                          toy_path("again/weights.safetensors"));
     struct train_options o = options("other");
     o.seed++;
-    run_ok(o);
+    toy_run(o);
     size_t na, nb;
     void *a = toy_read(toy_path("whole/weights.safetensors"), &na);
     void *b = toy_read(toy_path("other/weights.safetensors"), &nb);
@@ -247,7 +239,7 @@ static void a_stop_while_testing_loses_no_epoch(void **state)
     toy_tree("much", 4, 400, 12, 1, 5);
     struct train_options o = options("much-whole");
     o.test_dir = toy_path("much");
-    run_ok(o);
+    toy_run(o);
     int rc = spawn("much-stopped", "tested", "fresh", 100, NULL), between = 0;
     for (int ms = 120; rc == 50; ms += 20) {
         const char *how = how_to_go_on("much-stopped");
@@ -274,7 +266,7 @@ static void crashed_runs_end_with_the_same_bits(void **state)
 {
     (void)state;
     static const char *const recipe[] = {"standard", "staged"};
-    run_ok(staged_options("whole-st"));
+    toy_run(staged_options("whole-st"));
     for (int k = 0; k < 2; k++)
         for (int sync = 2; sync < 30; sync += 9) { /* a file syncs twice */
             char fault[32];
@@ -367,7 +359,7 @@ static void acm_can_be_watched_without_control(void **state)
     struct train_options o = options("watch");
     o.acm = true;
     o.epochs = 4;
-    run_ok(o);
+    toy_run(o);
     /* Watching changes nothing. */
     toy_assert_same_file(toy_path("whole/weights.safetensors"),
                          toy_path("watch/weights.safetensors"));
@@ -445,11 +437,11 @@ static void what_fails_leaves_nothing(void **state)
     run_fails(o, "--size");
     assert_false(toy_there("deep"));
     o.size = 12;
-    run_ok(o); /* nothing is in the way */
+    toy_run(o); /* nothing is in the way */
 
     o = options("replaced");
     o.epochs = 1;
-    run_ok(o);
+    toy_run(o);
     static const char *const kept[] = {"replaced/weights.safetensors", "replaced/config.json",
                                        "replaced/log.jsonl"};
     void *before[3];
@@ -467,7 +459,7 @@ static void what_fails_leaves_nothing(void **state)
         mem_free(before[i]);
     }
     o.size = 12;
-    run_ok(o);
+    toy_run(o);
     assert_false(toy_there("replaced/weights.safetensors.replaced"));
 }
 
@@ -541,14 +533,14 @@ static void a_runs_options_are_in_its_config(void **state)
     o.augment = "noise:sigma=3,grey";
     o.test_every = 0;
     o.acm = true;
-    run_ok(o);
+    toy_run(o);
     struct train_config *c = NULL;
     struct errmsg e = {""};
     toy_good(train_config_open(toy_path("odd-options"), &c, &e), &e);
     struct train_options got = train_config_options(c);
     assert_same_options(&o, &got);
     got.quiet = true;
-    run_ok(got); /* a finished run agrees with itself */
+    toy_run(got); /* a finished run agrees with itself */
     got.augment = NULL;
     assert_int_equal(run_fails(got, "\"augment\" \"noise:sigma=3,grey\""), STATUS_INVALID);
     got.augment = o.augment;
@@ -590,7 +582,7 @@ static void runs_of_before_recipes_had_tables_resume(void **state)
     struct train_options o = train_config_options(c);
     assert_int_equal(o.probe, 32);
     o.quiet = true;
-    run_ok(o);
+    toy_run(o);
     train_config_free(c);
     toy_assert_same_file(toy_path("whole-st/weights.safetensors"),
                          toy_path("before/weights.safetensors"));
@@ -610,7 +602,7 @@ static void the_optimiser_does_what_it_is_told(void **state)
     }
     struct train_options o = options("warm");
     o.warmup = 12; /* of 24 steps: the third epoch begins at the full rate */
-    run_ok(o);
+    toy_run(o);
     json_t *j = log_line("warm", 1);
     double got = json_real_value(json_object_get(j, "lr"));
     double want = .1 * .5 * (1 + cos(3.14159265358979323846 / 4)) * 7 / 12; /* step 6 */
@@ -625,7 +617,7 @@ static void the_optimiser_does_what_it_is_told(void **state)
         o.clip = i == 2 ? .01f : o.clip;
         o.flip = i == 3;
         o.pad = i == 4 ? 2 : o.pad;
-        run_ok(o);
+        toy_run(o);
         if (same_weights("told/weights.safetensors", "whole/weights.safetensors"))
             fail_msg("option %d changes nothing", i);
     }
@@ -649,7 +641,7 @@ static void a_run_records_what_purified_its_images(void **state)
     struct train_options o = options("origin");
     o.data_dir = toy_path("mount/sub/train");
     o.epochs = 1;
-    run_ok(o);
+    toy_run(o);
     json_t *c = json_load_file(toy_path("origin/config.json"), 0, NULL);
     json_t *by = json_object_get(c, "purified_by");
     assert_string_equal(json_string_value(json_object_get(by, "profile")), "mine");
@@ -682,7 +674,7 @@ static void a_run_records_what_purified_a_tree(void **state)
     struct train_options o = options("pure-origin");
     o.data_dir = toy_path("pure/train");
     o.epochs = 1;
-    run_ok(o);
+    toy_run(o);
     json_t *c = json_load_file(toy_path("pure-origin/config.json"), 0, NULL);
     const json_t *by = json_object_get(c, "purified_by");
     assert_string_equal(json_string_value(json_object_get(by, "source")), "/s");
@@ -701,7 +693,7 @@ static void a_run_keeps_what_its_test_images_were_taken_for(void **state)
     o.test_dir = toy_path("five");
     o.epochs = 2;
     toy_tree("five", 4, 5, 12, 1, 9);
-    run_ok(o);
+    toy_run(o);
     json_t *t = json_load_file(toy_path("matrix/test.json"), 0, NULL);
     json_t *line = log_line("matrix", 1);
     const json_t *m = json_object_get(t, "confusion");
@@ -754,10 +746,10 @@ static void the_precision_is_recorded_and_kept(void **state)
     char says[64];
     snprintf(says, sizeof says, "\"precision\" \"%s\"", name);
     assert_int_equal(run_fails(o, says), STATUS_INVALID);
-    struct train_result r = run_ok(options("whole-again")), other;
+    struct train_result r = toy_run(options("whole-again")), other;
     o = options("other-precision");
     o.precision = another();
-    other = run_ok(o);
+    other = toy_run(o);
     assert_true(r.train_loss != other.train_loss); /* it was computed in the other */
 }
 
@@ -765,14 +757,14 @@ static void runs_that_name_no_precision_were_f32(void **state)
 {
     (void)state;
     struct train_options o = options("old");
-    run_ok(o);
+    toy_run(o);
     json_t *config = json_load_file(toy_path("old/config.json"), 0, NULL);
     assert_int_equal(json_object_del(json_object_get(config, "options"), "precision"), 0);
     assert_int_equal(json_dump_file(config, toy_path("old/config.json"), 0), 0);
     json_decref(config);
     o.resume = true;
     if (precision == NN_PREC_F32)
-        run_ok(o);
+        toy_run(o);
     else
         assert_int_equal(run_fails(o, "\"f32\""), STATUS_INVALID);
 }
@@ -791,7 +783,7 @@ static void a_damaged_checkpoint_is_refused(void **state)
     (void)state;
     struct train_options o = options("damaged");
     o.epochs = 1;
-    run_ok(o);
+    toy_run(o);
     size_t len;
     uint8_t *data = toy_read(toy_path("damaged/checkpoint.safetensors"), &len);
     toy_write("damaged/checkpoint.safetensors", data, len / 2);
@@ -805,7 +797,7 @@ static void a_finished_run_resumes_to_itself(void **state)
     (void)state;
     struct train_options o = options("again");
     o.resume = true;
-    struct train_result r = run_ok(o);
+    struct train_result r = toy_run(o);
     assert_int_equal(r.epochs, 4);
     toy_assert_same_file(toy_path("whole/weights.safetensors"),
                          toy_path("again/weights.safetensors"));
@@ -818,7 +810,7 @@ static void small_sets_and_no_test_set(void **state)
     o.limit = 6; /* fewer than a batch */
     o.test_dir = NULL;
     o.epochs = 1;
-    struct train_result r = run_ok(o);
+    struct train_result r = toy_run(o);
     assert_true(isnan(r.test_accuracy));
 }
 
@@ -828,7 +820,7 @@ static void percept_trains_into_a_distance(void **state)
     struct train_options o = options("percept");
     o.arch = "percept";
     o.epochs = 1;
-    run_ok(o);
+    toy_run(o);
     struct nn_file *f = NULL;
     struct purify_percept_cfg cfg;
     struct errmsg e = {""};

@@ -155,4 +155,13 @@ __attribute__((unused)) static void toy_assert_same_file(const char *a, const ch
     mem_free(db);
 }
 
+/* A training that succeeds. */
+__attribute__((unused)) static struct train_result toy_run(struct train_options o)
+{
+    struct train_result r;
+    struct errmsg e = {""};
+    toy_good(train_run(&o, &r, &e), &e);
+    return r;
+}
+
 #endif
