@@ -9,7 +9,7 @@ struct args {
     struct train_restore_options o;
     struct fit_args fit;
     const char *width, *pairs;
-    double coherence, pair_share, pair_transfer;
+    double coherence, noise, noise_share, pair_share, pair_transfer;
     int list;
 };
 
@@ -18,11 +18,13 @@ static struct args args_new(void)
     struct train_restore_options o = train_restore_default();
     return (struct args){.o = o,
                          .coherence = (double)o.coherence,
+                         .noise = (double)o.noise,
+                         .noise_share = (double)o.noise_share,
                          .pair_share = (double)o.pair_share,
                          .pair_transfer = (double)o.pair_transfer};
 }
 
-enum { OWN_ROWS = 13 };
+enum { OWN_ROWS = 15 };
 static size_t own_options(struct args *a, struct cli_option *out)
 {
     const struct cli_option rows[OWN_ROWS] = {
@@ -40,6 +42,10 @@ static size_t own_options(struct args *a, struct cli_option *out)
          "images of a batch with one perturbation; default 4"},
         {"coherence", 0, CLI_DOUBLE, &a->coherence, "X",
          "weight of what is left alike in a group; default 1"},
+        {"noise", 0, CLI_DOUBLE, &a->noise, "X",
+         "noise is added of up to X grey levels (deviation), which the network is to find as well"},
+        {"noise-share", 0, CLI_DOUBLE, &a->noise_share, "X",
+         "groups that noise is added to; default 0.5"},
         {"pairs", 0, CLI_STRING, &a->pairs, "CLEAN,PROTECTED",
          "two trees of the same images, with and without"},
         {"pair-limit", 0, CLI_INT, &a->o.pair_limit, "N",
@@ -72,6 +78,8 @@ static int take(struct args *a, const struct cli_spec *spec, char **out_text)
         o->pairs_protected = comma + 1;
     }
     o->coherence = (float)a->coherence;
+    o->noise = (float)a->noise;
+    o->noise_share = (float)a->noise_share;
     o->pair_share = (float)a->pair_share;
     o->pair_transfer = (float)a->pair_transfer;
     fit_args_take(&a->fit);

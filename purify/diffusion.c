@@ -11,9 +11,6 @@
  * micro-batches while there are enough of them, the rest one by one. Images of a single slot may
  * share a micro-batch. Each image's slots are blended in the same order in any case, so the sums
  * are the same.
- *
- * The key of an image's noise is the first 8 bytes of SHA-256(pixel digest, profile id),
- * little-endian.
  */
 #include "diffusion.h"
 
@@ -175,21 +172,6 @@ static void together(void *worker, struct purifier_member *member, int n)
     }
 }
 
-static status make_key(const struct diffusion_run *r, uint64_t *out)
-{
-    struct digest d;
-    status st = purify_pixel_digest(r->img, &d);
-    struct digest_part parts[2] = {{&d, sizeof d}, {&r->model->profile, sizeof(struct digest)}};
-    if (!st)
-        st = digest_sha256(parts, 2, &d);
-    if (st)
-        return st;
-    *out = 0;
-    for (int i = 7; i >= 0; i--)
-        *out = *out << 8 | d.byte[i];
-    return STATUS_OK;
-}
-
 static status run_init(struct diffusion_run *r, struct errmsg *e)
 {
     const struct diffusion *m = r->model;
@@ -201,7 +183,7 @@ static status run_init(struct diffusion_run *r, struct errmsg *e)
     st = tiling_init(&r->in.tiling, img->width, img->height, m->unet.in_channels, m->unet.size,
                      m->values.overlap);
     if (!st)
-        st = make_key(r, &r->in.key);
+        st = network_noise_key(img, &m->profile, &r->in.key);
     if (st)
         return st;
     size_t row = (size_t)img->width * (size_t)img->channels;

@@ -8,6 +8,21 @@ status network_takes(const struct image *img, int channels, struct errmsg *e)
     return STATUS_OK;
 }
 
+status network_noise_key(const struct image *img, const struct digest *profile, uint64_t *out)
+{
+    struct digest d;
+    status st = purify_pixel_digest(img, &d);
+    struct digest_part parts[2] = {{&d, sizeof d}, {profile, sizeof *profile}};
+    if (!st)
+        st = digest_sha256(parts, 2, &d);
+    if (st)
+        return st;
+    *out = 0;
+    for (int i = 7; i >= 0; i--)
+        *out = *out << 8 | d.byte[i];
+    return STATUS_OK;
+}
+
 status network_is_sane(const float *x, size_t n, struct errmsg *e)
 {
     float sum = 0; /* x - x is 0, or NaN for NaN and infinity */

@@ -8,6 +8,8 @@
 
 /* Side of the squares that costs are counted in, px. */
 enum { SQUARE = 32 };
+/* Streams of noise, one a pass: none of those of diffusion (microbatch.c). */
+#define STREAM (1ull << 63)
 
 struct subtract_worker {
     struct subtract_plans plans;
@@ -20,6 +22,7 @@ struct subtract_run {
     uint8_t *spare; /* (H,W,C), written in turns with job.out; NULL: there is one pass */
     int pass;       /* of how.passes */
     int64_t tile;   /* of the pass, row by row: the next */
+    uint64_t key;   /* of its noise */
     struct subtract_pass at;
 };
 
@@ -59,8 +62,11 @@ static struct cover cover_for(const struct subtract *m, int width, int height)
 static void begin_pass(struct subtract_run *r, const uint8_t *from)
 {
     bool other = (r->model->how.passes - r->pass) % 2 == 0;
-    r->at =
-        (struct subtract_pass){.img = r->job.in, .from = from, .to = other ? r->spare : r->job.out};
+    r->at = (struct subtract_pass){.img = r->job.in,
+                                   .from = from,
+                                   .to = other ? r->spare : r->job.out,
+                                   .noise = r->model->how.noise,
+                                   .rng = nn_rng(r->key, STREAM | (uint64_t)r->pass)};
 }
 
 static status begin(const struct purifier *p, const struct purifier_job *job, void **out_run,
@@ -77,6 +83,11 @@ static status begin(const struct purifier *p, const struct purifier_job *job, vo
     r->cover = cover_for(r->model, job->in->width, job->in->height);
     if (r->model->how.passes > 1 && !(r->spare = mem_alloc(image_pixel_bytes(job->in))))
         return STATUS_NOMEM;
+    if (r->model->how.noise > 0) {
+        st = network_noise_key(job->in, &r->model->profile, &r->key);
+        if (st)
+            return st;
+    }
     begin_pass(r, job->in->pixels);
     *out_run = TAKE(r);
     return STATUS_OK;

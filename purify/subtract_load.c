@@ -16,13 +16,14 @@ static status declare(struct nn_params *p, const struct purify_restorer *cfg, st
     return nn_graph_status(g, e);
 }
 
-status subtract_new(const struct subtract_how *how, const struct nn_file *f, struct subtract **out,
-                    struct errmsg *e)
+status subtract_new(const struct subtract_how *how, const struct digest *profile,
+                    const struct nn_file *f, struct subtract **out, struct errmsg *e)
 {
     AUTO(subtract_free) struct subtract *m = mem_zalloc(1, sizeof *m);
     if (!m)
         return STATUS_NOMEM;
     m->how = *how;
+    m->profile = *profile;
     status st = purify_restorer_from_file(f, &m->cfg, e);
     if (!st)
         st = nn_params_new(&m->params);

@@ -12,6 +12,7 @@ static void empty(struct subtract_plan *p)
 {
     nn_plan_free(p->plan);
     mem_free(p->rows);
+    mem_free(p->noise);
     *p = (struct subtract_plan){.batch = 0};
 }
 
@@ -25,6 +26,11 @@ static status fill(struct subtract_plan *p, const struct subtract *m, struct err
     status st = p->rows ? nn_graph_new(m->params, &g) : STATUS_NOMEM;
     if (st)
         return st;
+    if (m->how.noise > 0) {
+        p->noise = mem_alloc((size_t)area(p) * (size_t)channels * sizeof *p->noise);
+        if (!p->noise)
+            return STATUS_NOMEM;
+    }
     struct nn_shape s = nn_shape4(p->batch, p->height / 2, p->width / 2, 4 * channels);
     struct nn_val x = nn_input(g, "x", NN_F32, s);
     struct nn_val y = purify_restorer_build(g, &m->cfg, x);

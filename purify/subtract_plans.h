@@ -17,6 +17,7 @@ struct subtract_plan {
     struct nn_plan *plan;
     float *in;        /* (batch,height/2,width/2,4C) */
     const float *out; /* the same */
+    float *noise;     /* the same, what was added to `in`, in the unit of `out`; NULL: nothing is */
     float *rows;      /* (2,width,C) for two rows of pixels */
     uint64_t used;    /* when */
 };

@@ -13,7 +13,7 @@ static struct subtract *network(void)
     snprintf(path, sizeof path, "%s/r.safetensors", dir.path);
     test_restorer_save(test_restorer_params(&cfg), &cfg, path);
     assert_int_equal(nn_file_open(path, &f, NULL), STATUS_OK);
-    assert_int_equal(subtract_new(&how, f, &m, NULL), STATUS_OK);
+    assert_int_equal(subtract_new(&how, &(struct digest){{0}}, f, &m, NULL), STATUS_OK);
     nn_file_close(f);
     return m;
 }

@@ -89,7 +89,7 @@ static float *predicted_whole(const char *name, const struct image *img, enum nn
     const struct subtract_how how = {.passes = 1, .precision = prec};
     path_of(name, path);
     assert_int_equal(nn_file_open(path, &f, NULL), STATUS_OK);
-    assert_int_equal(subtract_new(&how, f, &m, NULL), STATUS_OK);
+    assert_int_equal(subtract_new(&how, &(struct digest){{0}}, f, &m, NULL), STATUS_OK);
     int unit = purify_restorer_unit(&m->cfg), c = img->channels, w = img->width, h = img->height;
     int wide = (w + unit - 1) / unit * unit, high = (h + unit - 1) / unit * unit;
     assert_int_equal(m->cfg.in_channels, c);

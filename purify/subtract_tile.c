@@ -31,16 +31,44 @@ static size_t pair_floats(const struct subtract_plan *p, int channels)
     return 2 * (size_t)p->width * (size_t)channels;
 }
 
+/* Normals of two rows of tile pixels from (x,y) on, deviation and all, in the network's unit. A
+   cover's origins and lengths are even, so every row begins at an even place of the field. */
+static void noise_rows(const struct subtract_pass *pass, const struct cover *c, int channels, int x,
+                       int y, int n, float *out)
+{
+    uint64_t own = (uint64_t)pass->img->channels, row = (uint64_t)c->x.length * own;
+    size_t drawn = (size_t)n * own, half = (size_t)n * (size_t)channels;
+    for (uint64_t v = 0; v < 2; v++, out += half) {
+        nn_rng_normal(pass->rng, ((uint64_t)y + v) * row + (uint64_t)x * own, out, drawn);
+        for (size_t k = half; k-- > 0;)
+            out[k] =
+                out[drawn == half ? k : k / (size_t)channels] * pass->noise / PURIFY_RESTORER_GREYS;
+    }
+}
+
+/* Noise onto two rows of a tile, folded, at p->in + at. */
+static void add_noise(const struct subtract_pass *pass, const struct cover *c, int channels, int x,
+                      int y, struct subtract_plan *p, size_t at)
+{
+    size_t pair = pair_floats(p, channels);
+    noise_rows(pass, c, channels, x, y, p->width, p->rows);
+    purify_restorer_fold(p->rows, 2, p->width, channels, p->noise + at);
+    for (size_t k = at; k < at + pair; k++)
+        p->in[k] += p->noise[k] * (PURIFY_RESTORER_GREYS / 127.5f);
+}
+
 void subtract_load(const struct subtract_pass *pass, const struct cover *c, int channels, int i,
                    int j, struct subtract_plan *p, int k)
 {
     int x = cover_origin(&c->x, i), y = cover_origin(&c->y, j);
     size_t pair = pair_floats(p, channels);
-    float *to = p->in + (size_t)k * tile_floats(p, channels);
-    for (int v = 0; v < p->height; v += 2, to += pair) {
+    size_t at = (size_t)k * tile_floats(p, channels);
+    for (int v = 0; v < p->height; v += 2, at += pair) {
         load_row(pass, channels, x, y + v, p->width, p->rows);
         load_row(pass, channels, x, y + v + 1, p->width, p->rows + pair / 2);
-        purify_restorer_fold(p->rows, 2, p->width, channels, to);
+        purify_restorer_fold(p->rows, 2, p->width, channels, p->in + at);
+        if (p->noise)
+            add_noise(pass, c, channels, x, y + v, p, at);
     }
 }
 
@@ -61,6 +89,17 @@ static double store_row(const uint8_t *restrict from, const float *restrict pred
     return squares;
 }
 
+/* What the plan's place k wants to be subtracted from the pixels as they were before the noise. */
+static const float *wanted(struct subtract_plan *p, int k, int channels)
+{
+    size_t n = tile_floats(p, channels), at = (size_t)k * n;
+    if (!p->noise)
+        return p->out + at;
+    for (size_t i = at; i < at + n; i++)
+        p->noise[i] = p->out[i] - p->noise[i];
+    return p->noise + at;
+}
+
 status subtract_store(struct subtract_pass *pass, const struct cover *c, int channels, float gain,
                       int i, int j, struct subtract_plan *p, int k, struct errmsg *e)
 {
@@ -69,7 +108,7 @@ status subtract_store(struct subtract_pass *pass, const struct cover *c, int cha
     int left = x - cover_origin(&c->x, i), top = y - cover_origin(&c->y, j);
     int end_x = cover_end(&c->x, i), end_y = cover_end(&c->y, j);
     size_t pair = pair_floats(p, channels);
-    const float *tile = p->out + (size_t)k * tile_floats(p, channels);
+    const float *tile = wanted(p, k, channels);
     status st = network_is_sane(tile, tile_floats(p, channels), e);
     if (st)
         return st;

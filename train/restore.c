@@ -19,6 +19,10 @@ static void describe(const void *arg, struct kv_list *m)
     train_kv_add(m, "train.families", "%s", st ? "" : families.data);
     train_kv_add(m, "train.group", "%d", o->group);
     train_kv_add(m, "train.coherence", "%.9g", (double)o->coherence);
+    if (o->noise > 0) {
+        train_kv_add(m, "train.noise", "%.9g", (double)o->noise);
+        train_kv_add(m, "train.noise_share", "%.9g", (double)o->noise_share);
+    }
     if (!r->pairs.n)
         return;
     train_kv_add(m, "train.pairs", "%d", r->pairs.n);

@@ -6,8 +6,8 @@
 #include "fit.h"
 #include "pairs.h"
 
-/* Sums over images, of squares in the network's unit; families in the order of the mix, and behind
-   them the pairs. */
+/* Sums over images, of squares in the network's unit; families in the order of the mix, behind them
+   the pairs, and last whatever is shown with noise. */
 struct restore_sum {
     long long images;
     double delta, rest;         /* of all images */
@@ -18,6 +18,7 @@ struct restore_sum {
 struct restore_group {
     int kind;                /* which sum it belongs to */
     bool shared;             /* all of its images carry one delta */
+    float noise;             /* standard deviation of its images' noise, grey levels; 0: none */
     struct family_draw draw; /* not of pairs */
 };
 
@@ -36,11 +37,16 @@ struct restore {
     struct family_group *crafted_of; /* (groups): those of one family, which makes them at once */
     float *crafted;                  /* (groups,size,size,C): what it made */
     uint8_t *clean, *carrying;       /* (size,size,C) */
-    float *delta, *unfolded;         /* the same */
+    float *delta, *noise, *unfolded; /* the same */
     int kinds;                       /* of sums in use */
     struct restore_sum sum[TRAIN_FAMILIES_MAX],
         last[TRAIN_FAMILIES_MAX]; /* this window, the last */
 };
+
+static inline int restore_noise_kind(const struct restore *r)
+{
+    return r->mix.n + (r->pairs.n ? 1 : 0);
+}
 
 static inline int restore_groups(const struct restore *r)
 {

@@ -10,7 +10,7 @@
 static const float least_amplitude = 4, most_amplitude = 16; /* grey levels of published bounds */
 
 /* Words of a group's stream (STREAM_FAMILY). */
-enum { WORD_IS_PAIR, WORD_FAMILY, WORD_AMPLITUDE, WORD_TRANSFER };
+enum { WORD_IS_PAIR, WORD_FAMILY, WORD_AMPLITUDE, WORD_TRANSFER, WORD_IS_NOISY, WORD_NOISE };
 /* Words of an image of a group of pairs (STREAM_PAIR); the others say where it is cut out. */
 enum { WORD_PAIR, WORD_PLACE, WORDS_OF_PAIR = 4 };
 
@@ -32,16 +32,39 @@ static void weigh(const struct restore *r, int i, const float *delta)
         r->weight[i * n + c] = rms > most ? (float)(most / rms) : 1;
 }
 
-/* Row i of the inputs: what carries something, and what that is. */
+static bool is_grey(const uint8_t *image, size_t row, size_t channels)
+{
+    bool grey = true;
+    for (size_t p = 0; p < row; p++)
+        grey &= image[p] == image[p - p % channels];
+    return grey;
+}
+
+/* Noise of row i, in grey levels; of a grey image it is grey. */
+static void draw_noise(const struct restore *r, int i, const uint8_t *clean)
+{
+    size_t c = (size_t)r->cfg.in_channels;
+    float deviation = r->group[i / r->opt->group].noise;
+    memset(r->noise, 0, r->row * sizeof *r->noise);
+    if (!(deviation > 0))
+        return;
+    nn_rng_normal(group_stream(r, STREAM_NOISE, i), 0, r->noise, r->row);
+    bool grey = is_grey(clean, r->row, c);
+    for (size_t p = 0; p < r->row; p++)
+        r->noise[p] = grey && p % c ? r->noise[p - p % c] : deviation * r->noise[p];
+}
+
+/* Row i of the inputs: what carries something, and what that is, with the group's noise. */
 static void put(const struct restore *r, int i, const uint8_t *clean, const uint8_t *carrying)
 {
     int size = r->opt->size, c = r->cfg.in_channels;
     size_t at = (size_t)i * r->row;
+    draw_noise(r, i, clean);
     for (size_t p = 0; p < r->row; p++)
-        r->unfolded[p] = (float)carrying[p] / 127.5f - 1;
+        r->unfolded[p] = ((float)carrying[p] + r->noise[p]) / 127.5f - 1;
     purify_restorer_fold(r->unfolded, size, size, c, r->x + at);
     for (size_t p = 0; p < r->row; p++)
-        r->unfolded[p] = (float)(carrying[p] - clean[p]) / PURIFY_RESTORER_GREYS;
+        r->unfolded[p] = ((float)(carrying[p] - clean[p]) + r->noise[p]) / PURIFY_RESTORER_GREYS;
     purify_restorer_fold(r->unfolded, size, size, c, r->target + at);
     weigh(r, i, r->unfolded);
 }
@@ -51,14 +74,6 @@ static void grey_levels(const struct restore *r, const float *row, uint8_t *out)
 {
     for (size_t p = 0; p < r->row; p++)
         out[p] = (uint8_t)lroundf(row[p] * 255);
-}
-
-static bool is_grey(const uint8_t *image, size_t row, size_t channels)
-{
-    bool grey = true;
-    for (size_t p = 0; p < row; p++)
-        grey &= image[p] == image[p - p % channels];
-    return grey;
 }
 
 /* Image i of the batch with r->delta (in grey levels) put on. Who protects a grey image leaves it grey:
@@ -77,15 +92,19 @@ static void put_on(const struct restore *r, int i, const uint8_t *clean)
 static void draw_group(struct restore *r, int g)
 {
     struct nn_rng rng = group_stream(r, STREAM_FAMILY, g);
+    float noise = nn_rng_uniform(rng, WORD_IS_NOISY) < r->opt->noise_share
+                      ? stream_uniform(rng, WORD_NOISE, 0, r->opt->noise)
+                      : 0;
     if (r->pairs.n && nn_rng_uniform(rng, WORD_IS_PAIR) < r->opt->pair_share) {
         bool shared =
             r->opt->group > 1 && nn_rng_uniform(rng, WORD_TRANSFER) < r->opt->pair_transfer;
-        r->group[g] = (struct restore_group){.kind = r->mix.n, .shared = shared};
+        r->group[g] = (struct restore_group){.kind = r->mix.n, .shared = shared, .noise = noise};
         return;
     }
     r->group[g] = (struct restore_group){
         .kind = family_mix_pick(&r->mix, (double)nn_rng_uniform(rng, WORD_FAMILY)),
         .shared = true,
+        .noise = noise,
         .draw = {.r = group_stream(r, STREAM_DELTA, g),
                  .amplitude =
                      stream_uniform(rng, WORD_AMPLITUDE, least_amplitude, most_amplitude)}};

@@ -9,6 +9,7 @@ struct train_restore_options train_restore_default(void)
         .size = 32,
         .group = 4,
         .coherence = 1,
+        .noise_share = .5f,
         .pair_share = .8f,
         .pair_transfer = .5f,
         .fit = {.steps = 20000,
@@ -38,6 +39,9 @@ static status check_options(const struct train_restore_options *o, struct errmsg
                           SIZE_MAX_PX);
     if (!(o->coherence >= 0 && o->coherence <= 1e6f))
         return errmsg_set(e, STATUS_INVALID, "the weight of coherence must not be negative");
+    if (!(o->noise >= 0 && o->noise <= 255) || !(o->noise_share >= 0 && o->noise_share <= 1))
+        return errmsg_set(e, STATUS_INVALID,
+                          "noise of 0 to 255 grey levels, in a share of 0 to 1 of the groups");
     if (!(o->pair_share >= 0 && o->pair_share <= 1) ||
         !(o->pair_transfer >= 0 && o->pair_transfer <= 1))
         return errmsg_set(e, STATUS_INVALID, "shares of pairs must be 0 to 1");
@@ -153,10 +157,11 @@ static status alloc(struct restore *r)
     r->clean = mem_alloc(r->row);
     r->carrying = mem_alloc(r->row);
     r->delta = mem_alloc(r->row * sizeof *r->delta);
+    r->noise = mem_alloc(r->row * sizeof *r->noise);
     r->unfolded = mem_alloc(r->row * sizeof *r->unfolded);
-    r->kinds = r->mix.n + (r->pairs.n ? 1 : 0);
+    r->kinds = restore_noise_kind(r) + 1;
     bool all = r->group && r->crafted_of && r->crafted && r->clean && r->carrying && r->delta &&
-               r->unfolded;
+               r->noise && r->unfolded;
     return all ? STATUS_OK : STATUS_NOMEM;
 }
 
@@ -184,6 +189,7 @@ void train_restore_done(struct restore *r)
     mem_free(r->clean);
     mem_free(r->carrying);
     mem_free(r->delta);
+    mem_free(r->noise);
     mem_free(r->unfolded);
     pairs_done(&r->pairs);
     family_mix_done(&r->mix);

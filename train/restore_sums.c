@@ -10,7 +10,8 @@
 static void observe_group(struct restore *r, int g)
 {
     int k = r->opt->group;
-    struct restore_sum *sum = &r->sum[r->group[g].kind];
+    bool noisy = r->group[g].noise > 0;
+    struct restore_sum *sum = &r->sum[noisy ? restore_noise_kind(r) : r->group[g].kind];
     const float *target = r->target + (size_t)(g * k) * r->row;
     const float *predicted = r->predicted + (size_t)(g * k) * r->row;
     double delta = 0, rest = 0, alike = 0;
@@ -28,7 +29,7 @@ static void observe_group(struct restore *r, int g)
     sum->images += k;
     sum->delta += delta;
     sum->rest += rest;
-    if (r->group[g].shared && k > 1) {
+    if (r->group[g].shared && k > 1 && !noisy) {
         sum->shared += delta;
         sum->shared_rest += (alike - rest) / (k - 1); /* k images of it */
     }
@@ -56,7 +57,9 @@ int train_restore_families(const struct restore *r, struct train_restore_family 
         if (!s->images)
             continue;
         out[n++] = (struct train_restore_family){
-            .name = i < r->mix.n ? r->mix.entry[i].ops->is.name : "pairs",
+            .name = i < r->mix.n                 ? r->mix.entry[i].ops->is.name
+                    : i == restore_noise_kind(r) ? "noise"
+                                                 : "pairs",
             .images = s->images,
             .removed = s->delta > 0 ? 1 - s->rest / s->delta : NAN,
             .removed_coherent = s->shared > 0 ? 1 - s->shared_rest / s->shared : NAN,

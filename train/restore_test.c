@@ -100,6 +100,13 @@ static int make_data(void **state)
     return 0;
 }
 
+static void check_meta(const struct nn_file *f, const char *key, const char *want)
+{
+    const char *is = nn_file_meta(f, key);
+    if (!is || strcmp(is, want) != 0)
+        fail_msg("%s is %s, not %s", key, is ? is : "absent", want);
+}
+
 /* ---- inputs ---- */
 
 static void set_up(struct restore *r, const struct train_restore_options *o)
@@ -130,6 +137,7 @@ static void a_step_is_the_same_after_a_resume(void **state)
     struct train_restore_options o = with_pairs("x");
     o.families = "gradients:3,waves:1";
     o.pair_share = .2f;
+    o.noise = 10;
     struct restore whole, again;
     set_up(&whole, &o);
     int made = 0;
@@ -284,6 +292,82 @@ static void grey_images_stay_grey(void **state)
     train_restore_done(&r);
 }
 
+/* Noise is what a white image differs by, beyond the ends of the range, too, and what is to be said;
+   no two images of a group have the same, and a grey one has one for all channels. */
+static void noise_is_shown_and_to_be_said(void **state)
+{
+    (void)state;
+    struct train_restore_options o = options("x");
+    o.families = "none:1";
+    o.fit.batch = 4;
+    o.noise = 20;
+    o.noise_share = 1;
+    struct restore r;
+    uint8_t image[4 * ROW];
+    memset(image, 255, sizeof image);
+    image[ROW] = 254; /* no longer grey */
+    load_images(&r, &o, image);
+    assert_true(r.group[0].noise > 0 && r.group[0].noise < 20);
+    float noise[2][ROW], folded[ROW];
+    for (int k = 0; k < 2; k++) {
+        double square = 0;
+        for (int p = 0; p < ROW; p++) {
+            folded[p] = PURIFY_RESTORER_GREYS * r.target[(size_t)k * r.row + (size_t)p];
+            float is = (r.x[(size_t)k * r.row + (size_t)p] + 1) * 127.5f;
+            assert_true(fabsf(is - 255 - folded[p]) < (k == 1 && p == 0 ? 1.1f : 1e-3f));
+            square += (double)folded[p] * (double)folded[p];
+        }
+        double deviation = sqrt(square / ROW) / (double)r.group[0].noise;
+        assert_true(deviation > .85 && deviation < 1.15);
+        purify_restorer_unfold(folded, SIZE, SIZE, 3, noise[k]);
+    }
+    double product = 0, grey = 0;
+    for (int p = 0; p < ROW; p++) {
+        assert_true(noise[0][p] == noise[0][p - p % 3]);
+        product += (double)noise[0][p] * (double)noise[1][p];
+        grey += noise[1][p] == noise[1][p - p % 3] && p % 3;
+    }
+    double square = ROW * (double)r.group[0].noise * (double)r.group[0].noise;
+    assert_true(fabs(product) < .2 * square && grey < ROW / 50);
+    train_restore_done(&r);
+}
+
+/* A share of the groups, each with its own deviation; what is shown with noise is summed up apart. */
+static void noise_has_its_share(void **state)
+{
+    (void)state;
+    struct train_restore_options o = options("x");
+    o.families = "blocks:1";
+    o.noise = 8;
+    o.noise_share = .25f;
+    struct restore r;
+    set_up(&r, &o);
+    int noisy = 0;
+    float least = 8, most = 0;
+    for (int step = 0; step < 50; step++) {
+        load_step(&r, step);
+        for (int g = 0; g < 4; g++) {
+            float n = r.group[g].noise;
+            noisy += n > 0;
+            least = n > 0 ? fminf(least, n) : least;
+            most = fmaxf(most, n);
+        }
+    }
+    assert_in_range(noisy, 30, 70); /* of 200 */
+    assert_true(least < 1 && most > 7 && most <= 8);
+    train_restore_done(&r);
+    struct train_restore_result result = run_ok(o);
+    assert_int_equal(result.families, 2);
+    assert_string_equal(result.family[0].name, "blocks");
+    assert_string_equal(result.family[1].name, "noise");
+    assert_int_equal(result.family[0].images + result.family[1].images, 40 * 16);
+    AUTO(nn_file_close) struct nn_file *f = NULL;
+    assert_int_equal(nn_file_open(toy_path("x"), &f, NULL), STATUS_OK);
+    check_meta(f, "train.noise", "8");
+    check_meta(f, "train.noise_share", "0.25");
+    unlink(toy_path("x"));
+}
+
 /* Pairs: what is shown is the protected half; on other images it is what the halves differ by. */
 static void pairs_are_shown_as_they_are(void **state)
 {
@@ -419,13 +503,6 @@ static const struct train_restore_family *family(const struct train_restore_resu
             return &r->family[i];
     fail_msg("no figures of %s", name);
     return NULL;
-}
-
-static void check_meta(const struct nn_file *f, const char *key, const char *want)
-{
-    const char *is = nn_file_meta(f, key);
-    if (!is || strcmp(is, want) != 0)
-        fail_msg("%s is %s, not %s", key, is ? is : "absent", want);
 }
 
 static void squares_are_learned_and_the_file_says_how(void **state)
@@ -580,6 +657,9 @@ static void refusals(void **state)
     o = options("x");
     o.cfg.width[0] = 20;
     assert_int_equal(run_fails(o, "multiple of 32"), STATUS_INVALID);
+    o = options("x");
+    o.noise = -1;
+    assert_int_equal(run_fails(o, "noise of 0 to 255"), STATUS_INVALID);
     o = with_pairs("x");
     o.pair_share = 1.5f;
     assert_int_equal(run_fails(o, "0 to 1"), STATUS_INVALID);
@@ -633,6 +713,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(groups_carry_one_perturbation_in_8_bits),
         cmocka_unit_test(what_is_shown_is_rounded_and_clipped),
         cmocka_unit_test(grey_images_stay_grey),
+        cmocka_unit_test(noise_is_shown_and_to_be_said),
+        cmocka_unit_test(noise_has_its_share),
         cmocka_unit_test(pairs_are_shown_as_they_are),
         cmocka_unit_test(a_step_is_the_same_after_a_resume),
         cmocka_unit_test(the_loss_is_the_one_derived),

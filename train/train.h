@@ -526,6 +526,10 @@ status train_diffusion_sample(const struct train_sample_options *opt, struct err
  * the step and are not kept. With that family in its default share a step costs
  * about a seventh more in bf16, and less in f32.
  *
+ * To a share of the groups (noise_share) normal noise is added behind the rounding, of a deviation
+ * drawn anew from 0 to `noise`: this belongs to what the network is to say. Such a network also
+ * denoises (Zhang et al. 2017, "DnCNN-B", arXiv 1608.03981), which purifier `denoise` wants.
+ *
  * Pairs of images, clean and protected, take the families' place in a share of the groups: the
  * perturbation is what the two differ by. In a part of these (pair_transfer) one pair's is put on
  * other images, too, which are then a group; otherwise each image is a pair's own.
@@ -545,6 +549,8 @@ struct train_restore_options {
     const char *families;         /* NAME:SHARE[,NAME:SHARE...]; NULL: all, by their own shares */
     int group;                    /* K; with 1 nothing is alike, and coherence counts for nothing */
     float coherence;              /* >= 0 */
+    float noise;                  /* the largest deviation of added noise, grey levels; 0: none */
+    float noise_share;            /* of the groups, 0 to 1 */
     /* Trees with the same relative paths up to the extension, and the same sizes; or NULL. As they
        are: limit and downscale are of the other images alone. */
     const char *pairs_clean, *pairs_protected;
@@ -556,7 +562,7 @@ struct train_restore_options train_restore_default(void);
 /* How much of a family was taken away in the last window of the log (up to 100 steps), by the
    weights of its steps, before they were averaged. */
 struct train_restore_family {
-    const char *name; /* "pairs": of the pairs */
+    const char *name; /* "pairs": of the pairs; "noise": of all that was shown with noise */
     int64_t images;
     double removed; /* 1 - sum r^2 / sum (x - clean)^2; NAN where nothing was put on */
     /* The same of the part that is alike in a group, without bias: r^2 in the sum is the mean of

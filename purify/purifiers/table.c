@@ -7,6 +7,7 @@
     X(jcdp)                                                                                        \
     X(avatar)                                                                                      \
     X(restore)                                                                                     \
+    X(denoise)                                                                                     \
     X(grey)                                                                                        \
     X(depth)                                                                                       \
     X(jpeg)                                                                                        \
