@@ -267,6 +267,7 @@ install: all $(BUILD)/man/.made
 	install -m 644 models/*.safetensors $(DESTDIR)$(PREFIX)/share/relearnfs/models/
 	install -m 644 profiles/*.ini $(wildcard profiles/study.json) $(DESTDIR)$(PREFIX)/share/relearnfs/profiles/
 	install -m 644 matrices/*.ini $(DESTDIR)$(PREFIX)/share/relearnfs/matrices/
+	install -m 755 matrices/*.py $(DESTDIR)$(PREFIX)/share/relearnfs/matrices/
 	sed 's|@PREFIX@|$(PREFIX)|g' systemd/relearnfs@.service.in > $(DESTDIR)$(PREFIX)/lib/systemd/system/relearnfs@.service
 	for m in $(MAN) $(BUILD)/man/*.1; do s=$${m##*.}; install -d $(DESTDIR)$(PREFIX)/share/man/man$$s; \
 	    install -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$$s/; done

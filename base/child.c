@@ -55,7 +55,8 @@ bool child_ended(pid_t pid, int *out_code)
 
 void child_kill(pid_t pid)
 {
-    kill(pid, SIGKILL);
+    if (kill(-pid, SIGKILL) < 0) /* it leads none */
+        kill(pid, SIGKILL);
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
         ;
 }

@@ -28,7 +28,7 @@ status child_start(const struct child_options *o, pid_t *out_pid) MUST_USE;
 /* Whether it has ended; then *out_code is its exit status, or 128 and the signal, and pid is no
    longer its name. */
 bool child_ended(pid_t pid, int *out_code);
-/* SIGKILL, and waits for the end. */
+/* SIGKILL, also to the group that it leads (own_group), and waits for the end. */
 void child_kill(pid_t pid);
 
 #endif

@@ -99,7 +99,7 @@ static const char about[] =
     "Measures a table of experiments: what a victim learns of each protection behind each countermeasure.\n"
     "Each protection, countermeasure, victim and seed of a matrix file is a cell, whose figure is the\n"
     "accuracy on clean test images. relearn-matrix(5) says what the file looks like, and what DIR then\n"
-    "holds; table1, table2, table3, table5, table6 and pairs come with the program, after published tables.\n"
+    "holds; table1, table2, table3, table5, table6, pairs and torch come with the program.\n"
     "Cells that are measured are not measured again, and whatever ends it, the same command goes on. Several may\n"
     "run on one DIR, also on hosts that share it: they divide the cells. Exit status 1: a cell failed; the\n"
     "others are done, and the same command tries it again.";

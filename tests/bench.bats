@@ -302,19 +302,20 @@ INI
 
 @test "bench: the matrices that come with the source and the program can be read" {
     local m preset
-    [ "$(grep -l '^\[bench\]' "$BATS_TEST_DIRNAME"/study/*.ini | wc -l)" -eq 2 ]
-    for m in purifiers:91 small:120; do
+    [ "$(grep -l '^\[bench\]' "$BATS_TEST_DIRNAME"/study/*.ini | wc -l)" -eq 3 ]
+    for m in purifiers:91 small:120 columns:140; do
         run relearn bench --data "$DATA/data" --test "$DATA/test" --list "$BATS_TEST_DIRNAME/study/${m%:*}.ini"
         [ "$status" -eq 0 ]
         [ "${lines[-1]}" = "${m#*:} cells: 0 done, ${m#*:} open, 0 claimed, 0 failed" ]
     done
-    for m in table1:143 table2:77 table3:88 table5:18 table6:15 pairs:32; do
+    for m in table1:143 table2:77 table3:88 table5:18 table6:15 pairs:32; do # cells of one seed
         for preset in quick:1 paper:3; do
             run relearn bench --data "$DATA/data" --test "$DATA/test" --preset ${preset%:*} --list "${m%:*}"
             [ "$status" -eq 0 ]
             [ ${#lines[@]} -eq $((${m#*:} * ${preset#*:} + 1)) ]
         done
     done
+    relearn bench --data "$DATA/data" --test "$DATA/test" --list torch | grep -q '^18 cells: 0 done'
     cp "$DATA/toy.ini" "$DATA/table1" # a file of that name is meant first
     cd "$DATA"
     run relearn bench --list table1
@@ -396,4 +397,49 @@ INI
     run relearn bench -q --data "$DATA/data" --test "$DATA/test" m.ini
     [ "$status" -eq 2 ]
     [[ $output == *"m.ini:5: "*"iss-grey has no restore with a model"* ]]
+}
+
+@test "bench: a command of one's own is a victim like the others, and is broken off and gone on with like them" {
+    mkdir script && cat >script/victim.py <<'P'
+import json, os, sys, time
+option = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+images = [sum(n.endswith(".png") for _, _, f in os.walk(option[o]) for n in f) for o in ("--data", "--test")]
+if not os.path.exists(option["--out"] + "/half"):
+    open(option["--out"] + "/half", "w").close()
+    open("began", "w").close()
+    time.sleep(60)
+print("images:", *images)
+print(json.dumps({"test_accuracy": images[0] / 1000 + int(option["--seed"]) / 10, "train_accuracy": images[1] / 1000}))
+P
+    cat >script/own.ini <<'INI'
+[bench]
+images = 60
+protections = lsp
+countermeasures = none, grey
+victims = own, resnet8
+seeds = 2
+[train]
+epochs = 1
+[victim own]
+command = "python3" victim.py
+files = victim.py
+[protection lsp]
+patch = 4
+[countermeasure grey]
+profile = iss-grey
+INI
+    local run=(relearn bench -q -j 1 --data "$DATA/data" --test "$DATA/test" --out out script/own.ini)
+    "${run[@]}" --cells 'lsp none own 2' &
+    local pid=$! i
+    for ((i = 0; i < 600; i++)); do [ -e script/began ] && break; sleep 0.1; done
+    kill -9 "$pid"
+    wait "$pid" || true
+    "${run[@]}" --cells 'lsp none *' >table
+    grep -qx '| lsp | 26.0 |' table # 60 images, seed 2
+    [ "$(grep -c '^| lsp ' table)" -eq 2 ]
+    run "${run[@]}" --table --figure train
+    [[ $output == *"| lsp | 12.0 | - |"* ]]
+    [ -z "$(pgrep -f "script/victim.py.*$PWD" || true)" ]
+    echo '# more' >>script/victim.py
+    "${run[@]}" --list | grep -q '^4 cells: 1 done, 3 open' # resnet8's stays
 }

@@ -190,3 +190,22 @@ P
     run relearn profile new --set chain=restore,grey --set model=none x
     [ "$status" -eq 1 ] && [[ $output == *"models/none.safetensors"* ]]
 }
+
+@test "denoise adds noise of its deviation and subtracts what its network predicts, the same through a mount" {
+    restorer "$BATS_TEST_TMPDIR/eight.safetensors"
+    profile denoise model="$BATS_TEST_TMPDIR/eight.safetensors" noise=6
+    export XDG_CONFIG_HOME=$BATS_TEST_TMPDIR/config
+    relearn purify -q --profile denoise --cache "$BATS_TEST_TMPDIR/purified" "$DATA/images" "$BATS_TEST_TMPDIR/denoised"
+    "$PY" - "$DATA/images/rgb320x200.png" "$BATS_TEST_TMPDIR/denoised/rgb320x200.png" <<'P'
+import sys
+import numpy as np
+from PIL import Image
+before, after = (np.asarray(Image.open(f)).astype(int) for f in sys.argv[1:])
+inside = (before > 50) & (before < 205)
+noise = (after - before + 8)[inside]
+assert inside.sum() > 50000 and abs(noise.mean()) < .2 and 5.8 < noise.std() < 6.2, (noise.mean(), noise.std())
+P
+    cp -r "$DATA/images" "$s"
+    relearn mount --profile denoise --cache "$c" -o nosweep "$s" "$m"
+    diff -r "$BATS_TEST_TMPDIR/denoised" "$m"
+}

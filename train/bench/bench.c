@@ -116,6 +116,8 @@ static status open_all(const struct train_bench_options *opt, struct train_bench
         st = STATUS_NOMEM;
     if (!st)
         st = open_data(opt, b, e);
+    if (!st)
+        st = bench_victim_files(b, e);
     return st ? st : bench_plan(b, opt->cells, e);
 }
 

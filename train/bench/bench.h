@@ -92,6 +92,10 @@ status bench_tune_from(const struct matrix_member *by, char **out, struct errmsg
 status bench_tuned_profile(const struct matrix_member *by, const char *dir,
                            struct errmsg *e) MUST_USE;
 
+/* ---- victims.c ---- */
+/* Takes the digests of what victims' commands consist of. */
+status bench_victim_files(struct train_bench *b, struct errmsg *e) MUST_USE;
+
 /* ---- plan.c ---- */
 /* Makes trees and cells of the matrix. */
 status bench_plan(struct train_bench *b, const char *pattern, struct errmsg *e) MUST_USE;
@@ -107,7 +111,7 @@ status bench_dilute_open(const struct train_bench *b, int more, struct train_set
 
 /* ---- result.c ---- */
 struct bench_figures {
-    const char *train_json; /* what `relearn train --json` printed */
+    const char *train_json; /* what `relearn train --json` printed, or a victim's command */
     double seconds;
     bool resumed;
 };

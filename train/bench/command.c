@@ -7,7 +7,9 @@ void command_done(struct command *c)
 {
     for (int i = 0; i < c->n_owned; i++)
         mem_free(c->owned[i]);
+    mem_free(c->dir);
     c->n_owned = 0;
+    c->dir = NULL;
 }
 
 static void word(struct command *c, const char *text)
@@ -43,7 +45,7 @@ static void options(struct command *c, const struct matrix *m, const struct give
 static void begin(struct command *c, const struct train_bench *b, const char *name,
                   const char *more)
 {
-    *c = (struct command){.n = 0};
+    *c = (struct command){.program = b->program};
     word(c, b->program);
     word(c, name);
     if (more)
@@ -132,9 +134,42 @@ void command_tree(struct command *c, const struct train_bench *b, int tree)
     of[b->tree[tree].kind](c, b, tree);
 }
 
+/* What a training is of, and where its own things go. */
+static void folders_of(struct command *c, const struct train_bench *b,
+                       const struct bench_cell *cell)
+{
+    word(c, "--data");
+    own(c, bench_path(b, "trees", b->tree[cell->tree].id, ""));
+    word(c, "--test");
+    word(c, b->test);
+    word(c, "--out");
+    own(c, bench_path(b, "runs", cell->id, ""));
+}
+
+/* The shell parts the text into words, puts what follows behind them, and becomes the program, which so ends
+   with this process. */
+static void victim(struct command *c, const struct train_bench *b, const struct bench_cell *cell)
+{
+    *c = (struct command){.program = "/bin/sh", .dir = matrix_path(&b->matrix, ".")};
+    if (!c->dir)
+        c->st = STATUS_NOMEM;
+    word(c, "sh");
+    word(c, "-c");
+    own(c, mem_printf("exec %s \"$@\"", b->matrix.victim[cell->victim].command));
+    word(c, "sh");
+    folders_of(c, b, cell);
+    word(c, "--seed");
+    own(c, mem_printf("%llu", (unsigned long long)cell->seed));
+    threads(c, b);
+}
+
 void command_cell(struct command *c, const struct train_bench *b, const struct bench_cell *cell,
                   const struct given *given, bool resume)
 {
+    if (b->matrix.victim[cell->victim].command) {
+        victim(c, b, cell);
+        return;
+    }
     begin(c, b, "train", NULL);
     word(c, "--json");
     if (resume) { /* its options, and its number of threads, are in its folder */
@@ -144,11 +179,6 @@ void command_cell(struct command *c, const struct train_bench *b, const struct b
     }
     threads(c, b);
     word(c, "--force");
-    word(c, "--data");
-    own(c, bench_path(b, "trees", b->tree[cell->tree].id, ""));
-    word(c, "--test");
-    word(c, b->test);
-    word(c, "--out");
-    own(c, bench_path(b, "runs", cell->id, ""));
+    folders_of(c, b, cell);
     options(c, &b->matrix, given);
 }

@@ -25,21 +25,37 @@ static status spawn(const struct work *w, struct job *j, const struct command *c
 {
     AUTO(fd_close) int log = -1;
     AUTO(fd_close) int out = -1;
+    AUTO(fd_close) int dir = -1;
     struct stat sb;
     status st = open_file(w, j, "logs", ".log", O_APPEND, &log, e);
     if (!st && j->cell >= 0)
         st = open_file(w, j, "runs", ".out", O_TRUNC, &out, e);
+    if (!st && c->dir &&
+        (st = io_open(AT_FDCWD, c->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, &dir)))
+        errmsg_set(e, st, "cannot open %s: %s", c->dir, status_text(st));
     if (st)
         return st;
     j->log_from = fstat(log, &sb) == 0 ? sb.st_size : 0;
-    const struct child_options o = {.program = w->b->program,
+    const struct child_options o = {.program = c->program,
                                     .argv = c->argv,
-                                    .dir_fd = -1,
+                                    .dir_fd = dir,
                                     .out_fd = out >= 0 ? out : log,
                                     .err_fd = log,
                                     .own_group = true};
     st = child_start(&o, &j->pid);
-    return st ? errmsg_set(e, st, "cannot start %s", w->b->program) : STATUS_OK;
+    return st ? errmsg_set(e, st, "cannot start %s", c->program) : STATUS_OK;
+}
+
+/* A command finds its run's folder, with what it left there when it was ended. */
+static status start_command(struct work *w, struct job *j, const struct bench_cell *cell,
+                            struct command *c, struct errmsg *e)
+{
+    AUTO(mem_free) char *run = bench_path(w->b, "runs", cell->id, "");
+    j->resumed = bench_there(w->b, "runs", cell->id, "");
+    status st = run ? io_mkdirs(run, 0, e) : STATUS_NOMEM;
+    if (!st)
+        command_cell(c, w->b, cell, NULL, false);
+    return st;
 }
 
 /* A run that has not come to its first checkpoint is begun anew. */
@@ -47,6 +63,8 @@ static status start_cell(struct work *w, struct job *j, struct command *c, struc
 {
     const struct bench_cell *cell = &w->b->cell[j->cell];
     AUTO(mem_free) struct given *options = mem_alloc(sizeof *options);
+    if (w->b->matrix.victim[cell->victim].command)
+        return start_command(w, j, cell, c, e);
     status st = options ? bench_train_options(&w->b->matrix, cell, options, e) : STATUS_NOMEM;
     if (st)
         return st;
@@ -88,15 +106,12 @@ status job_start(struct work *w, struct job *j, struct errmsg *e)
 
 /* ---- the end ---- */
 
-/* The last line that a child wrote, without its "relearn: ". */
-static void last_line(const struct work *w, const struct job *j, int code, struct errmsg *e)
+/* The last line of a file from an offset on that is not blank, in text; "": there is none. */
+static const char *last_line(const char *path, off_t from, char text[SAID_MAX + 1])
 {
-    AUTO(mem_free) char *path = bench_path(w->b, "logs", job_id(w, j), ".log");
     AUTO(fd_close) int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    char text[SAID_MAX + 1] = "";
     size_t n = 0;
     struct stat sb;
-    off_t from = j->log_from;
     if (fd >= 0 && fstat(fd, &sb) == 0 && sb.st_size - from > SAID_MAX)
         from = sb.st_size - SAID_MAX;
     if (fd < 0 || io_pread(fd, text, SAID_MAX, from, &n))
@@ -105,17 +120,39 @@ static void last_line(const struct work *w, const struct job *j, int code, struc
         n--;
     text[n] = 0;
     const char *line = strrchr(text, '\n');
-    line = line ? line + 1 : text;
+    return line ? line + 1 : text;
+}
+
+/* What a child said last, without its "relearn: ". */
+static void said(const struct work *w, const struct job *j, int code, struct errmsg *e)
+{
+    AUTO(mem_free) char *path = bench_path(w->b, "logs", job_id(w, j), ".log");
+    char text[SAID_MAX + 1];
+    const char *line = last_line(path, j->log_from, text);
     line += strncmp(line, "relearn: ", 9) == 0 ? 9 : 0;
+    bool command = j->cell >= 0 && w->b->matrix.victim[w->b->cell[j->cell].victim].command;
+    const char *who = command ? "the command" : "relearn";
     if (*line)
         errmsg_set(e, STATUS_IO, "%s", line);
     else if (code > 128)
-        errmsg_set(e, STATUS_IO, "relearn was ended by signal %d", code - 128);
+        errmsg_set(e, STATUS_IO, "%s was ended by signal %d", who, code - 128);
     else
-        errmsg_set(e, STATUS_IO, "relearn ended with status %d and said nothing", code);
+        errmsg_set(e, STATUS_IO, "%s ended with status %d and said nothing", who, code);
 }
 
-static status end_cell(struct work *w, struct job *j, double seconds, struct errmsg *e)
+/* A victim's command may have printed more, before its figures. */
+static status end_command(const struct work *w, const struct job *j, double seconds,
+                          struct errmsg *e)
+{
+    const struct bench_cell *c = &w->b->cell[j->cell];
+    AUTO(mem_free) char *out = bench_path(w->b, "runs", c->id, ".out");
+    char text[SAID_MAX + 1];
+    const struct bench_figures f = {last_line(out, 0, text), seconds, j->resumed};
+    return bench_result_write(w->b, c, &f, e);
+}
+
+static status end_training(const struct work *w, const struct job *j, double seconds,
+                           struct errmsg *e)
 {
     const struct bench_cell *c = &w->b->cell[j->cell];
     AUTO(mem_free) char *out = bench_path(w->b, "runs", c->id, ".out");
@@ -123,8 +160,14 @@ static status end_cell(struct work *w, struct job *j, double seconds, struct err
     size_t len;
     status st = out ? io_read_file(out, PRINTED_MAX, &text, &len, e) : STATUS_NOMEM;
     const struct bench_figures f = {text, seconds, j->resumed};
-    if (!st)
-        st = bench_result_write(w->b, c, &f, e);
+    return st ? st : bench_result_write(w->b, c, &f, e);
+}
+
+static status end_cell(struct work *w, struct job *j, double seconds, struct errmsg *e)
+{
+    const struct bench_cell *c = &w->b->cell[j->cell];
+    status st = w->b->matrix.victim[c->victim].command ? end_command(w, j, seconds, e)
+                                                       : end_training(w, j, seconds, e);
     if (!st)
         bench_remove_aside(w->b, "results", c->id);
     if (!st)
@@ -146,7 +189,7 @@ status job_end(struct work *w, struct job *j, int code, struct errmsg *e)
     double seconds = (double)(time_mono_ns() - j->began_ns) / 1e9;
     j->pid = 0;
     if (code) {
-        last_line(w, j, code, e);
+        said(w, j, code, e);
         return STATUS_IO;
     }
     drop_empty_log(w, j);

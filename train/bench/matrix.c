@@ -70,7 +70,9 @@ static status resolve(struct matrix *m, const char *preset, struct errmsg *e)
         st = matrix_take_victims(m, e);
     if (!st)
         st = matrix_take_seeds(m, e);
-    return st ? st : matrix_members(m, e);
+    if (!st)
+        st = matrix_members(m, e);
+    return st ? st : matrix_check_victims(m, e);
 }
 
 status matrix_read(const char *path, const char *preset, struct matrix *out, struct errmsg *e)
@@ -102,6 +104,7 @@ void matrix_done(struct matrix *m)
         mem_free(m->lines[i].value);
     }
     mem_free(m->lines);
+    matrix_victims_done(m);
     members_free(m->protection, m->n_protections + m->n_more_protections);
     members_free(m->countermeasure, m->n_countermeasures);
     mem_free(m->path);

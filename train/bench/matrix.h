@@ -30,6 +30,15 @@ struct matrix_member {
     char tree_digest[DIGEST_HEX_LEN + 1]; /* known when the bench is open */
 };
 
+/* Who is trained: a network of ours, or a command that trains one. */
+struct matrix_victim {
+    char name[MATRIX_NAME_MAX];
+    char *command;   /* a program and its arguments, as a shell reads them; NULL: a network */
+    char *files;     /* what it consists of, paths parted by commas; NULL: not given */
+    int line;        /* of its command or of its files */
+    json_t *digests; /* {"path": SHA-256}, known when the bench is open */
+};
+
 /* Keys of [bench] and [preset NAME]. */
 enum matrix_key {
     MATRIX_DATA,
@@ -62,7 +71,7 @@ struct matrix {
     struct matrix_member *protection, *countermeasure;
     int n_protections, n_countermeasures;
     int n_more_protections; /* behind those of the list: they are only the source of others */
-    char victim[MATRIX_LIST_MAX][MATRIX_NAME_MAX];
+    struct matrix_victim victim[MATRIX_LIST_MAX];
     uint64_t seed[MATRIX_LIST_MAX];
     int n_victims, n_seeds;
 };
@@ -98,8 +107,13 @@ status matrix_names(const struct matrix *m, enum matrix_key key,
 
 /* ---- matrix_values.c ---- */
 status matrix_take_numbers(struct matrix *m, struct errmsg *e) MUST_USE;
-status matrix_take_victims(struct matrix *m, struct errmsg *e) MUST_USE;
 status matrix_take_seeds(struct matrix *m, struct errmsg *e) MUST_USE;
+
+/* ---- matrix_victims.c ---- */
+status matrix_take_victims(struct matrix *m, struct errmsg *e) MUST_USE;
+/* Whether commands are asked for nothing that only `relearn train` can do. When members are known. */
+status matrix_check_victims(const struct matrix *m, struct errmsg *e) MUST_USE;
+void matrix_victims_done(struct matrix *m);
 
 /* ---- matrix_members.c: protections and countermeasures ---- */
 status matrix_members(struct matrix *m, struct errmsg *e) MUST_USE;

@@ -51,7 +51,7 @@ static bool is_section(const struct matrix_line *l)
 {
     return strcmp(l->section, "bench") == 0 || strcmp(l->section, "train") == 0 ||
            matrix_section(l, "preset") || matrix_section(l, "protection") ||
-           matrix_section(l, "countermeasure");
+           matrix_section(l, "countermeasure") || matrix_section(l, "victim");
 }
 
 /* A list may go on in indented lines, with or without a comma before. */
@@ -91,7 +91,7 @@ static status take_line(void *arg, const struct ini_value *v, struct errmsg *why
     if (!is_section(l))
         return errmsg_set(why, STATUS_INVALID,
                           "there is no section [%.48s]; there are [bench], [train], [preset NAME], "
-                          "[protection NAME] and [countermeasure NAME]",
+                          "[protection NAME], [countermeasure NAME] and [victim NAME]",
                           v->section);
     if (strcmp(l->section, "bench") == 0 && matrix_key(l->key) == MATRIX_KEY_COUNT) {
         AUTO(buf_done) struct buf names = BUF_INIT(300);

@@ -43,7 +43,7 @@ static void sections_make_members(void **state)
     assert_int_equal(m.countermeasure[1].dilute, 0);
     assert_int_equal(m.countermeasure[2].dilute, 30);
     assert_int_equal(m.images, 40);
-    assert_string_equal(m.victim[0], "resnet8");
+    assert_string_equal(m.victim[0].name, "resnet8");
     assert_int_equal(m.n_seeds, 2);
     assert_int_equal(m.seed[1], 7);
     matrix_done(&m);
@@ -89,6 +89,23 @@ static void images_that_are_there_are_a_protection(void **state)
     matrix_done(&m);
 }
 
+static void a_victim_may_be_a_command(void **state)
+{
+    (void)state;
+    struct errmsg e = {""};
+    toy_good(read_text("[bench]\nprotections = clean\ncountermeasures = none\n"
+                       "victims = resnet8, mine\n[victim other]\ncommand = b\n"
+                       "[victim mine]\nfiles = a.py, b.py\ncommand = python3 a.py 'x y'\n",
+                       NULL, &e),
+             &e);
+    assert_int_equal(m.n_victims, 2);
+    assert_null(m.victim[0].command);
+    assert_string_equal(m.victim[1].name, "mine");
+    assert_string_equal(m.victim[1].command, "python3 a.py 'x y'");
+    assert_string_equal(m.victim[1].files, "a.py, b.py");
+    matrix_done(&m);
+}
+
 static void mistakes_name_their_line(void **state)
 {
     (void)state;
@@ -101,6 +118,16 @@ static void mistakes_name_their_line(void **state)
         {LISTS "[train]\nepoch = 3\n", NULL, "m.ini:6: training has no 'epoch'"},
         {LISTS "images = many\n", NULL, "m.ini:5: images must be a whole number"},
         {LISTS "victims = lenet\n", NULL, "m.ini:5: no network is called \"lenet\"; there are"},
+        {LISTS SECTIONS "[victim mine]\nfiles = a\n", NULL, "m.ini:13: victim mine has no command"},
+        {LISTS SECTIONS "[victim mine]\ncommand =\n", NULL, "m.ini:13: command: it is empty"},
+        {LISTS SECTIONS "[victim mine]\ncommand = a\nlr = 1\n", NULL,
+         "m.ini:14: a victim has no 'lr'; it has command, files"},
+        {LISTS SECTIONS "[victim resnet8]\ncommand = a\n", NULL,
+         "m.ini:13: resnet8 is a network of relearn train"},
+        {LISTS "victims = mine\n" SECTIONS "[victim mine]\ncommand = a\n", NULL,
+         "m.ini:10: recipe is an option of relearn train, and victim mine is a command"},
+        {LISTS "victims = mine\nsize = 8\n" SECTIONS "[victim mine]\ncommand = a\n", NULL,
+         "m.ini:15: victim mine is a command, which gets the images as they are"},
         {LISTS "seeds = one\n", NULL, "m.ini:5: 'one' is no seed"},
         {LISTS "seeds = 1\nseeds = 2\n", NULL, "m.ini:6: seeds is given twice"},
         {LISTS "images = 1\n  2\n", NULL, "m.ini:6: images is given twice"},
@@ -143,7 +170,8 @@ static void without_memory_nothing_is_left(void **state)
     (void)state;
     for (unsigned long n = 1;; n++) {
         struct errmsg e = {""};
-        static const char text[] = LISTS SECTIONS "[protection lsp]\non = strong\n";
+        static const char text[] =
+            LISTS SECTIONS "[protection lsp]\non = strong\n[victim mine]\ncommand = a\nfiles = b\n";
         toy_write("m.ini", text, strlen(text));
         fault_set(FAULT_MEM, n, 0, 0);
         status st = matrix_read(toy_path("m.ini"), NULL, &m, &e);
@@ -161,6 +189,7 @@ int main(void)
         cmocka_unit_test(sections_make_members),
         cmocka_unit_test(a_protection_may_be_on_another),
         cmocka_unit_test(images_that_are_there_are_a_protection),
+        cmocka_unit_test(a_victim_may_be_a_command),
         cmocka_unit_test(mistakes_name_their_line),
         cmocka_unit_test(without_memory_nothing_is_left),
     };

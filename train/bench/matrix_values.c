@@ -1,8 +1,6 @@
 /* Values of [bench] that are not just text. */
 #include "bench/matrix.h"
 
-#include "model.h"
-
 #include <string.h>
 
 static status take_number(const struct matrix *m, enum matrix_key key, uint64_t most, uint64_t *out,
@@ -38,21 +36,6 @@ status matrix_take_numbers(struct matrix *m, struct errmsg *e)
     m->images = (int)images;
     m->size = (int)size;
     m->channels = (int)channels;
-    return st;
-}
-
-status matrix_take_victims(struct matrix *m, struct errmsg *e)
-{
-    if (!m->set[MATRIX_VICTIMS]) {
-        snprintf(m->victim[0], sizeof m->victim[0], "%s", train_options_default().arch);
-        m->n_victims = 1;
-        return STATUS_OK;
-    }
-    status st = matrix_names(m, MATRIX_VICTIMS, m->victim, &m->n_victims, e);
-    for (int i = 0; i < m->n_victims && !st; i++)
-        if (!train_net_find(m->victim[i]))
-            st =
-                matrix_fail(m, m->set[MATRIX_VICTIMS]->line, train_net_unknown(m->victim[i], e), e);
     return st;
 }
 

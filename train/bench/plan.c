@@ -25,7 +25,7 @@ status bench_train_options(const struct matrix *m, const struct bench_cell *c, s
     if (!st && (st = given_check_recipe(out, &line, e)))
         return matrix_fail(m, line, st, e);
     if (!st)
-        st = put_text(out, "arch", "%s", m->victim[c->victim]);
+        st = put_text(out, "arch", "%s", m->victim[c->victim].name);
     if (!st)
         st = put_text(out, "seed", "%llu", (unsigned long long)c->seed);
     if (!st && m->size)
@@ -39,7 +39,7 @@ static bool is_chosen(const struct matrix *m, const struct bench_cell *c, const 
 {
     char text[4 * MATRIX_NAME_MAX];
     snprintf(text, sizeof text, "%s %s %s %llu", m->protection[c->protection].name,
-             m->countermeasure[c->countermeasure].name, m->victim[c->victim],
+             m->countermeasure[c->countermeasure].name, m->victim[c->victim].name,
              (unsigned long long)c->seed);
     return !pattern || fnmatch(pattern, text, 0) == 0;
 }
@@ -54,6 +54,14 @@ static json_t *train_json(const struct given *options, const struct plan_by *by)
     return j;
 }
 
+/* A command counts by its text and by what is in its files. */
+static json_t *victim_json(const struct matrix *m, const struct bench_cell *c)
+{
+    const struct matrix_victim *v = &m->victim[c->victim];
+    return json_pack("{s:s, s:O?, s:I}", "command", v->command, "files", v->digests, "seed",
+                     (json_int_t)c->seed);
+}
+
 static status add_cell(struct train_bench *b, struct bench_cell c, const struct plan_by *by,
                        const char *pattern, struct errmsg *e)
 {
@@ -61,10 +69,12 @@ static status add_cell(struct train_bench *b, struct bench_cell c, const struct 
     status st = options ? bench_train_options(&b->matrix, &c, options, e) : STATUS_NOMEM;
     if (st)
         return st;
+    bool command = b->matrix.victim[c.victim].command;
     c.chosen = is_chosen(&b->matrix, &c, pattern);
-    c.description = json_pack("{s:s, s:O, s:s, s:o}", "version", RELEARN_VERSION, "images",
-                              b->tree[c.tree].description, "test", b->test_digest, "train",
-                              train_json(options, by));
+    c.description =
+        json_pack("{s:s, s:O, s:s, s:o}", "version", RELEARN_VERSION, "images",
+                  b->tree[c.tree].description, "test", b->test_digest, command ? "victim" : "train",
+                  command ? victim_json(&b->matrix, &c) : train_json(options, by));
     if ((st = plan_name(c.description, c.id))) {
         json_decref(c.description);
         return st;

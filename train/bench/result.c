@@ -63,7 +63,7 @@ status train_bench_cell(const struct train_bench *b, int i, struct train_bench_c
     *out = (struct train_bench_cell){.protection = b->matrix.protection[c->protection].name,
                                      .countermeasure =
                                          b->matrix.countermeasure[c->countermeasure].name,
-                                     .victim = b->matrix.victim[c->victim],
+                                     .victim = b->matrix.victim[c->victim].name,
                                      .seed = c->seed,
                                      .figure = {NAN, NAN, NAN, NAN, NAN},
                                      .seconds = NAN,

@@ -41,7 +41,7 @@ static json_t *result_json(const struct train_bench *b, const struct bench_cell 
     struct tm tm;
     strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
     json_t *seconds = json_pack("{s:f}", "train", f->seconds);
-    json_t *figures = json_pack("{s:O, s:O, s:O, s:O, s:O}", "test_accuracy",
+    json_t *figures = json_pack("{s:O, s:O?, s:O?, s:O?, s:O?}", "test_accuracy",
                                 json_object_get(train, "test_accuracy"), "best_test_accuracy",
                                 json_object_get(train, "best_test_accuracy"), "best_epoch",
                                 json_object_get(train, "best_epoch"), "train_accuracy",
@@ -50,7 +50,7 @@ static json_t *result_json(const struct train_bench *b, const struct bench_cell 
     tree_figures(b, c->tree, seconds, figures);
     return json_pack("{s:s, s:s, s:s, s:I, s:O, s:o, s:o, s:o, s:b, s:s}", "protection",
                      m->protection[c->protection].name, "countermeasure",
-                     m->countermeasure[c->countermeasure].name, "victim", m->victim[c->victim],
+                     m->countermeasure[c->countermeasure].name, "victim", m->victim[c->victim].name,
                      "seed", (json_int_t)c->seed, "description", c->description, "figures", figures,
                      "seconds", seconds, "machine", machine_json(b->threads), "resumed", f->resumed,
                      "finished", when);
@@ -83,15 +83,26 @@ static status put_json(const struct train_bench *b, const char *folder, const ch
     return st;
 }
 
+static status check_figures(const struct train_bench *b, const struct bench_cell *c,
+                            const json_t *train, struct errmsg *e)
+{
+    const json_t *accuracy = json_object_get(train, "test_accuracy");
+    const char *who = b->matrix.victim[c->victim].command ? "the command" : "relearn train";
+    if (!json_is_number(accuracy))
+        return errmsg_set(e, STATUS_CORRUPT, "%s printed no {\"test_accuracy\": …} last", who);
+    double v = json_number_value(accuracy);
+    return v >= 0 && v <= 1 ? STATUS_OK
+                            : errmsg_set(e, STATUS_CORRUPT,
+                                         "%s printed a test accuracy of %g, not of 0 to 1", who, v);
+}
+
 status bench_result_write(const struct train_bench *b, const struct bench_cell *c,
                           const struct bench_figures *f, struct errmsg *e)
 {
     json_t *train = json_loads(f->train_json, 0, NULL);
-    if (!json_is_number(json_object_get(train, "test_accuracy"))) {
-        json_decref(train);
-        return errmsg_set(e, STATUS_CORRUPT, "relearn train printed no test accuracy");
-    }
-    status st = put_json(b, "results", c->id, result_json(b, c, f, train), e);
+    status st = check_figures(b, c, train, e);
+    if (!st)
+        st = put_json(b, "results", c->id, result_json(b, c, f, train), e);
     json_decref(train);
     AUTO(mem_free) char *failed = bench_path(b, "failed", c->id, ".json");
     if (!st && failed)

@@ -15,7 +15,7 @@ void table_csv(struct table *t)
         const struct group *g = &t->group[i];
         if (!g->n)
             continue;
-        table_put(t, "%s,%s,%s,%d,%d", m->victim[g->victim], m->protection[g->protection].name,
+        table_put(t, "%s,%s,%s,%d,%d", m->victim[g->victim].name, m->protection[g->protection].name,
                   m->countermeasure[g->countermeasure].name, g->n, g->done);
         for (int f = 0; f < TRAIN_BENCH_FIGURE_COUNT; f++) {
             table_put(t, isnan(g->mean[f]) ? "," : ",%.6g", g->mean[f]);
@@ -78,7 +78,7 @@ status table_json(struct table *t, struct errmsg *e)
         const struct group *g = &t->group[i];
         if (!g->n)
             continue;
-        json_t *j = json_pack("{s:s, s:s, s:s, s:o, s:i, s:i}", "victim", m->victim[g->victim],
+        json_t *j = json_pack("{s:s, s:s, s:s, s:o, s:i, s:i}", "victim", m->victim[g->victim].name,
                               "protection", m->protection[g->protection].name, "countermeasure",
                               m->countermeasure[g->countermeasure].name, "profile",
                               profile_json(t, g->countermeasure), "cells", g->n, "done", g->done);

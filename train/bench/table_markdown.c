@@ -44,7 +44,7 @@ static bool wanted(const struct table *t, int p, int c, int v)
 static void markdown_victim(struct table *t, int v, enum train_bench_figure f)
 {
     const struct matrix *m = &t->b->matrix;
-    table_put(t, "%s: %s\n\n| |", m->victim[v], captions[f]);
+    table_put(t, "%s: %s\n\n| |", m->victim[v].name, captions[f]);
     for (int c = 0; c < m->n_countermeasures; c++)
         if (wanted(t, -1, c, v))
             table_put(t, " %s |", m->countermeasure[c].name);

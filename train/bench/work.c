@@ -53,7 +53,7 @@ static void stop_children(struct work *w)
 {
     for (struct job *j = w->job; j < w->job + WORK_JOBS_MAX; j++)
         if (j->used)
-            kill(j->pid, SIGTERM);
+            kill(-j->pid, SIGTERM); /* each leads a group of its own */
     for (int ms = 0; ms < STOPPING_MS && work_running(w); ms += TURN_MS) {
         work_collect(w);
         sleep_ms(TURN_MS);

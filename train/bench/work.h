@@ -35,6 +35,8 @@ struct work {
 
 /* ---- command.c: what a child is told ---- */
 struct command {
+    const char *program; /* a path */
+    char *dir;           /* where it runs; NULL: here */
     const char *argv[WORK_ARGS_MAX + 1];
     int n;
     char *owned[WORK_ARGS_MAX];
@@ -44,7 +46,8 @@ struct command {
 void command_done(struct command *c);
 /* relearn protect, restore train or purify, into the tree's place aside. */
 void command_tree(struct command *c, const struct train_bench *b, int tree);
-/* relearn train; resume: goes on with the cell's run. */
+/* relearn train; resume: goes on with the cell's run. Of a victim with a command: that, with --data,
+   --test, --out, --seed and --threads behind it, where the matrix is. */
 void command_cell(struct command *c, const struct train_bench *b, const struct bench_cell *cell,
                   const struct given *options, bool resume);
 

@@ -6,7 +6,7 @@
 void work_cell_name(const struct train_bench *b, const struct bench_cell *c, char out[256])
 {
     snprintf(out, 256, "%s %s %s %llu", b->matrix.protection[c->protection].name,
-             b->matrix.countermeasure[c->countermeasure].name, b->matrix.victim[c->victim],
+             b->matrix.countermeasure[c->countermeasure].name, b->matrix.victim[c->victim].name,
              (unsigned long long)c->seed);
 }
 
