@@ -1,0 +1,74 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "protect/fixture.h"
+
+enum { SIDE = 8, CLASSES = 3, EACH = 9, N = CLASSES * EACH };
+static const int size[1][2] = {{SIDE, SIDE}};
+
+/* Images that say nothing about their class: only the perturbation can lower the error. */
+static int make_data(void **state)
+{
+    if (toy_setup(state))
+        return -1;
+    noise_tree("src", CLASSES, EACH, size, 1, 1);
+    return 0;
+}
+
+static struct train_protect_options remn(const char *dst)
+{
+    struct train_protect_options o = options("remn", "src", dst);
+    set(&o, "surrogate", "resnet8");
+    set(&o, "batch", "8"); /* does not divide 27 */
+    set(&o, "rounds", "80");
+    set(&o, "steps", "10");
+    set(&o, "draws", "2");
+    set(&o, "ascent", "3");
+    o.eps = 32;
+    o.threads = 1;
+    return o;
+}
+
+/* As sem_test: what makes the surrogate right is the perturbation. */
+static void its_noise_leads_the_surrogate(void **state)
+{
+    (void)state;
+    struct train_protect_options o = remn("weak");
+    o.eps = .01;
+    struct train_protect_result r = protect_ok(remn("remn")), weak = protect_ok(o);
+    /* How many of the 27 are wrong depends a little on how a CPU's kernels round. */
+    if (!(r.surrogate_error <= .2 && weak.surrogate_error >= .25 &&
+          r.surrogate_error <= weak.surrogate_error / 2))
+        fail_msg("error %g, and %g without noise", r.surrogate_error, weak.surrogate_error);
+    assert_int_equal(r.rounds, 80);
+    assert_true(record_number("remn", "ascent") == 3);
+}
+
+static void it_is_bounded_and_each_image_has_its_own(void **state)
+{
+    (void)state;
+    assert_bounded("remn.perturbation.safetensors", N, SIDE, 32);
+}
+
+static void it_repeats_itself(void **state)
+{
+    (void)state;
+    protect_ok(remn("again"));
+    toy_assert_same_file(toy_path("remn.perturbation.safetensors"),
+                         toy_path("again.perturbation.safetensors"));
+    toy_assert_same_file(toy_path("remn/protection.json"), toy_path("again/protection.json"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(its_noise_leads_the_surrogate),
+        cmocka_unit_test(it_is_bounded_and_each_image_has_its_own),
+        cmocka_unit_test(it_repeats_itself),
+    };
+    return cmocka_run_group_tests_name("remn", tests, make_data, toy_teardown);
+}
