@@ -27,18 +27,18 @@ static const double weight_variance = 1.76, bias_variance = .18, ridge = 1e-4;
 static const size_t memory_max = (size_t)2 << 30; /* 50,000 images of CIFAR-10 take 0.6 GB */
 
 struct ntga_param {
-    int block, held, layers, steps;
+    int block, held_out, layers, steps;
     double time;
 };
 static const struct param params[] = {
-    {"block", PARAM_INT, offsetof(struct ntga_param, block), .lo = 1, .hi = 1 << 14,
-     .standard = "512", .about = "images that are protected together"},
-    {"held", PARAM_INT, offsetof(struct ntga_param, held), .lo = 1, .hi = 1 << 20,
+    {"block", PARAM_INT, offsetof(struct ntga_param, block), .lo = 1, .hi = 4096, .standard = "512",
+     .about = "images that are protected together"},
+    {"held_out", PARAM_INT, offsetof(struct ntga_param, held_out), .lo = 1, .hi = 1 << 20,
      .standard = "10000", .about = "images held out whose loss rises; memory and time go by them"},
     {"layers", PARAM_INT, offsetof(struct ntga_param, layers), .lo = 1, .hi = NTK_LAYERS_MAX,
      .standard = "5", .about = "of the network"},
-    {"time", PARAM_DOUBLE, offsetof(struct ntga_param, time), .lo = 0, .hi = 100000,
-     .standard = "64", .about = "for which it is trained at rate 1"},
+    {"time", PARAM_DOUBLE, offsetof(struct ntga_param, time), .lo = 0, .hi = 4096, .standard = "64",
+     .about = "for which it is trained at rate 1"},
     {"steps", PARAM_INT, offsetof(struct ntga_param, steps), .lo = 1, .hi = 1000, .standard = "1",
      .about = "of ascent, as released; published: 10, at ten times the cost"},
 };
@@ -69,7 +69,7 @@ static status open_network(struct protect_job *j, struct ntga *m, struct errmsg 
     int n = j->info.samples;
     /* A set has two images or more. */
     m->block = param->block < n / 2 ? param->block : n / 2;
-    m->held = param->held < n - m->block ? param->held : n - m->block;
+    m->held = param->held_out < n - m->block ? param->held_out : n - m->block;
     m->row = (size_t)j->info.width * (size_t)j->info.height * (size_t)j->info.channels;
     const struct ntk_images_options o = {.kernel = {param->layers, weight_variance, bias_variance},
                                          .n = m->block,
@@ -177,11 +177,11 @@ static void describe(const struct protect_job *j, json_t *out)
 {
     const struct ntga *m = j->state;
     json_object_set_new(out, "block", json_integer(m->block));
-    json_object_set_new(out, "held", json_integer(m->held));
-    json_object_set_new(out, "held_loss_clean", json_real(m->before.loss));
-    json_object_set_new(out, "held_loss", json_real(m->after.loss));
-    json_object_set_new(out, "held_error_clean", json_real(m->before.error));
-    json_object_set_new(out, "held_error", json_real(m->after.error));
+    json_object_set_new(out, "held_out", json_integer(m->held));
+    json_object_set_new(out, "held_out_loss_clean", json_real(m->before.loss));
+    json_object_set_new(out, "held_out_loss", json_real(m->after.loss));
+    json_object_set_new(out, "held_out_error_clean", json_real(m->before.error));
+    json_object_set_new(out, "held_out_error", json_real(m->after.error));
 }
 
 static void done(struct protect_job *j)

@@ -14,9 +14,9 @@
 
 #include "stream.h"
 
-static const struct param params[] = {
-    ROBUST_ROWS("of crop and adversary in a step; each costs ascent + 1 evaluations",
-                "of an adversary; with steps and draws it multiplies the cost")};
+static const struct param params[] = {ROBUST_ROWS(
+    "of crop and adversary in a step of descent",
+    "of an adversary; learning one batch takes steps * draws * (ascent + 1) evaluations")};
 
 static status disturb(const struct protect_job *j, struct robust *m, uint64_t number, uint64_t draw)
 {
