@@ -190,4 +190,27 @@ __attribute__((unused)) static double learned(const char *from, const char *test
     return r.test_accuracy;
 }
 
+/* Images of `src` are protected, and whichever allocation fails, of which every n-th is tried, nothing
+   is left. */
+__attribute__((unused)) static void assert_short_memory(struct train_protect_options o,
+                                                        const char *src, unsigned long every)
+{
+    bool failed = true;
+    unsigned long n = 1;
+    for (; failed; n += every) {
+        o.src_dir = toy_path(src); /* the names are good for 64 calls */
+        o.dst_dir = toy_path("short/out");
+        struct train_protect_result r;
+        struct errmsg e = {""};
+        fault_set(FAULT_MEM, n, 0, 0);
+        status st = train_protect(&o, &r, &e);
+        fault_clear();
+        failed = st != STATUS_OK;
+        if (failed && (st != STATUS_NOMEM || toy_there("short")))
+            fail_msg("allocation %lu: %s, %s", n, status_text(st), e.text);
+    }
+    assert_in_range(n, 100, 20000);
+    assert_true(toy_there("short/out/protection.json"));
+}
+
 #endif

@@ -118,27 +118,11 @@ static void what_it_cannot_do_is_refused(void **state)
     assert_false(toy_there("none"));
 }
 
-/* Whichever allocation fails. */
 static void short_memory_leaves_nothing(void **state)
 {
     (void)state;
     struct train_protect_options o = ntga("short/out");
-    bool failed = true;
-    unsigned long n = 1;
-    for (; failed; n += 3) {
-        o.src_dir = toy_path("src"); /* the names are good for 64 calls */
-        o.dst_dir = toy_path("short/out");
-        struct train_protect_result r;
-        struct errmsg e = {""};
-        fault_set(FAULT_MEM, n, 0, 0);
-        status st = train_protect(&o, &r, &e);
-        fault_clear();
-        failed = st != STATUS_OK;
-        if (failed && (st != STATUS_NOMEM || toy_there("short")))
-            fail_msg("allocation %lu: %s, %s", n, status_text(st), e.text);
-    }
-    assert_in_range(n, 100, 20000);
-    assert_true(toy_there("short/out/protection.json"));
+    assert_short_memory(o, "src", 3);
 }
 
 int main(void)

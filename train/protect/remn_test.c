@@ -81,6 +81,31 @@ static void it_repeats_itself(void **state)
     toy_assert_same_file(toy_path("remn/protection.json"), toy_path("again/protection.json"));
 }
 
+static void what_it_cannot_do_is_refused(void **state)
+{
+    (void)state;
+    static const char *const wrong[][3] = {{"surrogate", "lenet", "resnet8"},
+                                           {"draws", "0", "from 1"},
+                                           {"ascent", "no", "from 1"},
+                                           {"radius", "256", "from 0 to 255"},
+                                           {"stop_error", ".1", "there are surrogate"}};
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        struct train_protect_options o = remn("none");
+        set(&o, wrong[i][0], wrong[i][1]);
+        protect_fails(o, wrong[i][2]);
+        assert_false(toy_there("none"));
+    }
+}
+
+static void short_memory_leaves_nothing(void **state)
+{
+    (void)state;
+    struct train_protect_options o = remn("short/out");
+    set(&o, "rounds", "1");
+    set(&o, "steps", "1");
+    assert_short_memory(o, "src", 7);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -88,6 +113,8 @@ int main(void)
         cmocka_unit_test(it_is_bounded_and_each_image_has_its_own),
         cmocka_unit_test(networks_learn_less_from_it_trained_either_way),
         cmocka_unit_test(it_repeats_itself),
+        cmocka_unit_test(what_it_cannot_do_is_refused),
+        cmocka_unit_test(short_memory_leaves_nothing),
     };
     return cmocka_run_group_tests_name("remn", tests, make_data, toy_teardown);
 }
