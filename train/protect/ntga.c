@@ -1,17 +1,18 @@
 /*
  * NTGA, neural tangent generalization attack (Yuan and Wu, "Neural Tangent Generalization Attacks",
  * ICML 2021): every image moves up the loss, on images held out, of a network of infinite width that
- * learned from a block of them. The network is the fully connected one of its authors, 5 layers of erf
- * with variances 1.76 of weights and .18 of biases, trained until time 64 (ntk.h, ntk_flow.h).
+ * learned from a block of them. The network is the fully connected one of the authors' code, 5 layers of
+ * erf with variances 1.76 of weights and .18 of biases, trained until time 64 (ntk.h, ntk_flow.h). Their
+ * convolutional one is not here.
  *
  * One signed step of eps. The paper has ten of 1.1 eps/10; the authors' code begins each of these from
- * the images as they are, with all of eps, so that what it makes are the images after one
- * (steps = 1, as here by default; --steps 10 is the paper's).
+ * the images as they are, with all of eps, so that what it makes are the images after one (--steps 1,
+ * the default; --steps 10 is the paper's).
  *
- * Its authors set 10,000 images aside, which stay unprotected, and leave out the rest of 512. Here, in an
- * order that the seed decides, those held out for a block are the next ones after it, so that
- * all images are protected; the last block takes in some of the one before. Of few images a block is
- * a half.
+ * The authors set 10,000 images aside, which stay unprotected, and leave out those that do not fill a
+ * block. Here, in an order that the seed decides, the images held out for a block are the next ones
+ * after it, so that all are protected, and the last block takes in some of the one before. Of few
+ * images a block is a half.
  */
 #include "protect/floats.h"
 #include "protect/ntk_images.h"
@@ -24,7 +25,6 @@
 #include <string.h>
 
 static const double weight_variance = 1.76, bias_variance = .18, ridge = 1e-4;
-static const size_t memory_max = (size_t)2 << 30; /* 50,000 images of CIFAR-10 take 0.6 GB */
 
 struct ntga_param {
     int block, held_out, layers, steps;
@@ -86,7 +86,7 @@ static status open_network(struct protect_job *j, struct ntga *m, struct errmsg 
         return STATUS_NOMEM;
     shuffle(j, m->order);
     status st = ntk_images_new(&o, &m->network, e);
-    return st ? st : floats_init(&m->delta, (size_t)n * m->row, memory_max, folder, e);
+    return st ? st : floats_init(&m->delta, (size_t)n * m->row, FLOATS_MEMORY, folder, e);
 }
 
 /* The block from `at` of the order on, and those held out for it. */
