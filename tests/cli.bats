@@ -303,7 +303,7 @@ train --data @/tree --out x --arch lenet|resnet18, resnet20
 train --data @/tree --out x --recipe prayer|standard, staged
 train --data @/tree --out x --precision f8|f32 or bf16
 eval --data @/tree --weights @/run/weights.safetensors --arch lenet|resnet18, resnet20
-protect --method magic @/tree x|lsp, emn-class, emn, sem, ops, ar, cuda, pil, tap, hypo, aap, aue, apply
+protect --method magic @/tree x|lsp, emn-class, emn, sem, remn, ops, ar, cuda, pil, tap, hypo, aap, aue, ntga, apply
 protect --method emn-class --surrogate lenet @/tree x|resnet18, resnet20
 protect --method lsp --quantise up @/tree x|round, truncate or positive-half
 protect --method lsp --patch 4 --classes cow @/tree x|it has cat, dog

@@ -164,4 +164,53 @@ __attribute__((unused)) static double record_number(const char *dir, const char 
     return n;
 }
 
+/* Accuracy on the images of `test` of a small network that learned from those of `from`: 15 a step, six
+   times. */
+__attribute__((unused)) static double learned(const char *from, const char *test,
+                                              const char *recipe)
+{
+    struct train_options o = train_options_default();
+    struct train_result r;
+    struct errmsg e = {""};
+    char run[128];
+    snprintf(run, sizeof run, "run-%s-%s", from, recipe);
+    o.data_dir = toy_path(from);
+    o.test_dir = toy_path(test);
+    o.out_dir = toy_path(run);
+    o.arch = "resnet8";
+    o.recipe = recipe;
+    o.epochs = 6;
+    o.batch = 15;
+    o.lr = .05f;
+    o.pad = o.test_every = 0;
+    o.flip = false;
+    o.threads = 1;
+    o.quiet = true;
+    toy_good(train_run(&o, &r, &e), &e);
+    return r.test_accuracy;
+}
+
+/* Images of `src` are protected, and whichever allocation fails, of which every n-th is tried, nothing
+   is left. */
+__attribute__((unused)) static void assert_short_memory(struct train_protect_options o,
+                                                        const char *src, unsigned long every)
+{
+    bool failed = true;
+    unsigned long n = 1;
+    for (; failed; n += every) {
+        o.src_dir = toy_path(src); /* the names are good for 64 calls */
+        o.dst_dir = toy_path("short/out");
+        struct train_protect_result r;
+        struct errmsg e = {""};
+        fault_set(FAULT_MEM, n, 0, 0);
+        status st = train_protect(&o, &r, &e);
+        fault_clear();
+        failed = st != STATUS_OK;
+        if (failed && (st != STATUS_NOMEM || toy_there("short")))
+            fail_msg("allocation %lu: %s, %s", n, status_text(st), e.text);
+    }
+    assert_in_range(n, 100, 20000);
+    assert_true(toy_there("short/out/protection.json"));
+}
+
 #endif

@@ -8,6 +8,9 @@
  */
 #include "base/base.h"
 
+/* What methods leave in memory: 50,000 perturbations of CIFAR-10 take 0.6 GB. */
+#define FLOATS_MEMORY ((size_t)2 << 30)
+
 struct floats {
     float *v;
     size_t bytes;

@@ -61,7 +61,8 @@ struct protect_method {
 /* Every protection, in the order of --list: one row here, one file that defines protect_NAME. */
 #define PROTECT_METHODS(X)                                                                         \
     X(lsp)                                                                                         \
-    X(emn_class) X(emn) X(sem) X(ops) X(ar) X(cuda) X(pil) X(tap) X(hypo) X(aap) X(aue) X(apply)
+    X(emn_class)                                                                                   \
+    X(emn) X(sem) X(remn) X(ops) X(ar) X(cuda) X(pil) X(tap) X(hypo) X(aap) X(aue) X(ntga) X(apply)
 #define PROTECT_DECLARE(name) extern const struct protect_method protect_##name;
 PROTECT_METHODS(PROTECT_DECLARE)
 #undef PROTECT_DECLARE

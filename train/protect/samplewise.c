@@ -1,7 +1,5 @@
 #include "protect/samplewise.h"
 
-static const size_t memory_max = (size_t)2 << 30; /* 50,000 images of CIFAR-10 take 0.6 GB */
-
 float *samplewise_delta(const struct samplewise *m, int sample)
 {
     return m->delta.v + (size_t)sample * m->surrogate->row;
@@ -27,7 +25,7 @@ status samplewise_init(const struct protect_job *j, const struct surrogate_param
         return STATUS_NOMEM;
     for (int i = 0; i < j->info.samples; i++)
         m->sample[i] = i;
-    return floats_init(&m->delta, n * m->surrogate->row, memory_max, folder, e);
+    return floats_init(&m->delta, n * m->surrogate->row, FLOATS_MEMORY, folder, e);
 }
 
 void samplewise_done(struct samplewise *m)

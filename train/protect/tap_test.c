@@ -115,29 +115,13 @@ static void an_unknown_surrogate_is_refused(void **state)
     protect_fails(o, "resnet8");
 }
 
-/* Whichever allocation fails (every seventh is tried). */
 static void short_memory_leaves_nothing(void **state)
 {
     (void)state;
     struct train_protect_options o = tap("short/out", "2");
     set(&o, "epochs", "1");
     set(&o, "steps", "1");
-    bool failed = true;
-    unsigned long n = 1;
-    for (; failed; n += 7) {
-        o.src_dir = toy_path("src"); /* the names are good for 64 calls */
-        o.dst_dir = toy_path("short/out");
-        struct train_protect_result r;
-        struct errmsg e = {""};
-        fault_set(FAULT_MEM, n, 0, 0);
-        status st = train_protect(&o, &r, &e);
-        fault_clear();
-        failed = st != STATUS_OK;
-        if (failed && (st != STATUS_NOMEM || toy_there("short")))
-            fail_msg("allocation %lu: %s, %s", n, status_text(st), e.text);
-    }
-    assert_in_range(n, 200, 20000);
-    assert_true(toy_there("short/out/protection.json"));
+    assert_short_memory(o, "src", 7);
 }
 
 int main(void)

@@ -7,8 +7,6 @@
 
 #include <string.h>
 
-static const size_t memory_max = (size_t)2 << 30; /* 50,000 images of CIFAR-10 take 0.6 GB */
-
 /* Images at .. at+n-1 and the labels wanted; rows past n are zero with label -1. */
 static status load(const struct protect_job *j, struct targeted *t, int at, int n, struct errmsg *e)
 {
@@ -139,7 +137,7 @@ status targeted_descend(struct protect_job *j, struct targeted *t, struct errmsg
     for (int r = 0; r < restarts && !st; r++) {
         struct targeted_found found;
         if (!t->made.v)
-            st = floats_init(&t->made, (size_t)j->info.samples * t->row, memory_max, folder, e);
+            st = floats_init(&t->made, (size_t)j->info.samples * t->row, FLOATS_MEMORY, folder, e);
         if (!st)
             st = craft(j, t, r, e);
         if (!st)

@@ -1,4 +1,4 @@
-#include "protect/sem.h"
+#include "protect/robust.h"
 
 #include "clamp.h"
 
@@ -9,8 +9,8 @@
 enum { BORDER_PART = 8 };
 
 /* A shift is kept for each row. */
-void sem_move(const struct protect_job *j, struct sem *m, uint64_t number, uint64_t draw,
-              float *out)
+void robust_move(const struct protect_job *j, struct robust *m, uint64_t number, uint64_t draw,
+                 float *out)
 {
     const struct surrogate *s = m->of.surrogate;
     int side = m->of.frame.width < m->of.frame.height ? m->of.frame.width : m->of.frame.height;
@@ -25,20 +25,17 @@ void sem_move(const struct protect_job *j, struct sem *m, uint64_t number, uint6
     }
 }
 
-/* Adds the gradient of one draw to m->sum. */
-static status add_draw(const struct protect_job *j, struct sem *m, uint64_t number, uint64_t draw)
+/* Adds the gradient of one draw to m->sum: that at the disturbed images, as if the disturbance did not
+   depend on them. */
+static status add_draw(const struct protect_job *j, struct robust *m, uint64_t number,
+                       uint64_t draw)
 {
-    const struct sem_param *param = j->param;
     const struct surrogate *s = m->of.surrogate;
-    size_t n = (size_t)s->batch * s->row;
-    const struct nn_rng r = stream(j->opt->seed, STREAM_NOISE, number);
-    float far = (float)(param->radius / 255);
     const float *grad;
-    sem_move(j, m, number, draw, s->x);
-    for (size_t p = 0; p < n; p++)
-        s->x[p] = clamp(s->x[p] + stream_uniform(r, draw * n + p, -far, far), 0, 1);
-    surrogate_scale(s, s->x, n);
-    status st = train_attack_gradient(s->attack, s->x, s->label, &grad);
+    robust_move(j, m, number, draw, s->x);
+    status st = m->disturb(j, m, number, draw);
+    if (!st)
+        st = train_attack_gradient(s->attack, s->x, s->label, &grad);
     for (int i = 0; i < s->batch && !st; i++) {
         size_t to = (size_t)i * s->row;
         shift_gradient(m->shift[i], m->of.frame, grad + to, m->spare);
@@ -50,9 +47,9 @@ static status add_draw(const struct protect_job *j, struct sem *m, uint64_t numb
     return st;
 }
 
-status sem_make_noise(const struct protect_job *j, struct sem *m, uint64_t number)
+status robust_make_noise(const struct protect_job *j, struct robust *m, uint64_t number)
 {
-    const struct sem_param *param = j->param;
+    const struct robust_param *param = j->param;
     size_t n = (size_t)m->of.surrogate->batch * m->of.surrogate->row;
     float eps = (float)(j->eps / 255), far = eps / 5;
     const struct nn_rng r = stream(j->opt->seed, STREAM_START, number);
