@@ -49,6 +49,28 @@ static json_t *delta_json(const struct train_audit_delta *d)
     return j;
 }
 
+/* null: a verdict that is not "protected" has none. */
+static json_t *family_json(const struct train_audit_family *f)
+{
+    if (f->kin == TRAIN_AUDIT_KIN_NONE)
+        return json_null();
+    bool told = f->kin == TRAIN_AUDIT_KIN_TOLD;
+    json_t *j = json_object(), *votes = json_array();
+    json_object_set_new(j, "answer", json_string(train_audit_kins[f->kin]));
+    json_object_set_new(j, "family", told ? json_string(f->vote[0].told) : json_null());
+    json_object_set_new(j, "like",
+                        told && f->vote[0].like ? json_string(f->vote[0].like) : json_null());
+    json_object_set_new(j, "confidence", json_real(f->share));
+    json_object_set_new(j, "sure_from", json_real(TRAIN_AUDIT_KIN_SURE));
+    json_object_set_new(j, "groups", json_integer(f->groups));
+    json_object_set_new(j, "images_each", json_integer(f->images));
+    for (int i = 0; i < f->n; i++)
+        json_array_append_new(
+            votes, json_pack("{s:s?, s:f}", "family", f->vote[i].told, "share", f->vote[i].share));
+    json_object_set_new(j, "votes", votes);
+    return j;
+}
+
 static void print_json(const struct train_audit_result *r, const struct train_battery_result *b)
 {
     json_t *all = json_object(), *signs = json_object();
@@ -68,6 +90,7 @@ static void print_json(const struct train_audit_result *r, const struct train_ba
         json_object_set_new(all, "verdict_by", json_string(r->by_delta ? "delta" : "signs"));
         json_object_set_new(all, "delta", delta_json(&r->delta));
     }
+    json_object_set_new(all, "family", family_json(&r->family));
     if (b)
         json_object_set_new(all, "battery", battery_json(b));
     cli_print_json(all);
@@ -88,6 +111,41 @@ static void print_reason(const struct train_audit_result *r)
         printf("  The class is read from %s, better than is usual, but pictures that are\n"
                "  all alike within a class can look so, too.\n",
                is_read_from[r->strongest]);
+}
+
+static void print_vote(const struct train_audit_family *f, int i)
+{
+    const char *told = f->vote[i].told, *like = f->vote[i].like;
+    if (!told)
+        printf("nothing that is known");
+    else if (like)
+        printf("%s (%s and their like)", told, like);
+    else
+        printf("%s (of no protection that is known)", told);
+}
+
+enum { VOTES_SHOWN = 3 };
+
+/* What it looks like, as a guess; the verdict does not rest on it. */
+static void print_family(const struct train_audit_family *f)
+{
+    if (f->kin == TRAIN_AUDIT_KIN_NONE)
+        return;
+    printf("  Its family by its looks: ");
+    if (f->kin == TRAIN_AUDIT_KIN_TOLD)
+        print_vote(f, 0);
+    else if (f->kin == TRAIN_AUDIT_KIN_UNKNOWN)
+        printf("none of those that are known here");
+    else
+        printf("undecided");
+    printf(".\n");
+    printf("  %d groups of %d images, each of one class, look most like this:\n", f->groups,
+           f->images);
+    for (int i = 0; i < f->n && i < VOTES_SHOWN; i++) {
+        printf("  %5.1f %%  ", 100 * f->vote[i].share);
+        print_vote(f, i);
+        printf("\n");
+    }
 }
 
 /* Estimates of nothing may be a little below it. */
@@ -129,6 +187,7 @@ static void print_text(const char *dir, const char *clean, const struct train_au
 {
     printf("%s: %s\n", TEXT_SHOWN(dir), train_audit_verdicts[r->verdict]);
     print_reason(r);
+    print_family(&r->family);
     printf("\nHow often a linear classifier reads the class of %d held-out images (chance %.1f %%) "
            "from\n",
            r->held_out, 100. / r->classes);
@@ -146,10 +205,16 @@ static const char about[] =
     "Says whether the images of DIR/<class>/<image> carry a protection (an \"unlearnable\" perturbation),\n"
     "from what can be read where nature says little: a linear classifier learns the class of half of the\n"
     "images from faint noise, from its texture, and from the oddest pixel, and is tried on the other half.\n"
-    "Nothing needs to be known of the protection, and nothing is purified. A protection that leaves half\n"
+    "Nothing needs to be known of the protection for that, and nothing is purified. A protection that leaves half\n"
     "of the agreement above chance or less to each of these goes unseen. With --clean, the same\n"
     "images from before (by the same paths up to the extension), what was added is measured as it is, and\n"
     "the verdict is of that, too.\n"
+    "\n"
+    "Where they are protected it says of which family, as far as looks tell: what the shipped restorer takes\n"
+    "from groups of the images is compared with what it takes from imitations, made on the spot, of the\n"
+    "families that restorers are trained with (relearn restore train --list). Each group votes, and where\n"
+    "less than six in ten agree it stays undecided. That is a guess at a kind, in half a minute; --no-family\n"
+    "does without.\n"
     "\n"
     "That says what is in the images, not what a protection is worth or what removes it. With --battery\n"
     "small networks are trained: on the images as they are, purified by some profiles, and, with --clean,\n"
@@ -162,7 +227,7 @@ struct auditing {
     struct train_audit_options o;
     struct train_battery_options battery;
     struct cli_list profiles;
-    int quiet, json, skip_bad;
+    int quiet, json, skip_bad, family;
 };
 
 static int parse(struct auditing *a, int argc, char **argv)
@@ -173,6 +238,8 @@ static int parse(struct auditing *a, int argc, char **argv)
          "at most N images, balanced over classes; default 2000"},
         {"seed", 's', CLI_U64, &a->o.seed, "N", "of which half learns; default 0"},
         {"skip-bad", 0, CLI_FLAG, &a->skip_bad, NULL, "leave out files that do not decode"},
+        {"family", 0, CLI_FLAG, &a->family, NULL,
+         "say of which family a protection is: the default; --no-family does not"},
         {"battery", 'b', CLI_STRING, &a->battery.out_dir, "OUT",
          "train small networks, too, and keep in OUT what is measured"},
         {"test", 't', CLI_STRING, &a->battery.test_dir, "DIR",
@@ -201,6 +268,7 @@ static int parse(struct auditing *a, int argc, char **argv)
         return cli_usage_error(&spec, "that is of trainings: --battery OUT");
     a->o.data.dir = argv[first];
     a->o.data.skip_bad = a->skip_bad;
+    a->o.family = a->family;
     a->o.quiet = a->quiet || a->json;
     return CLI_GO;
 }
@@ -249,7 +317,7 @@ static int audit(struct auditing *a)
 
 int cmd_audit(int argc, char **argv)
 {
-    struct auditing a = {.battery = {.program = "/proc/self/exe"}};
+    struct auditing a = {.battery = {.program = "/proc/self/exe"}, .family = 1};
     int rc = parse(&a, argc, argv);
     if (rc != CLI_GO)
         return rc;
