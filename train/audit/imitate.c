@@ -72,9 +72,9 @@ void imitate_done(struct imitate *m)
 bool imitate_has(const struct imitate *m, int family, enum imitate_way way)
 {
     const struct family_ops *ops = m->mix.entry[family].ops;
-    return way == IMITATE_PIECES  ? m->wide_of[family] >= 0
-           : way == IMITATE_TILES ? ops->strides
-                                  : way == IMITATE_SAME || ops->is.told;
+    if (!ops->is.told) /* nothing is the same in any way */
+        return way == IMITATE_SAME;
+    return way == IMITATE_PIECES ? m->wide_of[family] >= 0 : way != IMITATE_TILES || ops->strides;
 }
 
 /* ---- one group ---- */
