@@ -119,7 +119,7 @@ static void print_vote(const struct train_audit_family *f, int i)
     if (!told)
         printf("nothing that is known");
     else if (like)
-        printf("%s (%s and their like)", told, like);
+        printf("%s (as of %s)", told, like);
     else
         printf("%s (of no protection that is known)", told);
 }
@@ -135,7 +135,7 @@ static void print_family(const struct train_audit_family *f)
     if (f->kin == TRAIN_AUDIT_KIN_TOLD)
         print_vote(f, 0);
     else if (f->kin == TRAIN_AUDIT_KIN_UNKNOWN)
-        printf("none of those that are known here");
+        printf("none of those that are known here, or not as they are imitated");
     else
         printf("undecided");
     printf(".\n");
