@@ -1,6 +1,7 @@
 /* relearn audit: whether the images of a directory are protected. */
 #include "battery_print.h"
 #include "cli.h"
+#include "family_print.h"
 #include "train/train.h"
 
 #include <math.h>
@@ -49,28 +50,6 @@ static json_t *delta_json(const struct train_audit_delta *d)
     return j;
 }
 
-/* null: a verdict that is not "protected" has none. */
-static json_t *family_json(const struct train_audit_family *f)
-{
-    if (f->kin == TRAIN_AUDIT_KIN_NONE)
-        return json_null();
-    bool told = f->kin == TRAIN_AUDIT_KIN_TOLD;
-    json_t *j = json_object(), *votes = json_array();
-    json_object_set_new(j, "answer", json_string(train_audit_kins[f->kin]));
-    json_object_set_new(j, "family", told ? json_string(f->vote[0].told) : json_null());
-    json_object_set_new(j, "like",
-                        told && f->vote[0].like ? json_string(f->vote[0].like) : json_null());
-    json_object_set_new(j, "confidence", json_real(f->share));
-    json_object_set_new(j, "sure_from", json_real(TRAIN_AUDIT_KIN_SURE));
-    json_object_set_new(j, "groups", json_integer(f->groups));
-    json_object_set_new(j, "images_each", json_integer(f->images));
-    for (int i = 0; i < f->n; i++)
-        json_array_append_new(
-            votes, json_pack("{s:s?, s:f}", "family", f->vote[i].told, "share", f->vote[i].share));
-    json_object_set_new(j, "votes", votes);
-    return j;
-}
-
 static void print_json(const struct train_audit_result *r, const struct train_battery_result *b)
 {
     json_t *all = json_object(), *signs = json_object();
@@ -113,41 +92,6 @@ static void print_reason(const struct train_audit_result *r)
                is_read_from[r->strongest]);
 }
 
-static void print_vote(const struct train_audit_family *f, int i)
-{
-    const char *told = f->vote[i].told, *like = f->vote[i].like;
-    if (!told)
-        printf("nothing that is known");
-    else if (like)
-        printf("%s (as of %s)", told, like);
-    else
-        printf("%s (of no protection that is known)", told);
-}
-
-enum { VOTES_SHOWN = 3 };
-
-/* What it looks like, as a guess; the verdict does not rest on it. */
-static void print_family(const struct train_audit_family *f)
-{
-    if (f->kin == TRAIN_AUDIT_KIN_NONE)
-        return;
-    printf("  Its family by its looks: ");
-    if (f->kin == TRAIN_AUDIT_KIN_TOLD)
-        print_vote(f, 0);
-    else if (f->kin == TRAIN_AUDIT_KIN_UNKNOWN)
-        printf("none of those that are known here, or not as they are imitated");
-    else
-        printf("undecided");
-    printf(".\n");
-    printf("  %d groups of %d images, each of one class, look most like this:\n", f->groups,
-           f->images);
-    for (int i = 0; i < f->n && i < VOTES_SHOWN; i++) {
-        printf("  %5.1f %%  ", 100 * f->vote[i].share);
-        print_vote(f, i);
-        printf("\n");
-    }
-}
-
 /* Estimates of nothing may be a little below it. */
 static double percent(double share)
 {
@@ -187,7 +131,7 @@ static void print_text(const char *dir, const char *clean, const struct train_au
 {
     printf("%s: %s\n", TEXT_SHOWN(dir), train_audit_verdicts[r->verdict]);
     print_reason(r);
-    print_family(&r->family);
+    family_print(&r->family);
     printf("\nHow often a linear classifier reads the class of %d held-out images (chance %.1f %%) "
            "from\n",
            r->held_out, 100. / r->classes);
