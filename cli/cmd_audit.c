@@ -1,6 +1,7 @@
 /* relearn audit: whether the images of a directory are protected. */
 #include "battery_print.h"
 #include "cli.h"
+#include "family_print.h"
 #include "train/train.h"
 
 #include <math.h>
@@ -68,6 +69,7 @@ static void print_json(const struct train_audit_result *r, const struct train_ba
         json_object_set_new(all, "verdict_by", json_string(r->by_delta ? "delta" : "signs"));
         json_object_set_new(all, "delta", delta_json(&r->delta));
     }
+    json_object_set_new(all, "family", family_json(&r->family));
     if (b)
         json_object_set_new(all, "battery", battery_json(b));
     cli_print_json(all);
@@ -129,6 +131,7 @@ static void print_text(const char *dir, const char *clean, const struct train_au
 {
     printf("%s: %s\n", TEXT_SHOWN(dir), train_audit_verdicts[r->verdict]);
     print_reason(r);
+    family_print(&r->family);
     printf("\nHow often a linear classifier reads the class of %d held-out images (chance %.1f %%) "
            "from\n",
            r->held_out, 100. / r->classes);
@@ -146,10 +149,16 @@ static const char about[] =
     "Says whether the images of DIR/<class>/<image> carry a protection (an \"unlearnable\" perturbation),\n"
     "from what can be read where nature says little: a linear classifier learns the class of half of the\n"
     "images from faint noise, from its texture, and from the oddest pixel, and is tried on the other half.\n"
-    "Nothing needs to be known of the protection, and nothing is purified. A protection that leaves half\n"
-    "of the agreement above chance or less to each of these goes unseen. With --clean, the same\n"
-    "images from before (by the same paths up to the extension), what was added is measured as it is, and\n"
-    "the verdict is of that, too.\n"
+    "Nothing needs to be known of the protection for that, and nothing is purified. A protection that\n"
+    "leaves half of the agreement above chance or less to each of these goes unseen. With --clean, the\n"
+    "same images from before (by the same paths up to the extension), what was added is measured as it is,\n"
+    "and the verdict is of that, too.\n"
+    "\n"
+    "Where they are protected it says of which family, as far as looks tell: what the shipped restorer takes\n"
+    "from groups of the images is compared with what it takes from imitations, made on the spot, of the\n"
+    "families that restorers are trained with (relearn restore train --list). Each group votes, and where\n"
+    "less than six in ten agree it stays undecided. That is a guess at a kind, in half a minute; --no-family\n"
+    "does without.\n"
     "\n"
     "That says what is in the images, not what a protection is worth or what removes it. With --battery\n"
     "small networks are trained: on the images as they are, purified by some profiles, and, with --clean,\n"
@@ -162,7 +171,7 @@ struct auditing {
     struct train_audit_options o;
     struct train_battery_options battery;
     struct cli_list profiles;
-    int quiet, json, skip_bad;
+    int quiet, json, skip_bad, family;
 };
 
 static int parse(struct auditing *a, int argc, char **argv)
@@ -173,6 +182,8 @@ static int parse(struct auditing *a, int argc, char **argv)
          "at most N images, balanced over classes; default 2000"},
         {"seed", 's', CLI_U64, &a->o.seed, "N", "of which half learns; default 0"},
         {"skip-bad", 0, CLI_FLAG, &a->skip_bad, NULL, "leave out files that do not decode"},
+        {"family", 0, CLI_FLAG, &a->family, NULL,
+         "say of which family a protection is: the default; --no-family does not"},
         {"battery", 'b', CLI_STRING, &a->battery.out_dir, "OUT",
          "train small networks, too, and keep in OUT what is measured"},
         {"test", 't', CLI_STRING, &a->battery.test_dir, "DIR",
@@ -201,6 +212,7 @@ static int parse(struct auditing *a, int argc, char **argv)
         return cli_usage_error(&spec, "that is of trainings: --battery OUT");
     a->o.data.dir = argv[first];
     a->o.data.skip_bad = a->skip_bad;
+    a->o.family = a->family;
     a->o.quiet = a->quiet || a->json;
     return CLI_GO;
 }
@@ -249,7 +261,7 @@ static int audit(struct auditing *a)
 
 int cmd_audit(int argc, char **argv)
 {
-    struct auditing a = {.battery = {.program = "/proc/self/exe"}};
+    struct auditing a = {.battery = {.program = "/proc/self/exe"}, .family = 1};
     int rc = parse(&a, argc, argv);
     if (rc != CLI_GO)
         return rc;

@@ -26,7 +26,7 @@ PY
 
 setup() { cd "$DATA" || return 1; }
 
-verdict() { relearn audit -q --limit 1000 --json "$@" | json 'j["verdict"]'; }
+verdict() { relearn audit -q --no-family --limit 1000 --json "$@" | json 'j["verdict"]'; }
 none='no sign of a protection'
 
 @test "audit: pictures that are alike within a class are not taken for protected, unless they are" {
@@ -57,6 +57,18 @@ none='no sign of a protection'
     [ "$(verdict c-grey)" = "$none" ]
 }
 
+@test "audit: of which family a protection is, by its looks, where there is one" {
+    [ -n "$SHARED" ] || skip "needs ../shared/data"
+    relearn protect -q --no-perturbation --limit 500 --method lsp c/train k-lsp
+    run relearn audit -q --limit 500 k-lsp
+    [ "$status" -eq 0 ]
+    [[ $output == "k-lsp: protected"*"Its family by its looks: squares of one colour each (as of LSP)."*"groups of 24 images"* ]]
+    mkdir few-c
+    cp -r c/train/cat c/train/dog few-c
+    relearn audit -q --limit 100 --json few-c | json '"family" in j and j["family"]' | grep -qx None # not protected
+    relearn audit -q --no-family --limit 500 --json k-lsp | json 'j["verdict"], j["family"]' | grep -qx "('protected', None)"
+}
+
 @test "audit: what was added is measured where the images from before are given" {
     [ -n "$SHARED" ] || skip "needs ../shared/data"
     relearn protect -q --limit 600 --method lsp c/train d-lsp
@@ -65,20 +77,20 @@ none='no sign of a protection'
     (cd d-lsp && find . -name '*.png') | sed 's/\.png$//' | while read -r f; do
         mkdir -p "before/${f%/*}" && cp c/train/"$f".* "before/${f%/*}/" # as the JPEG files that they were
     done
-    relearn audit -q --json --clean before d-lsp >lsp.json
-    relearn audit -q --json --clean before d-ar >ar.json
+    relearn audit -q --no-family --json --clean before d-lsp >lsp.json
+    relearn audit -q --no-family --json --clean before d-ar >ar.json
     [ "$(json 'j["delta"]["kind"]' <lsp.json)" = class-wise ]
     [ "$(json 'j["delta"]["kind"]' <ar.json)" = sample-wise ]
     json 'j["delta"]["images"], j["delta"]["changed"]' <lsp.json | grep -qx '(600, 600)'
     [ "$(json 'j["delta"]["linear"]["accuracy"] > .95 and j["delta"]["linf"] <= 16' <lsp.json)" = True ]
     [ "$(json 'j["delta"]["texture"]["accuracy"] > .95 and 30 < j["delta"]["psnr_db"] < 40' <ar.json)" = True ]
-    run relearn audit -q --clean before d-ar
+    run relearn audit -q --no-family --clean before d-ar
     [ "$status" -eq 0 ]
     [[ $output == *"each image has its own (sample-wise)"* ]]
-    run relearn audit -q --clean before before
+    run relearn audit -q --no-family --clean before before
     [[ $output == "before: $none"*"0 of 600 differ"* ]]
     rm "$(find before -name '*.jpg' | sort | head -1)"
-    run relearn audit -q --clean before d-ar
+    run relearn audit -q --no-family --clean before d-ar
     [ "$status" -eq 2 ] && [[ $output == *"but before has no"*"pairs need both"* ]]
 }
 
@@ -123,13 +135,13 @@ for k in range(2):
         png(f"b-protected/{'ab'[k]}/{i:03}.png", added)
 PY
     printf '[purify]\nchain = gaussian\n[gaussian]\nsigma = 1.5\n' >smooth.ini
-    run relearn audit -q --clean b-clean --battery b-out --profile smooth.ini --epochs 15 -j 1 b-protected
+    run relearn audit -q --no-family --clean b-clean --battery b-out --profile smooth.ini --epochs 15 -j 1 b-protected
     echo "$output"
     [ "$status" -eq 0 ]
     [[ $output == "b-protected: protected"*"from the images alone less is"*"What resnet8s2 learns in 15 epochs of 192 images"*"48 clean ones, which were held out"* ]]
     [[ $output == *"purified by smooth.ini"*"of what was taken is back"*"for 1,000 images"*"None of these removes it"* ]]
     cp -r b-out/results before-results
-    relearn audit -q --json --clean b-clean --battery b-out --profile smooth.ini --epochs 15 -j 1 b-protected >b.json
+    relearn audit -q --json --no-family --clean b-clean --battery b-out --profile smooth.ini --epochs 15 -j 1 b-protected >b.json
     diff -r b-out/results before-results # nothing was measured again
     json '[t["images"] for t in j["battery"]["trials"]]' <b.json | grep -qx "\['as it is', 'clean', 'purified'\]"
     [ "$(json 'j["verdict"]' <b.json)" = protected ]

@@ -51,6 +51,9 @@ struct family_ops {
     /* What is made depends on the image: `make` is called for each image of a group. With one draw it
        does the same to all of them. */
     bool of_image;
+    /* It imitates what convolutional networks are attacked with, which their strides make repeat itself
+       every few pixels the longer the attack goes on (EMN): audit/imitate.h draws it so, too. */
+    bool strides;
     /* (optional) What a row works with, of one frame: buffers, say. One thread at a time uses it.
        After a failure `end` is given what *out_state was set to. */
     status (*begin)(struct family_frame f, void **out_state, struct errmsg *e);
@@ -66,6 +69,10 @@ struct family_ops {
     status (*make)(void *state, struct family_frame f, struct family_draw d, const uint8_t *image,
                    float *out);
 };
+
+/* Rows whose perturbations cannot be told from each other in an image are told as one. */
+#define FAMILY_TOLD_NOISE                                                                          \
+    .told = "noise, as steps along a network's gradient leave it", .like = "EMN, TAP, HYPO, PIL"
 
 /* Every family, in the order of --list: one row here, one file that defines family_NAME. */
 #define FAMILIES(X)                                                                                \

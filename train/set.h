@@ -41,6 +41,15 @@ status train_set_size(const struct train_set *s, int i, int *out_w, int *out_h,
 status train_set_for_each(struct train_set *s, status (*fn)(void *arg, int i, struct errmsg *e),
                           void *arg, struct errmsg *e) MUST_USE;
 
+/* Images that were made, not read, as a set: sample i has label[i] of 0..classes-1 and lies in a folder
+   of that number. What is given is copied. */
+struct set_made {
+    int n, classes, width, height, channels;
+    const uint8_t *pixels; /* (n,H,W,C) */
+    const int *label;      /* (n) */
+};
+status train_set_make(const struct set_made *m, struct train_set **out) MUST_USE;
+
 /* The folder that each sample lies in, numbered in bytewise order; -1 for those in the directory
    itself. out (samples); *out_n: how many folders there are. */
 status train_set_folders(const struct train_set *s, int *out, int *out_n) MUST_USE;

@@ -13,6 +13,7 @@ enum stream {
     STREAM_PART,        /* number: 0; which images are protected */
     STREAM_SIGHT,       /* number: sample; how crafting sees it */
     STREAM_AUDIT,       /* number: view; which half learns */
+    STREAM_AUDIT_GROUP, /* number: group; what its images carry, and which they are */
     /* of the rest */
     STREAM_SHUFFLE = 1, /* number: epoch */
     STREAM_AUGMENT,     /* number: epoch; four words a sample */

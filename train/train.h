@@ -247,6 +247,7 @@ struct train_audit_options {
     struct train_data_options data; /* limit 0: TRAIN_AUDIT_LIMIT; any_size is set */
     const char *clean_dir; /* the same images from before, by the same paths up to the extension; or
                               NULL */
+    bool family;           /* say of which family a protection is, where there is one */
     uint64_t seed;
     bool quiet;
 };
@@ -281,6 +282,33 @@ struct train_audit_delta {
     double shared, shared_across; /* in a class; by images of different classes */
     enum train_audit_kind kind;
 };
+/*
+ * Of which family a protection is: what the shipped restorer takes from groups of the images, each of one
+ * class, is compared with what it takes from groups that carry something of a family that restorers are
+ * trained with (train_family), drawn on the spot and put on what was left of the same images
+ * (audit/kin.h). Each group votes for what it is nearest to, or for nothing that it could be. It is a
+ * guess at a kind, by its looks; no key of a protection is known, and nothing is said of what removes it.
+ */
+enum train_audit_kin {
+    TRAIN_AUDIT_KIN_NONE,      /* not asked for, or the verdict is not "protected" */
+    TRAIN_AUDIT_KIN_TOLD,      /* TRAIN_AUDIT_KIN_SURE of the votes, or more, are for one */
+    TRAIN_AUDIT_KIN_UNDECIDED, /* of no one */
+    TRAIN_AUDIT_KIN_UNKNOWN,   /* so many are for nothing that is known */
+    TRAIN_AUDIT_KIN_COUNT
+};
+extern const char *const train_audit_kins[TRAIN_AUDIT_KIN_COUNT + 1]; /* then NULL */
+#define TRAIN_AUDIT_KIN_SURE .6
+enum { TRAIN_AUDIT_VOTES_MAX = 16, TRAIN_AUDIT_GROUPS_MIN = 4 };
+struct train_audit_family {
+    enum train_audit_kin kin;
+    int groups, images; /* with fewer than TRAIN_AUDIT_GROUPS_MIN it is undecided; of one group */
+    double share;       /* of the votes, for the one that is told, or for nothing known */
+    int n;              /* what votes are for, most first */
+    struct {
+        const char *told, *like; /* of train_family; NULL, NULL: nothing that is known */
+        double share;
+    } vote[TRAIN_AUDIT_VOTES_MAX];
+};
 struct train_audit_result {
     int samples, classes, held_out;
     int width, height; /* of the middle of each image, which is what was looked at */
@@ -290,6 +318,7 @@ struct train_audit_result {
     bool has_delta;                  /* clean_dir was given */
     bool by_delta;                   /* by the signs alone the verdict would be a lesser one */
     struct train_audit_delta delta;
+    struct train_audit_family family;
 };
 /* INVALID: fewer than two classes, or fewer than TRAIN_AUDIT_EACH_MIN images of one, or images too
    small, or the two trees do not hold the same. CANCELLED when asked to stop. */
@@ -538,6 +567,9 @@ enum { TRAIN_FAMILIES_MAX = 16 };
 struct train_family {
     const char *name, *summary;
     double share; /* default weight, relative to the sum of all */
+    /* What an audit calls it when it finds it; the same for rows that cannot be told apart; NULL: it is
+       nothing. And the published protections that are of this kind, "A, B"; NULL: none is known. */
+    const char *told, *like;
 };
 const struct train_family *train_family_at(int i); /* NULL past the end */
 
@@ -737,10 +769,10 @@ enum train_bench_state {
 };
 extern const char *const train_bench_states[TRAIN_BENCH_STATE_COUNT + 1]; /* then NULL */
 enum train_bench_figure {
-    TRAIN_BENCH_LAST,  /* accuracy on the test images after the last epoch */
-    TRAIN_BENCH_BEST,  /* the best of all epochs that were tested */
-    TRAIN_BENCH_TRAIN, /* accuracy on the images it was trained on */
-    TRAIN_BENCH_PSNR,  /* dB, of those to the clean ones (mean squared error over 1000 of them);
+    TRAIN_BENCH_LAST,     /* accuracy on the test images after the last epoch */
+    TRAIN_BENCH_BEST,     /* the best of all epochs that were tested */
+    TRAIN_BENCH_TRAIN,    /* accuracy on the images it was trained on */
+    TRAIN_BENCH_PSNR,     /* dB, of those to the clean ones (mean squared error over 1000 of them);
                           INFINITY where they are these */
     TRAIN_BENCH_COHERENT, /* grey levels, RMS: what the images of a class have in common of their
                              difference to the clean ones; NAN where that cannot be said */

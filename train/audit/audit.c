@@ -1,4 +1,5 @@
 #include "audit/delta.h"
+#include "audit/kin.h"
 #include "audit/ridge.h"
 
 #include "set.h"
@@ -186,6 +187,18 @@ static status read_delta(struct audit *a, struct train_audit_result *out, struct
     return delta_measure(&data, a->opt->clean_dir, a->frame, a->opt->seed, &out->delta, e);
 }
 
+/* After what there is has been judged. */
+static status read_family(const struct audit *a, struct train_audit_result *out, struct errmsg *e)
+{
+    const struct kin_options o = {.frame = a->frame,
+                                  .seed = a->opt->seed,
+                                  .threads = a->opt->data.threads,
+                                  .quiet = a->opt->quiet};
+    if (!a->opt->family || out->verdict != TRAIN_AUDIT_PROTECTED)
+        return STATUS_OK;
+    return kin_tell(a->set, &o, &out->family, e);
+}
+
 status train_audit(const struct train_audit_options *opt, struct train_audit_result *out,
                    struct errmsg *e)
 {
@@ -209,6 +222,7 @@ status train_audit(const struct train_audit_options *opt, struct train_audit_res
         out->width = a.frame.width;
         out->height = a.frame.height;
         judge(out);
+        st = read_family(&a, out, e);
     }
     train_set_free(a.set);
     mem_free(a.label);

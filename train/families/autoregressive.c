@@ -105,7 +105,9 @@ static status make(void *state, struct family_frame f, struct family_draw d, con
 const struct family_ops family_autoregressive = {
     .is = {.name = "autoregressive",
            .summary = "noise of which each value follows from those before it",
-           .share = 10},
+           .share = 10,
+           .told = "autoregressive noise",
+           .like = "AR"},
     .begin = begin,
     .end = end,
     .make = make,

@@ -46,7 +46,9 @@ static status make(void *state, struct family_frame f, struct family_draw d, con
 const struct family_ops family_blocks = {
     .is = {.name = "blocks",
            .summary = "squares of 2 to 16 pixels, each of one colour",
-           .share = 22},
+           .share = 22,
+           .told = "squares of one colour each",
+           .like = "LSP"},
     .begin = begin,
     .end = family_buffer_end,
     .make = make,

@@ -28,7 +28,9 @@ static status make(void *state, struct family_frame f, struct family_draw d, con
 const struct family_ops family_blur = {
     .is = {.name = "blur",
            .summary = "the image through a small random kernel; the amplitude is no bound",
-           .share = 1},
+           .share = 1,
+           .told = "a small filter of the image",
+           .like = "CUDA"},
     .of_image = true,
     .make = make,
 };

@@ -46,6 +46,9 @@ static status make(void *state, struct family_frame f, struct family_draw d, con
 }
 
 const struct family_ops family_colour = {
-    .is = {.name = "colour", .summary = "a shift of colour, constant or smooth", .share = 3},
+    .is = {.name = "colour",
+           .summary = "a shift of colour, constant or smooth",
+           .share = 3,
+           .told = "shifts of colour"},
     .make = make,
 };

@@ -91,7 +91,9 @@ static status make(void *state, struct family_frame f, struct family_draw d, con
 const struct family_ops family_filtered = {
     .is = {.name = "filtered",
            .summary = "noise of a random filter's texture, as gradients of networks have it",
-           .share = 22},
+           .share = 22,
+           FAMILY_TOLD_NOISE},
+    .strides = true,
     .begin = begin,
     .end = family_buffer_end,
     .make = make,

@@ -100,7 +100,9 @@ static status make_step(void *state, const struct family_step *step, struct errm
 const struct family_ops family_gradients = {
     .is = {.name = "gradients",
            .summary = "steps along the gradients of small classifiers that are trained on the way",
-           .share = 20},
+           .share = 20,
+           FAMILY_TOLD_NOISE},
+    .strides = true,
     .begin_on = begin,
     .end = end,
     .make_step = make_step,

@@ -28,6 +28,8 @@ static status make(void *state, struct family_frame f, struct family_draw d, con
 const struct family_ops family_pixels = {
     .is = {.name = "pixels",
            .summary = "one or two pixels of an extreme colour, whatever the amplitude",
-           .share = 4},
+           .share = 4,
+           .told = "one or two pixels of an extreme colour",
+           .like = "OPS"},
     .make = make,
 };

@@ -63,6 +63,6 @@ static status make(void *state, struct family_frame f, struct family_draw d, con
 }
 
 const struct family_ops family_waves = {
-    .is = {.name = "waves", .summary = "a few plane waves", .share = 8},
+    .is = {.name = "waves", .summary = "a few plane waves", .share = 8, .told = "plane waves"},
     .make = make,
 };

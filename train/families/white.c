@@ -15,6 +15,9 @@ static status make(void *state, struct family_frame f, struct family_draw d, con
 }
 
 const struct family_ops family_white = {
-    .is = {.name = "white", .summary = "white noise, normal or of two values", .share = 6},
+    .is = {.name = "white",
+           .summary = "white noise, normal or of two values",
+           .share = 6,
+           FAMILY_TOLD_NOISE},
     .make = make,
 };
