@@ -232,7 +232,7 @@ $(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c $(ARCHIVES)
 # Long: relearn bench with tests/study/STUDY.ini on STUDY_DATA, a folder with train/CLASS/IMAGE and test/. It goes on
 # where it was, and what tests/study/results has is not measured again: new results are committed there.
 # STUDY_ARGS are options of relearn bench: --table prints what is measured; what --table --json prints of STUDY=small,
-# which takes an hour, is profiles/study.json, whose figures `relearn profile ls` shows.
+# which takes two hours, is profiles/study.json, whose figures `relearn profile ls` shows.
 STUDY ?= purifiers
 study: all
 	@[ -n '$(STUDY_DATA)' ] || { echo 'study: STUDY_DATA=DIR says where train/ and test/ are' >&2; exit 1; }

@@ -60,8 +60,7 @@ kinds = {
     "purifier": (r"X\((\w+)\)", "purifier_%s", "purify cli fused",
                  {"jcdp": {"purify/profile.c"},                                   # profiles without a chain
                   "grey": {"cli/cmd_model.c"},                                    # a model of one channel
-                  "restore": {"cli/relearn_main.c",                               # the command that trains its networks
-                              "purify/purifiers/denoise.c"}}),                    # the model of that name
+                  "restore": {"cli/relearn_main.c"}}),                            # the command that trains its networks
     "op": (r"(?m)^    X\([A-Z0-9_]+, (\w+)\)", "nn_op_%s", "nn", None),
     "command": (r'\{"(\w+)", cmd_', "cmd_%s", "cli", None),
     "codec": (r"&image_(\w+)_codec", "image_%s_codec", "image", None),

@@ -5,7 +5,7 @@
 #include "subtract.h"
 
 static const struct param rows[] = {
-    {"model", PARAM_TEXT, SUBTRACT_ROW(model), .standard = "restore",
+    {"model", PARAM_TEXT, SUBTRACT_ROW(model), .standard = "denoise",
      .about = "a restorer that was trained with --noise: a safetensors file, or the name of a "
               "shipped model"},
     {"noise", PARAM_FLOAT, SUBTRACT_ROW(how.noise), .lo = 0, .hi = 255, .standard = "18",

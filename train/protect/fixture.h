@@ -164,10 +164,10 @@ __attribute__((unused)) static double record_number(const char *dir, const char 
     return n;
 }
 
-/* Accuracy on the images of `test` of a small network that learned from those of `from`: 15 a step, six
+/* Accuracy on the images of `test` of a network that learned from those of `from`: 15 a step, six
    times. */
-__attribute__((unused)) static double learned(const char *from, const char *test,
-                                              const char *recipe)
+__attribute__((unused)) static double learned(const char *arch, const char *from,
+                                              const char *test, const char *recipe)
 {
     struct train_options o = train_options_default();
     struct train_result r;
@@ -177,7 +177,7 @@ __attribute__((unused)) static double learned(const char *from, const char *test
     o.data_dir = toy_path(from);
     o.test_dir = toy_path(test);
     o.out_dir = toy_path(run);
-    o.arch = "resnet8";
+    o.arch = arch;
     o.recipe = recipe;
     o.epochs = 6;
     o.batch = 15;
