@@ -717,6 +717,9 @@ status train_unpack(const struct train_unpack_options *opt, int *out_images,
  *     [countermeasure staged] ; without a section the name is the profile; none is none
  *     profile = grey          ; and/or options of `relearn train` (on top of [train])
  *     recipe = staged
+ *     [victim mine]           ; another victim than a network: a program, which gets --data, --test, --out,
+ *     command = python3 m.py  ; --seed and --threads, and prints {"test_accuracy": 0.9} last
+ *     files = m.py            ; what it consists of: its cells are known by what is in there
  *     [preset quick]          ; keys of [bench] and of [train], on top of them, when it is asked for
  *     epochs = 2
  *
