@@ -193,7 +193,7 @@ P
 
 @test "denoise adds noise of its deviation and subtracts what its network predicts, the same through a mount" {
     restorer "$BATS_TEST_TMPDIR/eight.safetensors"
-    profile denoise model="$BATS_TEST_TMPDIR/eight.safetensors" noise=6
+    profile denoise model="$BATS_TEST_TMPDIR/eight.safetensors" noise=6 passes=1
     export XDG_CONFIG_HOME=$BATS_TEST_TMPDIR/config
     relearn purify -q --profile denoise --cache "$BATS_TEST_TMPDIR/purified" "$DATA/images" "$BATS_TEST_TMPDIR/denoised"
     "$PY" - "$DATA/images/rgb320x200.png" "$BATS_TEST_TMPDIR/denoised/rgb320x200.png" <<'P'
