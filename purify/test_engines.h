@@ -46,6 +46,17 @@ TEST_ONLY status load_text(const char *text, struct purify_profile *out, struct 
     return purify_profile_load(path, out, e);
 }
 
+/* Is refused, and the message has this in it. */
+TEST_ONLY void profile_refused(const char *text, const char *what)
+{
+    struct purify_profile p;
+    struct errmsg e = {""};
+    if (load_text(text, &p, &e) == STATUS_OK)
+        fail_msg("taken: %s", text);
+    if (!strstr(e.text, what))
+        fail_msg("%s says \"%s\", not \"%s\"", text, e.text, what);
+}
+
 /* Finishes the profile. */
 TEST_ONLY struct purify_model *load(struct purify_profile *p)
 {
