@@ -45,6 +45,12 @@ struct train_bench {
     int n_cells;
 };
 
+/* The command that trains a cell's victim; NULL: relearn train does. */
+static inline const char *bench_command(const struct train_bench *b, const struct bench_cell *c)
+{
+    return b->matrix.victim[c->victim].command;
+}
+
 /* OUT/FOLDER/IDTAIL, for mem_free; NULL without memory. */
 char *bench_path(const struct train_bench *b, const char *folder, const char *id, const char *tail);
 bool bench_there(const struct train_bench *b, const char *folder, const char *id, const char *tail);

@@ -155,7 +155,7 @@ static void victim(struct command *c, const struct train_bench *b, const struct 
         c->st = STATUS_NOMEM;
     word(c, "sh");
     word(c, "-c");
-    own(c, mem_printf("exec %s \"$@\"", b->matrix.victim[cell->victim].command));
+    own(c, mem_printf("exec %s \"$@\"", bench_command(b, cell)));
     word(c, "sh");
     folders_of(c, b, cell);
     word(c, "--seed");
@@ -166,7 +166,7 @@ static void victim(struct command *c, const struct train_bench *b, const struct 
 void command_cell(struct command *c, const struct train_bench *b, const struct bench_cell *cell,
                   const struct given *given, bool resume)
 {
-    if (b->matrix.victim[cell->victim].command) {
+    if (bench_command(b, cell)) {
         victim(c, b, cell);
         return;
     }

@@ -63,7 +63,7 @@ static status start_cell(struct work *w, struct job *j, struct command *c, struc
 {
     const struct bench_cell *cell = &w->b->cell[j->cell];
     AUTO(mem_free) struct given *options = mem_alloc(sizeof *options);
-    if (w->b->matrix.victim[cell->victim].command)
+    if (bench_command(w->b, cell))
         return start_command(w, j, cell, c, e);
     status st = options ? bench_train_options(&w->b->matrix, cell, options, e) : STATUS_NOMEM;
     if (st)
@@ -130,7 +130,7 @@ static void said(const struct work *w, const struct job *j, int code, struct err
     char text[SAID_MAX + 1];
     const char *line = last_line(path, j->log_from, text);
     line += strncmp(line, "relearn: ", 9) == 0 ? 9 : 0;
-    bool command = j->cell >= 0 && w->b->matrix.victim[w->b->cell[j->cell].victim].command;
+    bool command = j->cell >= 0 && bench_command(w->b, &w->b->cell[j->cell]);
     const char *who = command ? "the command" : "relearn";
     if (*line)
         errmsg_set(e, STATUS_IO, "%s", line);
@@ -166,8 +166,8 @@ static status end_training(const struct work *w, const struct job *j, double sec
 static status end_cell(struct work *w, struct job *j, double seconds, struct errmsg *e)
 {
     const struct bench_cell *c = &w->b->cell[j->cell];
-    status st = w->b->matrix.victim[c->victim].command ? end_command(w, j, seconds, e)
-                                                       : end_training(w, j, seconds, e);
+    status st =
+        bench_command(w->b, c) ? end_command(w, j, seconds, e) : end_training(w, j, seconds, e);
     if (!st)
         bench_remove_aside(w->b, "results", c->id);
     if (!st)

@@ -7,6 +7,13 @@ status matrix_fail(const struct matrix *m, int line, status st, struct errmsg *e
     return errmsg_prefix(e, st, "%s:%d", m->path, line);
 }
 
+status matrix_set_text(char **to, const char *text)
+{
+    mem_free(*to);
+    *to = mem_strdup(text);
+    return *to ? STATUS_OK : STATUS_NOMEM;
+}
+
 char *matrix_path(const struct matrix *m, const char *value)
 {
     const char *slash = strrchr(m->path, '/');

@@ -82,6 +82,8 @@ void matrix_done(struct matrix *m);
 /* "PATH:LINE: " before what e says. */
 status matrix_fail(const struct matrix *m, int line, status st, struct errmsg *e);
 
+/* In place of what *to owns: a copy of the text. */
+status matrix_set_text(char **to, const char *text) MUST_USE;
 /* A path in the file, as it is seen from there, for mem_free; NULL without memory. */
 char *matrix_path(const struct matrix *m, const char *value);
 

@@ -6,13 +6,6 @@
 
 #define TREE "tree" /* of a protection: where its images are */
 
-static status set_text(char **to, const char *text)
-{
-    mem_free(*to);
-    *to = mem_strdup(text);
-    return *to ? STATUS_OK : STATUS_NOMEM;
-}
-
 /* A path in the file is seen from the file. */
 static status set_path(const struct matrix *m, char **to, const char *value)
 {
@@ -25,7 +18,7 @@ static status set_profile(const struct matrix *m, struct matrix_member *w, const
 {
     size_t n = strlen(value);
     bool is_path = strchr(value, '/') || (n > 4 && strcmp(value + n - 4, ".ini") == 0);
-    return is_path ? set_path(m, &w->profile, value) : set_text(&w->profile, value);
+    return is_path ? set_path(m, &w->profile, value) : matrix_set_text(&w->profile, value);
 }
 
 static status check_method(const char *method, int line, struct errmsg *e)
@@ -81,13 +74,13 @@ static status check_tune(const struct matrix_member *w, struct errmsg *e)
 /* What makes the images of a protection's section, or where they are. */
 static status read_method(const struct matrix *m, int section, struct matrix_member *w)
 {
-    status st = set_text(&w->method, w->name);
+    status st = matrix_set_text(&w->method, w->name);
     for (int i = section; i < m->n_lines && !st; i++) {
         const struct matrix_line *l = &m->lines[i];
         if (strcmp(l->section, m->lines[section].section) != 0)
             continue;
         if (strcmp(l->key, "method") == 0)
-            st = set_text(&w->method, l->value);
+            st = matrix_set_text(&w->method, l->value);
         if (strcmp(l->key, TREE) == 0) {
             w->line = l->line;
             st = set_path(m, &w->tree, l->value);
@@ -127,7 +120,7 @@ static status read_name(const struct matrix *m, bool protects, struct matrix_mem
     if (!protects)
         return set_profile(m, w, w->name);
     status st = check_method(w->name, w->line, e);
-    return st ? matrix_fail(m, w->line, st, e) : set_text(&w->method, w->name);
+    return st ? matrix_fail(m, w->line, st, e) : matrix_set_text(&w->method, w->name);
 }
 
 status matrix_member_read(const struct matrix *m, bool protects, struct matrix_member *w,

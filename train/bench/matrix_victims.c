@@ -5,24 +5,15 @@
 
 #include <string.h>
 
-/* *to: the text, once more than it was. */
-static status set_text(char **to, const char *text, struct errmsg *e)
-{
-    if (!text[strspn(text, " \t")])
-        return errmsg_set(e, STATUS_INVALID, "it is empty");
-    mem_free(*to);
-    *to = mem_strdup(text);
-    return *to ? STATUS_OK : STATUS_NOMEM;
-}
-
 static status take_line(struct matrix_victim *v, const struct matrix_line *l, struct errmsg *e)
 {
     bool command = strcmp(l->key, "command") == 0;
     if (!command && strcmp(l->key, "files") != 0)
         return errmsg_set(e, STATUS_INVALID, "a victim has no '%.48s'; it has command, files",
                           l->key);
-    status st = set_text(command ? &v->command : &v->files, l->value, e);
-    return st ? errmsg_prefix(e, st, "%s", l->key) : STATUS_OK;
+    if (!l->value[strspn(l->value, " \t")])
+        return errmsg_set(e, STATUS_INVALID, "%s: it is empty", l->key);
+    return matrix_set_text(command ? &v->command : &v->files, l->value);
 }
 
 /* The section that begins at this line. */

@@ -69,7 +69,7 @@ static status add_cell(struct train_bench *b, struct bench_cell c, const struct 
     status st = options ? bench_train_options(&b->matrix, &c, options, e) : STATUS_NOMEM;
     if (st)
         return st;
-    bool command = b->matrix.victim[c.victim].command;
+    bool command = bench_command(b, &c);
     c.chosen = is_chosen(&b->matrix, &c, pattern);
     c.description =
         json_pack("{s:s, s:O, s:s, s:o}", "version", RELEARN_VERSION, "images",

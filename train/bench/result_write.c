@@ -87,7 +87,7 @@ static status check_figures(const struct train_bench *b, const struct bench_cell
                             const json_t *train, struct errmsg *e)
 {
     const json_t *accuracy = json_object_get(train, "test_accuracy");
-    const char *who = b->matrix.victim[c->victim].command ? "the command" : "relearn train";
+    const char *who = bench_command(b, c) ? "the command" : "relearn train";
     if (!json_is_number(accuracy))
         return errmsg_set(e, STATUS_CORRUPT, "%s printed no {\"test_accuracy\": …} last", who);
     double v = json_number_value(accuracy);
