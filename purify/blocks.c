@@ -61,11 +61,12 @@ static int64_t left(const void *run)
     return (blocks + r->a_turn - 1) / r->a_turn;
 }
 
-static status step(void *worker, void *run, const struct engine_hooks *hooks, uint64_t *evaluations,
-                   struct errmsg *e)
+static status step(void *const *worker, const struct team *team, void *run,
+                   const struct engine_hooks *hooks, uint64_t *evaluations, struct errmsg *e)
 {
     struct blocks_run *r = run;
     (void)worker;
+    (void)team;
     (void)evaluations;
     if (engine_stopped(hooks))
         return STATUS_CANCELLED;

@@ -34,13 +34,15 @@ struct engine_run {
 const struct purifier *chain_tiled(const struct purify_model *m, int *out_size, int *out_channels);
 /* Turns of one purifier for such an image. */
 int64_t chain_turns(const struct purifier *p, const struct image *img);
-/* A turn, of the link at work and of those without a turn of their own; evaluations are added. */
-status chain_step(struct purify_engine *en, struct engine_run *r, const struct engine_hooks *hooks,
-                  uint64_t *evaluations, struct errmsg *e) MUST_USE;
+/* A turn by one engine or a team's, of the link at work and of those without a turn of their own;
+   evaluations are added. */
+status chain_step(struct purify_engine *const *en, const struct team *team, struct engine_run *r,
+                  const struct engine_hooks *hooks, uint64_t *evaluations,
+                  struct errmsg *e) MUST_USE;
 /* A turn of the link at work alone. */
-status chain_step_link(struct purify_engine *en, struct engine_run *r,
-                       const struct engine_hooks *hooks, uint64_t *evaluations,
-                       struct errmsg *e) MUST_USE;
+status chain_step_link(struct purify_engine *const *en, const struct team *team,
+                       struct engine_run *r, const struct engine_hooks *hooks,
+                       uint64_t *evaluations, struct errmsg *e) MUST_USE;
 /* Ends the link at work and begins the next one. */
 status chain_next_link(struct engine_run *r, struct errmsg *e) MUST_USE;
 

@@ -18,6 +18,7 @@
 #include "model.h"
 #include "network.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 struct diffusion_worker {
@@ -118,34 +119,82 @@ static int64_t left(const void *run)
     return (r->in.tiling.y.count - r->row) * slots_of_row(r) - r->at;
 }
 
-static void set_hooks(struct diffusion_run *r, const struct engine_hooks *hooks)
+static void set_hooks(struct microbatch_image *in, const struct engine_hooks *hooks)
 {
-    r->in.stop = hooks->stop;
-    r->in.stop_arg = hooks->arg;
-    r->in.evaluations = 0;
+    in->stop = hooks->stop;
+    in->stop_arg = hooks->arg;
+    in->evaluations = 0;
 }
 
-static status step(void *worker, void *run, const struct engine_hooks *hooks, uint64_t *evaluations,
-                   struct errmsg *e)
+/* A micro-batch in the hands of one thread. */
+struct part {
+    struct microbatch_image in; /* the run's, stopped on its own */
+    struct microbatch *batch;
+    status st;
+};
+struct parts {
+    struct part part[TEAM_MAX];
+    const struct engine_hooks *hooks; /* asked by the calling thread, part 0 */
+    atomic_int stopped;               /* they said so, for the other threads */
+};
+
+static int ask(void *parts)
 {
-    struct diffusion_worker *w = worker;
-    struct diffusion_run *r = run;
+    struct parts *p = parts;
+    if (engine_stopped(p->hooks))
+        atomic_store(&p->stopped, 1);
+    return atomic_load(&p->stopped);
+}
+
+static int was_stopped(void *parts)
+{
+    return atomic_load(&((struct parts *)parts)->stopped);
+}
+
+/* The slots from the at-th of the row on: a full micro-batch of them, or one. */
+static void fill(const struct diffusion_run *r, int64_t at, struct diffusion_worker *w,
+                 struct part *out)
+{
     int average = r->model->values.average;
-    bool enough = w->full.batch && slots_of_row(r) - r->at >= w->full.batch;
-    struct microbatch *b = enough ? &w->full : &w->single;
-    CHECK(b->model == r->model && left(r) > 0);
-    set_hooks(r, hooks);
-    for (int k = 0; k < b->batch; k++) {
-        int64_t at = r->at + k;
+    bool enough = w->full.batch && slots_of_row(r) - at >= w->full.batch;
+    struct microbatch *b = out->batch = enough ? &w->full : &w->single;
+    CHECK(b->model == r->model);
+    for (int k = 0; k < b->batch; k++, at++)
         b->slot[k] =
-            (struct microbatch_slot){&r->in, (int)(at / average), r->row, (int)(at % average)};
+            (struct microbatch_slot){&out->in, (int)(at / average), r->row, (int)(at % average)};
+}
+
+static void run_part(void *parts, int i)
+{
+    struct part *p = &((struct parts *)parts)->part[i];
+    p->st = microbatch_run(p->batch);
+}
+
+static status step(void *const *worker, const struct team *team, void *run,
+                   const struct engine_hooks *hooks, uint64_t *evaluations, struct errmsg *e)
+{
+    struct diffusion_run *r = run;
+    struct parts parts = {.hooks = hooks};
+    int n = 0;
+    CHECK(left(r) > 0);
+    for (int64_t at = r->at; n < team->n && at < slots_of_row(r); n++) {
+        struct part *p = &parts.part[n];
+        p->in = r->in;
+        set_hooks(&p->in, &(struct engine_hooks){n == 0 ? ask : was_stopped, &parts});
+        fill(r, at, worker[n], p);
+        at += p->batch->batch;
     }
-    status st = microbatch_run(b);
-    *evaluations += r->in.evaluations;
-    for (int k = 0; k < b->batch && !st; k++)
-        st = blend(r, b, k, e);
-    if (!st)
-        advance(r, b->batch);
+    team_run(team, n, run_part, &parts);
+    status st = STATUS_OK;
+    for (int i = 0; i < n && !st; i++) {
+        struct part *p = &parts.part[i];
+        st = p->st;
+        *evaluations += p->in.evaluations;
+        for (int k = 0; k < p->batch->batch && !st; k++)
+            st = blend(r, p->batch, k, e);
+        if (!st)
+            advance(r, p->batch->batch);
+    }
     return st;
 }
 
@@ -156,7 +205,7 @@ static void together(void *worker, struct purifier_member *member, int n)
     CHECK(n == b->batch);
     for (int k = 0; k < n; k++) {
         struct diffusion_run *r = member[k].run;
-        set_hooks(r, member[k].hooks);
+        set_hooks(&r->in, member[k].hooks);
         b->slot[k] = (struct microbatch_slot){.image = &r->in};
     }
     status st = microbatch_run(b);
@@ -242,6 +291,7 @@ const struct purifier_kind purifier_diffusion = {
     .bytes = bytes,
     .begin = begin,
     .left = left,
+    .shares = true,
     .step = step,
     .together = together,
     .drop = drop,

@@ -8,6 +8,7 @@
  * purifier that needs less has no turn of its own.
  */
 #include "purify/purify.h"
+#include "team.h"
 
 /*
  * Tiles per network evaluation. Measured on one AVX-512 core in bf16: an evaluation of the
@@ -62,6 +63,8 @@ DEFINE_FREEP(struct engine_run *, engine_drop)
 
 /* Slots of an image as a whole. Images of one slot may be evaluated together. */
 int64_t engine_slots(const struct purify_engine *en, const struct image *img);
+/* Whether a team is of use to its next turn. r NULL: to the first turn of an image. */
+bool engine_shares(const struct purify_engine *en, const struct engine_run *r);
 /* What a run keeps beside the image, within a few KiB. */
 size_t engine_run_bytes(const struct purify_engine *en, const struct image *img);
 
@@ -75,9 +78,12 @@ struct engine_member {
     uint64_t evaluations;   /* those of each turn are added */
     struct errmsg err;
 };
-/* A turn of one image. Returns the slots that are left; 0: it has ended, with success or without.
-   (To give it up before that: engine_drop(run).) */
-int64_t engine_turn(struct purify_engine *en, struct engine_member *m) MUST_USE;
+/* A turn of one image, or as many at once as the team has threads and the purifier at work can
+   make; engine[i] is thread i's, and its model that of the first. Returns the slots that are left;
+   0: it has ended, with success or without. (To give it up before that: engine_drop(run).) */
+int64_t engine_team_turn(struct purify_engine *const *engine, const struct team *team,
+                         struct engine_member *m) MUST_USE;
+int64_t engine_turn(struct purify_engine *en, struct engine_member *m) MUST_USE; /* of one */
 /*
  * 1 to PURIFY_MICRO_BATCH images from beginning to end. PURIFY_MICRO_BATCH images of one slot each
  * go through a network together, in the time of one micro-batch; the stop hook of each is asked,

@@ -128,6 +128,61 @@ static void test_put_aside(void **state)
     purify_model_free(m);
 }
 
+/* By teams of any size, the same bytes in fewer turns. */
+static void test_teams(void **state)
+{
+    (void)state;
+    struct purify_profile p;
+    test_profile(&dir, "unet", &p);
+    jcdp_of(&p)->average = 3;
+    struct purify_model *m = load(&p);
+    struct image alone;
+    int before = 0;
+    for (int n = 1; n <= 5; n += n == 1 ? 1 : 3) {
+        struct image img;
+        make_image(60, 33, 3, true, 1, &img);
+        struct engine_member member = {.img = &img};
+        int turns = run_team(m, n, &member);
+        assert_int_equal(member.st, STATUS_OK);
+        if (n == 1)
+            assert_int_equal(image_copy(&img, &alone), STATUS_OK);
+        else
+            assert_true(turns < before);
+        assert_true(same(&img, &alone));
+        assert_int_equal(member.evaluations, 5 * 3 * 3 * 2 * 2); /* tiles, samples, rounds, steps */
+        before = turns;
+        image_done(&img);
+    }
+    image_done(&alone);
+    purify_model_free(m);
+}
+
+static int stop_later(void *left)
+{
+    return --*(int *)left < 0;
+}
+
+/* All threads of a team stop when the first is told to, and the image is as it was. */
+static void test_team_stops(void **state)
+{
+    (void)state;
+    struct purify_model *m = load_default("unet");
+    struct image img, before;
+    make_image(100, 33, 3, false, 1, &img);
+    make_image(100, 33, 3, false, 1, &before);
+    for (int after = 0; after < 6; after++) {
+        int left = after;
+        struct engine_member member = {.img = &img, .hooks = {stop_later, &left}};
+        run_team(m, 3, &member);
+        assert_int_equal(member.st, STATUS_CANCELLED);
+        assert_null(member.run);
+        assert_true(same(&img, &before));
+    }
+    image_done(&img);
+    image_done(&before);
+    purify_model_free(m);
+}
+
 /* Dropped in the middle: the image is as it was, and the next one is none the worse. */
 static void test_dropped(void **state)
 {
@@ -865,7 +920,8 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_again),           cmocka_unit_test(test_put_aside),
+        cmocka_unit_test(test_again),           cmocka_unit_test(test_teams),
+        cmocka_unit_test(test_team_stops),      cmocka_unit_test(test_put_aside),
         cmocka_unit_test(test_dropped),         cmocka_unit_test(test_batch_sizes),
         cmocka_unit_test(test_service),         cmocka_unit_test(test_groupings),
         cmocka_unit_test(test_groupings_bf16),  cmocka_unit_test(test_precision),

@@ -11,18 +11,24 @@ static void member_end(struct engine_member *m)
     m->run = NULL;
 }
 
-int64_t engine_turn(struct purify_engine *en, struct engine_member *m)
+int64_t engine_team_turn(struct purify_engine *const *engine, const struct team *team,
+                         struct engine_member *m)
 {
     if (!m->run) {
         m->err.text[0] = 0;
-        m->st = engine_begin(en, m->img, &m->run, &m->err);
+        m->st = engine_begin(engine[0], m->img, &m->run, &m->err);
     }
     if (!m->st)
-        m->st = chain_step(en, m->run, &m->hooks, &m->evaluations, &m->err);
+        m->st = chain_step(engine, team, m->run, &m->hooks, &m->evaluations, &m->err);
     int64_t left = m->st ? 0 : engine_left(m->run);
     if (!left)
         member_end(m);
     return left;
+}
+
+int64_t engine_turn(struct purify_engine *en, struct engine_member *m)
+{
+    return engine_team_turn(&en, &team_of_one, m);
 }
 
 /* Link i of all members, which have one turn of it each. */
@@ -56,7 +62,8 @@ static void run_together(struct purify_engine *en, struct engine_member *member)
         for (int k = 0; k < en->batch; k++) {
             struct engine_member *m = &member[k];
             while (!m->st && m->run->link == i)
-                m->st = chain_step_link(en, m->run, &m->hooks, &m->evaluations, &m->err);
+                m->st =
+                    chain_step_link(&en, &team_of_one, m->run, &m->hooks, &m->evaluations, &m->err);
         }
     }
     for (int k = 0; k < en->batch; k++)

@@ -132,11 +132,22 @@ static struct purify_job *choose_urgent(struct jobs *q)
     return least;
 }
 
+/* Whether an urgent job that runs has turns to come that others can share. */
+static bool wants_help(const struct jobs *q)
+{
+    const struct purify_job *job = q->class[PURIFY_URGENT].jobs.first;
+    while (job && !(job->state == JOB_RUNNING && job->shares && job->left > 1))
+        job = job->next;
+    return job != NULL;
+}
+
 static struct purify_job *choose(struct jobs *q)
 {
     bool large = false;
     struct purify_job *job = q->class[PURIFY_URGENT].waiting ? choose_urgent(q) : NULL;
-    return job ? job : next_ready(q, &q->class[PURIFY_SWEEP], NULL, &large);
+    if (job || wants_help(q))
+        return job;
+    return next_ready(q, &q->class[PURIFY_SWEEP], NULL, &large);
 }
 
 static bool groups(const struct purify_job *job)

@@ -13,7 +13,8 @@
  *
  * Next is the urgent job with least left, of equal ones the oldest; but after PASSED_MAX turns in a
  * row that the oldest did not get, the oldest. When no urgent job may run, the oldest of the sweep
- * is next.
+ * is next; but not while an urgent one runs whose turns can be shared: the worker helps with that
+ * one from its next turn on.
  *
  * A job whose image is one slot is taken with the next three such jobs of its class, as a group
  * that shares the network's evaluations, where the class has PURIFY_MICRO_BATCH waiting jobs for

@@ -68,8 +68,11 @@ struct purifier_kind {
     status (*begin)(const struct purifier *p, const struct purifier_job *job, void **out_run,
                     struct errmsg *e);
     int64_t (*left)(const void *run); /* turns; 0: job->out is complete */
-    status (*step)(void *worker, void *run, const struct engine_hooks *hooks, uint64_t *evaluations,
-                   struct errmsg *e);
+    /* A turn. `shares`: or several at once, worker[i] in the hands of the team's thread i, and the
+       result is that of as many calls by one. The hooks are for the calling thread. */
+    bool shares;
+    status (*step)(void *const *worker, const struct team *team, void *run,
+                   const struct engine_hooks *hooks, uint64_t *evaluations, struct errmsg *e);
     /* (optional) `batch` images that are one turn each, at once and to their end. */
     void (*together)(void *worker, struct purifier_member *member, int n);
     void (*drop)(void *run); /* NULL allowed */

@@ -430,6 +430,10 @@ status purify_engine_measure(struct purify_engine *en, struct purify_cost *out,
  * sooner. No job waits for others to arrive, and no worker is idle while jobs wait that there is
  * memory for.
  *
+ * An urgent image of many tiles is shared: workers that no urgent job needs make turns of it at the
+ * same time, and take none of the sweep meanwhile. So one photograph has all CPUs. (Purifiers
+ * without a network are fast, and stay on one.)
+ *
  * Memory: a begun image keeps a copy of its pixels and a band of rows. In each class images above
  * 256 KiB of these are begun, oldest first, while those begun have less than 512 MiB together or
  * are fewer than the workers. (Begun images that change their class are not stopped.)
@@ -457,6 +461,7 @@ struct purify_job {
     int state;
     _Atomic bool cancel;
     bool begun;
+    bool shares; /* several workers can make its next turns at once */
     int64_t slots, left; /* tiles times samples: all, and those to be evaluated yet */
     size_t bytes;        /* that it keeps once it is begun */
     struct engine_run *run;

@@ -31,6 +31,11 @@ int64_t engine_slots(const struct purify_engine *en, const struct image *img)
     return n > 0 ? n : 1;
 }
 
+bool engine_shares(const struct purify_engine *en, const struct engine_run *r)
+{
+    return en->model->link[r ? r->link : 0].ops->kind->shares;
+}
+
 size_t engine_run_bytes(const struct purify_engine *en, const struct image *img)
 {
     size_t most = 0, copies = en->model->profile.n > 1 ? 2 : 1;
@@ -69,25 +74,29 @@ status chain_next_link(struct engine_run *r, struct errmsg *e)
     return r->link < r->model->profile.n ? begin_link(r, e) : STATUS_OK;
 }
 
-status chain_step_link(struct purify_engine *en, struct engine_run *r,
-                       const struct engine_hooks *hooks, uint64_t *evaluations, struct errmsg *e)
+status chain_step_link(struct purify_engine *const *en, const struct team *team,
+                       struct engine_run *r, const struct engine_hooks *hooks,
+                       uint64_t *evaluations, struct errmsg *e)
 {
     const struct purifier_kind *kind = r->model->link[r->link].ops->kind;
-    status st = kind->step(en->worker[r->link], r->run, hooks, evaluations, e);
+    void *worker[TEAM_MAX];
+    for (int i = 0; i < team->n; i++)
+        worker[i] = en[i]->worker[r->link];
+    status st = kind->step(worker, team, r->run, hooks, evaluations, e);
     return !st && !kind->left(r->run) ? chain_next_link(r, e) : st;
 }
 
-status chain_step(struct purify_engine *en, struct engine_run *r, const struct engine_hooks *hooks,
-                  uint64_t *evaluations, struct errmsg *e)
+status chain_step(struct purify_engine *const *en, const struct team *team, struct engine_run *r,
+                  const struct engine_hooks *hooks, uint64_t *evaluations, struct errmsg *e)
 {
     static const struct engine_hooks none = {NULL, NULL};
     const struct purify_model *m = r->model;
     bool more = true;
     status st = STATUS_OK;
-    CHECK(en->model == m && engine_left(r) > 0);
+    CHECK(en[0]->model == m && engine_left(r) > 0);
     while (more && !st) {
         bool counted = chain_turns(&m->link[r->link], r->img) > 0;
-        st = chain_step_link(en, r, hooks ? hooks : &none, evaluations, e);
+        st = chain_step_link(en, team, r, hooks ? hooks : &none, evaluations, e);
         more = r->link < m->profile.n && (!counted || !chain_turns(&m->link[r->link], r->img));
     }
     return st;
@@ -97,7 +106,7 @@ status engine_step(struct purify_engine *en, struct engine_run *r, const struct 
                    struct errmsg *e)
 {
     uint64_t evaluations = 0;
-    return chain_step(en, r, hooks, &evaluations, e);
+    return chain_step(&en, &team_of_one, r, hooks, &evaluations, e);
 }
 
 /* ---- life ---- */

@@ -44,6 +44,8 @@ status service_new(const struct service_ops *ops, const void *ctx,
     pthread_cond_init(&s->hurry, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pthread_cond_init(&s->idle, NULL);
+    pthread_cond_init(&s->called, NULL);
+    pthread_cond_init(&s->returned, NULL);
     s->worker = mem_zalloc((size_t)threads, sizeof *s->worker);
     status st = s->worker ? start_workers(s, ctx, e) : STATUS_NOMEM;
     if (st)
@@ -73,6 +75,8 @@ void purify_service_free(struct purify_service *s)
         if (s->worker[i].engine)
             s->ops->close(s->worker[i].engine);
     mem_free(s->worker);
+    pthread_cond_destroy(&s->returned);
+    pthread_cond_destroy(&s->called);
     pthread_cond_destroy(&s->idle);
     pthread_cond_destroy(&s->hurry);
     pthread_cond_destroy(&s->work);
@@ -87,6 +91,7 @@ status purify_submit(struct purify_service *s, struct purify_job *job, enum puri
     status st = STATUS_OK;
     int64_t slots = s->ops->slots(s->worker->engine, job->img);
     size_t bytes = s->ops->bytes(s->worker->engine, job->img);
+    bool shares = s->ops->shares(s->worker->engine, NULL);
     pthread_mutex_lock(&s->lock);
     if (s->stopping) {
         st = STATUS_CANCELLED;
@@ -99,6 +104,7 @@ status purify_submit(struct purify_service *s, struct purify_job *job, enum puri
         job->begun = false;
         job->run = NULL;
         job->slots = job->left = slots;
+        job->shares = shares;
         job->bytes = bytes;
         jobs_add(&s->jobs, job);
         s->stats.submitted++;

@@ -10,8 +10,10 @@ struct service_ops {
     /* As engine_slots and engine_run_bytes. May be called while the engine is working. */
     int64_t (*slots)(void *engine, const struct image *img);
     size_t (*bytes)(void *engine, const struct image *img);
-    /* As engine_turn. */
-    int64_t (*turn)(void *engine, struct engine_member *member);
+    /* As engine_shares. */
+    bool (*shares)(void *engine, const struct engine_run *r);
+    /* As engine_team_turn. */
+    int64_t (*turn)(void *const *engine, const struct team *team, struct engine_member *member);
     /* As engine_run_group: PURIFY_MICRO_BATCH images of one slot. */
     void (*group)(void *engine, struct engine_member *member, int n);
     /* As engine_drop. */

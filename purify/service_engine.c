@@ -20,9 +20,17 @@ static size_t bytes(void *engine, const struct image *img)
     return engine_run_bytes(engine, img);
 }
 
-static int64_t turn(void *engine, struct engine_member *member)
+static bool shares(void *engine, const struct engine_run *r)
 {
-    return engine_turn(engine, member);
+    return engine_shares(engine, r);
+}
+
+static int64_t turn(void *const *engine, const struct team *team, struct engine_member *member)
+{
+    struct purify_engine *en[TEAM_MAX];
+    for (int i = 0; i < team->n; i++)
+        en[i] = engine[i];
+    return engine_team_turn(en, team, member);
 }
 
 static void group(void *engine, struct engine_member *member, int n)
@@ -35,8 +43,8 @@ static void close_engine(void *engine)
     purify_engine_free(engine);
 }
 
-static const struct service_ops engine_ops = {open_engine, slots,       bytes,       turn,
-                                              group,       engine_drop, close_engine};
+static const struct service_ops engine_ops = {open_engine, slots, bytes,       shares,
+                                              turn,        group, engine_drop, close_engine};
 
 status purify_service_new(const struct purify_model *m, const struct purify_service_options *opt,
                           struct purify_service **out, struct errmsg *e)

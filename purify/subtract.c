@@ -112,16 +112,16 @@ static void end_pass(struct subtract_run *r)
     }
 }
 
-static void column_and_row(const struct subtract_run *r, int *out_i, int *out_j)
+static void column_and_row(const struct subtract_run *r, int64_t tile, int *out_i, int *out_j)
 {
-    *out_i = (int)(r->tile % r->cover.x.count);
-    *out_j = (int)(r->tile / r->cover.x.count);
+    *out_i = (int)(tile % r->cover.x.count);
+    *out_j = (int)(tile / r->cover.x.count);
 }
 
-static void load(const struct subtract_run *r, struct subtract_plan *p, int k)
+static void load(const struct subtract_run *r, int64_t tile, struct subtract_plan *p, int k)
 {
     int i, j;
-    column_and_row(r, &i, &j);
+    column_and_row(r, tile, &i, &j);
     subtract_load(&r->at, &r->cover, r->model->cfg.in_channels, i, j, p, k);
 }
 
@@ -129,7 +129,7 @@ static void load(const struct subtract_run *r, struct subtract_plan *p, int k)
 static status store(struct subtract_run *r, struct subtract_plan *p, int k, struct errmsg *e)
 {
     int i, j;
-    column_and_row(r, &i, &j);
+    column_and_row(r, r->tile, &i, &j);
     status st = subtract_store(&r->at, &r->cover, r->model->cfg.in_channels, r->model->how.gain, i,
                                j, p, k, e);
     if (!st && ++r->tile == cover_tiles(&r->cover))
@@ -151,21 +151,55 @@ static int64_t left(const void *run)
     return (tiles * squares(&r->cover) + passes - 1) / passes;
 }
 
-static status step(void *worker, void *run, const struct engine_hooks *hooks, uint64_t *evaluations,
-                   struct errmsg *e)
+/* A tile in the hands of one thread: it reads what no thread writes during a pass. */
+struct part {
+    const struct subtract_run *run;
+    struct subtract_worker *worker;
+    int64_t tile;
+    struct subtract_plan *plan;
+    status st;
+    struct errmsg e;
+};
+
+static void evaluate(void *parts, int i)
 {
-    struct subtract_worker *w = worker;
+    struct part *p = (struct part *)parts + i;
+    const struct subtract_run *r = p->run;
+    p->st = subtract_plans_get(&p->worker->plans, r->model, 1, r->cover.y.tile, r->cover.x.tile,
+                               &p->plan, &p->e);
+    if (p->st)
+        return;
+    load(r, p->tile, p->plan, 0);
+    p->st = nn_plan_run(p->plan->plan);
+}
+
+static status step(void *const *worker, const struct team *team, void *run,
+                   const struct engine_hooks *hooks, uint64_t *evaluations, struct errmsg *e)
+{
     struct subtract_run *r = run;
-    struct subtract_plan *p;
+    struct part part[TEAM_MAX];
+    int64_t rest = cover_tiles(&r->cover) - r->tile;
+    int n = rest < team->n ? (int)rest : team->n;
     if (engine_stopped(hooks))
         return STATUS_CANCELLED;
-    status st = subtract_plans_get(&w->plans, r->model, 1, r->cover.y.tile, r->cover.x.tile, &p, e);
-    if (st)
-        return st;
-    load(r, p, 0);
-    st = nn_plan_run(p->plan);
-    ++*evaluations;
-    return st ? st : store(r, p, 0, e);
+    for (int i = 0; i < n; i++) {
+        part[i].run = r;
+        part[i].worker = worker[i];
+        part[i].tile = r->tile + i;
+        part[i].e.text[0] = 0;
+    }
+    team_run(team, n, evaluate, part);
+    status st = STATUS_OK;
+    for (int i = 0; i < n && !st; i++) {
+        st = part[i].st;
+        if (st) {
+            *e = part[i].e;
+            return st;
+        }
+        ++*evaluations;
+        st = store(r, part[i].plan, 0, e);
+    }
+    return st;
 }
 
 /* ---- several ---- */
@@ -193,8 +227,10 @@ static status step_all(struct subtract_worker *w, struct purifier_member *member
                                    first->cover.x.tile, &p, member->e);
     if (st)
         return st;
-    for (int k = 0; k < n; k++)
-        load(member[k].run, p, k);
+    for (int k = 0; k < n; k++) {
+        const struct subtract_run *r = member[k].run;
+        load(r, r->tile, p, k);
+    }
     st = nn_plan_run(p->plan);
     for (int k = 0; k < n && !st; k++) {
         ++*member[k].evaluations;
@@ -213,7 +249,7 @@ static void together(void *worker, struct purifier_member *member, int n)
         struct purifier_member *m = &member[k];
         m->st = st ? st : m->st;
         while (!m->st && left(m->run) > 0)
-            m->st = step(worker, m->run, m->hooks, m->evaluations, m->e);
+            m->st = step(&worker, &team_of_one, m->run, m->hooks, m->evaluations, m->e);
     }
 }
 
@@ -245,6 +281,7 @@ const struct purifier_kind purifier_subtract = {
     .bytes = bytes,
     .begin = begin,
     .left = left,
+    .shares = true,
     .step = step,
     .together = together,
     .drop = drop,

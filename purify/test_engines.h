@@ -4,6 +4,7 @@
 #include "engine.h"
 #include "test_models.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -94,6 +95,51 @@ TEST_ONLY void run_once(const struct purify_model *m, struct image *img)
     struct purify_engine *en = engine(m, 1);
     run(en, img);
     purify_engine_free(en);
+}
+
+/* ---- by several threads ---- */
+
+struct test_call {
+    team_work_fn *work;
+    void *arg;
+    int i;
+};
+
+TEST_ONLY void *test_call_main(void *call)
+{
+    const struct test_call *c = call;
+    c->work(c->arg, c->i);
+    return NULL;
+}
+
+/* struct team's run, with threads of its own. */
+TEST_ONLY void test_call_all(void *ctx, int k, team_work_fn *work, void *arg)
+{
+    (void)ctx;
+    pthread_t thread[TEAM_MAX];
+    struct test_call call[TEAM_MAX];
+    for (int i = 1; i < k; i++) {
+        call[i] = (struct test_call){work, arg, i};
+        assert_int_equal(pthread_create(&thread[i], NULL, test_call_main, &call[i]), 0);
+    }
+    work(arg, 0);
+    for (int i = 1; i < k; i++)
+        pthread_join(thread[i], NULL);
+}
+
+/* From beginning to end by n engines; returns the turns. */
+TEST_ONLY int run_team(const struct purify_model *m, int n, struct engine_member *member)
+{
+    const struct team team = {.n = n, .run = test_call_all};
+    struct purify_engine *en[TEAM_MAX];
+    int turns = 1;
+    for (int i = 0; i < n; i++)
+        en[i] = engine(m, PURIFY_MICRO_BATCH);
+    while (engine_team_turn(en, &team, member) > 0)
+        turns++;
+    for (int i = 0; i < n; i++)
+        purify_engine_free(en[i]);
+    return turns;
 }
 
 TEST_ONLY bool same(const struct image *a, const struct image *b)

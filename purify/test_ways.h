@@ -60,24 +60,29 @@ TEST_ONLY void by_service(const struct purify_model *m, struct image *img, int n
         assert_int_equal(st[k], STATUS_OK);
 }
 
-/* Promise 3 for one shape: alone and at once; turn by turn through two engines; in a group; by a
-   service. Returns the turns that it took. */
+/* Promise 3 for one shape: alone and at once; turn by turn through two engines; by a team of three;
+   in a group; by a service. Returns the turns that it took one engine. */
 TEST_ONLY int each_way(const char *what, const struct purify_model *m, int w, int h, int channels)
 {
     enum { N = PURIFY_MICRO_BATCH };
     struct purify_engine *en[2] = {engine(m, PURIFY_MICRO_BATCH), engine(m, PURIFY_MICRO_BATCH)};
-    struct image alone, turns, group[N], served[N], other;
+    struct image alone, turns, shared, group[N], served[N], other;
     noisy_image(w, h, channels, 1, &alone);
     noisy_image(w, h, channels, 1, &turns);
+    noisy_image(w, h, channels, 1, &shared);
     noisy_image(w, h, channels, 2, &other);
     run(en[0], &alone);
     run(en[0], &other);
-    struct engine_member member = {.img = &turns}, members[N];
+    struct engine_member member = {.img = &turns}, team = {.img = &shared}, members[N];
     int n = 1;
     while (engine_turn(en[n % 2], &member) > 0)
         n++;
     assert_int_equal(member.st, STATUS_OK);
     assert_same(what, &alone, &turns);
+    assert_true(run_team(m, 3, &team) <= n);
+    assert_int_equal(team.st, STATUS_OK);
+    assert_same(what, &alone, &shared);
+    assert_int_equal(team.evaluations, member.evaluations);
     for (int k = 0; k < N; k++) {
         noisy_image(w, h, channels, k == 2 ? 2 : 1, &group[k]);
         noisy_image(w, h, channels, k == 1 ? 2 : 1, &served[k]);
@@ -94,6 +99,7 @@ TEST_ONLY int each_way(const char *what, const struct purify_model *m, int w, in
     }
     image_done(&alone);
     image_done(&turns);
+    image_done(&shared);
     image_done(&other);
     purify_engine_free(en[0]);
     purify_engine_free(en[1]);

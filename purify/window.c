@@ -177,11 +177,12 @@ static int64_t left(const void *run)
     return (rows_left(r) + r->turn_rows - 1) / r->turn_rows;
 }
 
-static status step(void *worker, void *run, const struct engine_hooks *hooks, uint64_t *evaluations,
-                   struct errmsg *e)
+static status step(void *const *worker, const struct team *team, void *run,
+                   const struct engine_hooks *hooks, uint64_t *evaluations, struct errmsg *e)
 {
     struct window_run *r = run;
     (void)worker;
+    (void)team;
     (void)evaluations;
     (void)e;
     if (engine_stopped(hooks))

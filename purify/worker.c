@@ -52,6 +52,7 @@ struct turn {
     struct worker *worker;
     struct purify_job *job[PURIFY_MICRO_BATCH];
     int n;
+    struct worker_team with; /* where it is one job */
 };
 struct asked {
     struct turn *turn;
@@ -105,11 +106,11 @@ static int before_evaluation(void *arg)
 }
 
 /* The lock is held. */
-static void set_idle(struct worker *w, bool idle)
+static void set_idle(struct worker *w, bool low)
 {
-    if (w->idle != idle)
-        yield_set_idle(w->thread, idle);
-    w->idle = idle;
+    if (w->low != low)
+        yield_set_idle(w->thread, low);
+    w->low = low;
 }
 
 void workers_hurry(struct purify_service *s)
@@ -147,6 +148,7 @@ static bool put_back(struct purify_service *s, struct purify_job *job,
 {
     s->stats.evaluations += m->evaluations;
     job->run = m->run;
+    job->shares = job->run && s->ops->shares(s->worker->engine, job->run);
     if (!job->left) {
         jobs_remove(&s->jobs, job);
         count_answer(s, job, m->st);
@@ -157,6 +159,15 @@ static bool put_back(struct purify_service *s, struct purify_job *job,
     if (job->cancel)
         jobs_cancel(&s->jobs, job);
     return true;
+}
+
+static int64_t run_with_team(struct turn *t, struct engine_member *member)
+{
+    const struct worker_team *with = &t->with;
+    void *engine[TEAM_MAX];
+    for (int i = 0; i < with->team.n; i++)
+        engine[i] = with->member[i]->engine;
+    return t->worker->service->ops->turn(engine, &with->team, member);
 }
 
 static void run_turn(struct turn *t)
@@ -175,11 +186,12 @@ static void run_turn(struct turn *t)
     begin_turn(t);
     if (t->n > 1)
         s->ops->group(w->engine, member, t->n);
-    int64_t left = t->n > 1 ? 0 : s->ops->turn(w->engine, member);
+    int64_t left = t->n > 1 ? 0 : run_with_team(t, member);
     come_back(w);
     pthread_mutex_lock(&s->lock);
-    w->idle = false;
-    s->stats.busy_ns += time_mono_ns() - start_ns;
+    w->low = false;
+    s->stats.busy_ns += (time_mono_ns() - start_ns) * (uint64_t)t->with.team.n;
+    team_dismiss(&t->with);
     for (int k = 0; k < t->n; k++) {
         t->job[k]->left = left;
         aside[k] = put_back(s, t->job[k], &member[k]);
@@ -190,16 +202,45 @@ static void run_turn(struct turn *t)
             answer(s, t->job[k], member[k].st, &member[k].err);
 }
 
-/* Takes what is next; returns how many jobs. The lock is held. */
-static int take_next(struct purify_service *s, struct purify_job *out[])
+/* Takes what is next; false: there is nothing. The lock is held. */
+static bool take_next(struct turn *t)
 {
-    int n = jobs_choose(&s->jobs, out);
-    for (int k = 0; k < n; k++) {
-        s->stats.running += !out[k]->begun;
+    struct purify_service *s = t->worker->service;
+    t->n = jobs_choose(&s->jobs, t->job);
+    for (int k = 0; k < t->n; k++) {
+        s->stats.running += !t->job[k]->begun;
         s->taken++;
-        jobs_set_state(&s->jobs, out[k], JOB_RUNNING);
+        jobs_set_state(&s->jobs, t->job[k], JOB_RUNNING);
     }
-    return n;
+    if (t->n)
+        team_form(&t->with, t->worker, t->job[0]);
+    if (t->n && !jobs_none_wait(&s->jobs))
+        pthread_cond_signal(&s->work); /* something else can run now: wakes the next worker */
+    return t->n > 0;
+}
+
+enum todo { TODO_TURN, TODO_CANCELLED, TODO_HELP, TODO_END };
+
+/* Waits for it. The lock is held. */
+static enum todo next_todo(struct turn *t)
+{
+    struct worker *w = t->worker;
+    struct purify_service *s = w->service;
+    for (;;) {
+        if (w->called)
+            return TODO_HELP;
+        if (!w->helps) {
+            if (take_next(t))
+                return TODO_TURN;
+            if (s->jobs.cancelled.first)
+                return TODO_CANCELLED;
+            if (s->stopping && jobs_none_wait(&s->jobs))
+                return TODO_END;
+        }
+        w->idle = !w->helps;
+        pthread_cond_wait(w->helps ? &s->called : &s->work, &s->lock);
+        w->idle = false;
+    }
 }
 
 void worker_main(void *arg)
@@ -209,19 +250,15 @@ void worker_main(void *arg)
     struct turn t = {.worker = w};
     w->thread = (pid_t)syscall(SYS_gettid);
     yield_init(&w->yield, cpu_count());
-    for (;;) {
-        answer_cancelled(s);
+    for (enum todo todo = TODO_CANCELLED; todo != TODO_END;) {
+        if (todo == TODO_CANCELLED)
+            answer_cancelled(s);
         pthread_mutex_lock(&s->lock);
-        while ((t.n = take_next(s, t.job)) == 0 && !s->jobs.cancelled.first &&
-               !(s->stopping && jobs_none_wait(&s->jobs)))
-            pthread_cond_wait(&s->work, &s->lock);
-        bool end = !t.n && !s->jobs.cancelled.first;
-        if (t.n && !jobs_none_wait(&s->jobs))
-            pthread_cond_signal(&s->work); /* something else can run now: wakes the next worker */
+        todo = next_todo(&t);
+        if (todo == TODO_HELP)
+            team_help(w);
         pthread_mutex_unlock(&s->lock);
-        if (end)
-            return;
-        if (t.n)
+        if (todo == TODO_TURN)
             run_turn(&t);
     }
 }

@@ -140,6 +140,8 @@ until [ "$(evaluations)" -gt "$((before + 100))" ]; do sleep 0.5; done
 smalls "$dir/small.ours"
 # shellcheck disable=SC2086
 kill $readers 2>/dev/null || true
+# shellcheck disable=SC2086
+wait $readers || true # their files are closed then
 "$relearn" umount "$dir/mnt"
 pair "small beside large" "$dir/small.ours" "$dir/small.theirs"
 train() { "$relearn" train --data "$dir/train" --out "$dir/run.$1" --epochs 1 2>/dev/null; }

@@ -1,0 +1,171 @@
+/* The turns of an urgent image are shared by workers that have nothing else to do. */
+#include "test_service.h"
+
+static void submit(struct purify_service *s, struct task *t, int width, int height,
+                   enum purify_priority prio)
+{
+    task_init(t, width, height);
+    assert_int_equal(purify_submit(s, &t->job, prio), STATUS_OK);
+}
+
+static int standing(struct fake *f)
+{
+    pthread_mutex_lock(&f->lock);
+    int n = f->standing;
+    pthread_mutex_unlock(&f->lock);
+    return n;
+}
+
+/* Lets turns pass until so many workers are at one; they are not all there from the beginning. */
+static void pass_until_standing(struct fake *f, int n)
+{
+    while (standing(f) < n)
+        step_gate(f);
+}
+
+static void finish(struct purify_service *s, struct fake *f)
+{
+    set_gate(f, 0);
+    purify_wait_idle(s);
+    assert_int_equal(f->runs, 0);
+}
+
+/* Three tiles of one image stand at once; all are counted. */
+static void test_shared(void **state)
+{
+    (void)state;
+    struct fake f;
+    fake_init(&f);
+    f.shares = true;
+    struct purify_service *s = start(&f, 3, 0);
+    struct task t;
+    set_gate(&f, 1);
+    submit(s, &t, 3000, 17, PURIFY_URGENT);
+    pass_until_standing(&f, 3);
+    finish(s, &f);
+    assert_answered(&t, STATUS_OK);
+    assert_true(f.turns < 3000);
+    assert_int_equal(stats(s).evaluations, 6000);
+    purify_service_free(s);
+    assert_int_equal(f.open, 0);
+}
+
+/* Nobody helps with the sweep, nor where the purifier at work has no use for it: the other workers
+   are there for what comes. */
+static void test_not_shared(void **state)
+{
+    (void)state;
+    for (int sweep = 0; sweep < 2; sweep++) {
+        struct fake f;
+        fake_init(&f);
+        f.shares = sweep;
+        struct purify_service *s = start(&f, 3, 0);
+        struct task large, other;
+        set_gate(&f, 1);
+        submit(s, &large, 500, sweep ? 17 : 1, sweep ? PURIFY_SWEEP : PURIFY_URGENT);
+        wait_standing(&f, 1);
+        submit(s, &other, 500, 1, PURIFY_SWEEP);
+        wait_standing(&f, 2);
+        for (int i = 0; i < 100; i++) {
+            step_gate(&f);
+            wait_standing(&f, 2);
+            assert_int_equal(standing(&f), 2);
+        }
+        finish(s, &f);
+        assert_answered(&large, STATUS_OK);
+        assert_answered(&other, STATUS_OK);
+        purify_service_free(s);
+    }
+}
+
+/* A job that comes while all workers are at one image has its turn when that one's is over. */
+static void test_next_turn(void **state)
+{
+    (void)state;
+    struct fake f;
+    fake_init(&f);
+    f.shares = true;
+    struct purify_service *s = start(&f, 2, 0);
+    struct task large, reader;
+    set_gate(&f, 1);
+    submit(s, &large, 1000, 17, PURIFY_URGENT);
+    pass_until_standing(&f, 2);
+    int before = f.turns; /* nothing runs: both wait at the gate */
+    submit(s, &reader, 1, 1, PURIFY_URGENT);
+    finish(s, &f);
+    assert_true(f.turn[before] == 1 || f.turn[before + 1] == 1);
+    assert_int_equal(f.order[0], 1);
+    assert_answered(&large, STATUS_OK);
+    assert_answered(&reader, STATUS_OK);
+    purify_service_free(s);
+}
+
+/* While an urgent image has turns to share, no turn of the sweep begins. */
+static void test_before_the_sweep(void **state)
+{
+    (void)state;
+    enum { SWEEP = 6, TILES = 1000 };
+    struct fake f;
+    fake_init(&f);
+    f.shares = true;
+    struct purify_service *s = start(&f, 2, 0);
+    struct task sweep[SWEEP], large;
+    set_gate(&f, 1);
+    for (int i = 0; i < SWEEP; i++)
+        submit(s, &sweep[i], 9, 1, PURIFY_SWEEP);
+    wait_standing(&f, 2);
+    submit(s, &large, TILES, 17, PURIFY_URGENT);
+    int from = 0;
+    for (int i = 0; i < 100; i++) {
+        step_gate(&f);
+        pthread_mutex_lock(&f.lock);
+        from = f.helped && !from ? f.turns : from;
+        pthread_mutex_unlock(&f.lock);
+    }
+    pthread_mutex_lock(&f.lock);
+    assert_true(from > 0 && f.turns > from);
+    for (int i = from; i < f.turns; i++)
+        assert_int_equal(f.turn[i], TILES);
+    pthread_mutex_unlock(&f.lock);
+    finish(s, &f);
+    assert_int_equal(f.order[0], TILES);
+    assert_answered(&large, STATUS_OK);
+    for (int i = 0; i < SWEEP; i++)
+        assert_answered(&sweep[i], STATUS_OK);
+    purify_service_free(s);
+}
+
+/* Cancelled, and freed, in the midst of a shared turn. */
+static void test_ended(void **state)
+{
+    (void)state;
+    for (int freed = 0; freed < 2; freed++) {
+        struct fake f;
+        fake_init(&f);
+        f.shares = true;
+        struct purify_service *s = start(&f, 3, 0);
+        struct task t;
+        set_gate(&f, 1);
+        submit(s, &t, 1000, 17, PURIFY_URGENT);
+        pass_until_standing(&f, 3);
+        if (!freed)
+            purify_cancel(s, &t.job);
+        set_gate(&f, 0);
+        if (!freed)
+            purify_wait_idle(s);
+        purify_service_free(s);
+        assert_answered(&t, freed ? STATUS_OK : STATUS_CANCELLED);
+        assert_int_equal(f.runs, 0);
+        assert_int_equal(f.open, 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_shared),           cmocka_unit_test(test_not_shared),
+        cmocka_unit_test(test_next_turn),        cmocka_unit_test(test_ended),
+        cmocka_unit_test(test_before_the_sweep),
+    };
+    return cmocka_run_group_tests_name("purify/worker_team", tests, NULL, NULL);
+}
