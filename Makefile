@@ -83,7 +83,7 @@ help:
 	@echo 'make demo       the main job on Fashion-MNIST: protect, mount, train, compare (report in demo/report.html)'
 	@echo 'make check      build and run every test'
 	@echo 'make bench      speed against PyTorch and against the hardware; BENCH=profiles: what a profile costs and achieves;'
-	@echo '                BENCH=cell: a training step with its images'
+	@echo '                BENCH=cell: a training step with its images; BENCH=purify: small images and photographs'
 	@echo 'make study      STUDY_DATA=DIR STUDY=purifiers: accuracy for each protection and purifier; takes hours'
 	@echo 'make deps       install the Debian packages that are missing'
 	@echo 'make install    PREFIX=$(PREFIX) DESTDIR=$(DESTDIR); make uninstall undoes it'
