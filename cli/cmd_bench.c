@@ -116,7 +116,8 @@ static int parse(struct benching *a, int argc, char **argv)
         {"cache", 'c', CLI_STRING, &a->o.cache_dir, "DIR",
          "of the purifier, on a local file system; default cache in --out"},
         {"cells", 0, CLI_STRING, &a->o.cells, "PATTERN",
-         "only those: a pattern of 'PROTECTION COUNTERMEASURE VICTIM SEED', such as 'lsp *'"},
+         "only those: a pattern of 'PROTECTION COUNTERMEASURE VICTIM SEED', such as 'lsp *' or "
+         "'@(lsp|emn) * 0'"},
         {"jobs", 0, CLI_INT, &a->o.jobs, "N", "cells at a time; default 1"},
         {"threads", 'j', CLI_INT, &a->o.threads, "N", "of all of them; default: all CPUs"},
         {"list", 0, CLI_FLAG, &a->list, NULL,

@@ -748,7 +748,7 @@ struct train_bench_options {
     const char *data_dir, *test_dir; /* NULL: the matrix says it */
     const char *out_dir;             /* NULL: bench-NAME, NAME the file's without .ini */
     const char *cache_dir;           /* of the purifier, on a local file system; NULL: OUT/cache */
-    const char *cells;   /* glob of "PROTECTION COUNTERMEASURE VICTIM SEED"; NULL: all */
+    const char *cells;   /* glob of "PROTECTION COUNTERMEASURE VICTIM SEED", with @(a|b); NULL: all */
     const char *program; /* path of relearn */
     int jobs;            /* cells at a time; 0: 1 */
     int threads;         /* of all jobs together; 0: cpu_count() */

@@ -206,6 +206,10 @@ static void tables_show_what_is_measured(void **state)
     struct train_bench *part =
         fixture_open("m.ini", "table", (struct train_bench_options){.cells = "clean own * 0"});
     assert_int_equal(train_bench_cells(part), 1);
+    AUTO(train_bench_free)
+    struct train_bench *either = fixture_open(
+        "m.ini", "table", (struct train_bench_options){.cells = "clean @(own|none) * 0"});
+    assert_int_equal(train_bench_cells(either), 2);
     assert_table(part, TRAIN_BENCH_MARKDOWN, TRAIN_BENCH_BEST, want_lsp);
     assert_table(part, TRAIN_BENCH_CSV, TRAIN_BENCH_LAST,
                  "victim,protection,countermeasure,cells,done,last,last_deviation,best,"

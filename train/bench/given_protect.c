@@ -51,6 +51,6 @@ status given_protect(struct given *g, const char *method, const char *key, const
         return given_row(g, "", row, false, value, line, e);
     given_keys(&protect_table, "", &names);
     given_keys(own, "", &names);
-    return errmsg_set(e, STATUS_INVALID, "%s has no '%.48s'; it has method, %s", method, key,
+    return errmsg_set(e, STATUS_INVALID, "%s has no '%.48s'; it has method, on, %s", method, key,
                       names.data ? names.data : "");
 }

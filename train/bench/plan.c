@@ -41,7 +41,7 @@ static bool is_chosen(const struct matrix *m, const struct bench_cell *c, const 
     snprintf(text, sizeof text, "%s %s %s %llu", m->protection[c->protection].name,
              m->countermeasure[c->countermeasure].name, m->victim[c->victim].name,
              (unsigned long long)c->seed);
-    return !pattern || fnmatch(pattern, text, 0) == 0;
+    return !pattern || fnmatch(pattern, text, FNM_EXTMATCH) == 0;
 }
 
 /* A file of first weights counts by what is in it. */
