@@ -216,6 +216,8 @@ static bool take_next(struct turn *t)
         team_form(&t->with, t->worker, t->job[0]);
     if (t->n && !jobs_none_wait(&s->jobs))
         pthread_cond_signal(&s->work); /* something else can run now: wakes the next worker */
+    else if (t->n && s->stopping)
+        pthread_cond_broadcast(&s->work); /* that was the last: they can end */
     return t->n > 0;
 }
 

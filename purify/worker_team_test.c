@@ -1,6 +1,8 @@
 /* The turns of an urgent image are shared by workers that have nothing else to do. */
 #include "test_service.h"
 
+#include <time.h>
+
 static void submit(struct purify_service *s, struct task *t, int width, int height,
                    enum purify_priority prio)
 {
@@ -160,11 +162,50 @@ static void test_ended(void **state)
     }
 }
 
+static void *free_service(void *s)
+{
+    purify_service_free(s);
+    return NULL;
+}
+
+/* A worker that waits to help, while there is only a begun image of the sweep, ends with the
+   service, also when what it waits for is cancelled. */
+static void test_freed_beside_the_sweep(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 20; round++) {
+        struct fake f;
+        fake_init(&f);
+        f.shares = true;
+        struct purify_service *s = start(&f, 2, 0);
+        struct task sweep, large;
+        set_gate(&f, 1);
+        submit(s, &sweep, 100, 1, PURIFY_SWEEP);
+        wait_standing(&f, 1);
+        submit(s, &large, 1000, 17, PURIFY_URGENT);
+        wait_standing(&f, 2);
+        step_gate(&f);
+        step_gate(&f); /* the turn of the sweep is over, or both go on */
+        purify_cancel(s, &large.job);
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, free_service, s), 0);
+        nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL); /* it has begun to stop */
+        set_gate(&f, 0);
+        pthread_join(thread, NULL);
+        assert_answered(&large, STATUS_CANCELLED);
+        assert_answered(&sweep, STATUS_OK);
+        assert_int_equal(f.runs, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shared),           cmocka_unit_test(test_not_shared),
-        cmocka_unit_test(test_next_turn),        cmocka_unit_test(test_ended),
+        cmocka_unit_test(test_freed_beside_the_sweep),
+        cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_not_shared),
+        cmocka_unit_test(test_next_turn),
+        cmocka_unit_test(test_ended),
         cmocka_unit_test(test_before_the_sweep),
     };
     return cmocka_run_group_tests_name("purify/worker_team", tests, NULL, NULL);
