@@ -229,6 +229,7 @@ static enum todo next_todo(struct turn *t)
     struct worker *w = t->worker;
     struct purify_service *s = w->service;
     for (;;) {
+        w->idle = false;
         if (w->called)
             return TODO_HELP;
         if (!w->helps) {
@@ -241,7 +242,6 @@ static enum todo next_todo(struct turn *t)
         }
         w->idle = !w->helps;
         pthread_cond_wait(w->helps ? &s->called : &s->work, &s->lock);
-        w->idle = false;
     }
 }
 

@@ -33,7 +33,7 @@ struct worker {
     bool low;           /* at idle priority; guarded by the service's lock */
     struct yield yield; /* the worker's own */
     /* guarded by the service's lock: */
-    bool idle;                 /* waits for a job, and helps nobody */
+    bool idle;                 /* waits for a job or is about to ask for one, and helps nobody */
     struct worker_team *helps; /* NULL: nobody */
     int place;                 /* in that team */
     bool called;               /* to work for it */
