@@ -25,6 +25,14 @@ static void pass_until_standing(struct fake *f, int n)
         step_gate(f);
 }
 
+static bool helped(struct fake *f)
+{
+    pthread_mutex_lock(&f->lock);
+    bool any = f->helped > 0;
+    pthread_mutex_unlock(&f->lock);
+    return any;
+}
+
 static void finish(struct purify_service *s, struct fake *f)
 {
     set_gate(f, 0);
@@ -117,15 +125,15 @@ static void test_before_the_sweep(void **state)
         submit(s, &sweep[i], 9, 1, PURIFY_SWEEP);
     wait_standing(&f, 2);
     submit(s, &large, TILES, 17, PURIFY_URGENT);
-    int from = 0;
-    for (int i = 0; i < 100; i++) {
+    while (!helped(&f))
         step_gate(&f);
-        pthread_mutex_lock(&f.lock);
-        from = f.helped && !from ? f.turns : from;
-        pthread_mutex_unlock(&f.lock);
-    }
     pthread_mutex_lock(&f.lock);
-    assert_true(from > 0 && f.turns > from);
+    int from = f.turns;
+    pthread_mutex_unlock(&f.lock);
+    for (int i = 0; i < 60; i++)
+        step_gate(&f);
+    pthread_mutex_lock(&f.lock);
+    assert_true(f.turns > from);
     for (int i = from; i < f.turns; i++)
         assert_int_equal(f.turn[i], TILES);
     pthread_mutex_unlock(&f.lock);
