@@ -1,6 +1,6 @@
+#include "certify_print.h"
 #include "cli.h"
 #include "train/train.h"
-
 
 static const char *class_name(const struct train_model *m, int k, char buf[16])
 {
@@ -53,32 +53,52 @@ static void print_text(const struct train_model *m, const struct train_eval *ev,
     }
 }
 
-/* "a" for all channels or "a,b,c"; false when it is neither. */
-static int parse_scaling(const char *text, float out[TRAIN_CHANNELS_MAX])
+/* "1,2,3" into at most `most` numbers: how many there are, or 0 when it is none of that. */
+static int parse_numbers(const char *text, double *out, int most)
 {
-    int n = 0;
-    while (n < TRAIN_CHANNELS_MAX) {
+    for (int n = 0; n < most; text++) {
         char *end;
-        out[n++] = strtof(text, &end);
+        out[n++] = strtod(text, &end);
         if (end == text || (*end && *end != ','))
             return 0;
         if (!*end)
-            break;
-        text = end + 1;
+            return n;
+        text = end;
     }
-    for (int c = 1; n == 1 && c < TRAIN_CHANNELS_MAX; c++)
-        out[c] = out[0];
-    return 1;
+    return 0;
+}
+
+/* "a" for all channels or "a,b,c"; false when it is neither. */
+static int parse_scaling(const char *text, float out[TRAIN_CHANNELS_MAX])
+{
+    double v[TRAIN_CHANNELS_MAX] = {0};
+    int n = parse_numbers(text, v, TRAIN_CHANNELS_MAX);
+    for (int c = 0; c < TRAIN_CHANNELS_MAX; c++)
+        out[c] = (float)v[n == 1 ? 0 : c];
+    return n;
 }
 
 struct args {
     struct train_eval_options o;
+    struct train_certify_options certify;
     struct train_model_hint hint;
     struct cli_choice precision;
-    const char *weights, *mean, *std;
+    const char *weights, *mean, *std, *eta;
     float mean_value[TRAIN_CHANNELS_MAX], std_value[TRAIN_CHANNELS_MAX];
-    int skip_bad, confusion, quiet, json;
+    int skip_bad, confusion, certificate, quiet, json;
 };
+
+/* An option of a certificate without one, or the other way round. */
+static int mixed(const struct args *a, const struct cli_spec *spec)
+{
+    const struct train_certify_options *c = &a->certify, usual = train_certify_default();
+    if (a->certificate)
+        return a->confusion ? cli_usage_error(spec, "--certify has no confusion matrix") : CLI_GO;
+    if (a->eta || c->draws != usual.draws || c->sigma != usual.sigma || c->seed != usual.seed ||
+        c->quantile != usual.quantile || c->confidence != usual.confidence)
+        return cli_usage_error(spec, "that is of a certificate: --certify");
+    return CLI_GO;
+}
 
 /* What was parsed, into the options of the library: CLI_GO, or an exit status. */
 static int take(struct args *a, const struct cli_spec *spec)
@@ -88,14 +108,39 @@ static int take(struct args *a, const struct cli_spec *spec)
     if ((a->mean && !parse_scaling(a->mean, a->mean_value)) ||
         (a->std && !parse_scaling(a->std, a->std_value)))
         return cli_usage_error(spec, "--mean and --std take one number or one for each channel");
+    int rc = mixed(a, spec);
+    if (rc != CLI_GO)
+        return rc;
+    if (a->eta &&
+        !(a->certify.etas = parse_numbers(a->eta, a->certify.eta, TRAIN_CERTIFY_ETAS_MAX)))
+        return cli_usage_error(spec, "--eta takes 1 to %d numbers, parted by commas",
+                               (int)TRAIN_CERTIFY_ETAS_MAX);
     a->hint.mean = a->mean ? a->mean_value : NULL;
     a->hint.std = a->std ? a->std_value : NULL;
     a->hint.size = a->o.data.size;
     a->o.data.skip_bad = a->skip_bad;
     a->o.precision = (enum nn_precision)a->precision.chosen;
     a->o.quiet = a->quiet;
+    a->certify.eval = a->o;
     return CLI_GO;
 }
+
+/* clang-format off */
+static const char about[] =
+    "Measures a classifier's accuracy on an ImageFolder tree. Weights may be those of a run, or a\n"
+    "classifier that others trained with PyTorch: its names are translated where it is one of ours\n"
+    "(relearn train --list); say --size, and --mean and --std where it scales pixels otherwise.\n"
+    CLI_PRECISION_ABOUT "\n"
+    "\n"
+    "With --certify, a bound on what networks near it reach, after \"Provably Unlearnable Data Examples\"\n"
+    "(Wang et al. 2024). The weights are then of a network that was trained on protected images, and the\n"
+    "images are clean ones. Normal noise of deviation --sigma is put on all weights that are trained, --draws\n"
+    "times. For each --eta an accuracy is told: take any weights within that distance of these (L2, of all\n"
+    "together); of the networks that such noise makes of them a share of --quantile or more have no higher\n"
+    "accuracy than that. It is true with --confidence, which is about the draws. Nothing is said of a network\n"
+    "without noise, nor of where a training ends, which as a rule is farther away; and where the noise takes\n"
+    "most of the accuracy, the bound is of the noise and not of the images.";
+/* clang-format on */
 
 static int parse(struct args *a, int argc, char **argv)
 {
@@ -111,33 +156,60 @@ static int parse(struct args *a, int argc, char **argv)
         {"threads", 'j', CLI_INT, &a->o.threads, "N", "default: all CPUs"},
         {"skip-bad", 0, CLI_FLAG, &a->skip_bad, NULL, "leave out files that do not decode"},
         {"confusion", 0, CLI_FLAG, &a->confusion, NULL, "print the confusion matrix"},
+        {"certify", 0, CLI_FLAG, &a->certificate, NULL, "bound what networks near it do"},
+        {"draws", 0, CLI_INT, &a->certify.draws, "N", "networks for that; default 1000"},
+        {"sigma", 0, CLI_DOUBLE, &a->certify.sigma, "X", "deviation of their noise; default 0.25"},
+        {"quantile", 0, CLI_DOUBLE, &a->certify.quantile, "Q",
+         "share of networks that the bound is of; default 0.9"},
+        {"confidence", 0, CLI_DOUBLE, &a->certify.confidence, "C", "of the bound; default 0.99"},
+        {"eta", 0, CLI_STRING, &a->eta, "X[,X…]",
+         "how near; default: nine from .004 to 8 times sigma"},
+        {"seed", 's', CLI_U64, &a->certify.seed, "N", "of the noise; default 0"},
         {"arch", 'a', CLI_STRING, &a->hint.arch, "NAME",
          "for weights that do not say: the network"},
         {"channels", 0, CLI_INT, &a->hint.shape.channels, "N", "for weights that do not say"},
         {"classes", 0, CLI_INT, &a->hint.shape.classes, "N", "for weights that do not say"},
         {"mean", 0, CLI_STRING, &a->mean, "X[,X,X]", "the network sees (pixel/255 - mean) / std"},
         {"std", 0, CLI_STRING, &a->std, "X[,X,X]", "see --mean"},
-        {"quiet", 'q', CLI_FLAG, &a->quiet, NULL, "no progress"},
-        {"json", 0, CLI_FLAG, &a->json, NULL, "print a JSON object"},
+        CLI_ROW_QUIET(a->quiet),
+        CLI_ROW_JSON(a->json),
     };
-    const struct cli_spec spec = {
-        "relearn eval",
-        "--data DIR --weights FILE [OPTION…]",
-        "Measures a classifier's accuracy on an ImageFolder tree. Weights may be those of a run, "
-        "or a\nclassifier that others trained with PyTorch: its names are translated where it is "
-        "one of ours\n(relearn train --list); say --size, and --mean and --std where it scales "
-        "pixels otherwise.\n" CLI_PRECISION_ABOUT,
-        options,
-        ARRAY_LEN(options),
-        0,
-        0};
+    const struct cli_spec spec = {"relearn eval",
+                                  "--data DIR --weights FILE [--certify] [OPTION…]",
+                                  about,
+                                  options,
+                                  ARRAY_LEN(options),
+                                  0,
+                                  0};
     int first, rc = cli_parse(&spec, argc, argv, &first);
     return rc == CLI_GO ? take(a, &spec) : rc;
 }
 
+static status evaluate(const struct args *a, struct train_model *m, struct errmsg *e)
+{
+    struct train_eval ev;
+    status st = train_evaluate(m, &a->o, &ev, e);
+    if (st)
+        return st;
+    (a->json ? print_json : print_text)(m, &ev, nn_precision_names[a->o.precision], a->confusion);
+    train_eval_done(&ev);
+    return STATUS_OK;
+}
+
+static status certify(const struct args *a, struct train_model *m, struct errmsg *e)
+{
+    struct train_certify_result r;
+    status st = train_certify(m, &a->certify, &r, e);
+    if (st)
+        return st;
+    (a->json ? certify_print_json : certify_print)(&a->certify, &r);
+    return STATUS_OK;
+}
+
 int cmd_eval(int argc, char **argv)
 {
-    struct args a = {.precision = {nn_precision_names, NN_PREC_COUNT, 0}};
+    struct args a = {.certify = train_certify_default(),
+                     .precision = {nn_precision_names, NN_PREC_COUNT, 0}};
     a.precision.chosen = (int)a.o.precision;
     int rc = parse(&a, argc, argv);
     if (rc != CLI_GO)
@@ -145,13 +217,8 @@ int cmd_eval(int argc, char **argv)
     stop_install();
     struct errmsg e = {""};
     AUTO(train_model_free) struct train_model *m = NULL;
-    struct train_eval ev;
     status st = train_model_load(a.weights, &a.hint, &m, &e);
     if (!st)
-        st = train_evaluate(m, &a.o, &ev, &e);
-    if (st)
-        return cli_fail(st, &e);
-    (a.json ? print_json : print_text)(m, &ev, nn_precision_names[a.o.precision], a.confusion);
-    train_eval_done(&ev);
-    return 0;
+        st = (a.certificate ? certify : evaluate)(&a, m, &e);
+    return st ? cli_fail(st, &e) : 0;
 }

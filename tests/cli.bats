@@ -64,6 +64,7 @@ is_json() { "$PY" -c 'import json,sys; json.load(sys.stdin)'; }
     declare -A how=(
         [train]="train -q --data $DATA/tree --out r1 $TRAIN"
         [eval]="eval -q --data $DATA/tree --weights $DATA/run/weights.safetensors --threads 1"
+        [certificate]="eval -q --data $DATA/tree --weights $DATA/run/weights.safetensors --threads 1 --certify --draws 44"
         [protect]="protect -q --method lsp --patch 4 $DATA/tree p1"
         [unpack]="unpack -q --labels $DATA/labels $DATA/images u1"
         [report]="report --out r.html $DATA/run"
@@ -81,7 +82,7 @@ is_json() { "$PY" -c 'import json,sys; json.load(sys.stdin)'; }
         [other]="train --list"
         [another]="protect --list"
     )
-    for c in train eval protect unpack report "diffusion train" "diffusion finetune" "diffusion sample" "restore train" families \
+    for c in train eval certificate protect unpack report "diffusion train" "diffusion finetune" "diffusion sample" "restore train" families \
         "profile ls" "profile show" "profile new" "profile rm" "model info" "model import" other another; do
         # shellcheck disable=SC2086
         relearn ${how[$c]} --json >out.json || { echo "$c fails"; false; }
@@ -132,6 +133,7 @@ gradients.c:train,diffusion train,diffusion finetune,restore train
 model.c:train,eval
 model_load.c:train,eval
 eval.c:eval
+certify.c:eval
 unpack.c:unpack
 sample.c:diffusion sample
 fit.c:diffusion train,diffusion finetune,restore train
@@ -195,6 +197,9 @@ eval -q --data @/three --weights @/run/weights.safetensors
 eval -q --data @/tree --weights @/garbage
 eval -q --data @/tree --weights @/m.safetensors
 eval -q --data @/tree --weights @/run/weights.safetensors --arch lenet
+eval -q --data @/tree --weights @/run/weights.safetensors --certify --draws 43
+eval -q --data @/tree --weights @/run/weights.safetensors --certify --confusion
+eval -q --data @/tree --weights @/run/weights.safetensors --sigma 0.1
 protect -q --method emn-class --surrogate resnet8s2 @/sizes new/dst
 protect -q --method emn-class --surrogate lenet @/tree new/dst
 protect -q --method lsp @/channels new/dst
@@ -386,6 +391,9 @@ PY
     stop_after 1.5 diffusion sample $common --weights "$DATA/m.safetensors" --out s.png --rows 64 --columns 64
     [ "$status" -eq 130 ]
     [ ! -e s.png ]
+    # shellcheck disable=SC2086
+    stop_after 1.5 eval $common --data "$DATA/tree" --weights "$DATA/run/weights.safetensors" --certify --draws 1000000
+    [ "$status" -eq 130 ]
 }
 
 @test "a run that was stopped goes on by its name alone, with the options it was begun with" {

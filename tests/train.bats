@@ -62,6 +62,43 @@ train() { # RUNDIR [OPTION...]; EXEC=exec: in place of the shell
     [ "$status" -eq 1 ]
 }
 
+@test "eval --certify bounds what networks near it do, as far as its draws reach" {
+    local e=$BATS_TEST_TMPDIR/e bad want
+    local -a certify=(relearn eval -q --threads 1 --data "$DATA/tree" --weights "$DATA/run/weights.safetensors" --certify)
+    "${certify[@]}" --draws 60 --sigma 0.1 --eta 0,0.015,1 --json >"$e"
+    [ "$(json 'j["draws"], j["sigma"], j["quantile"], j["confidence"], j["images"]' <"$e")" = "(60, 0.1, 0.9, 0.99, 180)" ]
+    [ "$(json '[c["eta"] for c in j["certified"]]' <"$e")" = "[0.0, 0.015, 1.0]" ]
+    # 1 - q'^60 is .998 and .991 for the first two, and less with a k of 59; for the third it is 0.
+    [ "$(json '[c["rank"] for c in j["certified"]]' <"$e")" = "[60, 60, None]" ]
+    [ "$(json 'j["certified"][0]["accuracy"] == j["drawn"]["highest"], j["certified"][2]["accuracy"]' <"$e")" = "(True, None)" ]
+    [ "$(json '0.015 < j["eta_max"] < 0.1, j["drawn"]["lowest"] < j["drawn"]["p50"] < j["drawn"]["highest"]' <"$e")" = "(True, True)" ]
+    [ "$(json 'j["accuracy"]' <"$e")" = "$(tail -n 1 "$DATA/run/log.jsonl" | json 'j["test_accuracy"]')" ]
+    [ "$(json 'abs(j["left"] * (j["accuracy"] - 1 / 3) - (j["drawn"]["p50"] - 1 / 3)) < 1e-9' <"$e")" = True ]
+    run "${certify[@]}" --draws 60 --sigma 0.1 --eta 0,1
+    [[ ${lines[0]} == "accuracy  "*"of the network as it is, on 180 images (f32)" ]]
+    [[ $output == *"eta 0        "?.????"  (number 60 of 60)"*"eta 1        nothing can be certified"* ]] || { echo "$output"; false; }
+    [[ $output == *"So many draws reach as far as eta 0.0"* ]]
+    while IFS='|' read -r bad want; do
+        # shellcheck disable=SC2086
+        run "${certify[@]}" $bad
+        [ "$status" -eq 2 ]
+        [[ $output == *"$want"* ]] || { echo "$bad: $output"; false; }
+    done <<'EOF'
+--draws 43|43 draws certify nothing of quantile 0.9 with confidence 0.99, whatever the eta: it takes 44 (--draws)
+--draws 0|draws must be 1 to 1000000
+--sigma 0|sigma must be above 0
+--quantile 1|the quantile must be between 0 and 1
+--confidence 0|the confidence must be between 0 and 1
+--eta 0.1,-0.1|eta must be 0 or more, not -0.1
+--eta 0.1,|--eta takes 1 to 32 numbers
+--eta few|--eta takes 1 to 32 numbers
+--confusion|--certify has no confusion matrix
+EOF
+    run relearn eval -q --data "$DATA/tree" --weights "$DATA/run/weights.safetensors" --eta 1
+    [ "$status" -eq 2 ]
+    [[ $output == *--certify* ]]
+}
+
 @test "a stopped run resumes to the same weights" {
     train "$DATA/whole" --epochs 30
     EXEC=exec train "$DATA/stopped" --epochs 30 & # so that the signal reaches relearn

@@ -176,38 +176,45 @@ static status check_classes(const struct train_model *m, const struct train_set 
     return STATUS_OK;
 }
 
-status train_evaluate(const struct train_model *m, const struct train_eval_options *opt,
-                      struct train_eval *out, struct errmsg *e)
+status train_evaluator_open(struct evaluator *v, const struct train_model *m,
+                            const struct train_eval_options *opt, struct errmsg *e)
 {
-    AUTO(train_set_free) struct train_set *set = NULL;
-    AUTO(train_loader_free) struct train_loader *loader = NULL;
-    AUTO(train_forward_free) struct forward *f = NULL;
     const struct nn_plan_options plan = {.threads = opt->threads, .precision = opt->precision};
     struct train_data_options data = opt->data;
     data.channels = m->shape.channels;
-    data.memory_bytes = 1; /* every image is seen once */
     data.threads = opt->threads;
+    *v = (struct evaluator){0};
     status st = train_precision_check(opt->precision, e);
     if (!st)
-        st = train_set_open(&data, &set, e);
+        st = train_set_open(&data, &v->set, e);
     if (!st)
-        st = check_classes(m, set, data.dir, e);
+        st = check_classes(m, v->set, data.dir, e);
     if (st)
         return st;
-    int n = train_set_info(set).samples, batch = opt->batch ? opt->batch : BATCH_DEFAULT;
-    struct train_loader_options lo = train_forward_loader(m, batch < n ? batch : n, opt->threads);
-    st = train_loader_new(set, &lo, &loader, e);
-    if (!st)
-        st = train_forward_new(m, lo.batch, &plan, false, &f, e);
-    if (st)
-        return st;
+    int batch = opt->batch ? opt->batch : BATCH_DEFAULT;
+    v->samples = train_set_info(v->set).samples;
+    struct train_loader_options lo =
+        train_forward_loader(m, batch < v->samples ? batch : v->samples, opt->threads);
+    st = train_loader_new(v->set, &lo, &v->loader, e);
+    return st ? st : train_forward_new(m, lo.batch, &plan, false, &v->forward, e);
+}
+
+void train_evaluator_close(struct evaluator *v)
+{
+    train_forward_free(TAKE(v->forward));
+    train_loader_free(TAKE(v->loader));
+    train_set_free(TAKE(v->set));
+}
+
+static status evaluate(struct evaluator *v, bool quiet, struct train_eval *out, struct errmsg *e)
+{
     struct train_eval ev;
-    st = train_eval_init(&ev, m->shape.classes);
+    status st = train_eval_init(&ev, v->forward->classes);
     if (st)
         return st;
     struct progress p;
-    progress_init(&p, "evaluating", 0, (uint64_t)n, opt->quiet);
-    st = train_forward_evaluate(f, loader, &p, &ev, e);
+    progress_init(&p, "evaluating", 0, (uint64_t)v->samples, quiet);
+    st = train_forward_evaluate(v->forward, v->loader, &p, &ev, e);
     if (st) {
         train_eval_done(&ev);
         return st;
@@ -215,4 +222,17 @@ status train_evaluate(const struct train_model *m, const struct train_eval_optio
     progress_done(&p, (uint64_t)ev.samples, NULL);
     *out = ev;
     return STATUS_OK;
+}
+
+status train_evaluate(const struct train_model *m, const struct train_eval_options *opt,
+                      struct train_eval *out, struct errmsg *e)
+{
+    struct train_eval_options once = *opt;
+    once.data.memory_bytes = 1; /* every image is seen once */
+    struct evaluator v;
+    status st = train_evaluator_open(&v, m, &once, e);
+    if (!st)
+        st = evaluate(&v, opt->quiet, out, e);
+    train_evaluator_close(&v);
+    return st;
 }

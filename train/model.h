@@ -49,4 +49,19 @@ status train_forward_evaluate(struct forward *f, struct train_loader *l, struct 
 struct train_loader_options train_forward_loader(const struct train_model *m, int batch,
                                                  int threads);
 
+/* ---- evaluation ---- */
+/* A directory's images as batches for a network, and its plan: both are made once, and
+   train_forward_evaluate(forward, loader, ...) may be called again and again. */
+struct evaluator {
+    struct train_set *set;
+    struct train_loader *loader;
+    struct forward *forward;
+    int samples;
+};
+/* INVALID where the directory is not one for this network. Decoded images are kept as
+   opt->data.memory_bytes says. The caller closes it, also after a failure. */
+status train_evaluator_open(struct evaluator *v, const struct train_model *m,
+                            const struct train_eval_options *opt, struct errmsg *e) MUST_USE;
+void train_evaluator_close(struct evaluator *v);
+
 #endif

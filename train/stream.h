@@ -33,7 +33,8 @@ enum stream {
     STREAM_PAIR,        /* number: step; which pairs, and where they are cut out */
     STREAM_CRAFT,       /* number: step; by which network, and how */
     STREAM_NETWORK,     /* number: generation and network; its weights, labels and batches */
-    STREAM_POOL         /* number: generation; what its networks are trained on */
+    STREAM_POOL,        /* number: generation; what its networks are trained on */
+    STREAM_WEIGHTS      /* number: draw; noise on all trainable parameters, in their order */
 };
 
 static inline struct nn_rng stream(uint64_t seed, enum stream purpose, uint64_t number)
