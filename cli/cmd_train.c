@@ -8,7 +8,7 @@ struct args {
     struct train_options o;
     double lr, momentum, decay, clip;
     struct cli_choice precision;
-    int flip, skip_bad, acm, resume, force, quiet, json, list;
+    int flip, skip_bad, acm, sal, resume, force, quiet, json, list;
     struct cli_params params;             /* of all recipes: --RECIPE-KEY */
     struct param_arg arg[CLI_PARAMS_MAX]; /* of the chosen one: o's, then what was given */
     int n_args;
@@ -24,7 +24,8 @@ static struct args args_from(struct train_options o)
                          .precision = {nn_precision_names, NN_PREC_COUNT, (int)o.precision},
                          .flip = o.flip,
                          .skip_bad = o.skip_bad,
-                         .acm = o.acm};
+                         .acm = o.acm,
+                         .sal = o.sal};
 }
 
 static void recipe_prefix(const struct train_recipe *r, char out[64])
@@ -108,6 +109,8 @@ static size_t list_options(struct args *a, struct cli_option all[OPTIONS_MAX + C
          "epochs between tests, 0: last only; default 1"},
         {"acm", 0, CLI_FLAG, &a->acm, NULL, "log the activation cluster measurement in any recipe"},
         {"staged-probe", 0, CLI_INT, &a->o.probe, "N", "images of that measurement; default 1000"},
+        {"sal", 0, CLI_FLAG, &a->sal, NULL, "log the sharpness-aware learnability of each layer"},
+        {"sal-images", 0, CLI_INT, &a->o.sal_images, "N", "images of that; default 256"},
         {"resume", 0, CLI_FLAG, &a->resume, NULL, "go on with the run in RUNDIR, as it was begun"},
         {"force", 0, CLI_FLAG, &a->force, NULL, "replace the run in RUNDIR"},
         {"quiet", 'q', CLI_FLAG, &a->quiet, NULL, "no progress"},
@@ -172,6 +175,7 @@ static int run(const struct args *a)
     o.flip = a->flip;
     o.skip_bad = a->skip_bad;
     o.acm = a->acm;
+    o.sal = a->sal;
     o.resume = a->resume;
     o.force = a->force;
     o.quiet = a->quiet;
