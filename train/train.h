@@ -953,6 +953,34 @@ struct train_battery_result {
 status train_battery(const struct train_battery_options *opt, struct train_battery_result *out,
                      struct errmsg *e) MUST_USE;
 
+/* ================================ distance ================================ */
+/*
+ * The unlearnable distance (train_ud) of images from what they were before: a small network is
+ * trained on each, as of a battery, with the SAL of its layers after each epoch, and the runs are kept
+ * in OUT. Whatever ends it, the same call goes on, and a run that is there is not trained again.
+ *
+ * What it says here, measured on 2,000 images of CIFAR-10 with resnet8s2: see audit/distance.c.
+ */
+struct train_distance_options {
+    const char *dir, *clean_dir; /* as of train_audit_options; images of one size */
+    const char *out_dir;
+    const char *arch; /* NULL: as of a battery */
+    int epochs;       /* 0: 10 */
+    int limit;        /* images, balanced over classes; 0: TRAIN_AUDIT_LIMIT */
+    bool skip_bad;
+    int threads; /* 0: cpu_count() */
+    bool quiet;
+};
+struct train_distance {
+    const char *arch;
+    int images;
+    struct train_ud ud;
+};
+/* INVALID: options contradict each other, or OUT lies in what is audited. CANCELLED on a signal.
+   Shows progress unless quiet. */
+status train_distance(const struct train_distance_options *opt, struct train_distance *out,
+                      struct errmsg *e) MUST_USE;
+
 /* ================================ report ================================ */
 
 /* Trees of a contact sheet; they hold the same paths up to the extension. */
