@@ -53,6 +53,6 @@ void report_distances(struct html *h, const struct report *r)
             h, "</tbody></table></div>\n<p class=\"note\">Layers whose sharpness-aware "
                "learnability is above a threshold that divides those of the clean run, mean over "
                "epochs; the distance is their number over that of the clean run (Ye et al., ICLR "
-               "2025, with changes that <code>relearn train --help</code> tells). 1: as learnable "
-               "as clean images, less: less.</p></section>\n");
+               "2025, but measured on fewer images, without augmentation). 1: as learnable as "
+               "clean images, less: less.</p></section>\n");
 }
