@@ -178,8 +178,9 @@ static const char about[] =
     "With --distance, too, small networks are trained, on the images and on --clean, to say how far they are\n"
     "from unlearnable (Ye et al., \"How Far Are We from True Unlearnability?\", ICLR 2025): in how many layers\n"
     "the loss answers sharply when the layer's weights are moved a little, of those that do on the clean ones.\n"
-    "That takes about four minutes of one CPU for resnet8s2. It is an estimate from few images, by one training\n"
-    "each; relearn train --help says what is measured.";
+    "That takes about four minutes of one CPU for resnet8s2. It is a rough figure: of 2,000 images, in ten\n"
+    "epochs, it was .8 for LSP and for EMN, and another seed moves it by .1; what a protection takes shows far\n"
+    "better in a battery's accuracies. relearn train --help says what is measured.";
 /* clang-format on */
 
 struct auditing {
