@@ -16,9 +16,10 @@ void distance_print(const struct train_distance *d)
     if (isnan(u->distance))
         printf("  On the clean images none does: nothing can be said of these.\n");
     else
-        printf("  distance   %.3f of unlearnability (Ye et al. 2025; 1: as learnable as the clean "
-               "images, less: less)\n",
-               u->distance);
+        printf(
+            "  distance   %.3f (unlearnable distance, Ye et al. 2025; 1: as learnable as the clean "
+            "images, less: less)\n",
+            u->distance);
 }
 
 json_t *distance_json(const struct train_distance *d)
