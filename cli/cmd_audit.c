@@ -179,7 +179,7 @@ static const char about[] =
     "from unlearnable (Ye et al., \"How Far Are We from True Unlearnability?\", ICLR 2025): in how many layers\n"
     "the loss answers sharply when the layer's weights are moved a little, of those that do on the clean ones.\n"
     "That takes about four minutes of one CPU for resnet8s2. It is a rough figure: of 2,000 images, in ten\n"
-    "epochs, it was .8 for LSP and for EMN, and another seed moves it by .1; what a protection takes shows far\n"
+    "epochs, it was .6 to .9 for LSP and .7 to .8 for EMN, by the seeds; what a protection takes shows far\n"
     "better in a battery's accuracies. relearn train --help says what is measured.";
 /* clang-format on */
 
