@@ -99,7 +99,7 @@ for kind, (pattern, symbol, layer, elsewhere) in kinds.items():
 
 # Networks are found in their folder: a file's rows, whose names no other file has.
 elsewhere = {"resnet18": {"train/run_setup.c", "train/protect/surrogate.h"},  # the default of both
-             "resnet8s2": {"train/audit/battery.c"},                           # the default of a battery
+             "resnet8s2": {"train/audit/out.c"},                               # the default of trainings of an audit
              "percept": {"train/model.c", "train/model_load.c"}}               # a classifier of purify's
 files = list(sources("train cli"))
 nets = [(p, text) for p, text in files if p.startswith("train/nets/")]

@@ -154,3 +154,28 @@ PY
     run relearn audit -q --clean b-clean --battery b-protected/out b-protected
     [ "$status" -eq 2 ] && [[ $output == *"which is never written"* ]]
 }
+
+@test "audit: the distance from clean images is that of two trainings, which are kept" {
+    local i k
+    for k in a b; do
+        mkdir -p u-clean/$k u-protected/$k
+        for i in 1 2 3 4 5 6 7 8; do
+            png u-clean/$k/$i.png 16 $((i * 7))
+            png u-protected/$k/$i.png 16 $((i * 9))
+        done
+    done
+    run relearn audit -q --no-family --clean u-clean --distance u-out --epochs 2 -j 1 u-protected
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [[ $output == *"loss of resnet8s2 answers sharply, mean of 2 epochs of 16 images"*" of 10 (a SAL above "*"these"*"distance "* ]]
+    find u-out -type f -exec sha256sum {} + | grep -v config.json | sort >u-before
+    relearn audit -q --json --no-family --clean u-clean --distance u-out --epochs 2 -j 1 u-protected >u.json
+    find u-out -type f -exec sha256sum {} + | grep -v config.json | sort | diff u-before -
+    [ "$(json 'j["distance"]["epochs"], j["distance"]["layers"], j["distance"]["images"]' <u.json)" = "(2, 10, 16)" ]
+    [ "$(json 'abs(j["distance"]["count"] / j["distance"]["clean_count"] - j["distance"]["distance"]) < 1e-9' <u.json)" = True ]
+    run relearn audit -q --distance u-out u-protected
+    [ "$status" -eq 2 ] && [[ $output == *"--clean DIR"* ]]
+    run relearn audit -q --no-family --clean u-clean --distance u-clean/out u-protected
+    [ "$status" -eq 2 ] && [[ $output == *"which is never written"* ]]
+    [ ! -e u-clean/out ]
+}

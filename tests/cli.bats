@@ -129,6 +129,7 @@ run.c:train
 run_setup.c:train
 run_init.c:train
 run_dir.c:train
+ud.c:train
 gradients.c:train,diffusion train,diffusion finetune,restore train
 model.c:train,eval
 model_load.c:train,eval

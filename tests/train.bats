@@ -210,6 +210,30 @@ EOF
     [ ! -e "$DATA/wrong" ]
 }
 
+@test "the sharpness of layers is logged and drawn, and changes nothing that is learned" {
+    train "$DATA/sharp" --sal --sal-images 9
+    cmp "$DATA/sharp/weights.safetensors" "$DATA/run/weights.safetensors"
+    [ "$(json 'j["options"]["sal"], j["options"]["sal_images"]' <"$DATA/sharp/config.json")" = "(True, 9)" ]
+    [ "$(tail -n 1 "$DATA/sharp/log.jsonl" | json 'len(j["sal"]), list(j["sal"])[0], min(j["sal"].values()) >= 0')" = "(10, 'conv1', True)" ]
+    relearn train -q --resume "$DATA/sharp"
+    run relearn train -q --resume "$DATA/sharp" --sal-images 8
+    [ "$status" -eq 2 ]
+    [[ $output == *'"sal_images" 9; it cannot be resumed with 8'* ]]
+    run train "$DATA/other" --sal-images 8
+    [ "$status" -eq 2 ]
+    [[ $output == *"no SAL is measured"*--sal* ]]
+    run train "$DATA/other" --sal --sal-images -1
+    [ "$status" -eq 2 ]
+    [ ! -e "$DATA/other" ]
+    relearn report --out "$DATA/sharp.html" --protected "$DATA/sharp" "$DATA/run"
+    grep -q 'Sharpness-aware learnability' "$DATA/sharp.html"
+    run grep -q 'unlearnable distance' "$DATA/sharp.html" # the clean run has none
+    [ "$status" -eq 1 ]
+    cp -r "$DATA/sharp" "$DATA/blunt"
+    relearn report --out "$DATA/sharp2.html" --protected "$DATA/sharp" --clean "$DATA/blunt"
+    grep -q '<td>1.000</td>' "$DATA/sharp2.html"
+}
+
 @test "a damaged image is named, or skipped when told so" {
     cp -r "$DATA/tree" "$DATA/harmed"
     echo nothing >"$DATA/harmed/bee/00001.png"

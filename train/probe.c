@@ -88,6 +88,11 @@ void train_probe_free(struct probe *p)
     mem_free(p);
 }
 
+struct sal_images train_probe_images(const struct probe *p)
+{
+    return (struct sal_images){.x = p->x, .label = p->label, .n = p->n};
+}
+
 static status take_features(struct probe *p, const struct forward *f)
 {
     for (int s = 0; s < f->stages; s++)

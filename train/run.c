@@ -79,6 +79,10 @@ static status finish_epoch(struct run *r, struct epoch_report *rep, struct errms
         rep->measured = true;
         st = train_probe_measure(r->probe, r->forward, rep->acm);
     }
+    if (!st && r->sal) {
+        rep->sharp = true;
+        st = train_sal_measure(r->sal, e);
+    }
     if (!st && r->recipe->after_epoch)
         st = r->recipe->after_epoch(r, rep, e);
     if (!st && test_is_due(r))

@@ -6,6 +6,7 @@
 #include "model.h"
 #include "out_tree.h"
 #include "recipe.h"
+#include "sal.h"
 
 /* ---- probe: the images whose activations are measured ---- */
 struct probe;
@@ -13,6 +14,7 @@ struct probe;
 status train_probe_new(struct train_set *set, const struct train_model *m, int count, uint64_t seed,
                        struct probe **out, struct errmsg *e) MUST_USE;
 void train_probe_free(struct probe *p);
+struct sal_images train_probe_images(const struct probe *p); /* as long as the probe */
 DEFINE_FREEP(struct probe *, train_probe_free)
 /* The ACM of each stage of f (built with stages) under the present weights. */
 status train_probe_measure(struct probe *p, struct forward *f, double *out_acm) MUST_USE;
@@ -53,6 +55,9 @@ struct run {
     struct forward *forward; /* NULL when nothing is measured */
     struct probe *probe;     /* NULL when ACM is not measured */
     int probe_images;
+    struct probe *sal_probe; /* NULL when SAL is not measured, as sal */
+    int sal_images;
+    struct sal *sal;
     struct position at;
     struct out_tree dirs; /* that were made for RUNDIR */
     bool prepared;        /* RUNDIR is ours: train_run_undo may be called */
@@ -67,6 +72,7 @@ struct run {
 struct epoch_report {
     double lr;
     bool trained, tested, measured; /* not trained: the line about the network before training */
+    bool sharp;                     /* the run's SAL is of this epoch */
     double test_loss;
     double acm[TRAIN_STAGES_MAX];
     bool rolled_back; /* the weights are those of another position now */

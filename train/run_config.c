@@ -41,6 +41,10 @@ static json_t *options_json(const struct run *r)
         json_object_set_new(j, "init", json_string(r->init_digest));
     if (j && r->probe)
         json_object_set_new(j, "probe", json_integer(r->probe_images));
+    if (j)
+        json_object_set_new(j, "sal", json_boolean(r->sal != NULL));
+    if (j && r->sal)
+        json_object_set_new(j, "sal_images", json_integer(r->sal_images));
     if (j && r->recipe->is.params.n)
         json_object_set_new(j, r->recipe->is.name,
                             train_param_json(&r->recipe->is.params, r->params));

@@ -16,6 +16,18 @@ json_t *train_run_reals(const double *v, int n)
     return a;
 }
 
+static json_t *sal_json(const struct sal *s)
+{
+    json_t *j = json_object();
+    for (int i = 0; i < train_sal_layers(s); i++) {
+        char name[NN_NAME_MAX];
+        double v = train_sal_value(s, i);
+        json_object_set_new(j, train_sal_layer(s, i, name),
+                            isfinite(v) ? json_real(v) : json_null());
+    }
+    return j;
+}
+
 static json_t *log_json(const struct run *r, const struct epoch_report *rep)
 {
     int stages = r->model->net->stages;
@@ -38,6 +50,8 @@ static json_t *log_json(const struct run *r, const struct epoch_report *rep)
     }
     if (j && rep->measured)
         json_object_set_new(j, "acm", train_run_reals(rep->acm, stages));
+    if (j && rep->sharp)
+        json_object_set_new(j, "sal", sal_json(r->sal));
     if (j && rep->trained && r->recipe->log)
         r->recipe->log(r, j);
     return j;

@@ -113,6 +113,8 @@ struct train_options train_config_options(const struct train_config *c)
     take_int(j, "test_every", &o.test_every);
     take_int(own, "probe", &o.probe); /* where the oldest runs have it */
     take_int(j, "probe", &o.probe);
+    take_bool(j, "sal", &o.sal);
+    take_int(j, "sal_images", &o.sal_images);
     take_int(data, "limit", &o.limit);
     take_int(data, "test_limit", &o.test_limit);
     take_int(data, "size", &o.size);

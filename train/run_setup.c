@@ -38,6 +38,11 @@ status train_run_check(const struct train_options *o, struct errmsg *e)
         return errmsg_set(e, STATUS_INVALID,
                           "recipe %s measures no ACM that images could be chosen for (use --acm)",
                           o->recipe);
+    if (o->sal_images < 0)
+        return errmsg_set(e, STATUS_INVALID, "the SAL of less than 1 image says nothing");
+    if (o->sal_images && !o->sal)
+        return errmsg_set(e, STATUS_INVALID,
+                          "no SAL is measured that images could be chosen for (use --sal)");
     return train_precision_check(o->precision, e);
 }
 
@@ -171,6 +176,19 @@ static status make_measures(struct run *r, struct errmsg *e)
     return train_probe_new(r->set, r->model, r->probe_images, r->opt->seed, &r->probe, e);
 }
 
+static status make_sal(struct run *r, struct errmsg *e)
+{
+    const struct nn_plan_options po = plan_options(r);
+    if (!r->opt->sal)
+        return STATUS_OK;
+    r->sal_images = r->opt->sal_images ? r->opt->sal_images : TRAIN_SAL_IMAGES;
+    status st = train_probe_new(r->set, r->model, r->sal_images, r->opt->seed, &r->sal_probe, e);
+    if (st)
+        return st;
+    const struct sal_images images = train_probe_images(r->sal_probe);
+    return train_sal_new(r->model, &images, &po, &r->sal, e);
+}
+
 status train_run_setup(struct run *r, struct errmsg *e)
 {
     const struct recipe_ops *recipe = r->recipe;
@@ -187,6 +205,8 @@ status train_run_setup(struct run *r, struct errmsg *e)
         st = make_loaders(r, e);
     if (!st)
         st = make_measures(r, e);
+    if (!st)
+        st = make_sal(r, e);
     return !st && recipe->open ? recipe->open(r, e) : st;
 }
 
@@ -198,6 +218,8 @@ void train_run_done(struct run *r)
     mem_free(r->params);
     mem_free(r->label);
     out_tree_done(&r->dirs);
+    train_sal_free(r->sal);
+    train_probe_free(r->sal_probe);
     train_probe_free(r->probe);
     train_forward_free(r->forward);
     nn_optim_free(r->optim);

@@ -47,6 +47,15 @@ static struct train_options staged_options(const char *out)
     return o;
 }
 
+static struct train_options sal_options(const char *out)
+{
+    struct train_options o = options(out);
+    o.epochs = 4;
+    o.sal = true;
+    o.sal_images = 12;
+    return o;
+}
+
 /* Acts whatever it finds. */
 static struct train_options detect_options(const char *out)
 {
@@ -146,15 +155,16 @@ static void the_same_run_gives_the_same_bits(void **state)
 
 /* ---- interruption: this program runs itself ---- */
 
-/* argv: child DIR OUT RECIPE|tested resume|fresh milliseconds PRECISION */
+/* argv: child DIR OUT RECIPE|tested|sal resume|fresh milliseconds PRECISION */
 static int child(char **argv)
 {
     snprintf(toy_root, sizeof toy_root, "%s", argv[2]);
     precision = (enum nn_precision)strtol(argv[7], NULL, 10);
     struct train_options o = strcmp(argv[4], "staged") == 0   ? staged_options(argv[3])
                              : strcmp(argv[4], "detect") == 0 ? detect_options(argv[3])
+                             : strcmp(argv[4], "sal") == 0    ? sal_options(argv[3])
                                                               : options(argv[3]);
-    if (strcmp(argv[4], "tested") != 0)
+    if (strcmp(argv[4], "tested") != 0 && strcmp(argv[4], "sal") != 0)
         o.recipe = argv[4];
     o.resume = strcmp(argv[5], "resume") == 0;
     if (strcmp(argv[4], "tested") == 0)
@@ -369,6 +379,49 @@ static void acm_can_be_watched_without_control(void **state)
     json_decref(j);
 }
 
+/* ---- sharpness of layers ---- */
+
+static void sal_is_logged_of_each_layer_and_changes_nothing(void **state)
+{
+    (void)state;
+    toy_run(sal_options("sharp"));
+    toy_assert_same_file(toy_path("whole/weights.safetensors"),
+                         toy_path("sharp/weights.safetensors"));
+    double last = -1;
+    for (int line = 0; line < 4; line++) {
+        json_t *j = log_line("sharp", line), *sal = json_object_get(j, "sal");
+        assert_int_equal(json_object_size(sal), 10);
+        double conv = json_real_value(json_object_get(sal, "layer1.0.conv1"));
+        assert_true(conv > 0 && conv != last); /* of this epoch's weights */
+        assert_true(json_real_value(json_object_get(sal, "fc")) > 0);
+        last = conv;
+        json_decref(j);
+    }
+    assert_null(log_line("sharp", 4));
+    json_t *j = log_line("whole", 0);
+    assert_null(json_object_get(j, "sal"));
+    json_decref(j);
+}
+
+/* Most of the time goes into the measurement, so that is where the stop falls. */
+static void a_stop_while_sal_is_measured_loses_no_epoch(void **state)
+{
+    (void)state;
+    int rc = spawn("sharp-stopped", "sal", "fresh", 400, NULL), stops = rc == 50;
+    for (int ms = 900; rc == 50; ms += 500) {
+        rc = spawn("sharp-stopped", "sal", how_to_go_on("sharp-stopped"), ms, NULL);
+        stops += rc == 50;
+    }
+    assert_int_equal(rc, 0);
+    print_message("# stopped %d times\n", stops);
+    toy_assert_same_file(toy_path("whole/weights.safetensors"),
+                         toy_path("sharp-stopped/weights.safetensors"));
+    char *whole = log_text("sharp"), *stopped = log_text("sharp-stopped");
+    assert_string_equal(whole, stopped);
+    mem_free(whole);
+    mem_free(stopped);
+}
+
 /* ---- refusals ---- */
 
 static void refuses_contradictions(void **state)
@@ -505,6 +558,8 @@ static void assert_same_options(const struct train_options *o, const struct trai
     assert_int_equal(got->acm, o->acm);
     assert_int_equal(got->test_every, o->test_every);
     assert_int_equal(got->probe, o->probe);
+    assert_int_equal(got->sal, o->sal);
+    assert_int_equal(got->sal_images, o->sal_images);
     static const struct param_arg params[] = {
         {"rise", "1.05"}, {"slow", "0.1"}, {"floor", "0.001"}, {"rollbacks", "1"}};
     assert_int_equal(got->n_recipe_args, ARRAY_LEN(params));
@@ -533,6 +588,8 @@ static void a_runs_options_are_in_its_config(void **state)
     o.augment = "noise:sigma=3,grey";
     o.test_every = 0;
     o.acm = true;
+    o.sal = true;
+    o.sal_images = 3;
     toy_run(o);
     struct train_config *c = NULL;
     struct errmsg e = {""};
@@ -855,6 +912,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(every_recipe_resumes_with_the_same_bits),
         cmocka_unit_test(staged_runs_log_measure_and_control),
         cmocka_unit_test(acm_can_be_watched_without_control),
+        cmocka_unit_test(sal_is_logged_of_each_layer_and_changes_nothing),
+        cmocka_unit_test(a_stop_while_sal_is_measured_loses_no_epoch),
         cmocka_unit_test(refuses_contradictions),
         cmocka_unit_test(what_fails_leaves_nothing),
         cmocka_unit_test(a_full_disk_leaves_nothing),

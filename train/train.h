@@ -450,6 +450,53 @@ status train_audit(const struct train_audit_options *opt, struct train_audit_res
 status train_acm(const float *feature /* (n,c) */, const int32_t *label, int n, int c, int classes,
                  double *out) MUST_USE;
 
+/* ================================ sharpness of layers ================================ */
+/*
+ * Sharpness-aware learnability (SAL) and unlearnable distance (UD), from Ye et al., "How Far Are We
+ * from True Unlearnability?", ICLR 2025 (arXiv 2509.08058). On clean images, they say, many layers
+ * of a network move its loss much when their weights are moved a little, again and again as it
+ * trains; on images that teach nothing few do.
+ *
+ * SAL of a layer: its weights W alone are moved, all else is as it is and in evaluation mode. Plain
+ * SGD with steps of TRAIN_SAL_STEP goes TRAIN_SAL_PASSES times through some images, once down the
+ * loss and once up. After each pass what is farther from W than TRAIN_SAL_RADIUS of W's norm is
+ * brought back to there, and the loss of all these images is measured. Then
+ *
+ *     SAL = max(highest loss - loss at W, loss at W - lowest loss)
+ *
+ * Layers are convolutions and linear layers, without their biases. UD compares two runs, one on
+ * clean images and one on others:
+ *
+ *     threshold = mean over epochs of (the midpoint between the centres of the two clusters that the
+ *                 clean run's layers fall into by their SAL)
+ *     count     = mean over epochs of the number of layers whose SAL is above that
+ *     UD        = count of the other run / count of the clean run
+ *
+ * 1 is as learnable as clean images, less is less. Clusters are those of the least sum of squares
+ * within, which in one dimension is found by trying each cut; theirs are of k-means from random
+ * starts.
+ *
+ * What is ours. The images are a fixed, label-balanced subset of the training images (as of the
+ * ACM), without augmentation, in batches of at most 64 in a fixed order; theirs are all of them,
+ * augmented, in batches of 256. So their pass has 196 steps and ours, of 256 images, 4: where
+ * gradients are small we do not come as far as they do, and no number of theirs can be compared.
+ */
+#define TRAIN_SAL_STEP .1f
+#define TRAIN_SAL_RADIUS .05
+enum { TRAIN_SAL_PASSES = 10, TRAIN_SAL_IMAGES = 256 };
+
+struct train_ud {
+    int layers, epochs;        /* of either run */
+    double threshold;          /* of the SAL */
+    double clean_count, count; /* layers above it */
+    double distance;           /* NAN where no layer of the clean run is above it */
+};
+/* Of two runs that logged their SAL in as many epochs. NOT_FOUND: one did not. INVALID: they are of
+   different layers or lengths, or of fewer than two layers. CORRUPT names the line that cannot be
+   read. */
+status train_ud(const char *clean_run_dir, const char *run_dir, struct train_ud *out,
+                struct errmsg *e) MUST_USE;
+
 /* ================================ training run ================================ */
 
 struct train_recipe {
@@ -467,7 +514,8 @@ const struct train_recipe *train_recipe_at(int i); /* NULL past the end */
  *   that purified them;
  *
  * - log.jsonl: one line per epoch, in order; epoch 0 is the ACM of the random network, where the
- *   ACM is measured;
+ *   ACM is measured; "sal", where that is measured, is the SAL of each layer by its name, shallow to
+ *   deep;
  *
  * - test.json: of the last evaluation on test images, what they were taken for: "confusion" (K,K),
  *   row = label, column = prediction, in the order of config.json's class_names;
@@ -501,6 +549,8 @@ struct train_options {
     int threads;    /* 0: cpu_count() */
     bool acm;       /* measure and log the ACM in every recipe, without acting on it */
     int probe;      /* images that it is measured on; 0: 1000. INVALID when it is not measured */
+    bool sal;       /* measure and log the SAL of each layer after each epoch */
+    int sal_images; /* that it is measured on; 0: TRAIN_SAL_IMAGES. INVALID when it is not measured */
     int test_every; /* epochs between evaluations; the last is always evaluated; 0: only the last */
     bool resume;    /* go on from RUNDIR/checkpoint; options must be those it was started with */
     bool force;     /* an existing run in RUNDIR is replaced, once this one has a checkpoint */
@@ -990,6 +1040,44 @@ struct train_battery_result {
    and the same call tries it again. CANCELLED on a signal. Shows progress unless quiet. */
 status train_battery(const struct train_battery_options *opt, struct train_battery_result *out,
                      struct errmsg *e) MUST_USE;
+
+/* ================================ distance ================================ */
+/*
+ * The unlearnable distance (train_ud) of images from what they were before: a small network is
+ * trained on each, as of a battery, with the SAL of its layers after each epoch, and the runs are kept
+ * in OUT. Whatever ends it, the same call goes on, and a run that is there is not trained again.
+ *
+ * It is a rough figure. Of 2,000 images of CIFAR-10, with resnet8s2 and 10 epochs, from clean runs of two
+ * seeds:
+ *
+ *     clean, the other seed   1.07  1.00      (43 % of clean test images are told right)
+ *     LSP, seed 0              .79   .92      (32 %)
+ *     LSP, seed 1              .57   .67      (32 %)
+ *     EMN, seed 0              .82   .72      (10 %)
+ *
+ * so that seeds alone move it by .2, and what a protection takes shows in accuracies (train_battery) far
+ * better. On EMN's images the layers answer as sharply as on clean ones for five epochs; then the loss is
+ * 0, and none but the first answers at all. So its figure falls the longer the runs are: .66 after 20.
+ */
+struct train_distance_options {
+    const char *dir, *clean_dir; /* as of train_audit_options; images of one size */
+    const char *out_dir;
+    const char *arch; /* NULL: as of a battery */
+    int epochs;       /* 0: 10 */
+    int limit;        /* images, balanced over classes; 0: TRAIN_AUDIT_LIMIT */
+    bool skip_bad;
+    int threads; /* 0: cpu_count() */
+    bool quiet;
+};
+struct train_distance {
+    const char *arch;
+    int images;
+    struct train_ud ud;
+};
+/* INVALID: options contradict each other, or OUT lies in what is audited. CANCELLED on a signal.
+   Shows progress unless quiet. */
+status train_distance(const struct train_distance_options *opt, struct train_distance *out,
+                      struct errmsg *e) MUST_USE;
 
 /* ================================ report ================================ */
 

@@ -1,11 +1,12 @@
 #include "audit/battery.h"
 
+#include "audit/out.h"
 #include "model.h"
 
 #include <math.h>
 #include <string.h>
 
-static const char *const standard_profiles = "restore,default", *const standard_arch = "resnet8s2";
+static const char *const standard_profiles = "restore,default";
 enum { STANDARD_EPOCHS = 20, STANDARD_TUNE_STEPS = 1000, SEEDS_MAX = 16 };
 
 static status check(const struct train_battery_options *o, struct errmsg *e)
@@ -27,7 +28,7 @@ static status check(const struct train_battery_options *o, struct errmsg *e)
 static struct train_battery_options complete(struct train_battery_options o)
 {
     o.profiles = o.profiles ? o.profiles : standard_profiles;
-    o.arch = o.arch ? o.arch : standard_arch;
+    o.arch = o.arch ? o.arch : audit_arch;
     o.epochs = o.epochs ? o.epochs : STANDARD_EPOCHS;
     o.tune_steps = o.tune_steps ? o.tune_steps : STANDARD_TUNE_STEPS;
     o.seeds = o.seeds ? o.seeds : 1;

@@ -1,5 +1,6 @@
 /* The folders that a battery reads. */
 #include "audit/battery.h"
+#include "audit/out.h"
 
 #include "bench/tree.h"
 #include "pairs.h"
@@ -89,23 +90,6 @@ static status hold_out(const struct battery *b, struct errmsg *e)
     return st;
 }
 
-/* What is audited is never written. */
-static status check_out(const struct battery *b, struct errmsg *e)
-{
-    const char *const dir[] = {b->o.dir, b->o.clean_dir, b->o.test_dir};
-    status st = STATUS_OK;
-    for (size_t i = 0; i < ARRAY_LEN(dir) && !st; i++) {
-        char *real = dir[i] ? realpath(dir[i], NULL) : NULL;
-        struct train_bench at = {.data = real, .test = real};
-        if (real &&
-            !(st = bench_out_folder(&(struct train_bench_options){.out_dir = b->o.out_dir}, &at)))
-            st = bench_check_out(&at, e);
-        mem_free(at.out);
-        free(real);
-    }
-    return st;
-}
-
 static bool is_empty(const char *path)
 {
     DIR *d = opendir(path);
@@ -141,7 +125,8 @@ static status set_folders(struct battery *b, struct errmsg *e)
     AUTO(mem_free) char *images = mem_printf("%s/images", b->o.out_dir);
     if (!images)
         return STATUS_NOMEM;
-    status st = check_out(b, e);
+    const char *const dir[] = {b->o.dir, b->o.clean_dir, b->o.test_dir};
+    status st = audit_check_out(b->o.out_dir, dir, ARRAY_LEN(dir), e);
     if (!st)
         st = mark_out(b, e);
     if (st)

@@ -16,6 +16,7 @@ static const struct {
     {REPORT_LR, 1, CHART_LINEAR, "Learning rate"},
     {REPORT_AGREEMENT, 1, CHART_LINEAR,
      "How far faint structure alone tells the class (agreement, as in an audit)"},
+    {REPORT_SAL, 1, CHART_LINEAR, "Sharpness-aware learnability, mean over layers"},
     {REPORT_ACM, TRAIN_STAGES_MAX, CHART_LINEAR,
      "Activation cluster measurement (ours, ST-style), stage %d"},
     {REPORT_SCALE, TRAIN_STAGES_MAX, CHART_LOG,

@@ -14,8 +14,9 @@ static const char *file_name(const char *path)
 /* Facts that are said in other words, or of every group alike. */
 static bool is_said(const char *key)
 {
-    static const char *const said[] = {"is",  "profile id", "protection method", "data", "samples",
-                                       "acm", "probe"};
+    static const char *const said[] = {"is",    "profile id", "protection method",
+                                       "data",  "samples",    "acm",
+                                       "probe", "sal",        "sal_images"};
     for (size_t i = 0; i < ARRAY_LEN(said); i++)
         if (strcmp(key, said[i]) == 0)
             return true;

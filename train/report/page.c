@@ -54,6 +54,7 @@ static status write_page(const struct report *r, struct errmsg *e)
         st = report_sheets(&h, r, e);
     if (!st)
         st = report_curves(&h, r);
+    report_distances(&h, r);
     if (!st)
         st = report_classes(&h, r, e);
     report_table(&h, r);

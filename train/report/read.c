@@ -16,6 +16,7 @@ static const char *const series_keys[REPORT_ACM] = {
     [REPORT_IMAGES_PER_S] = "images_per_s",
     [REPORT_SECONDS] = "seconds",
     [REPORT_AGREEMENT] = "agreement",
+    [REPORT_SAL] = "sal",
 };
 
 const char *report_series_key(int series)
@@ -67,9 +68,28 @@ const json_t *report_purified_by(const struct report_run *r)
     return json_is_object(by) ? by : NULL;
 }
 
+/* NAN: no layer has a number. */
+static double mean_of(const json_t *layers)
+{
+    const char *key;
+    json_t *value;
+    double sum = 0;
+    int n = 0;
+    json_object_foreach((json_t *)layers, key, value)
+    {
+        if (!json_is_number(value))
+            continue;
+        sum += json_number_value(value);
+        n++;
+    }
+    return n ? sum / n : NAN;
+}
+
 static double value_of(const json_t *line, int series)
 {
     int stage = report_series_stage(series);
+    if (series == REPORT_SAL)
+        return mean_of(json_object_get(line, report_series_key(series)));
     if (stage < 0)
         return report_number(line, report_series_key(series));
     const json_t *v =

@@ -22,6 +22,7 @@ enum report_series {
     REPORT_IMAGES_PER_S,
     REPORT_SECONDS,
     REPORT_AGREEMENT,
+    REPORT_SAL, /* mean over layers */
     REPORT_ACM,
     REPORT_SCALE = REPORT_ACM + TRAIN_STAGES_MAX,
     REPORT_SERIES_COUNT = REPORT_SCALE + TRAIN_STAGES_MAX
@@ -95,6 +96,7 @@ void report_verdict(struct html *h, const struct report *r);
 status report_sheets(struct html *h, const struct report *r, struct errmsg *e) MUST_USE;
 status report_curves(struct html *h, const struct report *r) MUST_USE;
 status report_classes(struct html *h, const struct report *r, struct errmsg *e) MUST_USE;
+void report_distances(struct html *h, const struct report *r);
 void report_table(struct html *h, const struct report *r);
 status report_csv_links(struct html *h, const struct report *r) MUST_USE;
 void report_provenance(struct html *h, const struct report *r);

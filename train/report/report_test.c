@@ -274,6 +274,42 @@ static char *linked(const char *page, const char *file)
     return out;
 }
 
+/* A run of two layers and two epochs. */
+static void write_sharp_run(const char *name, const char *config, const char *first,
+                            const char *second)
+{
+    char path[128], text[400];
+    write_run(&(struct toy_run){name, config, 0, .5, NULL});
+    snprintf(path, sizeof path, "%s/log.jsonl", name);
+    int n = snprintf(text, sizeof text,
+                     "{\"epoch\":1,\"test_accuracy\":0.5,\"sal\":{\"conv\":%s,\"fc\":1}}\n"
+                     "{\"epoch\":2,\"test_accuracy\":0.5,\"sal\":{\"conv\":%s,\"fc\":1}}\n",
+                     first, second);
+    toy_write(path, text, (size_t)n);
+}
+
+static void runs_have_a_distance_from_a_clean_one(void **state)
+{
+    (void)state;
+    write_sharp_run("sharp-clean", "", "3", "5"); /* thresholds 2 and 3 */
+    write_sharp_run("sharp-prot", ", " LSP("0"), "2.75", "2");
+    const char *const runs[] = {toy_path("sharp-clean"), toy_path("sharp-prot")};
+    char *page = page_of((struct train_report_options){.run_dirs = runs, .n_runs = 2});
+    static const char *const has[] = {
+        "Sharpness-aware learnability, mean over layers",
+        "data-v=\"1,2 2,3 \"",
+        "data-v=\"1,1.875 2,1.5 \"",
+        "<h2>How far from unlearnable</h2>",
+        "<td class=\"left\">sharp-prot</td><td class=\"left\">protected</td><td class=\"left\">"
+        "sharp-clean</td><td>1.00 of 2</td><td>0.50</td><td>0.500</td>",
+    };
+    assert_has(page, has, ARRAY_LEN(has));
+    mem_free(page);
+    page = page_of((struct train_report_options){.run_dirs = runs + 1, .n_runs = 1});
+    assert_null(strstr(page, "How far from unlearnable"));
+    mem_free(page);
+}
+
 static void seeds_become_one_figure(void **state)
 {
     (void)state;
@@ -338,7 +374,7 @@ static void seeds_become_one_figure(void **state)
     assert_has(csv, rows, ARRAY_LEN(rows));
     assert_int_equal(count(csv, "\r\n"), 1 + ARRAY_LEN(seeds));
     assert_int_equal(count(epochs, "\r\n"), 1 + 3 * (ARRAY_LEN(seeds) - 1));
-    assert_non_null(strstr(epochs, "\"p1\",3,0.3,0.5,1.75,2.5,0.3,30,2,0.875,0.5,3,0.01,1\r\n"));
+    assert_non_null(strstr(epochs, "\"p1\",3,0.3,0.5,1.75,2.5,0.3,30,2,0.875,,0.5,3,0.01,1\r\n"));
     mem_free(page);
 }
 
@@ -473,6 +509,7 @@ int main(void)
         cmocka_unit_test(charts_survive_odd_data),
         cmocka_unit_test(decades_are_marked),
         cmocka_unit_test(seeds_become_one_figure),
+        cmocka_unit_test(runs_have_a_distance_from_a_clean_one),
         cmocka_unit_test(the_source_of_a_mount_was_protected),
         cmocka_unit_test(large_matrices_are_pictures),
         cmocka_unit_test(damaged_runs_are_named),
