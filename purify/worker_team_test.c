@@ -18,9 +18,11 @@ static int standing(struct fake *f)
     return n;
 }
 
-/* A service whose workers have all been seen at work. */
-static struct purify_service *start_all(struct fake *f, int threads)
+/* A service whose workers have all been seen at work, with the gate closed. shares: first turns. */
+static struct purify_service *start_all(struct fake *f, int threads, bool shares)
 {
+    fake_init(f);
+    f->shares = shares;
     struct purify_service *s = start(f, threads, 0);
     struct task t[4];
     set_gate(f, 1);
@@ -30,6 +32,7 @@ static struct purify_service *start_all(struct fake *f, int threads)
     set_gate(f, 0);
     purify_wait_idle(s);
     f->n = f->turns = 0;
+    set_gate(f, 1);
     return s;
 }
 
@@ -66,11 +69,8 @@ static void test_shared(void **state)
 {
     (void)state;
     struct fake f;
-    fake_init(&f);
-    f.shares = true;
-    struct purify_service *s = start_all(&f, 3);
+    struct purify_service *s = start_all(&f, 3, true);
     struct task t;
-    set_gate(&f, 1);
     submit(s, &t, 3000, 17, PURIFY_URGENT);
     pass_until_standing(&f, 3);
     finish(s, &f);
@@ -88,11 +88,8 @@ static void test_not_shared(void **state)
     (void)state;
     for (int sweep = 0; sweep < 2; sweep++) {
         struct fake f;
-        fake_init(&f);
-        f.shares = sweep;
-        struct purify_service *s = start_all(&f, 3);
+        struct purify_service *s = start_all(&f, 3, sweep);
         struct task large, other;
-        set_gate(&f, 1);
         submit(s, &large, 500, sweep ? 17 : 1, sweep ? PURIFY_SWEEP : PURIFY_URGENT);
         wait_standing(&f, 1);
         submit(s, &other, 500, 1, PURIFY_SWEEP);
@@ -114,11 +111,8 @@ static void test_next_turn(void **state)
 {
     (void)state;
     struct fake f;
-    fake_init(&f);
-    f.shares = true;
-    struct purify_service *s = start_all(&f, 2);
+    struct purify_service *s = start_all(&f, 2, true);
     struct task large, reader;
-    set_gate(&f, 1);
     submit(s, &large, 1000, 17, PURIFY_URGENT);
     pass_until_standing(&f, 2);
     int before = f.turns; /* nothing runs: both wait at the gate */
@@ -137,11 +131,8 @@ static void test_before_the_sweep(void **state)
     (void)state;
     enum { SWEEP = 6, TILES = 1000 };
     struct fake f;
-    fake_init(&f);
-    f.shares = true;
-    struct purify_service *s = start_all(&f, 2);
+    struct purify_service *s = start_all(&f, 2, true);
     struct task sweep[SWEEP], large;
-    set_gate(&f, 1);
     for (int i = 0; i < SWEEP; i++)
         submit(s, &sweep[i], 9, 1, PURIFY_SWEEP);
     wait_standing(&f, 2);
@@ -171,11 +162,8 @@ static void test_ended(void **state)
     (void)state;
     for (int freed = 0; freed < 2; freed++) {
         struct fake f;
-        fake_init(&f);
-        f.shares = true;
-        struct purify_service *s = start_all(&f, 3);
+        struct purify_service *s = start_all(&f, 3, true);
         struct task t;
-        set_gate(&f, 1);
         submit(s, &t, 1000, 17, PURIFY_URGENT);
         pass_until_standing(&f, 3);
         if (!freed)
@@ -203,11 +191,8 @@ static void test_freed_beside_the_sweep(void **state)
     (void)state;
     for (int round = 0; round < 20; round++) {
         struct fake f;
-        fake_init(&f);
-        f.shares = true;
-        struct purify_service *s = start_all(&f, 2);
+        struct purify_service *s = start_all(&f, 2, true);
         struct task sweep, large;
-        set_gate(&f, 1);
         submit(s, &sweep, 100, 1, PURIFY_SWEEP);
         wait_standing(&f, 1);
         submit(s, &large, 1000, 17, PURIFY_URGENT);
