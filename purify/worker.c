@@ -106,7 +106,7 @@ static int before_evaluation(void *arg)
 }
 
 /* The lock is held. */
-static void set_idle(struct worker *w, bool low)
+static void set_low(struct worker *w, bool low)
 {
     if (w->low != low)
         yield_set_idle(w->thread, low);
@@ -116,7 +116,7 @@ static void set_idle(struct worker *w, bool low)
 void workers_hurry(struct purify_service *s)
 {
     for (int i = 0; s->can_be_idle && i < s->jobs.threads; i++)
-        set_idle(&s->worker[i], false);
+        set_low(&s->worker[i], false);
     pthread_cond_broadcast(&s->hurry);
 }
 
@@ -128,7 +128,7 @@ static void begin_turn(struct turn *t)
     yield_restart(&w->yield, &now);
     pthread_mutex_lock(&w->service->lock);
     if (w->service->can_be_idle && may_pause(t))
-        set_idle(w, true);
+        set_low(w, true);
     pthread_mutex_unlock(&w->service->lock);
 }
 
@@ -253,8 +253,7 @@ void worker_main(void *arg)
     w->thread = (pid_t)syscall(SYS_gettid);
     yield_init(&w->yield, cpu_count());
     for (enum todo todo = TODO_CANCELLED; todo != TODO_END;) {
-        if (todo == TODO_CANCELLED)
-            answer_cancelled(s);
+        answer_cancelled(s);
         pthread_mutex_lock(&s->lock);
         todo = next_todo(&t);
         if (todo == TODO_HELP)
