@@ -191,11 +191,8 @@ static status step(void *const *worker, const struct team *team, void *run,
     team_run(team, n, evaluate, part);
     status st = STATUS_OK;
     for (int i = 0; i < n && !st; i++) {
-        st = part[i].st;
-        if (st) {
-            *e = part[i].e;
-            return st;
-        }
+        if (part[i].st)
+            return errmsg_set(e, part[i].st, "%s", part[i].e.text);
         ++*evaluations;
         st = store(r, part[i].plan, 0, e);
     }
