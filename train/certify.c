@@ -1,4 +1,5 @@
 /* Accuracies of networks drawn around a surrogate, and what their order statistics certify. */
+#include "ascending.h"
 #include "model.h"
 #include "stream.h"
 #include "tails.h"
@@ -133,12 +134,6 @@ static status draw_all(struct drawing *d, struct errmsg *e)
 
 /* ---- what they say ---- */
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Of n sorted accuracies. */
 static void describe(const double *accuracy, int n, int classes, struct train_certify_result *r)
 {
@@ -194,7 +189,7 @@ static status run(struct drawing *d, struct train_certify_result *r, struct errm
         st = draw_all(d, e);
     if (st)
         return st;
-    qsort(d->accuracy, (size_t)n, sizeof *d->accuracy, by_value);
+    qsort(d->accuracy, (size_t)n, sizeof *d->accuracy, ascending);
     describe(d->accuracy, n, d->ev.forward->classes, r);
     certify(d->accuracy, d->opt, r);
     return STATUS_OK;

@@ -2,6 +2,8 @@
    is. */
 #include "ud.h"
 
+#include "ascending.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,16 +110,10 @@ static status check_alike(const struct course *a, const struct course *b, struct
 
 /* ---- figures ---- */
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 double train_ud_threshold(double *v, int n)
 {
     double all = 0, low = 0, most = -1, best = NAN;
-    qsort(v, (size_t)n, sizeof *v, by_value);
+    qsort(v, (size_t)n, sizeof *v, ascending);
     for (int i = 0; i < n; i++)
         all += v[i];
     /* The least sum of squares within is the largest between: n_low n_high (difference of means)^2. */
