@@ -69,13 +69,13 @@ static int parse_numbers(const char *text, double *out, int most)
 }
 
 /* "a" for all channels or "a,b,c"; false when it is neither. */
-static int parse_scaling(const char *text, float out[TRAIN_CHANNELS_MAX])
+static bool parse_scaling(const char *text, float out[TRAIN_CHANNELS_MAX])
 {
     double v[TRAIN_CHANNELS_MAX] = {0};
     int n = parse_numbers(text, v, TRAIN_CHANNELS_MAX);
     for (int c = 0; c < TRAIN_CHANNELS_MAX; c++)
         out[c] = (float)v[n == 1 ? 0 : c];
-    return n;
+    return n == 1 || n == TRAIN_CHANNELS_MAX;
 }
 
 struct args {

@@ -60,6 +60,13 @@ train() { # RUNDIR [OPTION...]; EXEC=exec: in place of the shell
     [ "$(json 'sum(map(sum, j["confusion"])), sorted(j["class_accuracy"])' <"$BATS_TEST_TMPDIR/e")" = "(180, ['ant', 'bee', 'cat'])" ]
     run relearn eval -q --data "$DATA/absent" --weights "$DATA/run/weights.safetensors"
     [ "$status" -eq 1 ]
+    local bad
+    for bad in '--mean .5,.5' '--std .5,.5' '--mean few' '--std 1,1,1,1'; do
+        # shellcheck disable=SC2086
+        run relearn eval -q --data "$DATA/tree" --weights "$DATA/run/weights.safetensors" $bad
+        [ "$status" -eq 2 ]
+        [[ $output == *"one number or one for each channel"* ]]
+    done
 }
 
 @test "eval --certify bounds what networks near it do, as far as its draws reach" {

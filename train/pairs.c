@@ -1,5 +1,7 @@
 #include "pairs.h"
 
+#include "stream.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,6 +72,26 @@ static status match(struct pairs *p, const struct pairs_options *o, const struct
     return st;
 }
 
+/* Bytes of a path before its name. */
+static size_t folder_len(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? (size_t)(slash - path) : 0;
+}
+
+/* The order is bytewise, so that between images of a folder there may be a subfolder's: those of a
+   folder that do not follow each other count as two. */
+static void find_folders(struct pairs *p)
+{
+    for (int i = 0; i < p->n; i++) {
+        const char *path = train_set_path(p->clean, p->clean_at[i]);
+        const char *last = i ? train_set_path(p->clean, p->clean_at[i - 1]) : "";
+        size_t len = folder_len(path);
+        bool same = i && len == folder_len(last) && memcmp(path, last, len) == 0;
+        p->folder[i] = same ? p->folder[i - 1] : i;
+    }
+}
+
 /* Of the headers alone. */
 static status check_sizes(const struct pairs *p, const struct pairs_options *o, struct errmsg *e)
 {
@@ -117,11 +139,14 @@ status pairs_open(const struct pairs_options *o, struct pairs *out, struct errms
         AUTO(mem_free) struct named *protected = sorted(p.protected);
         p.clean_at = mem_zalloc(n, sizeof *p.clean_at);
         p.protected_at = mem_zalloc(n, sizeof *p.protected_at);
-        bool all = clean && protected && p.clean_at && p.protected_at;
+        p.folder = mem_zalloc(n, sizeof *p.folder);
+        bool all = clean && protected && p.clean_at && p.protected_at && p.folder;
         st = all ? match(&p, o, clean, protected, e) : STATUS_NOMEM;
     }
     if (!st)
         st = check_sizes(&p, o, e);
+    if (!st)
+        find_folders(&p);
     if (st)
         pairs_done(&p);
     else
@@ -135,6 +160,7 @@ void pairs_done(struct pairs *p)
     train_set_free(p->protected);
     mem_free(p->clean_at);
     mem_free(p->protected_at);
+    mem_free(p->folder);
     *p = (struct pairs){.n = 0};
 }
 
@@ -160,6 +186,14 @@ status pairs_cut(const struct pairs *p, int i, struct nn_rng place, uint64_t at,
     }
     train_set_view_done(&a);
     return st;
+}
+
+int pairs_beside(const struct pairs *p, int i, uint32_t draw)
+{
+    int first = p->folder[i], end = i + 1;
+    while (end < p->n && p->folder[end] == first)
+        end++;
+    return first + stream_below(draw, end - first);
 }
 
 status pairs_digest(const struct pairs *p, struct digest *out, struct errmsg *e)

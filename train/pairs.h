@@ -12,6 +12,7 @@ struct pairs {
     struct train_set *clean, *protected;
     int n;
     int *clean_at, *protected_at; /* (n) samples of a pair */
+    int *folder;                  /* (n) the first pair of the folder; its pairs follow each other */
 };
 struct pairs_options {
     const char *clean_dir, *protected_dir;
@@ -27,6 +28,8 @@ void pairs_done(struct pairs *p);
 /* A square of `size` pixels of pair i, at the same place of both images; (size,size,C) each. */
 status pairs_cut(const struct pairs *p, int i, struct nn_rng place, uint64_t at, bool flip,
                  int size, uint8_t *clean, uint8_t *protected, struct errmsg *e) MUST_USE;
+/* A pair of the folder that pair i lies in, i among them: of one class, where folders are classes. */
+int pairs_beside(const struct pairs *p, int i, uint32_t draw);
 /* SHA-256 over what both trees hold (train_set_digest). */
 status pairs_digest(const struct pairs *p, struct digest *out, struct errmsg *e) MUST_USE;
 

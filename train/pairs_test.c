@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -76,6 +77,36 @@ static void both_halves_are_cut_at_one_place(void **state)
     pairs_done(&p);
 }
 
+/* Whoever is asked for goes to its own folder, to all of it, and to no other; in the order of bytes a
+   folder's images need not follow each other. */
+static void pairs_beside_are_of_one_folder(void **state)
+{
+    (void)state;
+    static const char *const name[] = {"deep/a/m.png", "deep/a/m/1.png", "deep/a/m/2.png",
+                                       "deep/a/n.png", "deep/a/o.png",   "deep/b.png"};
+    static const int last_beside[] = {0, 2, 2, 4, 4, 5}, first_beside[] = {0, 1, 1, 3, 3, 5};
+    toy_mkdir("deep/a/m");
+    for (size_t i = 0; i < ARRAY_LEN(name); i++)
+        place_image(name[i], SIDE, SIDE, 1);
+    struct pairs p;
+    struct errmsg e = {""};
+    toy_good(open_pairs("deep", "deep", 4, &p, &e), &e);
+    assert_int_equal(p.n, ARRAY_LEN(name));
+    for (int i = 0; i < p.n; i++) {
+        assert_string_equal(train_set_path(p.clean, p.clean_at[i]), name[i] + strlen("deep/"));
+        int least = p.n, most = -1;
+        for (int k = 0; k < 50; k++) {
+            struct nn_rng r = stream(1, STREAM_PAIR, (uint64_t)i);
+            int beside = pairs_beside(&p, i, nn_rng_u32(r, (uint64_t)k));
+            least = beside < least ? beside : least;
+            most = beside > most ? beside : most;
+        }
+        assert_int_equal(least, first_beside[i]);
+        assert_int_equal(most, last_beside[i]);
+    }
+    pairs_done(&p);
+}
+
 static void refused(const char *clean, const char *protected, int size, const char *says)
 {
     struct pairs p;
@@ -141,6 +172,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_halves_are_cut_at_one_place),
+        cmocka_unit_test(pairs_beside_are_of_one_folder),
         cmocka_unit_test(what_has_no_partner_is_named),
         cmocka_unit_test(other_sizes_are_named),
         cmocka_unit_test(the_digest_is_of_both_trees),

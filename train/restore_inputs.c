@@ -152,7 +152,9 @@ static status cut_pair(struct restore *r, int g, int k, struct errmsg *e)
 {
     struct nn_rng rng = group_stream(r, STREAM_PAIR, g);
     uint64_t at = (uint64_t)k * WORDS_OF_PAIR;
-    int pair = stream_below(nn_rng_u32(rng, at + WORD_PAIR), r->pairs.n);
+    int pair = stream_below(nn_rng_u32(rng, WORD_PAIR), r->pairs.n);
+    if (k > 0)
+        pair = pairs_beside(&r->pairs, pair, nn_rng_u32(rng, at + WORD_PAIR));
     return pairs_cut(&r->pairs, pair, rng, at + WORD_PLACE, r->fit.opt->flip, r->opt->size,
                      r->clean, r->carrying, e);
 }

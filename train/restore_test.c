@@ -406,6 +406,55 @@ static void pairs_are_shown_as_they_are(void **state)
     train_restore_done(&r);
 }
 
+/* Pairs of a group are of one folder, that of a class: what is left alike in them is what a victim
+   would learn the class from. */
+static void pairs_of_a_group_are_of_one_folder(void **state)
+{
+    (void)state;
+    static const char *const folder[] = {"by/clean/a", "by/clean/b", "by/protected/a",
+                                         "by/protected/b"};
+    for (int f = 0; f < 4; f++) {
+        toy_mkdir(folder[f]);
+        for (int i = 0; i < 6; i++) {
+            char name[64];
+            snprintf(name, sizeof name, "%s/%d.png", folder[f], i);
+            smooth_image(name, SIDE, (uint64_t)i, f == 2 ? 7 : f == 3 ? 9 : 0, 0);
+        }
+    }
+    struct train_restore_options o = options("x");
+    o.pairs_clean = toy_path("by/clean");
+    o.pairs_protected = toy_path("by/protected");
+    o.pair_share = 1;
+    o.pair_transfer = 0;
+    o.fit.batch = 8;
+    struct restore r;
+    set_up(&r, &o);
+    int of_b = 0, differ = 0;
+    for (int step = 0; step < 20; step++) {
+        load_step(&r, step);
+        for (int g = 0; g < 2; g++) {
+            int first[ROW], first_lift = 0;
+            for (int k = 0; k < 4; k++) {
+                int x[ROW], added[ROW], lift = 0;
+                shown(&r, g * 4 + k, x, added);
+                for (int p = 0; p < ROW; p++)
+                    lift = added[p] > lift ? added[p] : lift;
+                if (k == 0) {
+                    first_lift = lift;
+                    memcpy(first, x, sizeof first);
+                }
+                assert_int_equal(lift, first_lift);
+                differ += memcmp(first, x, sizeof first) != 0;
+            }
+            assert_true(first_lift == 7 || first_lift == 9);
+            of_b += first_lift == 9;
+        }
+    }
+    assert_in_range(of_b, 8, 32);
+    assert_true(differ > 60); /* of 120: they are several images */
+    train_restore_done(&r);
+}
+
 /* ---- loss and sums ---- */
 
 /* What an image counts: less where more was put on it than published bounds allow. */
@@ -716,6 +765,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(noise_is_shown_and_to_be_said),
         cmocka_unit_test(noise_has_its_share),
         cmocka_unit_test(pairs_are_shown_as_they_are),
+        cmocka_unit_test(pairs_of_a_group_are_of_one_folder),
         cmocka_unit_test(a_step_is_the_same_after_a_resume),
         cmocka_unit_test(the_loss_is_the_one_derived),
         cmocka_unit_test(what_is_left_alike_is_told_from_what_is_not),
