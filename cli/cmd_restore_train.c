@@ -39,7 +39,7 @@ static size_t own_options(struct args *a, struct cli_option *out)
         {"families", 0, CLI_STRING, &a->o.families, "NAME:SHARE,…",
          "what is put on images; default all, as in --list"},
         {"group", 0, CLI_INT, &a->o.group, "N",
-         "images of a batch with one perturbation; default 4"},
+         "images of a batch with one perturbation, or pairs of one folder; default 4"},
         {"coherence", 0, CLI_DOUBLE, &a->coherence, "X",
          "weight of what is left alike in a group; default 1"},
         {"noise", 0, CLI_DOUBLE, &a->noise, "X",

@@ -681,8 +681,9 @@ status train_diffusion_sample(const struct train_sample_options *opt, struct err
  *
  *     E[loss] = (1 + coherence) E[e^2] + (1 + coherence * K) c^2
  *
- * and with the defaults (coherence 1, K 4) what is alike counts 2.5 times as much as what is not. (A
- * family whose perturbation depends on the image does the same to all images of a group.)
+ * and with the defaults (coherence 1, K 4) what is alike counts 2.5 times as much as what is not,
+ * and at most K times, whatever the coherence. (A family whose perturbation depends on the image does
+ * the same to all images of a group.)
  *
  * Where the perturbation of an image is larger than 16 grey levels (root of the mean square), as
  * that of a blur, its r is divided by that size first, in units of 16: it counts no more than another.
@@ -699,7 +700,9 @@ status train_diffusion_sample(const struct train_sample_options *opt, struct err
  *
  * Pairs of images, clean and protected, take the families' place in a share of the groups: the
  * perturbation is what the two differ by. In a part of these (pair_transfer) one pair's is put on
- * other images, too, which are then a group; otherwise each image is a pair's own.
+ * other images, too, which are then a group; otherwise each image is a pair's own, and the pairs of
+ * a group are of one folder, chosen by a pair of all. Folders should be classes as a protection
+ * knew them: what is left alike in a class is what a victim learns instead of it.
  */
 enum { TRAIN_FAMILIES_MAX = 16 };
 struct train_family {
