@@ -88,7 +88,11 @@ static void find_folders(struct pairs *p)
         const char *last = i ? train_set_path(p->clean, p->clean_at[i - 1]) : "";
         size_t len = folder_len(path);
         bool same = i && len == folder_len(last) && memcmp(path, last, len) == 0;
-        p->folder[i] = same ? p->folder[i - 1] : i;
+        p->folder[i].first = same ? p->folder[i - 1].first : i;
+    }
+    for (int i = p->n; i-- > 0;) {
+        bool same = i + 1 < p->n && p->folder[i + 1].first == p->folder[i].first;
+        p->folder[i].end = same ? p->folder[i + 1].end : i + 1;
     }
 }
 
@@ -190,10 +194,8 @@ status pairs_cut(const struct pairs *p, int i, struct nn_rng place, uint64_t at,
 
 int pairs_beside(const struct pairs *p, int i, uint32_t draw)
 {
-    int first = p->folder[i], end = i + 1;
-    while (end < p->n && p->folder[end] == first)
-        end++;
-    return first + stream_below(draw, end - first);
+    const struct pairs_folder *f = &p->folder[i];
+    return f->first + stream_below(draw, f->end - f->first);
 }
 
 status pairs_digest(const struct pairs *p, struct digest *out, struct errmsg *e)

@@ -8,11 +8,15 @@
 #include "augment.h"
 #include "set.h"
 
+/* Pairs first to end - 1. */
+struct pairs_folder {
+    int first, end;
+};
 struct pairs {
     struct train_set *clean, *protected;
     int n;
     int *clean_at, *protected_at; /* (n) samples of a pair */
-    int *folder;                  /* (n) the first pair of the folder; its pairs follow each other */
+    struct pairs_folder *folder;  /* (n) that a pair lies in */
 };
 struct pairs_options {
     const char *clean_dir, *protected_dir;
