@@ -6,13 +6,13 @@
 #   threads   how many times as long one thread takes
 #   jcdp      milliseconds of profile jcdp, the default until there was `restore`, in the same rounds; not for the largest
 #   budget    what the project allows itself on two cores, and how much of it that is
-#   BENCH_IMAGES  how many small ones (300); BENCH_ROUNDS: rounds (3); BENCH_PROFILES: other profiles (restore default thorough)
+#   BENCH_IMAGES  how many small ones (300); BENCH_ROUNDS: rounds (3); BENCH_PROFILES: other profiles (restore fast default)
 #   BENCH_SIZES   of 32x32 512x512 1920x1280 4000x3000 those that are wanted
 set -eu
 ours=$1
 relearn=$BUILD/bin/relearn python=/usr/bin/python3
 n=${BENCH_IMAGES:-300} rounds=${BENCH_ROUNDS:-3}
-read -ra profiles <<<"${BENCH_PROFILES:-restore default thorough}"
+read -ra profiles <<<"${BENCH_PROFILES:-restore fast default}"
 read -ra sizes <<<"${BENCH_SIZES:-32x32 512x512 1920x1280 4000x3000}"
 dir=$(mktemp -d "${BENCH_DIR:-$BUILD/bench}/purify.XXXXXX")
 trap 'rm -rf "$dir"' EXIT
