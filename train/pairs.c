@@ -72,28 +72,24 @@ static status match(struct pairs *p, const struct pairs_options *o, const struct
     return st;
 }
 
-/* Bytes of a path before its name. */
-static size_t folder_len(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? (size_t)(slash - path) : 0;
-}
-
 /* The order is bytewise, so that between images of a folder there may be a subfolder's: those of a
    folder that do not follow each other count as two. */
-static void find_folders(struct pairs *p)
+static status find_folders(struct pairs *p)
 {
+    AUTO(mem_free) int *of = mem_alloc((size_t)p->n * sizeof *of);
+    int folders;
+    status st = of ? train_set_folders(p->clean, of, &folders) : STATUS_NOMEM;
+    if (st)
+        return st;
     for (int i = 0; i < p->n; i++) {
-        const char *path = train_set_path(p->clean, p->clean_at[i]);
-        const char *last = i ? train_set_path(p->clean, p->clean_at[i - 1]) : "";
-        size_t len = folder_len(path);
-        bool same = i && len == folder_len(last) && memcmp(path, last, len) == 0;
+        bool same = i > 0 && of[p->clean_at[i]] == of[p->clean_at[i - 1]];
         p->folder[i].first = same ? p->folder[i - 1].first : i;
     }
     for (int i = p->n; i-- > 0;) {
         bool same = i + 1 < p->n && p->folder[i + 1].first == p->folder[i].first;
         p->folder[i].end = same ? p->folder[i + 1].end : i + 1;
     }
+    return STATUS_OK;
 }
 
 /* Of the headers alone. */
@@ -150,7 +146,7 @@ status pairs_open(const struct pairs_options *o, struct pairs *out, struct errms
     if (!st)
         st = check_sizes(&p, o, e);
     if (!st)
-        find_folders(&p);
+        st = find_folders(&p);
     if (st)
         pairs_done(&p);
     else
