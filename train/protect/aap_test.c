@@ -24,9 +24,8 @@ static struct train_protect_options aap(const char *dst)
 
 static int make_data(void **state)
 {
-    if (toy_setup(state))
+    if (band_setup(state, CLASSES, EACH, SIDE))
         return -1;
-    band_tree("src", CLASSES, EACH, SIDE);
     protect_ok(aap("aap"));
     return 0;
 }
@@ -50,10 +49,7 @@ static void images_pass_for_the_next_class(void **state)
 static void it_repeats_itself_and_minds_its_strength(void **state)
 {
     (void)state;
-    protect_ok(aap("again"));
-    toy_assert_same_file(toy_path("aap.perturbation.safetensors"),
-                         toy_path("again.perturbation.safetensors"));
-    toy_assert_same_file(toy_path("aap/protection.json"), toy_path("again/protection.json"));
+    assert_repeats(aap("aap"), "aap");
     struct train_protect_options o = aap("stronger");
     set(&o, "strength", ".8");
     protect_ok(o);

@@ -8,15 +8,11 @@
 #include "protect/fixture.h"
 
 enum { SIDE = 8, CLASSES = 3, EACH = 30, N = CLASSES * EACH };
-static const int size[1][2] = {{SIDE, SIDE}};
 
 /* Images that say nothing about their class: only the perturbation can lower the error. */
 static int make_data(void **state)
 {
-    if (toy_setup(state))
-        return -1;
-    noise_tree("src", CLASSES, EACH, size, 1, 1);
-    return 0;
+    return noise_setup(state, CLASSES, EACH, SIDE);
 }
 
 static struct train_protect_options aue(const char *dst)
@@ -36,11 +32,7 @@ static struct train_protect_options aue(const char *dst)
 static void its_noise_leads_the_surrogate(void **state)
 {
     (void)state;
-    struct train_protect_options o = aue("weak");
-    o.eps = .01;
-    struct train_protect_result r = protect_ok(aue("aue")), weak = protect_ok(o);
-    if (!(r.surrogate_error <= .15 && weak.surrogate_error >= .3))
-        fail_msg("error %g, and %g without noise", r.surrogate_error, weak.surrogate_error);
+    struct train_protect_result r = protect_leads(aue("aue"), .15, .3);
     assert_int_equal(r.rounds, 5);
     assert_true(record_number("aue", "strength") == .6);
 }
@@ -54,10 +46,7 @@ static void it_is_bounded_and_each_image_has_its_own(void **state)
 static void it_repeats_itself(void **state)
 {
     (void)state;
-    protect_ok(aue("again"));
-    toy_assert_same_file(toy_path("aue.perturbation.safetensors"),
-                         toy_path("again.perturbation.safetensors"));
-    toy_assert_same_file(toy_path("aue/protection.json"), toy_path("again/protection.json"));
+    assert_repeats(aue("aue"), "aue");
 }
 
 int main(void)

@@ -130,6 +130,16 @@ __attribute__((unused)) static void noise_tree(const char *dir, int classes, int
     }
 }
 
+/* A group's setup: squares of noise in src, which say nothing about their class. */
+__attribute__((unused)) static int noise_setup(void **state, int classes, int each, int side)
+{
+    const int size[1][2] = {{side, side}};
+    if (toy_setup(state))
+        return -1;
+    noise_tree("src", classes, each, size, 1, 1);
+    return 0;
+}
+
 /* Squares of noise with a bright band of rows whose height says the class: mirrored it is the same. */
 __attribute__((unused)) static bool in_band(int y, int side, int classes, int k)
 {
@@ -154,6 +164,15 @@ __attribute__((unused)) static void band_tree(const char *dir, int classes, int 
     }
 }
 
+/* A group's setup: such squares in src. */
+__attribute__((unused)) static int band_setup(void **state, int classes, int each, int side)
+{
+    if (toy_setup(state))
+        return -1;
+    band_tree("src", classes, each, side);
+    return 0;
+}
+
 /* A number in protection.json of a tree. */
 __attribute__((unused)) static double record_number(const char *dir, const char *key)
 {
@@ -164,10 +183,58 @@ __attribute__((unused)) static double record_number(const char *dir, const char 
     return n;
 }
 
+/* Where images say nothing about their class, the perturbation makes the surrogate right, of whose
+   answers at most `most` are wrong, and next to no perturbation leaves at least `least` wrong. */
+__attribute__((unused)) static struct train_protect_result
+protect_leads(struct train_protect_options o, double most, double least)
+{
+    struct train_protect_result r = protect_ok(o), weak;
+    o.dst_dir = toy_path("weak");
+    o.eps = .01;
+    weak = protect_ok(o);
+    if (!(r.surrogate_error <= most && weak.surrogate_error >= least &&
+          r.surrogate_error <= weak.surrogate_error / 2))
+        fail_msg("error %g, and %g without noise", r.surrogate_error, weak.surrogate_error);
+    return r;
+}
+
+/* toy_path of the two together. */
+__attribute__((unused)) static const char *beside(const char *name, const char *rest)
+{
+    char text[128];
+    snprintf(text, sizeof text, "%s%s", name, rest);
+    return toy_path(text);
+}
+
+/* Options that made the tree NAME make the same again. */
+__attribute__((unused)) static void assert_repeats(struct train_protect_options o, const char *name)
+{
+    static const char *const files[] = {".perturbation.safetensors", "/protection.json"};
+    o.dst_dir = toy_path("again");
+    protect_ok(o);
+    for (size_t i = 0; i < ARRAY_LEN(files); i++)
+        toy_assert_same_file(beside(name, files[i]), beside("again", files[i]));
+}
+
+/* And another perturbation by another seed. */
+__attribute__((unused)) static void assert_seed_matters(struct train_protect_options o,
+                                                        const char *name)
+{
+    size_t na, nb;
+    o.dst_dir = toy_path("other");
+    o.seed += 2;
+    protect_ok(o);
+    void *a = toy_read(beside(name, ".perturbation.safetensors"), &na);
+    void *b = toy_read(toy_path("other.perturbation.safetensors"), &nb);
+    assert_true(na != nb || memcmp(a, b, na) != 0);
+    mem_free(a);
+    mem_free(b);
+}
+
 /* Accuracy on the images of `test` of a network that learned from those of `from`: 15 a step, six
    times. */
-__attribute__((unused)) static double learned(const char *arch, const char *from,
-                                              const char *test, const char *recipe)
+__attribute__((unused)) static double learned(const char *arch, const char *from, const char *test,
+                                              const char *recipe)
 {
     struct train_options o = train_options_default();
     struct train_result r;

@@ -7,8 +7,6 @@
 
 #include "protect/fixture.h"
 
-#include <math.h>
-
 enum { SIDE = 9, CLASSES = 3, EACH = 12, VALUES = SIDE * SIDE, N = CLASSES * EACH };
 
 static struct train_protect_options hypo(const char *dst, const char *steps)
@@ -25,27 +23,16 @@ static struct train_protect_options hypo(const char *dst, const char *steps)
 
 static int make_data(void **state)
 {
-    if (toy_setup(state))
+    if (band_setup(state, CLASSES, EACH, SIDE))
         return -1;
-    band_tree("src", CLASSES, EACH, SIDE);
     protect_ok(hypo("hypo", "20"));
     return 0;
 }
 
-static void it_is_bounded(void **state)
+static void it_is_bounded_and_each_image_has_its_own(void **state)
 {
     (void)state;
-    struct nn_shape s;
-    int patch;
-    float *d = read_delta("hypo.perturbation.safetensors", &s, &patch);
-    assert_true(nn_shape_equal(s, nn_shape4(N, SIDE, SIDE, 1)));
-    for (int i = 0; i < N; i++) {
-        float most = 0;
-        for (int p = 0; p < VALUES; p++)
-            most = fmaxf(most, fabsf(d[i * VALUES + p]));
-        assert_true(most > 0 && most <= 24.0f / 255 + 1e-6f);
-    }
-    mem_free(d);
+    assert_bounded("hypo.perturbation.safetensors", N, SIDE, 24);
 }
 
 /* Steps go down the loss of the images' own labels: one of them some way, many much further. */
@@ -82,24 +69,14 @@ static void what_is_added_looks_like_the_class(void **state)
 static void it_repeats_itself(void **state)
 {
     (void)state;
-    protect_ok(hypo("again", "20"));
-    toy_assert_same_file(toy_path("hypo.perturbation.safetensors"),
-                         toy_path("again.perturbation.safetensors"));
-    struct train_protect_options o = hypo("other", "20");
-    o.seed = 5;
-    protect_ok(o);
-    size_t na, nb;
-    void *a = toy_read(toy_path("hypo.perturbation.safetensors"), &na);
-    void *b = toy_read(toy_path("other.perturbation.safetensors"), &nb);
-    assert_true(na != nb || memcmp(a, b, na) != 0);
-    mem_free(a);
-    mem_free(b);
+    assert_repeats(hypo("hypo", "20"), "hypo");
+    assert_seed_matters(hypo("hypo", "20"), "hypo");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(it_is_bounded),
+        cmocka_unit_test(it_is_bounded_and_each_image_has_its_own),
         cmocka_unit_test(the_surrogate_is_surer_of_its_own_class),
         cmocka_unit_test(what_is_added_looks_like_the_class),
         cmocka_unit_test(it_repeats_itself),

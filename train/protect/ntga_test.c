@@ -23,9 +23,8 @@ static struct train_protect_options ntga(const char *dst)
 
 static int make_data(void **state)
 {
-    if (toy_setup(state))
+    if (band_setup(state, CLASSES, EACH, SIDE))
         return -1;
-    band_tree("src", CLASSES, EACH, SIDE);
     protect_ok(ntga("ntga"));
     return 0;
 }
@@ -89,19 +88,8 @@ static void a_network_learns_less_from_it(void **state)
 static void it_repeats_itself(void **state)
 {
     (void)state;
-    protect_ok(ntga("again"));
-    toy_assert_same_file(toy_path("ntga.perturbation.safetensors"),
-                         toy_path("again.perturbation.safetensors"));
-    toy_assert_same_file(toy_path("ntga/protection.json"), toy_path("again/protection.json"));
-    struct train_protect_options o = ntga("other");
-    o.seed = 5;
-    protect_ok(o);
-    size_t na, nb;
-    void *a = toy_read(toy_path("ntga.perturbation.safetensors"), &na);
-    void *b = toy_read(toy_path("other.perturbation.safetensors"), &nb);
-    assert_true(na != nb || memcmp(a, b, na) != 0);
-    mem_free(a);
-    mem_free(b);
+    assert_repeats(ntga("ntga"), "ntga");
+    assert_seed_matters(ntga("ntga"), "ntga");
 }
 
 static void what_it_cannot_do_is_refused(void **state)

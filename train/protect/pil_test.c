@@ -150,18 +150,8 @@ static void it_takes_away_what_says_the_class(void **state)
 static void it_repeats_itself(void **state)
 {
     (void)state;
-    protect_ok(pil("again"));
-    toy_assert_same_file(toy_path("pil.perturbation.safetensors"),
-                         toy_path("again.perturbation.safetensors"));
-    struct train_protect_options o = pil("other");
-    o.seed = 4;
-    protect_ok(o);
-    size_t na, nb;
-    void *a = toy_read(toy_path("pil.perturbation.safetensors"), &na);
-    void *b = toy_read(toy_path("other.perturbation.safetensors"), &nb);
-    assert_true(na != nb || memcmp(a, b, na) != 0);
-    mem_free(a);
-    mem_free(b);
+    assert_repeats(pil("pil"), "pil");
+    assert_seed_matters(pil("pil"), "pil");
 }
 
 static void the_record_tells_of_the_surrogate(void **state)

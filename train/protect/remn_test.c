@@ -8,15 +8,11 @@
 #include "protect/fixture.h"
 
 enum { SIDE = 8, CLASSES = 3, EACH = 9, N = CLASSES * EACH };
-static const int size[1][2] = {{SIDE, SIDE}};
 
 /* Images that say nothing about their class: only the perturbation can lower the error. */
 static int make_data(void **state)
 {
-    if (toy_setup(state))
-        return -1;
-    noise_tree("src", CLASSES, EACH, size, 1, 1);
-    return 0;
+    return noise_setup(state, CLASSES, EACH, SIDE);
 }
 
 static struct train_protect_options remn(const char *dst)
@@ -37,13 +33,8 @@ static struct train_protect_options remn(const char *dst)
 static void its_noise_leads_the_surrogate(void **state)
 {
     (void)state;
-    struct train_protect_options o = remn("weak");
-    o.eps = .01;
-    struct train_protect_result r = protect_ok(remn("remn")), weak = protect_ok(o);
     /* How many of the 27 are wrong depends a little on how a CPU's kernels round. */
-    if (!(r.surrogate_error <= .2 && weak.surrogate_error >= .25 &&
-          r.surrogate_error <= weak.surrogate_error / 2))
-        fail_msg("error %g, and %g without noise", r.surrogate_error, weak.surrogate_error);
+    struct train_protect_result r = protect_leads(remn("remn"), .2, .25);
     assert_int_equal(r.rounds, 80);
     assert_true(record_number("remn", "ascent") == 2);
 }
@@ -54,31 +45,36 @@ static void it_is_bounded_and_each_image_has_its_own(void **state)
     assert_bounded("remn.perturbation.safetensors", N, SIDE, 32);
 }
 
-/* Bands say the class; the noise is brighter than they are. */
+/* Bands say the class; the noise is brighter than they are. Where one seed's noise happens to say too
+   little depends on how a CPU's kernels round, so that most of five have to. */
 static void networks_learn_less_from_it_trained_either_way(void **state)
 {
     (void)state;
     static const char *const recipes[] = {"standard", "adversarial"};
+    static const char *const dst[] = {"loud1", "loud2", "loud3", "loud4", "loud5"};
     band_tree("bands", CLASSES, 30, SIDE);
-    struct train_protect_options o = remn("loud");
-    o.src_dir = toy_path("bands");
-    o.eps = 96;
-    protect_ok(o);
+    for (size_t k = 0; k < ARRAY_LEN(dst); k++) {
+        struct train_protect_options o = remn(dst[k]);
+        o.src_dir = toy_path("bands");
+        o.eps = 96;
+        o.seed = k + 1;
+        protect_ok(o);
+    }
     for (size_t i = 0; i < ARRAY_LEN(recipes); i++) {
         double clean = learned("resnet8", "bands", "bands", recipes[i]);
-        double from = learned("resnet8", "loud", "bands", recipes[i]);
-        if (!(clean >= .9 && from <= clean - .2))
-            fail_msg("%s: accuracy %g, and %g of the protected", recipes[i], clean, from);
+        size_t misled = 0;
+        for (size_t k = 0; k < ARRAY_LEN(dst); k++)
+            misled += learned("resnet8", dst[k], "bands", recipes[i]) <= clean - .2;
+        if (!(clean >= .9 && misled > ARRAY_LEN(dst) / 2))
+            fail_msg("%s: accuracy %g, and %zu of %zu protected sets lower it by .2", recipes[i],
+                     clean, misled, ARRAY_LEN(dst));
     }
 }
 
 static void it_repeats_itself(void **state)
 {
     (void)state;
-    protect_ok(remn("again"));
-    toy_assert_same_file(toy_path("remn.perturbation.safetensors"),
-                         toy_path("again.perturbation.safetensors"));
-    toy_assert_same_file(toy_path("remn/protection.json"), toy_path("again/protection.json"));
+    assert_repeats(remn("remn"), "remn");
 }
 
 static void what_it_cannot_do_is_refused(void **state)

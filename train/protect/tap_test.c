@@ -26,9 +26,8 @@ static struct train_protect_options tap(const char *dst, const char *restarts)
 
 static int make_data(void **state)
 {
-    if (toy_setup(state))
+    if (band_setup(state, CLASSES, EACH, SIDE))
         return -1;
-    band_tree("src", CLASSES, EACH, SIDE);
     protect_ok(tap("tap", "1"));
     return 0;
 }
@@ -101,10 +100,7 @@ static void of_several_restarts_the_best_counts(void **state)
 static void it_repeats_itself(void **state)
 {
     (void)state;
-    protect_ok(tap("again", "1"));
-    toy_assert_same_file(toy_path("tap.perturbation.safetensors"),
-                         toy_path("again.perturbation.safetensors"));
-    toy_assert_same_file(toy_path("tap/protection.json"), toy_path("again/protection.json"));
+    assert_repeats(tap("tap", "1"), "tap");
 }
 
 static void an_unknown_surrogate_is_refused(void **state)
