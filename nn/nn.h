@@ -187,8 +187,8 @@ struct nn_val nn_batch_norm(struct nn_graph *g, struct nn_val x, struct nn_val g
    running ones as they are: for gradients of inputs (an attack, say) beside a training run. */
 void nn_hold_statistics(struct nn_graph *g);
 /* GELU (Hendrycks & Gimpel 2016) is x Phi(x), Phi the distribution function of the standard normal
-   distribution: exactly, not the usual approximation by tanh. */
-enum nn_act_kind { NN_RELU, NN_SILU, NN_SIGMOID, NN_TANH, NN_RELU6, NN_GELU, NN_ACT_COUNT };
+   distribution: exactly, not the usual approximation by tanh. EXP is e^x, for log-variances. */
+enum nn_act_kind { NN_RELU, NN_SILU, NN_SIGMOID, NN_TANH, NN_RELU6, NN_GELU, NN_EXP, NN_ACT_COUNT };
 struct nn_val nn_act(struct nn_graph *g, struct nn_val x, enum nn_act_kind kind); /* any shape */
 struct nn_val nn_add(struct nn_graph *g, struct nn_val a, struct nn_val b);       /* same shape */
 struct nn_val nn_sub(struct nn_graph *g, struct nn_val a, struct nn_val b);

@@ -308,7 +308,7 @@ INI
         [ "$status" -eq 0 ]
         [ "${lines[-1]}" = "${m#*:} cells: 0 done, ${m#*:} open, 0 claimed, 0 failed" ]
     done
-    for m in table1:169 table2:77 table3:88 table5:18 table6:15 pairs:32; do # cells of one seed
+    for m in table1:182 table2:77 table3:88 table5:18 table6:15 pairs:32; do # cells of one seed
         for preset in quick:1 paper:3; do
             run relearn bench --data "$DATA/data" --test "$DATA/test" --preset ${preset%:*} --list "${m%:*}"
             [ "$status" -eq 0 ]

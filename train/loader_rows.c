@@ -28,7 +28,7 @@ static void fill_row(const struct train_loader *l, const struct set_view *v,
 }
 
 /* The same, of an image that is changed as a whole first. Rows that work on pixels want [0,1]. */
-static status fill_changed_row(const struct train_loader *l, const struct set_view *v,
+static status fill_changed_row(const struct train_loader *l, int sample, const struct set_view *v,
                                struct augment_placing p, float *out)
 {
     size_t c = (size_t)l->channels, n = (size_t)v->width * (size_t)v->height * c;
@@ -37,7 +37,7 @@ static status fill_changed_row(const struct train_loader *l, const struct set_vi
         return STATUS_NOMEM;
     for (size_t i = 0; i < n; i++)
         whole[i] = (float)v->pixels[i] / 255;
-    l->opt.image(l->opt.image_arg, whole);
+    l->opt.image(l->opt.image_arg, sample, whole);
     for (int y = 0; y < l->height; y++) {
         for (int x = 0; x < l->width; x++, out += c) {
             ptrdiff_t at = source(l, v, p, x, y);
@@ -82,7 +82,7 @@ status loader_fill_rows(const struct train_loader *l, struct slot *s, int from, 
         struct augment_frame frame = {v.width, v.height, l->width, l->height};
         struct augment_placing placing = augment_place(&l->augment, of, frame);
         if (l->opt.image)
-            st = fill_changed_row(l, &v, placing, s->x + (size_t)i * row);
+            st = fill_changed_row(l, s->index[i], &v, placing, s->x + (size_t)i * row);
         else
             fill_row(l, &v, placing, s->x + (size_t)i * row);
         train_set_view_done(&v);

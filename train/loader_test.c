@@ -113,11 +113,12 @@ static void augmented_pixels_are_scaled_for_the_network(void **state)
     train_set_free(s);
 }
 
-/* Writes where each value stands in the image, from 1 on. */
-static void number_values(const void *arg, float *x)
+/* Writes where each value stands in the set, from 1 on. */
+static void number_values(const void *arg, int sample, float *x)
 {
-    for (int i = 0; i < *(const int *)arg; i++)
-        x[i] = (float)(i + 1);
+    int row = *(const int *)arg;
+    for (int i = 0; i < row; i++)
+        x[i] = (float)(sample * row + i + 1);
 }
 
 /* The toy's images have no zeros of their own. */
@@ -126,7 +127,8 @@ static void whole_images_are_changed_before_they_are_cropped(void **state)
     (void)state;
     static const int row = ROW;
     struct train_set *s = open_tree("load", 0);
-    struct train_loader_options o = {.batch = SAMPLES, .pad = 3, .flip = true, .seed = 5};
+    struct train_loader_options o = {
+        .batch = SAMPLES, .shuffle = true, .pad = 3, .flip = true, .seed = 5};
     struct train_loader *plain = new_loader(s, o);
     o.image = number_values;
     o.image_arg = &row;
@@ -142,7 +144,8 @@ static void whole_images_are_changed_before_they_are_cropped(void **state)
         for (int p = 0; p < ROW; p++) {
             float was = a->x[i * ROW + p];
             int at = (int)b->x[i * ROW + p];
-            assert_true(at == 0 ? was == 0 : was == (float)image[at - 1] / 255);
+            assert_true(at == 0 || (at - 1) / ROW == b->index[i]);
+            assert_true(at == 0 ? was == 0 : was == (float)image[(at - 1) % ROW] / 255);
         }
     }
     train_loader_free(plain);

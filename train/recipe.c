@@ -14,7 +14,8 @@
     X(cutmix)                                                                                      \
     X(adversarial)                                                                                 \
     X(ueraser)                                                                                     \
-    X(projection)
+    X(projection)                                                                                  \
+    X(disentangle)
 
 #define X(name) extern const struct recipe_ops recipe_##name;
 RECIPES(X)

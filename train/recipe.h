@@ -53,7 +53,7 @@ struct recipe_ops {
     void (*close)(struct run *r); /* (optional) state may be half-built, or `open` never called */
     /* (optional) Changes a whole training image before it is cropped and augmented, as `image` of
        train_loader_options. From several threads at a time; `open` came before. */
-    void (*image)(const struct run *r, float *x);
+    void (*image)(const struct run *r, int sample, float *x);
     void (*measured)(struct run *r, const double *acm); /* (optional) */
     /* (optional) Called last before training begins, or continues, at r->at. */
     status (*begin)(struct run *r, struct errmsg *e);

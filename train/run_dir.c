@@ -28,9 +28,13 @@ static status remove_file(const struct run *r, const char *name, struct errmsg *
     return errmsg_set(e, status_from_errno(err), "cannot remove %s: %s", path, strerror(err));
 }
 
-static const char *const files[] = {"checkpoint.safetensors", "weights.safetensors",
-                                    "good.safetensors", "log.jsonl", "config.json",
-                                    "test.json"};
+static const char *const files[] = {"checkpoint.safetensors",
+                                    "weights.safetensors",
+                                    "good.safetensors",
+                                    "log.jsonl",
+                                    "config.json",
+                                    "test.json",
+                                    "images.npy"};
 #define ASIDE                                                                                      \
     ".replaced" /* what the files of a run are called until the new one has a checkpoint */
 

@@ -130,10 +130,10 @@ static status make_plan(struct run *r, struct errmsg *e)
     return nn_optim_new(r->model->params, &oo, &r->optim);
 }
 
-static void change_image(const void *run, float *x)
+static void change_image(const void *run, int sample, float *x)
 {
     const struct run *r = run;
-    r->recipe->image(r, x);
+    r->recipe->image(r, sample, x);
 }
 
 static status make_loaders(struct run *r, struct errmsg *e)

@@ -67,6 +67,16 @@ static struct train_options detect_options(const char *out)
     return o;
 }
 
+static struct train_options disentangle_options(const char *out)
+{
+    static const struct param_arg arg[] = {{"epochs", "1"}, {"batch", "16"}, {"width", "4"}};
+    struct train_options o = options(out);
+    o.recipe = "disentangle";
+    o.recipe_arg = arg;
+    o.n_recipe_args = ARRAY_LEN(arg);
+    return o;
+}
+
 static status run_fails(struct train_options o, const char *says)
 {
     struct train_result r;
@@ -160,10 +170,17 @@ static int child(char **argv)
 {
     snprintf(toy_root, sizeof toy_root, "%s", argv[2]);
     precision = (enum nn_precision)strtol(argv[7], NULL, 10);
-    struct train_options o = strcmp(argv[4], "staged") == 0   ? staged_options(argv[3])
-                             : strcmp(argv[4], "detect") == 0 ? detect_options(argv[3])
-                             : strcmp(argv[4], "sal") == 0    ? sal_options(argv[3])
-                                                              : options(argv[3]);
+    static const struct {
+        const char *name;
+        struct train_options (*options)(const char *out);
+    } of[] = {{"staged", staged_options},
+              {"detect", detect_options},
+              {"disentangle", disentangle_options},
+              {"sal", sal_options}};
+    struct train_options o = options(argv[3]);
+    for (size_t i = 0; i < ARRAY_LEN(of); i++)
+        if (strcmp(argv[4], of[i].name) == 0)
+            o = of[i].options(argv[3]);
     if (strcmp(argv[4], "tested") != 0 && strcmp(argv[4], "sal") != 0)
         o.recipe = argv[4];
     o.resume = strcmp(argv[5], "resume") == 0;

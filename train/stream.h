@@ -34,7 +34,9 @@ enum stream {
     STREAM_CRAFT,       /* number: step; by which network, and how */
     STREAM_NETWORK,     /* number: generation and network; its weights, labels and batches */
     STREAM_POOL,        /* number: generation; what its networks are trained on */
-    STREAM_WEIGHTS      /* number: draw; noise on all trainable parameters, in their order */
+    STREAM_WEIGHTS,     /* number: draw; noise on all trainable parameters, in their order */
+    STREAM_CLASSES,     /* number: round; what an autoencoder adds for a class, at the start */
+    STREAM_LATENT       /* number: round and step, or sample; noise in the middle of one */
 };
 
 static inline struct nn_rng stream(uint64_t seed, enum stream purpose, uint64_t number)

@@ -107,10 +107,10 @@ struct train_loader_options {
     bool flip;
     const char *augment; /* NAME[:KEY=VALUE...][,NAME...] of train_augment_at; NULL: none. Read by
                             train_loader_new */
-    /* (optional) Changes a whole image, (H,W,C) in [0,1], before it is cropped; the zeros around it
+    /* (optional) Changes a whole sample, (H,W,C) in [0,1], before it is cropped; the zeros around it
        stay. What leaves [0,1] is kept, or cut off if `augment` works on pixels. From several threads
        at a time. */
-    void (*image)(const void *arg, float *x);
+    void (*image)(const void *arg, int sample, float *x);
     const void *image_arg;
     uint64_t seed;
     float mean[TRAIN_CHANNELS_MAX], std[TRAIN_CHANNELS_MAX]; /* std 0 counts as 1 */

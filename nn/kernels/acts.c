@@ -124,6 +124,25 @@ static void gelu_back(const float *dy, const float *x, float *dx, int n)
 }
 #define gelu_back_saved gelu_back
 
+static void exp_row(float *y, int n)
+{
+#pragma omp simd
+    for (int i = 0; i < n; i++)
+        y[i] = nn_expf(y[i]);
+}
+static void exp_back(const float *dy, const float *x, float *dx, int n)
+{
+#pragma omp simd
+    for (int i = 0; i < n; i++)
+        dx[i] = dy[i] * nn_expf(x[i]);
+}
+static void exp_back_saved(const float *dy, const float *y, float *dx, int n)
+{
+#pragma omp simd
+    for (int i = 0; i < n; i++)
+        dx[i] = dy[i] * y[i];
+}
+
 static const struct {
     void (*row)(float *y, int n);
     void (*back)(const float *dy, const float *x, float *dx, int n);

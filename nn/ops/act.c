@@ -69,6 +69,14 @@ static double gelu_slope(double x)
     const double pi = 3.14159265358979323846;
     return normal_cdf(x) + x * exp(-x * x / 2) / sqrt(2 * pi);
 }
+static double exp_value(double x)
+{
+    return exp(x);
+}
+static double exp_slope(double y)
+{
+    return y;
+}
 
 static const struct nn_act_row acts[NN_ACT_COUNT] = {
 #define X(NAME, name, saves, algorithm)                                                            \

@@ -17,7 +17,8 @@
     X(SIGMOID, sigmoid, OUTPUT, none)                                                              \
     X(TANH, tanh, OUTPUT, none)                                                                    \
     X(RELU6, relu6, OUTPUT, none)                                                                  \
-    X(GELU, gelu, INPUT, none)
+    X(GELU, gelu, INPUT, none)                                                                     \
+    X(EXP, exp, OUTPUT, none)
 
 #define X(NAME, name, saves, algorithm) +1
 _Static_assert(0 NN_ACT_TABLE(X) == NN_ACT_COUNT, "a line for every activation");

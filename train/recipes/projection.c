@@ -199,8 +199,9 @@ static void close_projection(struct run *r)
     projection_done(r->state);
 }
 
-static void image(const struct run *r, float *x)
+static void image(const struct run *r, int sample, float *x)
 {
+    (void)sample;
     projection_remove(r->state, x);
 }
 
