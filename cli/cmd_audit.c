@@ -217,6 +217,8 @@ static int parse(struct auditing *a, int argc, char **argv)
         {"epochs", 'e', CLI_INT, &a->battery.epochs, "N",
          "of a training; default 20, for --distance 10"},
         {"seeds", 0, CLI_INT, &a->battery.seeds, "N", "trainings of each; default 1"},
+        {"size", 0, CLI_INT, &a->battery.size, "N",
+         "of both: what networks are shown is resized to NxN"},
         {"threads", 'j', CLI_INT, &a->o.data.threads, "N", "default: all CPUs"},
         CLI_ROW_QUIET(a->quiet),
         CLI_ROW_JSON(a->json),
@@ -228,7 +230,7 @@ static int parse(struct auditing *a, int argc, char **argv)
         return rc;
     const struct train_battery_options *b = &a->battery;
     if (!b->out_dir && (b->test_dir || a->profiles.n || b->pairs || b->tune_steps || b->seeds ||
-                        ((b->arch || b->epochs) && !a->distance.out_dir)))
+                        ((b->arch || b->epochs || b->size) && !a->distance.out_dir)))
         return cli_usage_error(&spec, "that is of trainings: --battery OUT");
     if (a->distance.out_dir && !a->o.clean_dir)
         return cli_usage_error(&spec,
@@ -265,6 +267,7 @@ static status run_distance(const struct auditing *a, struct train_distance *out,
     o.clean_dir = a->o.clean_dir;
     o.arch = a->battery.arch;
     o.epochs = a->battery.epochs;
+    o.size = a->battery.size;
     o.limit = a->o.data.limit;
     o.skip_bad = a->skip_bad;
     o.threads = a->o.data.threads;

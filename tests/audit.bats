@@ -178,4 +178,13 @@ PY
     run relearn audit -q --no-family --clean u-clean --distance u-clean/out u-protected
     [ "$status" -eq 2 ] && [[ $output == *"which is never written"* ]]
     [ ! -e u-clean/out ]
+    # Images of several sizes: what the hint says is there.
+    png u-clean/a/1.png 24 7
+    png u-protected/a/1.png 24 9
+    run relearn audit -q --no-family --clean u-clean --distance u-out --epochs 2 -j 1 u-protected
+    [ "$status" -eq 2 ] && [[ $output == *"(use --size to resize)"* ]]
+    run relearn audit -q --no-family --clean u-clean --distance u-out --epochs 2 -j 1 --size 16 u-protected
+    [ "$status" -eq 0 ] && [[ $output == *"of 16 images"* ]]
+    run relearn audit --size 16 u-protected
+    [ "$status" -eq 2 ] && [[ $output == *"--battery OUT"* ]]
 }

@@ -993,6 +993,7 @@ struct train_battery_options {
     int epochs;          /* 0: 20 */
     int seeds;           /* trainings of each; 0: 1 */
     int limit;           /* images, balanced over classes; 0: TRAIN_AUDIT_LIMIT */
+    int size;            /* every image is made size x size for the networks; 0: all have one size */
     const char *program; /* path of relearn */
     int threads;         /* 0: cpu_count() */
     bool quiet;
@@ -1063,11 +1064,12 @@ status train_battery(const struct train_battery_options *opt, struct train_batte
  * 0, and none but the first answers at all. So its figure falls the longer the runs are: .66 after 20.
  */
 struct train_distance_options {
-    const char *dir, *clean_dir; /* as of train_audit_options; images of one size */
+    const char *dir, *clean_dir; /* as of train_audit_options */
     const char *out_dir;
     const char *arch; /* NULL: as of a battery */
     int epochs;       /* 0: 10 */
     int limit;        /* images, balanced over classes; 0: TRAIN_AUDIT_LIMIT */
+    int size;         /* as of a battery */
     bool skip_bad;
     int threads; /* 0: cpu_count() */
     bool quiet;

@@ -20,7 +20,8 @@ static status check(const struct train_battery_options *o, struct errmsg *e)
                           "pairs are images as they are and as they were before: --clean DIR");
     if (o->seeds > SEEDS_MAX)
         return errmsg_set(e, STATUS_INVALID, "at most %d seeds", SEEDS_MAX);
-    if (o->pairs < 0 || o->tune_steps < 0 || o->epochs < 0 || o->seeds < 0 || o->limit < 0)
+    if (o->pairs < 0 || o->tune_steps < 0 || o->epochs < 0 || o->seeds < 0 || o->limit < 0 ||
+        o->size < 0)
         return errmsg_set(e, STATUS_INVALID, "a number of a battery is below 0");
     return o->arch && !train_net_find(o->arch) ? train_net_unknown(o->arch, e) : STATUS_OK;
 }

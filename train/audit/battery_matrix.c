@@ -111,6 +111,8 @@ static status put_head(const struct battery *b, bool clean, struct buf *t)
         st = buf_addf(t, "[bench]\nimages = %d\nvictims = %s\nseeds = 0", b->o.limit, b->o.arch);
     for (int i = 1; i < b->o.seeds && !st; i++)
         st = buf_addf(t, ", %d", i);
+    if (!st && b->o.size)
+        st = buf_addf(t, "\nsize = %d", b->o.size);
     if (!st)
         st = buf_addf(t, "\nprotections = %s\ncountermeasures = none",
                       clean || !b->o.clean_dir ? "clean" : "audited");

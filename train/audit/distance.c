@@ -16,7 +16,7 @@ static status check(const struct train_distance_options *o, struct errmsg *e)
         return errmsg_set(e, STATUS_INVALID,
                           "a distance is that from the same images as they were before: --clean "
                           "DIR");
-    if (o->epochs < 0 || o->limit < 0)
+    if (o->epochs < 0 || o->limit < 0 || o->size < 0)
         return errmsg_set(e, STATUS_INVALID, "a number of a distance is below 0");
     const char *const dir[] = {o->dir, o->clean_dir};
     status st = o->arch && !train_net_find(o->arch) ? train_net_unknown(o->arch, e) : STATUS_OK;
@@ -43,6 +43,7 @@ static struct train_options run_options(const struct train_distance_options *o, 
     t.pad = 0;
     t.flip = false;
     t.limit = o->limit;
+    t.size = o->size;
     t.skip_bad = o->skip_bad;
     t.threads = o->threads;
     t.sal = true;
@@ -50,15 +51,18 @@ static struct train_options run_options(const struct train_distance_options *o, 
     return t;
 }
 
-/* OUT/KIND-DIGEST-NETWORK-EPOCHS, for mem_free. */
+/* OUT/KIND-DIGEST-NETWORK-EPOCHS, for mem_free. The digest is of pixels as they are trained on. */
 static status name_run(const struct train_distance_options *o, const char *kind, const char *dir,
                        char **out, int *out_images, struct errmsg *e)
 {
     AUTO(train_set_free) struct train_set *set = NULL;
     struct digest digest;
     char hex[DIGEST_HEX_LEN + 1];
-    const struct train_data_options d = {
-        .dir = dir, .limit = o->limit, .skip_bad = o->skip_bad, .threads = o->threads};
+    const struct train_data_options d = {.dir = dir,
+                                         .limit = o->limit,
+                                         .size = o->size,
+                                         .skip_bad = o->skip_bad,
+                                         .threads = o->threads};
     status st = train_set_open(&d, &set, e);
     if (!st)
         st = train_set_digest(set, &digest, e);
