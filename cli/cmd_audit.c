@@ -198,6 +198,8 @@ static int parse(struct auditing *a, int argc, char **argv)
         {"limit", 'n', CLI_INT, &a->o.data.limit, "N",
          "at most N images, balanced over classes; default 2000"},
         {"seed", 's', CLI_U64, &a->o.seed, "N", "of which half learns; default 0"},
+        {"channels", 0, CLI_INT, &a->o.data.channels, "N",
+         "convert to 1 (grey) or 3 (colour) channels"},
         {"skip-bad", 0, CLI_FLAG, &a->skip_bad, NULL, "leave out files that do not decode"},
         {"family", 0, CLI_FLAG, &a->family, NULL,
          "say of which family a protection is: the default; --no-family does not"},
@@ -253,6 +255,7 @@ static status run_battery(struct auditing *a, struct train_battery_result *out, 
     struct train_battery_options o = a->battery;
     o.dir = a->o.data.dir;
     o.clean_dir = a->o.clean_dir;
+    o.channels = a->o.data.channels;
     o.limit = a->o.data.limit;
     o.threads = a->o.data.threads;
     o.profiles = a->profiles.n ? names.data : NULL;
@@ -268,6 +271,7 @@ static status run_distance(const struct auditing *a, struct train_distance *out,
     o.arch = a->battery.arch;
     o.epochs = a->battery.epochs;
     o.size = a->battery.size;
+    o.channels = a->o.data.channels;
     o.limit = a->o.data.limit;
     o.skip_bad = a->skip_bad;
     o.threads = a->o.data.threads;

@@ -109,6 +109,12 @@ none='no sign of a protection'
     png few-a/x/1.png 16 1
     run relearn audit few-a
     [ "$status" -eq 2 ] && [[ $output == *"one class"* ]]
+    cp -r same mixed
+    relearn protect -q --method lsp --channels 1 --patch 8 same grey-same # the first one is grey, the others are not
+    cp grey-same/a/1.png mixed/a/1.png
+    run relearn audit mixed
+    [ "$status" -eq 2 ] && [[ $output == *"(use --channels 1 or 3)"* ]]
+    relearn audit -q --channels 1 mixed
     run relearn audit same few-a
     [ "$status" -eq 2 ]
 }
@@ -185,6 +191,8 @@ PY
     [ "$status" -eq 2 ] && [[ $output == *"(use --size to resize)"* ]]
     run relearn audit -q --no-family --clean u-clean --distance u-out --epochs 2 -j 1 --size 16 u-protected
     [ "$status" -eq 0 ] && [[ $output == *"of 16 images"* ]]
+    run relearn audit -q --no-family --clean u-clean --test u-clean --battery u-battery --profile iss-grey -j 1 u-protected
+    [ "$status" -eq 2 ] && [[ $output == *"(use --size to resize)"* ]]
     run relearn audit --size 16 u-protected
     [ "$status" -eq 2 ] && [[ $output == *"--battery OUT"* ]]
 }

@@ -278,6 +278,13 @@ INI
         [[ $output == "relearn: "* ]]
     done
     [ "$before" = "$(cd "$DATA" && find . | sort | sha256sum)" ]
+    cp -r "$DATA/data" sizes
+    png "sizes/ant/$(ls sizes/ant | sed -n 2p)" 40 1
+    run relearn bench -q --data sizes --out sizes-out "$DATA/toy.ini"
+    [ "$status" -ne 0 ] && [[ $output == *"(use channels = 1 or 3 in [bench])"* ]]
+    sed 's/^images = 60/&\nchannels = 1/' "$DATA/toy.ini" >grey.ini
+    run relearn bench -q --data sizes --test "$DATA/test" --out sizes-out grey.ini
+    [ "$status" -ne 0 ] && [[ $output == *"(use size = N in [bench] to resize)"* ]]
 }
 
 @test "bench: what a matrix may say of training and protecting are options of these commands" {

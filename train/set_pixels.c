@@ -17,8 +17,8 @@ static status convert(const struct train_set *s, const char *path, struct image 
         return STATUS_OK;
     if (want == 1 && img->channels == 3 && !s->opt.channels)
         return errmsg_set(e, STATUS_INVALID,
-                          "%s/%s is a colour image, the first one is grey (use --channels 1 or 3)",
-                          s->dir, path);
+                          "%s/%s is a colour image, the first one is grey (use %s)", s->dir, path,
+                          s->opt.keys ? "channels = 1 or 3 in [bench]" : "--channels 1 or 3");
     return train_pixels_convert(img, want);
 }
 
@@ -33,8 +33,9 @@ static status check_size(const struct train_set *s, const char *path, const stru
         (img->width == s->width && img->height == s->height))
         return STATUS_OK;
     return errmsg_set(e, STATUS_INVALID,
-                      "%s/%s is %dx%d pixels, the first image is %dx%d (use --size to resize)",
-                      s->dir, path, img->width, img->height, s->width, s->height);
+                      "%s/%s is %dx%d pixels, the first image is %dx%d (use %s to resize)", s->dir,
+                      path, img->width, img->height, s->width, s->height,
+                      s->opt.keys ? "size = N in [bench]" : "--size");
 }
 
 static status transform(const struct train_set *s, const char *path, struct image *img,

@@ -56,6 +56,7 @@ struct train_data_options {
     int downscale; /* divide both sides by this whole factor, box average, before all else; 0: 1 */
     int min_side;  /* images may differ in size but no side may be smaller; 0: one size for all */
     bool any_size; /* images may differ in size */
+    bool keys;     /* messages tell users of keys in a matrix's [bench], not of options */
     int channels;  /* 1 or 3: converted to that (Rec. 601 luma; grey repeated); 0: as the first */
     bool skip_bad; /* leave out files that do not decode, counted, instead of failing; decodes the
                       whole set at once to know them */
@@ -893,6 +894,7 @@ struct train_bench_options {
     const char *program; /* path of relearn */
     int jobs;            /* cells at a time; 0: 1 */
     int threads;         /* of all jobs together; 0: cpu_count() */
+    bool no_keys;        /* messages tell users of --size and --channels, not of the matrix's keys */
     bool keep;           /* trees */
     bool quiet;
 };
@@ -994,6 +996,7 @@ struct train_battery_options {
     int seeds;           /* trainings of each; 0: 1 */
     int limit;           /* images, balanced over classes; 0: TRAIN_AUDIT_LIMIT */
     int size;            /* every image is made size x size for the networks; 0: all have one size */
+    int channels;        /* as of train_data_options */
     const char *program; /* path of relearn */
     int threads;         /* 0: cpu_count() */
     bool quiet;
@@ -1069,7 +1072,7 @@ struct train_distance_options {
     const char *arch; /* NULL: as of a battery */
     int epochs;       /* 0: 10 */
     int limit;        /* images, balanced over classes; 0: TRAIN_AUDIT_LIMIT */
-    int size;         /* as of a battery */
+    int size, channels; /* as of a battery */
     bool skip_bad;
     int threads; /* 0: cpu_count() */
     bool quiet;

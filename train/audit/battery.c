@@ -91,6 +91,7 @@ static status run(struct battery *b, bool clean, struct errmsg *e)
                                           .out_dir = b->o.out_dir,
                                           .program = b->o.program,
                                           .threads = b->o.threads,
+                                          .no_keys = true,
                                           .quiet = b->o.quiet};
     if (!st)
         st = train_bench_open(&o, &bench, e);

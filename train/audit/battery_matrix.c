@@ -113,6 +113,8 @@ static status put_head(const struct battery *b, bool clean, struct buf *t)
         st = buf_addf(t, ", %d", i);
     if (!st && b->o.size)
         st = buf_addf(t, "\nsize = %d", b->o.size);
+    if (!st && b->o.channels)
+        st = buf_addf(t, "\nchannels = %d", b->o.channels);
     if (!st)
         st = buf_addf(t, "\nprotections = %s\ncountermeasures = none",
                       clean || !b->o.clean_dir ? "clean" : "audited");

@@ -44,6 +44,7 @@ static struct train_options run_options(const struct train_distance_options *o, 
     t.flip = false;
     t.limit = o->limit;
     t.size = o->size;
+    t.channels = o->channels;
     t.skip_bad = o->skip_bad;
     t.threads = o->threads;
     t.sal = true;
@@ -61,6 +62,7 @@ static status name_run(const struct train_distance_options *o, const char *kind,
     const struct train_data_options d = {.dir = dir,
                                          .limit = o->limit,
                                          .size = o->size,
+                                         .channels = o->channels,
                                          .skip_bad = o->skip_bad,
                                          .threads = o->threads};
     status st = train_set_open(&d, &set, e);

@@ -107,6 +107,7 @@ static status open_all(const struct train_bench_options *opt, struct train_bench
     b->threads = cpus / b->jobs > 0 ? cpus / b->jobs : 1;
     b->keep = opt->keep;
     b->quiet = opt->quiet;
+    b->keys = !opt->no_keys;
     b->program = mem_strdup(opt->program);
     status st = b->program ? matrix_read(opt->matrix, opt->preset, &b->matrix, e) : STATUS_NOMEM;
     if (!st)

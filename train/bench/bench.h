@@ -37,7 +37,7 @@ struct train_bench {
     struct matrix matrix;
     char *data, *test, *out, *cache, *program; /* absolute, but for the last two */
     int jobs, threads;                         /* threads: of one job */
-    bool keep, quiet;
+    bool keep, quiet, keys;                    /* keys: as of train_data_options */
     char data_digest[DIGEST_HEX_LEN + 1], test_digest[DIGEST_HEX_LEN + 1];
     struct bench_tree *tree; /* the first is the clean one */
     int n_trees;

@@ -15,6 +15,7 @@ status tree_open(const struct train_bench *b, const char *dir, int limit, struct
     const struct train_data_options data = {.dir = dir,
                                             .limit = limit,
                                             .size = b->matrix.size,
+                                            .keys = b->keys,
                                             .channels = b->matrix.channels,
                                             .threads = b->threads * b->jobs,
                                             .memory_bytes = 1};
