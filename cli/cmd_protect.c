@@ -1,8 +1,11 @@
 #include "params.h"
 #include "train/train.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
+
+enum { OWN_MAX = 24 };
 
 static json_t *params_json(const struct param_table *t)
 {
@@ -104,10 +107,17 @@ static int run(const struct cli_spec *spec, struct train_protect_options *o,
     return st ? cli_fail(st, &e) : print_result(o, &r, json);
 }
 
+struct args {
+    struct train_protect_options o;
+    struct cli_params params;
+    const char *quantise;
+    int force, skip_bad, quiet, json, list, kept;
+};
+
 /* What is given together: CLI_GO, or an exit status. */
-static int choose(const struct cli_spec *spec, struct train_protect_options *o,
-                  const char *quantise, int places)
+static int take(const struct cli_spec *spec, struct args *a, char **place, int places)
 {
+    struct train_protect_options *o = &a->o;
     if (o->delta_file && o->method)
         return cli_usage_error(spec, "--apply is a method of its own: leave out --method");
     o->method = o->delta_file ? "apply" : o->method;
@@ -116,51 +126,63 @@ static int choose(const struct cli_spec *spec, struct train_protect_options *o,
     if (!(o->fraction > 0) || o->fraction > 1)
         return cli_usage_error(spec, "--fraction must be above 0 and at most 1");
     enum train_quantise q;
-    if (quantise && train_quantise_parse(quantise, &q))
+    if (a->quantise && train_quantise_parse(a->quantise, &q))
         return cli_usage_error(
-            spec, "--quantise must be round, truncate or positive-half, not '%s'", quantise);
-    if (quantise)
+            spec, "--quantise must be round, truncate or positive-half, not '%s'", a->quantise);
+    if (a->quantise)
         o->quantise = (int)q;
+    o->src_dir = place[0];
+    o->dst_dir = place[1];
+    o->discard = !a->kept;
+    o->force = a->force;
+    o->skip_bad = a->skip_bad;
+    o->quiet = a->quiet;
     return CLI_GO;
+}
+
+/* The options that all methods have, then those of each; how many there are. */
+static size_t options_of(struct args *a, struct cli_option *out, size_t room)
+{
+    struct train_protect_options *o = &a->o;
+    const struct cli_option own[] = {
+        {"method", 'm', CLI_STRING, &o->method, "NAME", "see --list"},
+        {"apply", 0, CLI_STRING, &o->delta_file, "FILE",
+         "add the perturbation of FILE (.safetensors, .pt, .npy or .npz) instead"},
+        {"list", 0, CLI_FLAG, &a->list, NULL, "list the methods, each with what it takes"},
+        {"seed", 's', CLI_U64, &o->seed, "N", "default 0"},
+        {"eps", 0, CLI_DOUBLE, &o->eps, "X", "strength in grey levels; default the method's own"},
+        {"quantise", 0, CLI_STRING, &a->quantise, "RULE", "round, truncate or positive-half"},
+        {"fraction", 0, CLI_DOUBLE, &o->fraction, "X",
+         "protect this part of each class's images; the others stay as they are (default 1)"},
+        {"after", 0, CLI_DOUBLE, &o->after, "X",
+         "leave out the first part X, which --fraction X protects with the same seed"},
+        {"classes", 0, CLI_STRING, &o->classes, "LIST",
+         "protect images of these classes alone (names parted by commas)"},
+        {"limit", 'n', CLI_INT, &o->limit, "N", "at most N images, balanced over classes"},
+        {"size", 0, CLI_INT, &o->size, "N", "resize every image to NxN"},
+        {"channels", 0, CLI_INT, &o->channels, "N", "convert to 1 (grey) or 3 (colour) channels"},
+        {"perturbation", 0, CLI_FLAG, &a->kept, NULL,
+         "keep what was added beside DST: the default; --no-perturbation does not"},
+        {"skip-bad", 0, CLI_FLAG, &a->skip_bad, NULL, "leave out files that do not decode"},
+        {"threads", 'j', CLI_INT, &o->threads, "N", "default: all CPUs"},
+        {"force", 0, CLI_FLAG, &a->force, NULL,
+         "write into a DST that is not empty, replace what is there"},
+        {"quiet", 'q', CLI_FLAG, &a->quiet, NULL, "no progress"},
+        {"json", 0, CLI_FLAG, &a->json, NULL, "print the result as JSON"},
+    };
+    static_assert(ARRAY_LEN(own) <= OWN_MAX, "there is no room for these rows");
+    for (int i = 0; train_protect_method(i, NULL); i++)
+        cli_params_add(&a->params, train_protect_method(i, NULL), train_protect_params(i), "");
+    size_t n = cli_options_join(own, ARRAY_LEN(own), &a->params, out, room);
+    add_letters(out, n);
+    return n;
 }
 
 int cmd_protect(int argc, char **argv)
 {
-    struct train_protect_options o = {.quantise = -1, .fraction = 1};
-    struct cli_params params = {.n = 0};
-    const char *quantise = NULL;
-    int force = 0, skip_bad = 0, quiet = 0, json = 0, list = 0, kept = 1;
-    const struct cli_option own[] = {
-        {"method", 'm', CLI_STRING, &o.method, "NAME", "see --list"},
-        {"apply", 0, CLI_STRING, &o.delta_file, "FILE",
-         "add the perturbation of FILE (.safetensors, .pt, .npy or .npz) instead"},
-        {"list", 0, CLI_FLAG, &list, NULL, "list the methods, each with what it takes"},
-        {"seed", 's', CLI_U64, &o.seed, "N", "default 0"},
-        {"eps", 0, CLI_DOUBLE, &o.eps, "X", "strength in grey levels; default the method's own"},
-        {"quantise", 0, CLI_STRING, &quantise, "RULE", "round, truncate or positive-half"},
-        {"fraction", 0, CLI_DOUBLE, &o.fraction, "X",
-         "protect this part of each class's images; the others stay as they are (default 1)"},
-        {"after", 0, CLI_DOUBLE, &o.after, "X",
-         "leave out the first part X, which --fraction X protects with the same seed"},
-        {"classes", 0, CLI_STRING, &o.classes, "LIST",
-         "protect images of these classes alone (names parted by commas)"},
-        {"limit", 'n', CLI_INT, &o.limit, "N", "at most N images, balanced over classes"},
-        {"size", 0, CLI_INT, &o.size, "N", "resize every image to NxN"},
-        {"channels", 0, CLI_INT, &o.channels, "N", "convert to 1 (grey) or 3 (colour) channels"},
-        {"perturbation", 0, CLI_FLAG, &kept, NULL,
-         "keep what was added beside DST: the default; --no-perturbation does not"},
-        {"skip-bad", 0, CLI_FLAG, &skip_bad, NULL, "leave out files that do not decode"},
-        {"threads", 'j', CLI_INT, &o.threads, "N", "default: all CPUs"},
-        {"force", 0, CLI_FLAG, &force, NULL,
-         "write into a DST that is not empty, replace what is there"},
-        {"quiet", 'q', CLI_FLAG, &quiet, NULL, "no progress"},
-        {"json", 0, CLI_FLAG, &json, NULL, "print the result as JSON"},
-    };
-    for (int i = 0; train_protect_method(i, NULL); i++)
-        cli_params_add(&params, train_protect_method(i, NULL), train_protect_params(i), "");
-    struct cli_option options[ARRAY_LEN(own) + CLI_PARAMS_MAX];
-    size_t n = cli_options_join(own, ARRAY_LEN(own), &params, options, ARRAY_LEN(options));
-    add_letters(options, n);
+    struct args a = {.o = {.quantise = -1, .fraction = 1}, .kept = 1};
+    struct cli_option options[OWN_MAX + CLI_PARAMS_MAX];
+    size_t n = options_of(&a, options, ARRAY_LEN(options));
     const struct cli_spec spec = {"relearn protect",
                                   "--method NAME | --apply FILE SRC DST",
                                   "Writes an unlearnable version of the ImageFolder tree SRC to "
@@ -175,16 +197,8 @@ int cmd_protect(int argc, char **argv)
     int first, rc = cli_parse(&spec, argc, argv, &first);
     if (rc != CLI_GO)
         return rc;
-    if (list)
-        return print_list(json);
-    rc = choose(&spec, &o, quantise, argc - first);
-    if (rc != CLI_GO)
-        return rc;
-    o.src_dir = argv[first];
-    o.dst_dir = argv[first + 1];
-    o.discard = !kept;
-    o.force = force;
-    o.skip_bad = skip_bad;
-    o.quiet = quiet;
-    return run(&spec, &o, &params, json);
+    if (a.list)
+        return print_list(a.json);
+    rc = take(&spec, &a, argv + first, argc - first);
+    return rc == CLI_GO ? run(&spec, &a.o, &a.params, a.json) : rc;
 }

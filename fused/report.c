@@ -166,42 +166,57 @@ struct metric {
     uint64_t value;
 };
 
-status report_metrics(struct fs *fs, struct buf *out)
+static status put_metrics(const struct metric *m, size_t n, struct buf *out)
 {
-    struct figures f;
-    collect(fs, &f);
+    status st = STATUS_OK;
+    for (size_t i = 0; i < n && !st; i++)
+        st = buf_addf(out,
+                      "# HELP relearnfs_%s %s\n# TYPE relearnfs_%s %s\nrelearnfs_%s %" PRIu64 "\n",
+                      m[i].name, m[i].help, m[i].name, m[i].type, m[i].name, m[i].value);
+    return st;
+}
+
+static status work_metrics(const struct figures *f, struct buf *out)
+{
     const struct metric metrics[] = {
-        {"purified_total", "counter", "images purified", f.pipe.purified},
+        {"purified_total", "counter", "images purified", f->pipe.purified},
         {"coalesced_total", "counter", "requests that joined a purification of the same pixels",
-         f.pipe.coalesced},
+         f->pipe.coalesced},
         {"memory_hits_total", "counter", "requests answered with bytes kept in memory",
-         f.pipe.memory_hits},
+         f->pipe.memory_hits},
         {"cache_hits_total", "counter", "requests answered from the cache directory",
-         f.pipe.cache_hits},
-        {"failed_total", "counter", "requests that failed for our reasons", f.pipe.failed},
+         f->pipe.cache_hits},
+        {"failed_total", "counter", "requests that failed for our reasons", f->pipe.failed},
         {"cache_no_space_total", "counter", "images served but not stored: no space",
-         f.pipe.no_space},
+         f->pipe.no_space},
         {"cache_not_stored_total", "counter", "images served but not stored: other reasons",
-         f.pipe.not_stored},
-        {"cache_damaged_total", "counter", "stored images whose check failed", f.cache.damaged},
-        {"cache_evicted_total", "counter", "stored images given up for space", f.cache.evicted},
-        {"cache_objects", "gauge", "stored images, of all profiles", f.cache.objects},
-        {"cache_disk_bytes", "gauge", "size of the cache directory's packs", f.cache.disk_bytes},
+         f->pipe.not_stored},
+        {"cache_damaged_total", "counter", "stored images whose check failed", f->cache.damaged},
+        {"cache_evicted_total", "counter", "stored images given up for space", f->cache.evicted},
+        {"cache_objects", "gauge", "stored images, of all profiles", f->cache.objects},
+        {"cache_disk_bytes", "gauge", "size of the cache directory's packs", f->cache.disk_bytes},
         {"queued_urgent", "gauge", "files that readers wait for and no thread has taken",
-         f.pipe.queued[PURIFY_URGENT]},
+         f->pipe.queued[PURIFY_URGENT]},
         {"queued_sweep", "gauge", "files ahead of readers that no thread has taken",
-         f.pipe.queued[PURIFY_SWEEP]},
-        {"in_flight", "gauge", "images with the purifier", f.pipe.flights},
-        {"in_flight_bytes", "gauge", "memory of files being worked on", f.pipe.inflight_bytes},
-        {"encoded_bytes", "gauge", "encoded images kept in memory", f.pipe.encoded_bytes},
+         f->pipe.queued[PURIFY_SWEEP]},
+        {"in_flight", "gauge", "images with the purifier", f->pipe.flights},
+        {"in_flight_bytes", "gauge", "memory of files being worked on", f->pipe.inflight_bytes},
+        {"encoded_bytes", "gauge", "encoded images kept in memory", f->pipe.encoded_bytes},
         {"evaluations_total", "counter", "evaluations of the diffusion network",
-         f.purify.evaluations},
+         f->purify.evaluations},
         {"purifier_busy_ms_total", "counter", "milliseconds of purifying, summed over threads",
-         f.purify.busy_ns / 1000000u},
-        {"readers_waiting", "gauge", "requests parked until their image is purified", f.parked},
+         f->purify.busy_ns / 1000000u},
+    };
+    return put_metrics(metrics, ARRAY_LEN(metrics), out);
+}
+
+static status view_metrics(struct fs *fs, const struct figures *f, struct buf *out)
+{
+    const struct metric metrics[] = {
+        {"readers_waiting", "gauge", "requests parked until their image is purified", f->parked},
         {"readers_killed_total", "counter", "parked requests given up since the caller was killed",
-         f.killed},
-        {"nodes", "gauge", "files and directories the kernel remembers", f.nodes},
+         f->killed},
+        {"nodes", "gauge", "files and directories the kernel remembers", f->nodes},
         {"lookups_total", "counter", "LOOKUP requests", atomic_load(&fs->n.lookups)},
         {"opens_total", "counter", "OPEN requests", atomic_load(&fs->n.opens)},
         {"opens_waited_total", "counter", "OPEN requests that had to wait",
@@ -209,28 +224,28 @@ status report_metrics(struct fs *fs, struct buf *out)
         {"reads_total", "counter", "READ requests; what the page cache answers is not seen",
          atomic_load(&fs->n.reads)},
         {"read_bytes_total", "counter", "bytes asked for by READ", atomic_load(&fs->n.read_bytes)},
-        {"invalidations_total", "counter", "notices sent to the kernel", f.notices},
+        {"invalidations_total", "counter", "notices sent to the kernel", f->notices},
         {"not_purified_files", "gauge",
          "images, files of images and links out of the source that are not purified",
-         f.group[FUSED_GROUP_UNPURIFIED]},
+         f->group[FUSED_GROUP_UNPURIFIED]},
         {"label_files", "gauge", "images of labels, which pass through",
-         f.group[FUSED_GROUP_LABEL]},
-        {"excluded_files", "gauge", "files that a rule excludes", f.group[FUSED_GROUP_EXCLUDED]},
-        {"other_files", "gauge", "files that are no images", f.group[FUSED_GROUP_OTHER]},
-        {"failing_files", "gauge", "files that could not be purified for our reasons", f.failures},
-        {"sweep_seen_total", "counter", "files the sweep has looked at", f.sweep.seen},
-        {"warm_total", "counter", "files announced with relearn warm", f.warm.total},
-        {"warm_done_total", "counter", "of them done", f.warm.done},
+         f->group[FUSED_GROUP_LABEL]},
+        {"excluded_files", "gauge", "files that a rule excludes", f->group[FUSED_GROUP_EXCLUDED]},
+        {"other_files", "gauge", "files that are no images", f->group[FUSED_GROUP_OTHER]},
+        {"failing_files", "gauge", "files that could not be purified for our reasons", f->failures},
+        {"sweep_seen_total", "counter", "files the sweep has looked at", f->sweep.seen},
+        {"warm_total", "counter", "files announced with relearn warm", f->warm.total},
+        {"warm_done_total", "counter", "of them done", f->warm.done},
         {"watching", "gauge", "1 while changes in the source are heard of",
          atomic_load(&fs->watching.all)},
     };
-    for (size_t i = 0; i < ARRAY_LEN(metrics); i++) {
-        const struct metric *m = &metrics[i];
-        status st = buf_addf(
-            out, "# HELP relearnfs_%s %s\n# TYPE relearnfs_%s %s\nrelearnfs_%s %" PRIu64 "\n",
-            m->name, m->help, m->name, m->type, m->name, m->value);
-        if (st)
-            return st;
-    }
-    return STATUS_OK;
+    return put_metrics(metrics, ARRAY_LEN(metrics), out);
+}
+
+status report_metrics(struct fs *fs, struct buf *out)
+{
+    struct figures f;
+    collect(fs, &f);
+    status st = work_metrics(&f, out);
+    return st ? st : view_metrics(fs, &f, out);
 }

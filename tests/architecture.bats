@@ -118,3 +118,9 @@ for path, text in nets:
 assert not wrong, "\n".join(wrong)
 P
 }
+
+@test "no function of the programs is longer than 60 lines" {
+    long=$(cd "$BATS_TEST_DIRNAME/.." && for f in base cache cli fused image nn purify train; do find "$f" -name '*.c' ! -name '*_test.c'; done |
+        xargs awk '/^{$/ { start = FNR } /^}$/ { if (start && FNR - start > 60) print FILENAME ":" start ": " FNR - start " lines"; start = 0 }')
+    [ -z "$long" ] || { echo "$long"; false; }
+}
