@@ -28,6 +28,7 @@ P
 }
 
 setup() {
+    export PYTHONPATH=$BATS_TEST_DIRNAME
     [ -d "$DATA/images" ] || skip "no PIL to make images with"
     mounts_setup
 }
@@ -208,4 +209,12 @@ P
     cp -r "$DATA/images" "$s"
     relearn mount --profile denoise --cache "$c" -o nosweep "$s" "$m"
     diff -r "$BATS_TEST_TMPDIR/denoised" "$m"
+}
+
+@test "equalise is its definition by numpy's transforms" {
+    profile equalise
+    compare equalise '__import__("equalise").equalise(np.asarray(i))' 1
+    rm -rf "$BATS_TEST_TMPDIR/equalise" "$BATS_TEST_TMPDIR/config"
+    profile equalise across=-1 diagonal=0.5 limit=3
+    compare equalise '__import__("equalise").equalise(np.asarray(i), -1, .5, 3)' 1
 }

@@ -250,6 +250,39 @@ static void test_one_pixel(void **state)
     purify_model_free(m);
 }
 
+/* What equalise is for: a filter that all images of a class went through leaves little behind. */
+static void test_class_filter(void **state)
+{
+    (void)state;
+    enum { SIDE = 48 };
+    static const double kernel[3][3] = {{.05, .25, .1}, {.15, 1, .15}, {.1, .25, .05}};
+    struct purify_model *m = model_of("equalise", (const char *[]){NULL});
+    struct image plain, filtered;
+    double before = 0, after = 0;
+    make_image(SIDE, SIDE, 3, &plain);
+    assert_int_equal(image_copy(&plain, &filtered), STATUS_OK);
+    for (int y = 0; y < SIDE; y++)
+        for (int x = 0; x < SIDE; x++)
+            for (int c = 0; c < 3; c++) {
+                double v = 0;
+                for (int k = 0; k < 9; k++)
+                    v += kernel[k / 3][k % 3] * sample(&plain, window_mirror(x + k % 3 - 1, SIDE),
+                                                       window_mirror(y + k / 3 - 1, SIDE), c);
+                filtered.pixels[(y * SIDE + x) * 3 + c] = (uint8_t)rint(v / 2.1);
+            }
+    for (size_t k = 0; k < image_pixel_bytes(&plain); k++)
+        before += pow(plain.pixels[k] - filtered.pixels[k], 2);
+    run_once(m, &plain);
+    run_once(m, &filtered);
+    for (size_t k = 0; k < image_pixel_bytes(&plain); k++)
+        after += pow(plain.pixels[k] - filtered.pixels[k], 2);
+    if (!(after < before / 16))
+        fail_msg("squared differences %g, and %g equalised", before, after);
+    image_done(&plain);
+    image_done(&filtered);
+    purify_model_free(m);
+}
+
 /* Several times at once is what so many models do one after the other, but for the rounding. */
 static void test_times(void **state)
 {
@@ -294,9 +327,9 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_definitions), cmocka_unit_test(test_guide),
-        cmocka_unit_test(test_one_pixel),   cmocka_unit_test(test_times),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_definitions),  cmocka_unit_test(test_guide),
+        cmocka_unit_test(test_one_pixel),    cmocka_unit_test(test_times),
+        cmocka_unit_test(test_class_filter), cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests_name("purify/filters", tests, NULL, NULL);
 }

@@ -15,7 +15,8 @@
     X(outlier)                                                                                     \
     X(gaussian)                                                                                    \
     X(bilateral)                                                                                   \
-    X(guided)
+    X(guided)                                                                                      \
+    X(equalise)
 
 #define DECLARE(name) extern const struct purifier_ops purifier_##name;
 #define ROW(name) &purifier_##name,
