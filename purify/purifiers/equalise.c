@@ -241,7 +241,7 @@ static void make_kernel(const struct plan *p, struct found *f)
             f->kernel[y][x] = (float)(made[y][x] / sum);
 }
 
-enum { CHANNELS_MAX = 3, REACH = SIDE + 2 * RADIUS };
+enum { REACH = SIDE + 2 * RADIUS };
 
 static uint8_t level(float v)
 {
@@ -329,7 +329,7 @@ const struct purifier_ops purifier_equalise = {
     .kind = &purifier_blocks,
     .plan = plan,
     .free = mem_free,
-    .pixel_ns = 200,
+    .pixel_ns = 80,
     .passes = passes,
     .blocks = squares,
     .block = square,
