@@ -10,6 +10,9 @@
  * doubles the resolution by a transposed convolution of 4x4, nearest neighbours and a convolution of
  * 3x3 do; convolutions of the encoder begin as He et al. 2015 say.
  *
+ * It was published for 50,000 images. Of 2,000, 60 epochs are few steps: behind it a small network learned
+ * 28 % of LSP's images (25 as they are, 42 behind a restorer), and 33 with batches of 32 and width 16.
+ *
  * RUNDIR/images.npy holds what is left, (n,H,W,C) in the order of the set: a run that is resumed reads
  * it. A run that is stopped before it is there has to begin anew.
  */
