@@ -187,11 +187,10 @@ static uint8_t level(float v)
 }
 
 /* Images first .. first+n-1, whose pixels are in r->x, into out. */
-static status leave(struct round *r, int first, int n, uint8_t *out, struct errmsg *e)
+static status leave(struct round *r, int first, int n, uint8_t *out)
 {
     const float *p = nn_plan_data(r->plan, r->net.p), *rec = nn_plan_data(r->plan, r->net.rec);
     size_t values = (size_t)n * r->row;
-    (void)e;
     for (int i = 0; i < n; i++) {
         fill_label(r, i, train_set_label(r->set, first + i));
         nn_rng_normal(latent_stream(r, true, (uint64_t)(first + i)), 0,
@@ -228,8 +227,7 @@ static status apply(struct round *r, uint8_t *out, struct errmsg *e)
                 r->x[(size_t)i * r->row + k] = (float)pixels[k] / 255;
         }
         if (!st)
-            st =
-                stop_requested() ? STATUS_CANCELLED : leave(r, at, n, out + (size_t)at * r->row, e);
+            st = stop_requested() ? STATUS_CANCELLED : leave(r, at, n, out + (size_t)at * r->row);
     }
     return st;
 }

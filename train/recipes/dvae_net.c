@@ -1,34 +1,16 @@
 /* The graph of a disentangling autoencoder (dvae.h). */
 #include "recipes/dvae.h"
 
-#include "net_layers.h"
-
-static struct nn_val normed_relu(const struct net *n, struct nn_val x, const char *conv,
-                                 const char *norm, struct net_conv k)
-{
-    return net_relu(n, net_conv_norm(n, x, conv, norm, k));
-}
-
-static struct nn_val block(const struct net *n, struct nn_val x, const char *name, int out,
-                           int stride)
-{
-    struct net_conv first = {.out = out, .kernel = 3, .stride = stride};
-    struct net_conv second = {.out = out, .kernel = 3}, beside = {out, 1, stride, false, false};
-    struct nn_val y =
-        normed_relu(n, x, NET_NAME("%.64s.conv1", name), NET_NAME("%.64s.bn1", name), first);
-    y = net_conv_norm(n, y, NET_NAME("%.64s.conv2", name), NET_NAME("%.64s.bn2", name), second);
-    if (stride > 1)
-        x = net_conv_norm(n, x, NET_NAME("%.64s.downsample.0", name),
-                          NET_NAME("%.64s.downsample.1", name), beside);
-    return net_relu(n, nn_add(n->g, y, x));
-}
+#include "net_block.h"
 
 static struct nn_val encode(const struct net *n, struct nn_val x, int w)
 {
-    x = normed_relu(n, x, "conv1", "bn1", (struct net_conv){.out = w, .kernel = 3});
-    x = block(n, x, "layer1.0", w, 1);
-    x = block(n, x, "layer1.1", w, 1);
-    return block(n, x, "layer2.0", 2 * w, 2);
+    const struct net_conv stem = {.out = w, .kernel = 3};
+    const struct net_block same = {.width = w, .stride = 1}, half = {.width = 2 * w, .stride = 2};
+    x = net_relu(n, net_conv_norm(n, x, "conv1", "bn1", stem));
+    x = net_block(n, x, "layer1.0", same);
+    x = net_block(n, x, "layer1.1", same);
+    return net_block(n, x, "layer2.0", half);
 }
 
 static struct nn_val conv(const struct net *n, struct nn_val x, const char *layer, int out,
