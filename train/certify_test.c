@@ -13,19 +13,11 @@
 #include <signal.h>
 #include <time.h>
 
-static struct train_set *open_set(const char *dir)
-{
-    struct train_set *set = NULL;
-    assert_int_equal(train_set_open(&(struct train_data_options){.dir = toy_path(dir)}, &set, NULL),
-                     STATUS_OK);
-    return set;
-}
-
 /* A network for the images in dir, with random weights. */
 static struct train_model *new_model(const struct train_net *net, const char *dir)
 {
     struct train_model *m = NULL;
-    struct train_set *set = open_set(dir);
+    struct train_set *set = toy_set(dir);
     struct train_set_info i = train_set_info(set);
     struct train_net_shape shape = {i.width, i.height, i.channels, i.classes};
     assert_int_equal(train_model_new(net, shape, set, &m), STATUS_OK);

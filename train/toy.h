@@ -51,6 +51,16 @@ __attribute__((unused)) static void toy_good(status st, const struct errmsg *e)
         fail_msg("%s: %s", status_text(st), e->text);
 }
 
+/* A tree's images as a set, for train_set_free. */
+__attribute__((unused)) static struct train_set *toy_set(const char *name)
+{
+    struct train_set *s = NULL;
+    struct errmsg e = {""};
+    struct train_data_options o = {.dir = toy_path(name)};
+    toy_good(train_set_open(&o, &s, &e), &e);
+    return s;
+}
+
 __attribute__((unused)) static status toy_bad(status st, const struct errmsg *e, const char *says)
 {
     assert_int_not_equal(st, STATUS_OK);

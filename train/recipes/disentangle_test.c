@@ -50,15 +50,6 @@ static int make_data(void **state)
     return 0;
 }
 
-static struct train_set *open_tree(const char *name)
-{
-    struct train_set *s = NULL;
-    struct errmsg e = {""};
-    struct train_data_options o = {.dir = toy_path(name)};
-    toy_good(train_set_open(&o, &s, &e), &e);
-    return s;
-}
-
 static const struct dvae_options small = {
     .epochs = 30, .batch = 20, .width = 8, .lr = .005f, .rate = 3};
 static const struct dvae_how how = {.seed = 1, .threads = 1, .quiet = true};
@@ -87,7 +78,7 @@ static void what_the_label_tells_goes_and_the_image_stays(void **state)
 {
     (void)state;
     static uint8_t out[N * ROW], again[N * ROW];
-    struct train_set *s = open_tree("protected");
+    struct train_set *s = toy_set("protected");
     struct errmsg e = {""};
     double added, kept;
     toy_good(dvae_disentangle(s, &small, &how, out, &e), &e);
@@ -215,7 +206,7 @@ static void a_run_keeps_what_is_left(void **state)
 {
     (void)state;
     static uint8_t want[N * ROW];
-    struct train_set *s = open_tree("protected");
+    struct train_set *s = toy_set("protected");
     struct errmsg e = {""};
     struct nn_file *f = NULL;
     toy_good(dvae_disentangle(s, &small, &how, want, &e), &e);
@@ -257,7 +248,7 @@ static void short_memory_is_told(void **state)
     (void)state;
     static uint8_t out[N * ROW];
     const struct dvae_options once = {.epochs = 1, .batch = N, .width = 4, .lr = .005f, .rate = 3};
-    struct train_set *s = open_tree("protected");
+    struct train_set *s = toy_set("protected");
     status st = STATUS_NOMEM;
     unsigned long n = 1;
     for (; st; n += 37) {

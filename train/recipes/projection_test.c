@@ -40,15 +40,6 @@ static void write_tree(const char *name, int levels)
     }
 }
 
-static struct train_set *open_tree(const char *name)
-{
-    struct train_set *s = NULL;
-    struct errmsg e = {""};
-    struct train_data_options o = {.dir = toy_path(name)};
-    toy_good(train_set_open(&o, &s, &e), &e);
-    return s;
-}
-
 static double length(const float *x)
 {
     double sum = 0;
@@ -80,7 +71,7 @@ static void what_is_the_same_for_a_class_is_removed(void **state)
 {
     (void)state;
     write_tree("protected", 12);
-    struct train_set *s = open_tree("protected");
+    struct train_set *s = toy_set("protected");
     struct projection p = {.n = 0}, again = {.n = 0};
     struct errmsg e = {""};
     toy_good(projection_find(s, &standard, 1, 2, &p, &e), &e);
