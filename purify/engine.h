@@ -61,8 +61,11 @@ void engine_finish(struct engine_run *r);
 void engine_drop(struct engine_run *r); /* the image stays as it is; NULL allowed */
 DEFINE_FREEP(struct engine_run *, engine_drop)
 
-/* Slots of an image as a whole. Images of one slot may be evaluated together. */
+/* Slots of an image as a whole. */
 int64_t engine_slots(const struct purify_engine *en, const struct image *img);
+/* Whether it takes no link of the chain more than one turn, so that it may be evaluated together with
+   others. */
+bool engine_groups(const struct purify_engine *en, const struct image *img);
 /* Whether a team is of use to its next turn. r NULL: to the first turn of an image. */
 bool engine_shares(const struct purify_engine *en, const struct engine_run *r);
 /* What a run keeps beside the image, within a few KiB. */

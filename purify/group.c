@@ -79,7 +79,7 @@ void engine_run_group(struct purify_engine *en, struct engine_member *member, in
         m->err.text[0] = 0;
         m->run = NULL;
         m->st = engine_begin(en, m->img, &m->run, &m->err);
-        together &= !m->st && engine_slots(en, m->img) == 1;
+        together &= !m->st && engine_groups(en, m->img);
     }
     if (together) {
         run_together(en, member);

@@ -152,7 +152,7 @@ static struct purify_job *choose(struct jobs *q)
 
 static bool groups(const struct purify_job *job)
 {
-    return job->state == JOB_QUEUED && job->slots == 1 && !job->begun;
+    return job->state == JOB_QUEUED && job->groups && !job->begun;
 }
 
 /* Fills out with the job and others that may share its micro-batch, oldest first. Fewer than

@@ -461,6 +461,7 @@ struct purify_job {
     int state;
     _Atomic bool cancel;
     bool begun;
+    bool groups; /* it may be evaluated together with others */
     bool shares; /* several workers can make its next turns at once */
     int64_t slots, left; /* tiles times samples: all, and those to be evaluated yet */
     size_t bytes;        /* that it keeps once it is begun */

@@ -31,6 +31,14 @@ int64_t engine_slots(const struct purify_engine *en, const struct image *img)
     return n > 0 ? n : 1;
 }
 
+bool engine_groups(const struct purify_engine *en, const struct image *img)
+{
+    for (int i = 0; i < en->model->profile.n; i++)
+        if (chain_turns(&en->model->link[i], img) > 1)
+            return false;
+    return true;
+}
+
 bool engine_shares(const struct purify_engine *en, const struct engine_run *r)
 {
     return en->model->link[r ? r->link : 0].ops->kind->shares;

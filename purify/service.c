@@ -90,6 +90,7 @@ status purify_submit(struct purify_service *s, struct purify_job *job, enum puri
 {
     status st = STATUS_OK;
     int64_t slots = s->ops->slots(s->worker->engine, job->img);
+    bool groups = s->ops->groups(s->worker->engine, job->img);
     size_t bytes = s->ops->bytes(s->worker->engine, job->img);
     bool shares = s->ops->shares(s->worker->engine, NULL);
     pthread_mutex_lock(&s->lock);
@@ -104,6 +105,7 @@ status purify_submit(struct purify_service *s, struct purify_job *job, enum puri
         job->begun = false;
         job->run = NULL;
         job->slots = job->left = slots;
+        job->groups = groups;
         job->shares = shares;
         job->bytes = bytes;
         jobs_add(&s->jobs, job);

@@ -15,6 +15,11 @@ static int64_t slots(void *engine, const struct image *img)
     return engine_slots(engine, img);
 }
 
+static bool groups(void *engine, const struct image *img)
+{
+    return engine_groups(engine, img);
+}
+
 static size_t bytes(void *engine, const struct image *img)
 {
     return engine_run_bytes(engine, img);
@@ -43,7 +48,7 @@ static void close_engine(void *engine)
     purify_engine_free(engine);
 }
 
-static const struct service_ops engine_ops = {open_engine, slots, bytes,       shares,
+static const struct service_ops engine_ops = {open_engine, slots, groups,      bytes,       shares,
                                               turn,        group, engine_drop, close_engine};
 
 status purify_service_new(const struct purify_model *m, const struct purify_service_options *opt,

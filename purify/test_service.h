@@ -86,6 +86,11 @@ TEST_ONLY int64_t fake_slots(void *engine, const struct image *img)
     return img->width;
 }
 
+TEST_ONLY bool fake_groups(void *engine, const struct image *img)
+{
+    return fake_slots(engine, img) == 1;
+}
+
 TEST_ONLY size_t fake_bytes(void *engine, const struct image *img)
 {
     (void)engine;
@@ -224,8 +229,9 @@ TEST_ONLY void fake_group(void *engine, struct engine_member *member, int n)
     pthread_mutex_unlock(&en->fake->lock);
 }
 
-static const struct service_ops fake_ops = {fake_open, fake_slots, fake_bytes, fake_shares,
-                                            fake_turn, fake_group, fake_drop,  fake_close};
+static const struct service_ops fake_ops = {fake_open,  fake_slots,  fake_groups,
+                                            fake_bytes, fake_shares, fake_turn,
+                                            fake_group, fake_drop,   fake_close};
 
 TEST_ONLY void set_gate(struct fake *f, int closed)
 {

@@ -90,6 +90,10 @@ static void works_in_chains(void **state)
     purify_model_free(m);
     m = model_of("[purify]\nchain = restore, jcdp\n[restore]\nmodel = ./r.safetensors\n"
                  "[jcdp]\nmodel = ./unet.safetensors\nt_start = 10\nrounds = 1\nsteps = 2\n");
+    struct purify_engine *en = engine(m, PURIFY_MICRO_BATCH);
+    assert_true(engine_groups(en, &(struct image){16, 16, 3, NULL, NULL}));
+    assert_false(engine_groups(en, &(struct image){45, 20, 3, NULL, NULL}));
+    purify_engine_free(en);
     each_way("before jcdp", m, 16, 16, 3);
     each_way("before jcdp", m, 45, 20, 3);
     purify_model_free(m);
