@@ -137,6 +137,7 @@ status cli_json_name(json_t *array, const char *name, const char *why) MUST_USE;
 
 cli_run_fn cmd_mount, cmd_umount, cmd_status, cmd_warm, cmd_purify, cmd_scan, cmd_cache,
     cmd_profile, cmd_profile_new, cmd_profile_rm, cmd_model, cmd_model_import, cmd_diffusion,
-    cmd_restore, cmd_train, cmd_eval, cmd_protect, cmd_unpack, cmd_report, cmd_bench, cmd_audit;
+    cmd_restore, cmd_deconvolve, cmd_train, cmd_eval, cmd_protect, cmd_unpack, cmd_report,
+    cmd_bench, cmd_audit;
 
 #endif

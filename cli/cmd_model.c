@@ -34,6 +34,7 @@ static void summary_of(const struct nn_file *f, char out[160])
 {
     struct purify_unet u;
     struct purify_restorer restorer;
+    struct purify_estimator estimator;
     struct purify_percept_cfg percept;
     const char *classes = nn_file_meta(f, "classes"), *size = nn_file_meta(f, "image_size");
     if (!purify_unet_from_file(f, &u, NULL))
@@ -47,6 +48,11 @@ static void summary_of(const struct nn_file *f, char out[160])
                  "perturbation predictor for %s images, sees %d pixels far: `restore.model` of a "
                  "profile",
                  restorer.in_channels == 1 ? "grey" : "colour", purify_restorer_reach(&restorer));
+    else if (!purify_estimator_from_file(f, &estimator, NULL))
+        snprintf(
+            out, 160,
+            "filter estimator for %s images, kernels of %dx%d: `deconvolve.model` of a profile",
+            estimator.in_channels == 1 ? "grey" : "colour", estimator.side, estimator.side);
     else if (!purify_percept_from_file(f, &percept, NULL))
         snprintf(out, 160, "perceptual distance (%s): `percept` of a profile",
                  purify_percept_name(&percept));

@@ -17,6 +17,7 @@ static const struct cli_command commands[] = {
     {"model", cmd_model, "show what a weights file holds"},
     {"diffusion", cmd_diffusion, "train, fine-tune and sample diffusion models"},
     {"restore", cmd_restore, "train restorers, which predict what a protection added"},
+    {"deconvolve", cmd_deconvolve, "train filter estimators, which say how an image was filtered"},
     {"train", cmd_train, "train a classifier on an ImageFolder tree"},
     {"eval", cmd_eval, "evaluate a classifier"},
     {"protect", cmd_protect, "write an unlearnable version of a tree"},

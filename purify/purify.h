@@ -188,6 +188,42 @@ status purify_restorer_from_file(const struct nn_file *f, struct purify_restorer
                                  struct errmsg *e) MUST_USE;
 void purify_restorer_to_meta(const struct purify_restorer *cfg, struct purify_meta *out);
 
+/* ================================ filter estimator ================================ */
+/*
+ * Says through which small filter an image went, that is, of an image y the kernel k of sum 1 with
+ *
+ *     y[i][j] = c * (sum over a, b of k[a][b] x[i + a - h][j + b - h]),   h = side / 2,
+ *
+ * for some natural image x, which is 0 beyond its edge, and some c; the same k in all channels. That
+ * is what CUDA does (Sadasivan et al., CVPR 2023). Of an image that went through none it says 1 in
+ * the middle and 0 elsewhere. It looks at one square:
+ *
+ *     x = relu(conv(x)) for each level, behind the first with stride 2      conv.L
+ *     k = linear of all that is left                                        head
+ *
+ * Convolutions are 3x3 with zeros beyond the edge and have biases. With purify_estimator_default()
+ * it costs 22 MFLOP.
+ */
+enum { PURIFY_ESTIMATOR_ENTRIES_MAX = 81 };
+struct purify_estimator {
+    int in_channels; /* of the square, 1 or 3 */
+    int size;        /* its side, px, a multiple of 2^(levels - 1) */
+    int side;        /* of the kernel, 3, 5, 7 or 9 */
+    int levels;
+    int width[PURIFY_LEVELS_MAX]; /* channels of each level, multiples of 32 */
+};
+/* Colour, 32 pixels, 3x3, widths 32, 64, 96, 128. */
+struct purify_estimator purify_estimator_default(void);
+/* Says what is wrong with a configuration (STATUS_INVALID); the graph builder relies on it. */
+status purify_estimator_check(const struct purify_estimator *cfg, struct errmsg *e) MUST_USE;
+/* x (N,size,size,C), pixels in [-1,1] -> (N,side^2), rows of kernels; their sums are about 1. */
+struct nn_val purify_estimator_build(struct nn_graph *g, const struct purify_estimator *cfg,
+                                     struct nn_val x);
+/* As the UNet's; the architecture is called "filter-estimator". */
+status purify_estimator_from_file(const struct nn_file *f, struct purify_estimator *out,
+                                  struct errmsg *e) MUST_USE;
+void purify_estimator_to_meta(const struct purify_estimator *cfg, struct purify_meta *out);
+
 /* ================================ perceptual distance ================================ */
 /*
  * LPIPS (Zhang et al. 2018, eq. 1): features of a fixed network at several depths, unit-normalised

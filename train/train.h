@@ -753,6 +753,30 @@ struct train_restore_result {
 status train_restore_run(const struct train_restore_options *opt, struct train_restore_result *out,
                          struct errmsg *e) MUST_USE;
 
+/* ================================ filter estimators ================================ */
+/*
+ * A filter estimator (purify_estimator) learns from unprotected images that went through kernels of
+ * CUDA's kind (Sadasivan et al., CVPR 2023): one entry is 1, at a position drawn at random, the
+ * others are U(0,b), b itself U(0,blur); each drawn anew for each image. It minimises the square of
+ * the distance to the kernel of sum 1. Some images went through none (plain), and to some of those a
+ * perturbation is added (perturbed), which must not be taken for a filter. Some squares (large) are the
+ * quarters of four images, as those of a photograph's corners are (purify/deconvolve.h). So it knows the kind of kernels, and none that somebody protects with.
+ */
+struct train_estimator_options {
+    struct train_fit_options fit; /* batch: at most 65,536 */
+    struct purify_estimator cfg;  /* in_channels 0: as the first image. With fit.from the network is
+                                     that file's */
+    const char *families;         /* of perturbations, as train_restore_options has them; only such as
+                                     do not depend on the image */
+    float blur;                   /* over 0, at most 1 */
+    float plain;                  /* of all images, 0 to 1 */
+    float perturbed;              /* of the plain ones */
+    float large;                  /* of all images */
+};
+struct train_estimator_options train_estimator_default(void);
+status train_estimator_run(const struct train_estimator_options *opt, struct train_fit_result *out,
+                           struct errmsg *e) MUST_USE;
+
 /* ================================ protections ================================ */
 /*
  * Unlearnable examples: DST mirrors SRC's class folders as PNG (lossless whatever the source was).

@@ -8,6 +8,7 @@
     X(avatar)                                                                                      \
     X(restore)                                                                                     \
     X(denoise)                                                                                     \
+    X(deconvolve)                                                                                  \
     X(grey)                                                                                        \
     X(depth)                                                                                       \
     X(jpeg)                                                                                        \

@@ -1,0 +1,285 @@
+#include "deconvolve.h"
+
+#include "cover.h"
+#include "network.h"
+#include "window.h"
+
+#include <math.h>
+#include <string.h>
+
+/* px around what a tile is solved for, and of a tile, margins included: 5 ms of a core a turn. */
+enum { REACH = 16, AREA_MAX = 96 * 96 };
+/* Planes of a tile that a worker has: rest and result beside the scratch. */
+enum { PLANES = DECONVOLVE_SCRATCH + 2 };
+
+struct deconvolve_worker {
+    struct nn_plan *plan;
+    float *in;        /* (1,size,size,C) */
+    const float *out; /* (1,side^2) */
+    float *planes;    /* (PLANES,AREA_MAX) */
+};
+
+struct deconvolve_run {
+    const struct deconvolve *model;
+    struct purifier_job job;
+    struct cover cover;
+    struct deconvolve_kernel kernel;
+    bool measured;
+    int64_t tile; /* row by row: the next */
+};
+
+/* ---- life ---- */
+
+static void close_worker(void *worker)
+{
+    struct deconvolve_worker *w = worker;
+    if (w) {
+        nn_plan_free(w->plan);
+        mem_free(w->planes);
+    }
+    mem_free(w);
+}
+DEFINE_FREEP(struct deconvolve_worker *, close_worker)
+
+static status open_worker(const struct purifier *p, int batch, void **out, struct errmsg *e)
+{
+    const struct deconvolve *m = p->plan;
+    const struct nn_plan_options opt = {.threads = 1, .shared = true};
+    AUTO(nn_graph_free) struct nn_graph *g = NULL;
+    AUTO(close_worker) struct deconvolve_worker *w = mem_zalloc(1, sizeof *w);
+    (void)batch;
+    if (!w || !(w->planes = mem_alloc((size_t)PLANES * AREA_MAX * sizeof *w->planes)))
+        return STATUS_NOMEM;
+    status st = nn_graph_new(m->params, &g);
+    if (st)
+        return st;
+    int size = m->cfg.size;
+    struct nn_val x = nn_input(g, "x", NN_F32, nn_shape4(1, size, size, m->cfg.in_channels));
+    struct nn_val y = purify_estimator_build(g, &m->cfg, x);
+    nn_output(g, y, "y");
+    st = nn_plan_new(g, &opt, &w->plan, e);
+    if (st)
+        return st;
+    w->in = nn_plan_data(w->plan, x);
+    w->out = nn_plan_data(w->plan, y);
+    *out = TAKE(w);
+    return STATUS_OK;
+}
+
+static void drop(void *run)
+{
+    mem_free(run);
+}
+
+static status begin(const struct purifier *p, const struct purifier_job *job, void **out_run,
+                    struct errmsg *e)
+{
+    const struct deconvolve *m = p->plan;
+    status st = network_takes(job->in, m->cfg.in_channels, e);
+    if (st)
+        return st;
+    struct deconvolve_run *r = mem_zalloc(1, sizeof *r);
+    if (!r)
+        return STATUS_NOMEM;
+    r->model = m;
+    r->job = *job;
+    r->cover = cover_of(job->in->width, job->in->height, 1, REACH, AREA_MAX);
+    *out_run = r;
+    return STATUS_OK;
+}
+
+/* ---- the kernel ---- */
+
+int deconvolve_place(int i, int size, int n)
+{
+    return window_mirror(i < size / 2 ? i : n - size + i, n);
+}
+
+/* The square of the image's corners, as the network wants it. */
+static void load(const struct deconvolve_run *r, float *out)
+{
+    const struct image *img = r->job.in;
+    int size = r->model->cfg.size, channels = r->model->cfg.in_channels;
+    for (int v = 0; v < size; v++)
+        for (int u = 0; u < size; u++) {
+            ptrdiff_t y = deconvolve_place(v, size, img->height);
+            ptrdiff_t x = deconvolve_place(u, size, img->width);
+            const uint8_t *pixel = img->pixels + (y * img->width + x) * img->channels;
+            for (int c = 0; c < channels; c++)
+                *out++ = (float)pixel[c < img->channels ? c : 0] / 127.5f - 1;
+        }
+}
+
+/* Whether an image can have gone through it; then its sum is 1. */
+static bool normalise(struct deconvolve_kernel *k)
+{
+    int n = k->side * k->side;
+    float sum = 0;
+    for (int i = 0; i < n; i++)
+        sum += k->entry[i];
+    if (!(sum >= .5f && sum <= 2))
+        return false;
+    for (int i = 0; i < n; i++)
+        k->entry[i] /= sum;
+    return true;
+}
+
+static float distance_to_none(const struct deconvolve_kernel *k)
+{
+    int n = k->side * k->side;
+    float sum = 0;
+    for (int i = 0; i < n; i++) {
+        float d = k->entry[i] - (i == n / 2 ? 1 : 0);
+        sum += d * d;
+    }
+    return sqrtf(sum);
+}
+
+static status measure(struct deconvolve_run *r, const struct deconvolve_worker *w,
+                      uint64_t *evaluations, struct errmsg *e)
+{
+    int n = r->model->cfg.side * r->model->cfg.side;
+    load(r, w->in);
+    status st = nn_plan_run(w->plan);
+    ++*evaluations;
+    if (!st)
+        st = network_is_sane(w->out, (size_t)n, e);
+    if (st)
+        return st;
+    r->kernel.side = r->model->cfg.side;
+    memcpy(r->kernel.entry, w->out, (size_t)n * sizeof *w->out);
+    r->measured = true;
+    if (!normalise(&r->kernel) || distance_to_none(&r->kernel) < r->model->least) {
+        memcpy(r->job.out, r->job.in->pixels, image_pixel_bytes(r->job.in));
+        r->tile = cover_tiles(&r->cover);
+    }
+    return STATUS_OK;
+}
+
+/* ---- a tile ---- */
+
+struct rectangle {
+    int x, y, width, height;
+};
+
+/* y - K y of a channel, from all pixels around. */
+static void load_rest(const struct deconvolve_run *r, struct rectangle t, int c, float *out)
+{
+    const struct image *img = r->job.in;
+    const struct deconvolve_kernel *k = &r->kernel;
+    int half = k->side / 2, channels = img->channels;
+    for (int y = t.y; y < t.y + t.height; y++)
+        for (int x = t.x; x < t.x + t.width; x++) {
+            float sum = 0;
+            for (int a = -half; a <= half; a++)
+                for (int b = -half; b <= half; b++)
+                    if (y + a >= 0 && y + a < img->height && x + b >= 0 && x + b < img->width)
+                        sum +=
+                            k->entry[(a + half) * k->side + b + half] *
+                            (float)img
+                                ->pixels[((ptrdiff_t)(y + a) * img->width + x + b) * channels + c];
+            *out++ = (float)img->pixels[((ptrdiff_t)y * img->width + x) * channels + c] - sum;
+        }
+}
+
+/* Beyond it a kernel of this side took parts of the image away; a short side is left as it is. */
+static int inside(int i, int n, int half)
+{
+    return n <= 2 * half ? i : i < half ? half : i < n - half ? i : n - half - 1;
+}
+
+/* Adds the tile's inner region of d. */
+static void store(const struct deconvolve_run *r, struct rectangle t, struct rectangle inner, int c,
+                  const float *d)
+{
+    const struct image *img = r->job.in;
+    ptrdiff_t channels = img->channels, row = img->width * channels;
+    int half = r->kernel.side / 2;
+    for (int y = inner.y; y < inner.y + inner.height; y++)
+        for (int x = inner.x; x < inner.x + inner.width; x++) {
+            int b = inside(y, img->height, half), a = inside(x, img->width, half);
+            float v = (float)img->pixels[b * row + a * channels + c] +
+                      d[(ptrdiff_t)(b - t.y) * t.width + a - t.x];
+            r->job.out[y * row + x * channels + c] = (uint8_t)rintf(v < 0 ? 0 : v > 255 ? 255 : v);
+        }
+}
+
+/* A tile in the hands of one thread. */
+struct part {
+    const struct deconvolve_run *run;
+    const struct deconvolve_worker *worker;
+    int64_t tile;
+};
+
+static void solve(void *parts, int i)
+{
+    const struct part *p = (const struct part *)parts + i;
+    const struct deconvolve_run *r = p->run;
+    const struct cover_axis *x = &r->cover.x, *y = &r->cover.y;
+    int column = (int)(p->tile % x->count), row = (int)(p->tile / x->count);
+    struct rectangle t = {cover_origin(x, column), cover_origin(y, row), x->tile, y->tile};
+    struct rectangle inner = {cover_first(x, column), cover_first(y, row), 0, 0};
+    inner.width = cover_end(x, column) - inner.x;
+    inner.height = cover_end(y, row) - inner.y;
+    float *rest = p->worker->planes, *d = rest + AREA_MAX, *scratch = d + AREA_MAX;
+    for (int c = 0; c < r->job.in->channels; c++) {
+        load_rest(r, t, c, rest);
+        deconvolve_plane(&r->kernel, r->model->damping, t.width, t.height, rest, scratch, d);
+        store(r, t, inner, c, d);
+    }
+}
+
+/* ---- turns ---- */
+
+static int64_t left(const void *run)
+{
+    const struct deconvolve_run *r = run;
+    return cover_tiles(&r->cover) - r->tile;
+}
+
+static status step(void *const *worker, const struct team *team, void *run,
+                   const struct engine_hooks *hooks, uint64_t *evaluations, struct errmsg *e)
+{
+    struct deconvolve_run *r = run;
+    struct part part[TEAM_MAX];
+    if (engine_stopped(hooks))
+        return STATUS_CANCELLED;
+    status st = r->measured ? STATUS_OK : measure(r, worker[0], evaluations, e);
+    if (st || !left(r))
+        return st;
+    int n = left(r) < team->n ? (int)left(r) : team->n;
+    for (int i = 0; i < n; i++)
+        part[i] = (struct part){r, worker[i], r->tile + i};
+    team_run(team, n, solve, part);
+    r->tile += n;
+    return STATUS_OK;
+}
+
+/* ---- what it costs ---- */
+
+static int64_t turns(const struct purifier *p, int width, int height, int channels)
+{
+    struct cover c = cover_of(width, height, 1, REACH, AREA_MAX);
+    (void)p;
+    (void)channels;
+    return cover_tiles(&c);
+}
+
+static size_t bytes(const struct purifier *p, const struct image *img)
+{
+    (void)p;
+    (void)img;
+    return 0;
+}
+
+const struct purifier_kind purifier_deconvolve_kind = {
+    .open = open_worker,
+    .close = close_worker,
+    .turns = turns,
+    .bytes = bytes,
+    .begin = begin,
+    .left = left,
+    .shares = true,
+    .step = step,
+    .drop = drop,
+};
