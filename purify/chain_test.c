@@ -275,7 +275,7 @@ static void test_refused(void **state)
         const char *text, *what;
     } bad[] = {
         {"[purify]\nchain =\n",
-         ":2: no purifier is called \"\"; there are jcdp, avatar, restore, denoise, grey, depth"},
+         ":2: no purifier is called \"\"; there are jcdp, avatar, restore, denoise, deconvolve, grey"},
         {"[purify]\nchain = grey,\n", ":2: no purifier is called \"\""},
         {"[purify]\nchain = gray\n", ":2: no purifier is called \"gray\""},
         {"[purify]\nchain = grey, grey\n", ":2: the chain has grey twice"},

@@ -28,7 +28,7 @@ enum { DECONVOLVE_STEPS = 12 };
 
 struct deconvolve_values {
     char model[PARAM_TEXT_MAX];
-    float damping, least;
+    double damping, least;
     struct digest model_digest; /* set by `finish` */
 };
 /* The link's plan: read-only once made. */

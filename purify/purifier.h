@@ -5,7 +5,7 @@
  * knows it by name.
  *
  * Its kind says how an image passes through it, turn by turn: as tiles through a network
- * (diffusion.h, subtract.h), row by row (window.h), or block by block (blocks.h).
+ * (diffusion.h, subtract.h, deconvolve.h), row by row (window.h), or block by block (blocks.h).
  */
 #include "engine.h"
 

@@ -7,7 +7,7 @@
  * protected image.
  *
  * Parts, bottom up: noise schedule -> UNet -> perceptual distance -> sampler (one image tile), and
- * restorer -> purifiers -> engine (one image of any size) -> service (many images, many threads, two
+ * restorer, filter estimator -> purifiers -> engine (one image of any size) -> service (many images, many threads, two
  * priorities).
  *
  * The promise: the output is a pure function of (width, height, channels, pixels, profile). Not of

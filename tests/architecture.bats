@@ -60,7 +60,8 @@ kinds = {
     "purifier": (r"X\((\w+)\)", "purifier_%s", "purify cli fused",
                  {"jcdp": {"purify/profile.c"},                                   # profiles without a chain
                   "grey": {"cli/cmd_model.c"},                                    # a model of one channel
-                  "restore": {"cli/relearn_main.c"}}),                            # the command that trains its networks
+                  "restore": {"cli/relearn_main.c"},                              # the command that trains its networks
+                  "deconvolve": {"cli/relearn_main.c"}}),                         # the same
     "op": (r"(?m)^    X\([A-Z0-9_]+, (\w+)\)", "nn_op_%s", "nn", None),
     "command": (r'\{"(\w+)", cmd_', "cmd_%s", "cli", None),
     "codec": (r"&image_(\w+)_codec", "image_%s_codec", "image", None),

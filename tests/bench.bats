@@ -310,7 +310,7 @@ INI
 @test "bench: the matrices that come with the source and the program can be read" {
     local m preset
     [ "$(grep -l '^\[bench\]' "$BATS_TEST_DIRNAME"/study/*.ini | wc -l)" -eq 5 ]
-    for m in purifiers:120 small:210 columns:140 pairs:54 guidance:30; do
+    for m in purifiers:112 small:180 columns:140 pairs:54 guidance:30; do
         run relearn bench --data "$DATA/data" --test "$DATA/test" --list "$BATS_TEST_DIRNAME/study/${m%:*}.ini"
         [ "$status" -eq 0 ]
         [ "${lines[-1]}" = "${m#*:} cells: 0 done, ${m#*:} open, 0 claimed, 0 failed" ]

@@ -35,6 +35,7 @@ PY
     export NET="--size 8 --ch 8 --mult 1,1 --groups 4 --no-mid-attn --steps 2 --batch 2 --channels 3"
     export TRAIN="--arch resnet8s2 --epochs 1 --batch 4 --threads 1 --pad 0"
     export RESTORER="--size 8 --width 32 --blocks 1 --steps 2 --batch 4 --threads 1"
+    export ESTIMATOR="--size 8 --width 32 --steps 2 --batch 4 --threads 1"
     # shellcheck disable=SC2086
     relearn diffusion train -q --threads 1 --data "$DATA/tree" --out "$DATA/m.safetensors" $NET >&2 || return 1
     # shellcheck disable=SC2086
@@ -72,6 +73,7 @@ is_json() { "$PY" -c 'import json,sys; json.load(sys.stdin)'; }
         ["diffusion finetune"]="diffusion finetune -q --threads 1 --data $DATA/tree --from $DATA/m.safetensors --out d2 --steps 1 --batch 2"
         ["diffusion sample"]="diffusion sample -q --threads 1 --weights $DATA/m.safetensors --out s.png --rows 1 --columns 1 --steps 1"
         ["restore train"]="restore train -q --data $DATA/tree --out t1 $RESTORER"
+        ["deconvolve train"]="deconvolve train -q --data $DATA/tree --out e1 $ESTIMATOR"
         [families]="restore train --list"
         ["profile ls"]="profile ls"
         ["profile show"]="profile show default"
@@ -82,7 +84,7 @@ is_json() { "$PY" -c 'import json,sys; json.load(sys.stdin)'; }
         [other]="train --list"
         [another]="protect --list"
     )
-    for c in train eval certificate protect unpack report "diffusion train" "diffusion finetune" "diffusion sample" "restore train" families \
+    for c in train eval certificate protect unpack report "diffusion train" "diffusion finetune" "diffusion sample" "restore train" "deconvolve train" families \
         "profile ls" "profile show" "profile new" "profile rm" "model info" "model import" other another; do
         # shellcheck disable=SC2086
         relearn ${how[$c]} --json >out.json || { echo "$c fails"; false; }

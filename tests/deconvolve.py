@@ -65,7 +65,7 @@ def solve(y, k, damping, steps=200):
     return y + d
 
 
-def deconvolve(path, image, damping=.01, least=.2, size=32):
+def deconvolve(path, image, damping=.01, least=.3, size=32):
     """image: (H,W) or (H,W,3) of 8 bits; returns floats before rounding."""
     x = image.reshape(*image.shape[:2], -1).astype(float)
     height, width, channels = x.shape

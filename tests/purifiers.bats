@@ -218,3 +218,8 @@ P
     profile equalise across=-1 diagonal=0.5 limit=3
     compare equalise '__import__("equalise").equalise(np.asarray(i), -1, .5, 3)' 1
 }
+
+@test "deconvolve is numpy's: the estimate of the shipped network, and the solution" {
+    profile deconvolve deconvolve.least=0
+    compare deconvolve "__import__('deconvolve').deconvolve('$BUILD/share/relearnfs/models/deconvolve.safetensors', np.asarray(i), least=0)" 2
+}

@@ -7,9 +7,9 @@
 static const struct param rows[] = {
     {"model", PARAM_TEXT, ROW(model), .standard = "deconvolve",
      .about = "the filter estimator: a safetensors file, or the name of a shipped model"},
-    {"damping", PARAM_FLOAT, ROW(damping), .lo = 1e-4, .hi = 1, .standard = "0.01",
+    {"damping", PARAM_DOUBLE, ROW(damping), .lo = 1e-4, .hi = 1, .standard = "0.01",
      .about = "less sharpens more, noise too: power that counts as lost"},
-    {"least", PARAM_FLOAT, ROW(least), .lo = 0, .hi = 2, .standard = "0.2",
+    {"least", PARAM_DOUBLE, ROW(least), .lo = 0, .hi = 2, .standard = "0.3",
      .about = "an image whose kernel is nearer to none is left as it is"},
 };
 
@@ -82,8 +82,8 @@ static status plan(const void *values, const struct digest *id, void **out, stru
     (void)id;
     if (!m)
         return STATUS_NOMEM;
-    m->damping = v->damping;
-    m->least = v->least;
+    m->damping = (float)v->damping;
+    m->least = (float)v->least;
     status st = weights_open(v->model, &v->model_digest, &f, e);
     if (!st)
         st = load(m, f, e);

@@ -313,13 +313,13 @@ static void is_named_by_what_it_does(void **state)
     struct purify_weights w;
     struct digest expected;
     char hex[DIGEST_HEX_LEN + 1], canonical[400];
-    assert_int_equal(load_text(PROFILE "damping = 0.5\nleast = 0.25\n", &p, NULL), STATUS_OK);
+    assert_int_equal(load_text(PROFILE "damping = 0.02\nleast = 0.35\n", &p, NULL), STATUS_OK);
     assert_true(purify_profile_weights(&p, 0, &w));
     assert_false(purify_profile_weights(&p, 1, &w));
     assert_string_equal(w.key, "model");
     digest_hex(w.digest, hex);
     snprintf(canonical, sizeof canonical,
-             "relearnfs chain 1\n[deconvolve 1]\nmodel=%s\ndamping=0.5\nleast=0.25\n", hex);
+             "relearnfs chain 1\n[deconvolve 1]\nmodel=%s\ndamping=0.02\nleast=0.35\n", hex);
     assert_int_equal(
         digest_sha256(&(struct digest_part){canonical, strlen(canonical)}, 1, &expected),
         STATUS_OK);
@@ -327,7 +327,7 @@ static void is_named_by_what_it_does(void **state)
     assert_int_equal(purify_profile_evaluations(&p), 1);
     save("other", 3, none, false);
     assert_int_equal(load_text("[purify]\nchain = deconvolve\n[deconvolve]\n"
-                               "model = ./other.safetensors\ndamping = 0.5\nleast = 0.25\n",
+                               "model = ./other.safetensors\ndamping = 0.02\nleast = 0.35\n",
                                &other, NULL),
                      STATUS_OK);
     assert_false(digest_equal(&other.id, &p.id));
