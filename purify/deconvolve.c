@@ -25,8 +25,11 @@ struct deconvolve_run {
     struct cover cover;
     struct deconvolve_kernel kernel;
     bool measured;
-    int64_t tile; /* row by row: the next */
+    int pass;        /* of PASSES: how bright it becomes, then the result */
+    int64_t tile;    /* row by row: the next */
+    float brightest; /* of all pixels, as they are solved */
 };
+enum { PASSES = 2 };
 
 /* ---- life ---- */
 
@@ -151,7 +154,7 @@ static status measure(struct deconvolve_run *r, const struct deconvolve_worker *
     r->measured = true;
     if (!normalise(&r->kernel) || distance_to_none(&r->kernel) < r->model->least) {
         memcpy(r->job.out, r->job.in->pixels, image_pixel_bytes(r->job.in));
-        r->tile = cover_tiles(&r->cover);
+        r->pass = PASSES;
     }
     return STATUS_OK;
 }
@@ -188,20 +191,25 @@ static int inside(int i, int n, int half)
     return n <= 2 * half ? i : i < half ? half : i < n - half ? i : n - half - 1;
 }
 
-/* Adds the tile's inner region of d. */
-static void store(const struct deconvolve_run *r, struct rectangle t, struct rectangle inner, int c,
-                  const float *d)
+/* y + d of the tile's inner region, times `scale`. Returns the largest value; out NULL: that is all. */
+static float store(const struct deconvolve_run *r, struct rectangle t, struct rectangle inner,
+                   int c, const float *d, float scale, uint8_t *out)
 {
     const struct image *img = r->job.in;
     ptrdiff_t channels = img->channels, row = img->width * channels;
     int half = r->kernel.side / 2;
+    float most = 0;
     for (int y = inner.y; y < inner.y + inner.height; y++)
         for (int x = inner.x; x < inner.x + inner.width; x++) {
             int b = inside(y, img->height, half), a = inside(x, img->width, half);
             float v = (float)img->pixels[b * row + a * channels + c] +
                       d[(ptrdiff_t)(b - t.y) * t.width + a - t.x];
-            r->job.out[y * row + x * channels + c] = (uint8_t)rintf(v < 0 ? 0 : v > 255 ? 255 : v);
+            most = v > most ? v : most;
+            v *= scale;
+            if (out)
+                out[y * row + x * channels + c] = (uint8_t)rintf(v < 0 ? 0 : v > 255 ? 255 : v);
         }
+    return most;
 }
 
 /* A tile in the hands of one thread. */
@@ -209,11 +217,12 @@ struct part {
     const struct deconvolve_run *run;
     const struct deconvolve_worker *worker;
     int64_t tile;
+    float brightest;
 };
 
 static void solve(void *parts, int i)
 {
-    const struct part *p = (const struct part *)parts + i;
+    struct part *p = (struct part *)parts + i;
     const struct deconvolve_run *r = p->run;
     const struct cover_axis *x = &r->cover.x, *y = &r->cover.y;
     int column = (int)(p->tile % x->count), row = (int)(p->tile / x->count);
@@ -221,38 +230,57 @@ static void solve(void *parts, int i)
     struct rectangle inner = {cover_first(x, column), cover_first(y, row), 0, 0};
     inner.width = cover_end(x, column) - inner.x;
     inner.height = cover_end(y, row) - inner.y;
+    float scale = r->brightest > 255 ? 255 / r->brightest : 1;
     float *rest = p->worker->planes, *d = rest + AREA_MAX, *scratch = d + AREA_MAX;
     for (int c = 0; c < r->job.in->channels; c++) {
         load_rest(r, t, c, rest);
         deconvolve_plane(&r->kernel, r->model->damping, t.width, t.height, rest, scratch, d);
-        store(r, t, inner, c, d);
+        float most = store(r, t, inner, c, d, scale, r->pass == 1 ? r->job.out : NULL);
+        p->brightest = most > p->brightest ? most : p->brightest;
     }
 }
 
 /* ---- turns ---- */
 
+/* The next tiles of the pass, one for each of the team. */
+static void solve_some(struct deconvolve_run *r, void *const *worker, const struct team *team)
+{
+    struct part part[TEAM_MAX];
+    int64_t rest = cover_tiles(&r->cover) - r->tile;
+    int n = rest < team->n ? (int)rest : team->n;
+    for (int i = 0; i < n; i++)
+        part[i] = (struct part){.run = r, .worker = worker[i], .tile = r->tile + i};
+    team_run(team, n, solve, part);
+    for (int i = 0; i < n && r->pass == 0; i++)
+        r->brightest = part[i].brightest > r->brightest ? part[i].brightest : r->brightest;
+    r->tile += n;
+    if (r->tile == cover_tiles(&r->cover)) {
+        r->tile = 0;
+        r->pass++;
+    }
+}
+
 static int64_t left(const void *run)
 {
     const struct deconvolve_run *r = run;
-    return cover_tiles(&r->cover) - r->tile;
+    int64_t tiles = cover_tiles(&r->cover);
+    return tiles == 1 ? r->pass < PASSES : (PASSES - r->pass) * tiles - r->tile;
 }
 
+/* An image of one tile is done at once. */
 static status step(void *const *worker, const struct team *team, void *run,
                    const struct engine_hooks *hooks, uint64_t *evaluations, struct errmsg *e)
 {
     struct deconvolve_run *r = run;
-    struct part part[TEAM_MAX];
     if (engine_stopped(hooks))
         return STATUS_CANCELLED;
     status st = r->measured ? STATUS_OK : measure(r, worker[0], evaluations, e);
-    if (st || !left(r))
-        return st;
-    int n = left(r) < team->n ? (int)left(r) : team->n;
-    for (int i = 0; i < n; i++)
-        part[i] = (struct part){r, worker[i], r->tile + i};
-    team_run(team, n, solve, part);
-    r->tile += n;
-    return STATUS_OK;
+    while (!st && r->pass < PASSES) {
+        solve_some(r, worker, team);
+        if (cover_tiles(&r->cover) > 1)
+            break;
+    }
+    return st;
 }
 
 /* ---- what it costs ---- */
@@ -260,9 +288,10 @@ static status step(void *const *worker, const struct team *team, void *run,
 static int64_t turns(const struct purifier *p, int width, int height, int channels)
 {
     struct cover c = cover_of(width, height, 1, REACH, AREA_MAX);
+    int64_t tiles = cover_tiles(&c);
     (void)p;
     (void)channels;
-    return cover_tiles(&c);
+    return tiles == 1 ? 1 : PASSES * tiles;
 }
 
 static size_t bytes(const struct purifier *p, const struct image *img)

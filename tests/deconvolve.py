@@ -80,4 +80,5 @@ def deconvolve(path, image, damping=.01, least=.3, size=32):
         return image.astype(float)
     out = np.stack([solve(x[..., c], k, damping) for c in range(channels)], -1)
     inside = [np.arange(n) if n <= 2 * half else np.clip(np.arange(n), half, n - 1 - half) for n in (height, width)]
-    return out[inside[0]][:, inside[1]].reshape(image.shape)
+    out = out[inside[0]][:, inside[1]]
+    return (out * min(1, 255 / out.max())).reshape(image.shape)
