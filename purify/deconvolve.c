@@ -165,27 +165,36 @@ struct rectangle {
     int x, y, width, height;
 };
 
-/* y - K y of a channel, from all pixels around. */
+static float value(const struct image *img, int y, int x, int c)
+{
+    return (float)img->pixels[((ptrdiff_t)y * img->width + x) * img->channels + c];
+}
+
+/* (K y) at a pixel of y; 0 beyond the edge. */
+static float correlate_at(const struct deconvolve_kernel *k, const struct image *img, int y, int x,
+                          int c)
+{
+    int half = k->side / 2;
+    float sum = 0;
+    for (int i = 0; i < k->side * k->side; i++) {
+        int v = y + i / k->side - half, u = x + i % k->side - half;
+        if (v >= 0 && v < img->height && u >= 0 && u < img->width)
+            sum += k->entry[i] * value(img, v, u, c);
+    }
+    return sum;
+}
+
+/* y - K y of a channel, from all pixels around the tile. */
 static void load_rest(const struct deconvolve_run *r, struct rectangle t, int c, float *out)
 {
     const struct image *img = r->job.in;
-    const struct deconvolve_kernel *k = &r->kernel;
-    int half = k->side / 2, channels = img->channels;
     for (int y = t.y; y < t.y + t.height; y++)
-        for (int x = t.x; x < t.x + t.width; x++) {
-            float sum = 0;
-            for (int a = -half; a <= half; a++)
-                for (int b = -half; b <= half; b++)
-                    if (y + a >= 0 && y + a < img->height && x + b >= 0 && x + b < img->width)
-                        sum +=
-                            k->entry[(a + half) * k->side + b + half] *
-                            (float)img
-                                ->pixels[((ptrdiff_t)(y + a) * img->width + x + b) * channels + c];
-            *out++ = (float)img->pixels[((ptrdiff_t)y * img->width + x) * channels + c] - sum;
-        }
+        for (int x = t.x; x < t.x + t.width; x++)
+            *out++ = value(img, y, x, c) - correlate_at(&r->kernel, img, y, x, c);
 }
 
-/* Beyond it a kernel of this side took parts of the image away; a short side is left as it is. */
+/* Which pixel of a side of n stands at place i: at the edge the nearest that is `half` inside of it. A
+   side that has none is left as it is. */
 static int inside(int i, int n, int half)
 {
     return n <= 2 * half ? i : i < half ? half : i < n - half ? i : n - half - 1;
@@ -202,8 +211,7 @@ static float store(const struct deconvolve_run *r, struct rectangle t, struct re
     for (int y = inner.y; y < inner.y + inner.height; y++)
         for (int x = inner.x; x < inner.x + inner.width; x++) {
             int b = inside(y, img->height, half), a = inside(x, img->width, half);
-            float v = (float)img->pixels[b * row + a * channels + c] +
-                      d[(ptrdiff_t)(b - t.y) * t.width + a - t.x];
+            float v = value(img, b, a, c) + d[(ptrdiff_t)(b - t.y) * t.width + a - t.x];
             most = v > most ? v : most;
             v *= scale;
             if (out)
