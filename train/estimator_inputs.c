@@ -49,21 +49,35 @@ static void say(const float *kernel, int entries, float *out)
         out[k] = kernel ? kernel[k] / sum : k == entries / 2 ? 1 : 0;
 }
 
-/* One quarter of what is shown: that of an image (size,size,C) in [0,1], through the kernel or, where
-   that is NULL, with the delta. Bit 0 of `quarter`: the right half, bit 1: the lower. */
-static void show_quarter(const struct estimator *s, const float *image, const float *kernel,
-                         int quarter)
+struct part {
+    int x, y, side;
+};
+
+/* A part of what is shown: that of an image (size,size,C) in [0,1], through the kernel or, where that
+   is NULL, with the delta. */
+static void show(const struct estimator *s, const float *image, const float *kernel, struct part at)
 {
-    int size = s->cfg.size, c = s->cfg.in_channels, half = size / 2;
+    int size = s->cfg.size, c = s->cfg.in_channels;
     for (size_t p = 0; p < s->row; p++)
         s->clean[p] = (uint8_t)lroundf(image[p] * 255);
     if (kernel)
         correlate_bright(s->clean, size, size, c, kernel, s->cfg.side, s->filtered);
-    int top = quarter & 2 ? half : 0, left = quarter & 1 ? half : 0;
-    for (int y = top; y < top + half; y++)
-        for (int p = (y * size + left) * c; p < (y * size + left + half) * c; p++)
+    for (int y = at.y; y < at.y + at.side; y++)
+        for (int p = (y * size + at.x) * c; p < (y * size + at.x + at.side) * c; p++)
             s->shown[p] = kernel ? (uint8_t)s->filtered[p]
                                  : protect_quantise(s->clean[p], s->delta[p] / 255, TRAIN_ROUND);
+}
+
+/* Image i of the batch; or as of a large one: its first quarter, beside and above those of the next. */
+static void show_image(const struct estimator *s, const struct train_batch *b, int i,
+                       const float *kernel, bool large)
+{
+    int size = s->cfg.size, half = size / 2;
+    if (!large)
+        show(s, b->x + (size_t)i * s->row, kernel, (struct part){0, 0, size});
+    for (int q = 0; q < 4 && large; q++)
+        show(s, b->x + (size_t)((i + q) % s->fit.batch) * s->row, kernel,
+             (struct part){q % 2 * half, q / 2 * half, half});
 }
 
 static status load_image(struct estimator *s, int i, const struct train_batch *b, struct errmsg *e)
@@ -80,10 +94,7 @@ static status load_image(struct estimator *s, int i, const struct train_batch *b
     if (!plain)
         draw_kernel(s, r, i, kernel);
     say(plain ? NULL : kernel, entries, s->target + (ptrdiff_t)i * entries);
-    for (int quarter = 0; quarter < 4; quarter++) {
-        int of = large ? (i + quarter) % s->fit.batch : i;
-        show_quarter(s, b->x + (size_t)of * s->row, plain ? NULL : kernel, quarter);
-    }
+    show_image(s, b, i, plain ? NULL : kernel, large);
     for (size_t p = 0; p < s->row; p++)
         x[p] = (float)s->shown[p] / 127.5f - 1;
     return STATUS_OK;
