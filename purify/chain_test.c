@@ -182,30 +182,7 @@ static void test_no_memory(void **state)
             continue;
         snprintf(text, sizeof text, "[purify]\nchain = %s%s\n", about.name,
                  strcmp(about.name, "grey") == 0 ? "" : ", grey");
-        struct purify_profile p;
-        assert_int_equal(load_text(text, &p, NULL), STATUS_OK);
-        status st = STATUS_NOMEM;
-        struct image img, before;
-        noisy_image(30, 20, 3, 4, &img);
-        noisy_image(30, 20, 3, 4, &before);
-        for (unsigned long n = 1; st == STATUS_NOMEM; n++) {
-            struct purify_model *m = NULL;
-            struct purify_engine *en = NULL;
-            assert_same(text, &before, &img);
-            fault_set(FAULT_MEM, n, 0, 0);
-            st = purify_model_load(&p, &m, NULL);
-            if (!st)
-                st = purify_engine_new(m, &en, NULL);
-            if (!st)
-                st = purify_engine_run(en, &img, NULL, NULL, NULL);
-            fault_clear();
-            purify_engine_free(en);
-            purify_model_free(m);
-            assert_true(n < 1000);
-        }
-        assert_int_equal(st, STATUS_OK);
-        image_done(&img);
-        image_done(&before);
+        survive_short_memory(text);
     }
 }
 
@@ -274,8 +251,8 @@ static void test_refused(void **state)
     static const struct {
         const char *text, *what;
     } bad[] = {
-        {"[purify]\nchain =\n",
-         ":2: no purifier is called \"\"; there are jcdp, avatar, restore, denoise, deconvolve, grey"},
+        {"[purify]\nchain =\n", ":2: no purifier is called \"\"; there are jcdp, avatar, restore, "
+                                "denoise, deconvolve, grey"},
         {"[purify]\nchain = grey,\n", ":2: no purifier is called \"\""},
         {"[purify]\nchain = gray\n", ":2: no purifier is called \"gray\""},
         {"[purify]\nchain = grey, grey\n", ":2: the chain has grey twice"},

@@ -93,7 +93,8 @@ static status begin(const struct purifier *p, const struct purifier_job *job, vo
 
 /* ---- the kernel ---- */
 
-int deconvolve_place(int i, int size, int n)
+/* Which of n pixels stands at place i of the square's side. */
+static int place(int i, int size, int n)
 {
     return window_mirror(i < size / 2 ? i : n - size + i, n);
 }
@@ -105,8 +106,8 @@ static void load(const struct deconvolve_run *r, float *out)
     int size = r->model->cfg.size, channels = r->model->cfg.in_channels;
     for (int v = 0; v < size; v++)
         for (int u = 0; u < size; u++) {
-            ptrdiff_t y = deconvolve_place(v, size, img->height);
-            ptrdiff_t x = deconvolve_place(u, size, img->width);
+            ptrdiff_t y = place(v, size, img->height);
+            ptrdiff_t x = place(u, size, img->width);
             const uint8_t *pixel = img->pixels + (y * img->width + x) * img->channels;
             for (int c = 0; c < channels; c++)
                 *out++ = (float)pixel[c < img->channels ? c : 0] / 127.5f - 1;

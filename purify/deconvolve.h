@@ -4,7 +4,8 @@
  * Undoes a small filter that the whole image went through, with zeros beyond its edge.
  *
  * The kernel k is what an estimator (purify.h) says of the image's four corners, put together as one
- * square (deconvolve_place), divided by its sum: at all four edges it can be told from one that is
+ * square (its first rows and columns in the one half, its last in the other; a short image is mirrored
+ * beyond its end), divided by its sum: at all four edges it can be told from one that is
  * shifted. Kernels whose distance to none, the root of the sum of (k - 1 in the middle)^2, is below
  * `least` leave the image as it is, and so do those that no image can have gone through (a sum that
  * is not 0.5 to 2).
@@ -46,10 +47,6 @@ struct deconvolve_kernel {
     int side; /* odd */
     float entry[PURIFY_ESTIMATOR_ENTRIES_MAX];
 };
-/* Which of n pixels stands at place i of a square's side: its first half are the image's first pixels,
-   its other half the image's last. A short image is mirrored beyond its end. */
-int deconvolve_place(int i, int size, int n);
-
 /* x - y of one plane: the d (h,w) with the least |rest - K d|^2 + damping |d|^2, where d is 0 beyond
    the plane. scratch: DECONVOLVE_SCRATCH times h*w floats. */
 enum { DECONVOLVE_SCRATCH = 4 };

@@ -106,4 +106,36 @@ TEST_ONLY int each_way(const char *what, const struct purify_model *m, int w, in
     return n;
 }
 
+/* Loading the profile, an engine and a noisy image's purification, each allocation failing in turn: the
+   image stays as it was, until it all succeeds. Returns how many tries that took. */
+TEST_ONLY unsigned long survive_short_memory(const char *text)
+{
+    struct purify_profile p;
+    status st = STATUS_NOMEM;
+    struct image img, before;
+    unsigned long n = 0;
+    assert_int_equal(load_text(text, &p, NULL), STATUS_OK);
+    noisy_image(30, 20, 3, 4, &img);
+    noisy_image(30, 20, 3, 4, &before);
+    while (st == STATUS_NOMEM) {
+        struct purify_model *m = NULL;
+        struct purify_engine *en = NULL;
+        assert_same(text, &before, &img);
+        assert_true(++n < 1000);
+        fault_set(FAULT_MEM, n, 0, 0);
+        st = purify_model_load(&p, &m, NULL);
+        if (!st)
+            st = purify_engine_new(m, &en, NULL);
+        if (!st)
+            st = purify_engine_run(en, &img, NULL, NULL, NULL);
+        fault_clear();
+        purify_engine_free(en);
+        purify_model_free(m);
+    }
+    assert_int_equal(st, STATUS_OK);
+    image_done(&img);
+    image_done(&before);
+    return n;
+}
+
 #endif

@@ -279,29 +279,7 @@ static void fails_as_a_whole(void **state)
 static void survives_short_memory(void **state)
 {
     (void)state;
-    struct purify_profile p;
-    assert_int_equal(load_text(PROFILE, &p, NULL), STATUS_OK);
-    struct image img;
-    noisy_image(40, 30, 3, 4, &img);
-    status st = STATUS_NOMEM;
-    unsigned long n = 1;
-    for (; st == STATUS_NOMEM; n++) {
-        struct purify_model *m = NULL;
-        struct purify_engine *en = NULL;
-        fault_set(FAULT_MEM, n, 0, 0);
-        st = purify_model_load(&p, &m, NULL);
-        if (!st)
-            st = purify_engine_new(m, &en, NULL);
-        if (!st)
-            st = purify_engine_run(en, &img, NULL, NULL, NULL);
-        fault_clear();
-        purify_engine_free(en);
-        purify_model_free(m);
-        assert_true(n < 2000);
-    }
-    assert_int_equal(st, STATUS_OK);
-    assert_true(n > 8);
-    image_done(&img);
+    assert_true(survive_short_memory(PROFILE) > 8);
 }
 
 /* ---- how it is written ---- */
